@@ -1,0 +1,2 @@
+//! ntmem
+fn main() {}

@@ -1,0 +1,26 @@
+//! ntmem
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation
+    )
+)]
+
+mod addr;
+pub mod process;
+mod reading;
+mod system;
+mod time;
+mod warning;
+
+pub use addr::{Hex, PAGE_SIZE, PhysicalAddress, VirtualAddress, parse_hex};
+pub use process::{Process, Session};
+pub use reading::{Absent, AbsentKind, Reading};
+pub use system::{Clock, ImageInfo, KernelInfo, ListEnd, Machine, PdbInfo, ProcessList, System};
+pub use time::{Ticks, Timestamp};
+pub use warning::Warning;

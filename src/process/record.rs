@@ -1,0 +1,158 @@
+//! What is known about one process, owned and apart from the image it was read from.
+
+use crate::reading::record;
+use crate::{Hex, PhysicalAddress, Timestamp, VirtualAddress};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+record! {
+    /// One process. Every field is a value, "there is none", or unknown with its reason.
+    pub struct Process {
+        /// `EPROCESS.UniqueProcessId`. 64 bits wide: a smeared list yields rows with absurd numbers.
+        pid: u64,
+        /// `EPROCESS.InheritedFromUniqueProcessId`: the creator's pid, which another process may have been given since.
+        ppid: u64,
+        /// `EPROCESS.ImageFileName` as text: at most 14 characters, bytes that are no text as `\xNN`. Nothing: empty.
+        name: String,
+        /// Address of the `_EPROCESS`.
+        eprocess: VirtualAddress,
+        /// The same, on the bus.
+        physical: PhysicalAddress,
+        /// `KPROCESS.DirectoryTableBase` without its flag bits.
+        dtb: PhysicalAddress,
+        /// `EPROCESS.Peb`. Nothing: no user half, or already gone.
+        peb: VirtualAddress,
+        /// `EPROCESS.CreateTime`. Nothing: zero, as for System before Vista.
+        created: Timestamp,
+        /// `EPROCESS.ExitTime`. Nothing: not exited.
+        exited: Timestamp,
+        /// Session id by `EPROCESS.Session`. Nothing: in no session.
+        session: u32,
+        /// True for a 32-bit process on a 64-bit system (`EPROCESS.WoW64Process` or `Wow64Process`).
+        wow64: bool,
+        /// `EPROCESS.ActiveThreads`.
+        threads: u32,
+        /// `HANDLE_TABLE.HandleCount`, or the count of free-list users where the build has none. Nothing: no table.
+        handles: u32,
+        /// `EPROCESS.SeAuditProcessCreationInfo`: the kernel's own path of the image. Nothing: none was recorded.
+        path: String,
+        /// `PEB.ProcessParameters.ImagePathName`: what the process says of itself.
+        peb_path: String,
+        /// `PEB.ProcessParameters.CommandLine`.
+        command_line: String,
+        /// `PEB.ProcessParameters.Environment`, one `NAME=value` each.
+        environment: Vec<String>,
+        /// `PEB.Ldr` in load order, `FullDllName` of each.
+        modules: Vec<String>,
+        /// `PEB.ImageBaseAddress`.
+        image_base: VirtualAddress,
+        /// `EPROCESS.SectionBaseAddress`.
+        section_base: VirtualAddress,
+        /// SID of the token's user.
+        user: String,
+        /// SIDs of the token's groups, without the integrity label.
+        groups: Vec<String>,
+        /// SID of the token's integrity label. Nothing: the token has none, as before Vista.
+        integrity: String,
+        /// `TOKEN.AuthenticationId`: the LUID of the logon.
+        authentication_id: Hex,
+        /// `TOKEN.SessionId`.
+        token_session: u32,
+        /// The rest of the token.
+        token: Token,
+        /// `EPROCESS.Protection.Level`: signer * 16 + audit * 8 + type. Nothing: this build has no such field.
+        protection: Hex,
+        /// `EPROCESS.Flags.BreakOnTermination`.
+        critical: bool,
+        /// `EPROCESS.MitigationFlags.DisableDynamicCode`. Nothing: this build has no such flag.
+        dynamic_code_disabled: bool,
+        /// `KPROCESS.BasePriority`.
+        base_priority: i32,
+        /// `EPROCESS.DebugPort`. Nothing: null.
+        debug_port: VirtualAddress,
+        /// `EPROCESS.Win32Process`. Nothing: null, no thread ever used the window manager.
+        win32_process: VirtualAddress,
+        /// `EPROCESS.Job`. Nothing: in no job.
+        job: VirtualAddress,
+        /// The server silo (container) the process runs in: address of the silo's job. Nothing: the host.
+        silo: VirtualAddress,
+        /// `EPROCESS.Flags3.Minimal`: a process without image and user half (Registry, MemCompression).
+        minimal: bool,
+        /// Name in the `FILE_OBJECT` of the image section.
+        section_file: SectionFile,
+        ;
+        /// The views that hold this process: `active_list` and, with a scan, `pool_scan` and so on.
+        sources: Vec<String>,
+        /// Where fields were read, by field name: so that the bytes can be looked at in another tool.
+        located: BTreeMap<String, Location>,
+    }
+}
+
+/// The access token, beyond what [`Process`] itself names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Token {
+    /// Address of the `_TOKEN` (`EPROCESS.Token` without the reference bits).
+    pub address: VirtualAddress,
+    /// `primary` or `impersonation`.
+    pub kind: String,
+    /// `TOKEN.TokenSource.SourceName`.
+    pub source: String,
+    /// `TOKEN.TokenId`.
+    pub id: Hex,
+    /// User first, then groups, each with its attributes (`SE_GROUP_*` bits).
+    pub sids: Vec<SidAndAttributes>,
+    /// Privileges that are present.
+    pub privileges: Vec<Privilege>,
+    /// What of the above could not be read, and why.
+    pub absent: BTreeMap<String, crate::Absent>,
+}
+
+/// One SID of a token.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SidAndAttributes {
+    /// `S-1-...`
+    pub sid: String,
+    /// The well-known name, if it is one.
+    pub name: Option<String>,
+    /// `SE_GROUP_*` bits ([MS-DTYP], winnt.h).
+    pub attributes: Hex,
+}
+
+/// One privilege of a token.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Privilege {
+    /// `SeDebugPrivilege`, or the bit number where it has no public name.
+    pub name: String,
+    /// Enabled now.
+    pub enabled: bool,
+    /// Enabled when the token was made.
+    pub default: bool,
+}
+
+/// The file behind the image section.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SectionFile {
+    /// Address of the `_FILE_OBJECT`.
+    pub address: VirtualAddress,
+    /// `FILE_OBJECT.FileName`: relative to the volume.
+    pub name: String,
+    /// `FILE_OBJECT.DeletePending`.
+    pub delete_pending: bool,
+    /// A transaction is attached (`FILE_OBJECT.FileObjectExtension` holds one). Unknown: `null`.
+    pub transaction: Option<bool>,
+}
+
+/// Where a value was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Location {
+    /// C name of the structure: `_EPROCESS`.
+    pub structure: String,
+    /// C name of the field: `InheritedFromUniqueProcessId`.
+    pub field: String,
+    /// Virtual address of the field.
+    pub r#virtual: Option<VirtualAddress>,
+    /// Physical address of the field.
+    pub physical: Option<PhysicalAddress>,
+}

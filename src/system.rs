@@ -1,0 +1,137 @@
+//! Everything that was read from one machine, owned: what the checks judge and what documents hold.
+
+use crate::reading::record;
+use crate::{PhysicalAddress, Process, Session, Timestamp, VirtualAddress, Warning};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// One machine, as its memory image, or somebody's list of its processes, shows it.
+///
+/// In a document it is the middle of [`Report`]. Any member may be missing or null.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct System {
+    /// The image file. `None`: the records come from elsewhere.
+    pub image: Option<ImageInfo>,
+    /// The kernel found in the image.
+    pub kernel: Option<KernelInfo>,
+    /// Facts about the machine as a whole.
+    #[serde(rename = "system", deserialize_with = "null_is_default")]
+    pub machine: Machine,
+    /// The processes.
+    #[serde(deserialize_with = "null_is_default")]
+    pub processes: ProcessList,
+    /// The sessions, rebuilt from the processes.
+    #[serde(deserialize_with = "null_is_default")]
+    pub sessions: Vec<Session>,
+    /// What could not be read, or was odd.
+    #[serde(skip)]
+    pub warnings: Vec<Warning>,
+}
+
+/// Reads `null` as the default, so that any object of a document may be null.
+pub(crate) fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    from: D,
+) -> Result<T, D::Error> {
+    Option::<T>::deserialize(from).map(Option::unwrap_or_default)
+}
+
+/// The image file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImageInfo {
+    /// `raw`, `crash_dump_full`, `crash_dump_bitmap` ...
+    pub format: String,
+    /// Length of the file in bytes.
+    pub bytes: u64,
+    /// Ranges of physical memory that the file holds, `[start, end)`, sorted.
+    pub runs: Vec<(PhysicalAddress, PhysicalAddress)>,
+}
+
+/// The kernel in the image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KernelInfo {
+    /// Image base of ntoskrnl.
+    pub base: Option<VirtualAddress>,
+    /// Page-table root of System.
+    pub dtb: Option<PhysicalAddress>,
+    /// Build number without its flag bits: 7601, 19045, 26100.
+    pub build: Option<u32>,
+    /// `x64`.
+    pub arch: Option<String>,
+    /// The PDB that the kernel's CodeView record names.
+    pub pdb: Option<PdbInfo>,
+    /// Where layouts came from: `pdb`, `isf`, `built_in`, `heuristic`.
+    pub symbols: Option<String>,
+    /// The file the symbols were read from.
+    pub symbols_file: Option<String>,
+    /// `NtBuildLabEx` or `NtBuildLab`: the source branch, for example `19041.1.amd64fre.vb_release.191206-1406`.
+    pub lab: Option<String>,
+    /// How the page-table root and the kernel were found.
+    pub found_by: Option<String>,
+}
+
+/// Names one PDB.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PdbInfo {
+    /// File name: `ntkrnlmp.pdb`.
+    pub name: String,
+    /// 32 hexadecimal digits, upper case, as symbol servers write it.
+    pub guid: String,
+    /// Age of the DBI stream, as the CodeView record has it.
+    pub age: u32,
+}
+
+record! {
+    /// Facts about the machine as a whole.
+    pub struct Machine {
+        /// `KUSER_SHARED_DATA.NtSystemRoot`: `C:\Windows`.
+        root: String,
+        /// When the system started: `KUSER_SHARED_DATA.SystemTime - InterruptTime`.
+        boot: Timestamp,
+        /// When the image was taken: `KUSER_SHARED_DATA.SystemTime`.
+        captured: Timestamp,
+        /// Every clock that tells when the system started.
+        clocks: Vec<Clock>,
+        /// `KUSER_SHARED_DATA.ActiveProcessorCount`.
+        processors: u32,
+        /// `KUSER_SHARED_DATA.NtProductType`: `workstation`, `domain_controller`, `server`.
+        product: String,
+        /// `KUSER_SHARED_DATA.SafeBootMode`.
+        safe_mode: bool,
+    }
+}
+
+/// One clock's answer to when the system started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clock {
+    /// Structure and field: `KUSER_SHARED_DATA.SystemTime - InterruptTime`, `KeBootTime`, `System.CreateTime`.
+    pub source: String,
+    /// The time it gives.
+    pub time: Timestamp,
+}
+
+/// A list of processes and how the walk that made it ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProcessList {
+    /// How the walk ended: the worse of the two directions. `None`: whoever made the list does not say.
+    pub end: Option<ListEnd>,
+    /// The processes.
+    #[serde(deserialize_with = "null_is_default")]
+    pub items: Vec<Process>,
+}
+
+/// How a walk ended, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ListEnd {
+    /// It came back to its head.
+    Complete,
+    /// It came to an entry that it had seen before, which was not the head.
+    Cycle,
+    /// A link could not be read or leads nowhere.
+    Broken,
+    /// It was stopped at a cap.
+    Limit,
+}

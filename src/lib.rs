@@ -14,6 +14,7 @@
 mod addr;
 pub mod process;
 mod reading;
+pub mod symbols;
 mod system;
 mod time;
 mod warning;

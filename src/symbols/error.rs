@@ -1,0 +1,91 @@
+//! What can go wrong with symbols.
+
+use crate::PdbInfo;
+use std::path::PathBuf;
+
+/// Why symbols could not be had, or lack something.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SymbolError {
+    /// The symbols have no such structure.
+    #[error("these symbols have no type {name}")]
+    NoType {
+        /// C name.
+        name: String,
+    },
+    /// The symbols have no such field.
+    #[error("these symbols have no field {name}")]
+    NoField {
+        /// Structure and field.
+        name: String,
+    },
+    /// The symbols have no such global.
+    #[error("these symbols have no global {name}")]
+    NoGlobal {
+        /// Its name.
+        name: String,
+    },
+    /// A field has another size than its type needs.
+    #[error("{name} has {found} bytes in these symbols, and {needed} are expected")]
+    WrongSize {
+        /// Structure and field.
+        name: String,
+        /// Bytes that the type needs.
+        needed: u64,
+        /// Bytes that the symbols give.
+        found: u64,
+    },
+    /// A field is no bit-field.
+    #[error("{name} is no bit-field in these symbols")]
+    NotBits {
+        /// Structure and field.
+        name: String,
+    },
+    /// A symbol file could not be read.
+    #[error("cannot read symbols from {}: {reason}", .file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A symbol file belongs to another kernel.
+    #[error("{} belongs to {} {} age {}, not to {} {} age {}", .file.display(), .found.name, .found.guid, .found.age, .needed.name, .needed.guid, .needed.age)]
+    WrongId {
+        /// The file.
+        file: PathBuf,
+        /// Whose symbols it has.
+        found: Box<PdbInfo>,
+        /// Whose symbols are needed.
+        needed: Box<PdbInfo>,
+    },
+    /// No file with the symbols was found.
+    #[error("{}", missing_text(.needed, .tried))]
+    Missing {
+        /// The PDB that the kernel's CodeView record names.
+        needed: Box<PdbInfo>,
+        /// Every place that was looked at, and what was there.
+        tried: Vec<String>,
+    },
+}
+
+fn missing_text(needed: &PdbInfo, tried: &[String]) -> String {
+    let PdbInfo { name, guid, age } = needed;
+    let mut text = format!(
+        "no symbols for this kernel: it needs {name}, GUID {guid}, age {age}.\n\
+         Fetch it where there is a network, from a symbol server, under the path\n  {name}/{guid}{age:X}/{name}\n\
+         (Microsoft's: https://msdl.microsoft.com/download/symbols/{name}/{guid}{age:X}/{name})\n\
+         and give its folder with --symbols DIR: DIR/{name}/{guid}{age:X}/{name}, or the file itself.\n\
+         A Volatility 3 symbol file serves too: DIR/{guid}-{age}.json.xz"
+    );
+    if tried.is_empty() {
+        text.push_str("\nNo place to look was given.");
+    } else {
+        text.push_str("\nLooked at:");
+        for place in tried {
+            text.push_str("\n  ");
+            text.push_str(place);
+        }
+    }
+    text
+}

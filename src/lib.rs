@@ -12,6 +12,10 @@
 )]
 
 mod addr;
+mod error;
+pub mod image;
+pub mod kernel;
+pub mod memory;
 pub mod process;
 mod reading;
 pub mod symbols;
@@ -20,6 +24,8 @@ mod time;
 mod warning;
 
 pub use addr::{Hex, PAGE_SIZE, PhysicalAddress, VirtualAddress, parse_hex};
+pub use error::Error;
+pub use image::{MemoryImage, PhysicalMemory};
 pub use process::{Process, Session};
 pub use reading::{Absent, AbsentKind, Reading};
 pub use system::{Clock, ImageInfo, KernelInfo, ListEnd, Machine, PdbInfo, ProcessList, System};

@@ -1,7 +1,8 @@
 //! Everything that was read from one machine, owned: what the checks judge and what documents hold.
 
+use crate::kernel::{KUSER_SHARED_DATA, Kernel};
 use crate::reading::record;
-use crate::{PhysicalAddress, Process, Session, Timestamp, VirtualAddress, Warning};
+use crate::{Absent, Error, PhysicalAddress, Process, Reading, Session, Timestamp, VirtualAddress, Warning};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// One machine, as its memory image, or somebody's list of its processes, shows it.
@@ -134,4 +135,59 @@ pub enum ListEnd {
     Broken,
     /// It was stopped at a cap.
     Limit,
+}
+
+impl System {
+    /// Reads everything from an image's kernel.
+    ///
+    /// # Errors
+    /// The list of processes cannot even be started on.
+    pub fn read(kernel: &Kernel<'_>) -> Result<Self, Error> {
+        let (processes, listed) = crate::process::list::active_list(kernel)?;
+        let image = kernel.image();
+        let machine = Machine::read(kernel, &processes);
+        let warnings = image.warnings().iter().chain(kernel.warnings()).cloned().chain(listed).collect();
+        let sessions = Vec::new();
+        Ok(Self { image: Some(image.info()), kernel: Some(kernel.info()), machine, processes, sessions, warnings })
+    }
+}
+
+impl Machine {
+    /// Reads what `KUSER_SHARED_DATA` says, and every clock.
+    fn read(kernel: &Kernel<'_>, processes: &ProcessList) -> Self {
+        let header = kernel.image().dump_header();
+        let shared = || {
+            kernel.shared_data().ok_or_else(|| Absent::unreadable(format!("KUSER_SHARED_DATA at {KUSER_SHARED_DATA}")))
+        };
+        let boot_by_header = header.and_then(|header| header.boot);
+        let boot = shared().map(|shared| shared.boot().or(boot_by_header));
+        let captured = shared().map(|shared| Some(shared.system_time).filter(|time| time.0 != 0));
+        Self {
+            root: shared().map(|shared| shared.root.clone()).into(),
+            boot: boot.clone().into(),
+            captured: Reading::from(captured)
+                .or(header.and_then(|header| header.system_time).map_or(Reading::Nothing, Reading::Value)),
+            clocks: Reading::Value(clocks(kernel, processes)),
+            processors: shared().map(|shared| Some(shared.processors).filter(|number| *number != 0)).into(),
+            product: shared().map(|shared| shared.product().map(str::to_owned)).into(),
+            safe_mode: shared().map(|shared| shared.safe_boot != 0).into(),
+        }
+    }
+}
+
+/// What each clock says of when the system started.
+fn clocks(kernel: &Kernel<'_>, processes: &ProcessList) -> Vec<Clock> {
+    let shared = kernel.shared_data().and_then(crate::kernel::SharedData::boot);
+    let global = kernel.global("KeBootTime").ok().and_then(|at| kernel.space().read_u64(at).ok());
+    let system = processes.items.iter().find(|process| process.pid.value() == Some(&4));
+    let header = kernel.image().dump_header().and_then(|header| header.boot);
+    [
+        ("KUSER_SHARED_DATA.SystemTime - InterruptTime", shared),
+        ("KeBootTime", global.filter(|ticks| *ticks != 0).and_then(Timestamp::plausible)),
+        ("System.CreateTime", system.and_then(|system| system.created.value().copied())),
+        ("crash dump header SystemTime - SystemUpTime", header),
+    ]
+    .into_iter()
+    .filter_map(|(source, time)| Some(Clock { source: source.to_owned(), time: time? }))
+    .collect()
 }

@@ -12,6 +12,8 @@ pub struct Field<T> {
     pub structure: &'static str,
     /// C name of the field, with dots where it is nested.
     pub name: &'static str,
+    /// Size in bytes; 0 where the symbols do not say.
+    pub size: u64,
     kind: PhantomData<fn() -> T>,
 }
 
@@ -54,35 +56,59 @@ pub trait Placed: Sized {
     fn place(symbols: &Symbols, structure: &'static str, name: &'static str) -> Result<Self, SymbolError>;
 }
 
-/// A value as it lies in memory, with the size it must have there.
-pub trait Stored {
-    /// Size in bytes; `None`: any, because only the address of the field matters.
+/// A value as it lies in memory, little-endian.
+pub trait Stored: Sized {
+    /// Size in bytes that the field must have; `None`: any.
     const SIZE: Option<u64>;
+
+    /// The value, out of the field's bytes. `None`: too few bytes, or no value of this type.
+    fn decode(bytes: &[u8]) -> Option<Self>;
 }
 
-/// A field of which only the place matters: an embedded structure, an array.
+/// An embedded structure or array, of which only the place matters.
 #[derive(Clone, Copy, Debug)]
 pub struct Embedded;
 
-/// An integer of 4 or 8 bytes: a pointer-sized type, or one that grew between builds.
-#[derive(Clone, Copy, Debug)]
-pub struct Natural;
+/// An integer of 1 to 8 bytes: a field whose size differs between builds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Natural(pub u64);
 
 macro_rules! stored {
-    ($($type:ty = $size:expr),*) => { $(impl Stored for $type { const SIZE: Option<u64> = $size; })* };
+    ($($type:ty),*) => { $(impl Stored for $type {
+        const SIZE: Option<u64> = Some(size_of::<$type>() as u64);
+
+        fn decode(bytes: &[u8]) -> Option<Self> {
+            bytes.first_chunk().map(|bytes| <$type>::from_le_bytes(*bytes))
+        }
+    })* };
 }
-stored!(
-    u8 = Some(1),
-    i8 = Some(1),
-    u16 = Some(2),
-    u32 = Some(4),
-    i32 = Some(4),
-    u64 = Some(8),
-    i64 = Some(8),
-    crate::VirtualAddress = Some(8),
-    Embedded = None,
-    Natural = None
-);
+stored!(u8, i8, u16, u32, i32, u64, i64);
+
+impl Stored for crate::VirtualAddress {
+    const SIZE: Option<u64> = Some(8);
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        u64::decode(bytes).map(Self)
+    }
+}
+
+impl Stored for Embedded {
+    const SIZE: Option<u64> = None;
+
+    fn decode(_: &[u8]) -> Option<Self> {
+        Some(Self)
+    }
+}
+
+impl Stored for Natural {
+    const SIZE: Option<u64> = None;
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut whole = [0u8; 8];
+        whole.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(Self(u64::from_le_bytes(whole)))
+    }
+}
 
 impl<T: Stored> Placed for Field<T> {
     fn place(symbols: &Symbols, structure: &'static str, name: &'static str) -> Result<Self, SymbolError> {
@@ -93,7 +119,7 @@ impl<T: Stored> Placed for Field<T> {
         {
             return Err(SymbolError::WrongSize { name: format!("{structure}.{name}"), needed, found: info.size });
         }
-        Ok(Self { offset: info.offset, structure, name, kind: PhantomData })
+        Ok(Self { offset: info.offset, structure, name, size: info.size, kind: PhantomData })
     }
 }
 
@@ -106,7 +132,7 @@ impl Placed for Bits {
         if !matches!(info.size, 1 | 2 | 4 | 8) {
             return Err(SymbolError::WrongSize { name: format!("{structure}.{name}"), needed: 8, found: info.size });
         }
-        let storage = Field { offset: info.offset, structure, name, kind: PhantomData };
+        let storage = Field { offset: info.offset, structure, name, size: info.size, kind: PhantomData };
         Ok(Self { storage, size: info.size, position, length })
     }
 }

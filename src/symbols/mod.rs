@@ -2,8 +2,10 @@
 
 mod error;
 pub(crate) mod layout;
+mod store;
 mod table;
 
 pub use error::SymbolError;
-pub use layout::{Bits, Embedded, Field, Natural};
+pub use layout::{Bits, Embedded, Field, Natural, Stored};
+pub use store::SymbolStore;
 pub use table::{FieldInfo, SymbolSource, Symbols, TypeInfo, Wanted};

@@ -1,0 +1,294 @@
+//! Every structure that is read, with the C names of its fields. Nothing else spells them.
+
+use crate::VirtualAddress;
+use crate::symbols::layout::layout;
+use crate::symbols::{Bits, Embedded, Field, Natural, SymbolError, Symbols, Wanted};
+
+layout! {
+    /// `_EPROCESS` and the `_KPROCESS` at its start.
+    pub struct EprocessLayout = "_EPROCESS" {
+        /// Page-table root.
+        dtb: Field<u64> = "Pcb.DirectoryTableBase",
+        /// Base priority.
+        base_priority: Option<Field<i8>> = "Pcb.BasePriority",
+        /// Process id.
+        pid: Field<u64> = "UniqueProcessId",
+        /// Links of the active list.
+        links: Field<Embedded> = "ActiveProcessLinks",
+        /// Creator's process id.
+        ppid: Field<u64> = "InheritedFromUniqueProcessId",
+        /// Short name of the image.
+        name: Field<Embedded> = "ImageFileName",
+        /// Creation time.
+        created: Field<u64> = "CreateTime",
+        /// Exit time.
+        exited: Field<u64> = "ExitTime",
+        /// Process environment block.
+        peb: Field<VirtualAddress> = "Peb",
+        /// Access token, as a fast reference.
+        token: Field<Natural> = "Token",
+        /// Handle table.
+        handle_table: Option<Field<VirtualAddress>> = "ObjectTable",
+        /// Session structure.
+        session: Option<Field<VirtualAddress>> = "Session",
+        /// Threads that have not exited.
+        threads: Option<Field<u32>> = "ActiveThreads",
+        /// 32-bit half of a process.
+        wow64: Option<Field<VirtualAddress>> = "WoW64Process" | "Wow64Process",
+        /// The kernel's path of the image.
+        audit_name: Option<Field<VirtualAddress>> = "SeAuditProcessCreationInfo.ImageFileName",
+        /// Section of the image.
+        section: Option<Field<VirtualAddress>> = "SectionObject",
+        /// Where the section is mapped.
+        section_base: Option<Field<VirtualAddress>> = "SectionBaseAddress",
+        /// File of the image (Windows 10 1511 on).
+        image_file: Option<Field<VirtualAddress>> = "ImageFilePointer",
+        /// Protection level (8.1 on).
+        protection: Option<Field<u8>> = "Protection.Level",
+        /// Ending it ends the system.
+        critical: Option<Bits> = "BreakOnTermination",
+        /// No image, no user half (8.1 on).
+        minimal: Option<Bits> = "Minimal",
+        /// Arbitrary code guard (8.1 on).
+        dynamic_code_disabled: Option<Bits> = "MitigationFlagsValues.DisableDynamicCode" | "DisableDynamicCode",
+        /// Debugger's port.
+        debug_port: Option<Field<VirtualAddress>> = "DebugPort",
+        /// The window manager's structure.
+        win32_process: Option<Field<VirtualAddress>> = "Win32Process",
+        /// Job.
+        job: Option<Field<VirtualAddress>> = "Job",
+    }
+}
+
+layout! {
+    /// `_EJOB`.
+    pub struct JobLayout = "_EJOB" {
+        /// The job around this one.
+        parent: Option<Field<VirtualAddress>> = "ParentJob",
+        /// What a server silo's job has (1607 on).
+        silo_globals: Option<Field<VirtualAddress>> = "ServerSiloGlobals",
+    }
+}
+
+layout! {
+    /// `_TOKEN`.
+    pub struct TokenLayout = "_TOKEN" {
+        /// Who made it: 8 bytes of text.
+        source: Field<Embedded> = "TokenSource",
+        /// Its own id.
+        id: Field<u64> = "TokenId",
+        /// The logon's id.
+        authentication_id: Field<u64> = "AuthenticationId",
+        /// Privileges present (Vista on).
+        present: Option<Field<u64>> = "Privileges.Present",
+        /// Privileges enabled.
+        enabled: Option<Field<u64>> = "Privileges.Enabled",
+        /// Privileges enabled when it was made.
+        default: Option<Field<u64>> = "Privileges.EnabledByDefault",
+        /// Session id.
+        session: Field<u32> = "SessionId",
+        /// Number of SIDs.
+        sid_count: Field<u32> = "UserAndGroupCount",
+        /// The SIDs.
+        sids: Field<VirtualAddress> = "UserAndGroups",
+        /// Primary or impersonation.
+        kind: Field<Natural> = "TokenType",
+        /// Which of the SIDs is the integrity label (Vista on).
+        integrity_index: Option<Field<u32>> = "IntegrityLevelIndex",
+    }
+}
+
+layout! {
+    /// `_PEB`.
+    pub struct PebLayout = "_PEB" {
+        /// Image base.
+        image_base: Field<VirtualAddress> = "ImageBaseAddress",
+        /// Modules.
+        ldr: Field<VirtualAddress> = "Ldr",
+        /// Parameters.
+        parameters: Field<VirtualAddress> = "ProcessParameters",
+    }
+}
+
+layout! {
+    /// `_RTL_USER_PROCESS_PARAMETERS`.
+    pub struct ParametersLayout = "_RTL_USER_PROCESS_PARAMETERS" {
+        /// Image path.
+        image_path: Field<Embedded> = "ImagePathName",
+        /// Command line.
+        command_line: Field<Embedded> = "CommandLine",
+        /// Environment block.
+        environment: Field<VirtualAddress> = "Environment",
+        /// Its size in bytes (Vista on).
+        environment_size: Option<Field<u64>> = "EnvironmentSize",
+    }
+}
+
+layout! {
+    /// `_PEB_LDR_DATA`.
+    pub struct LdrLayout = "_PEB_LDR_DATA" {
+        /// Head of the modules in load order.
+        load_order: Field<Embedded> = "InLoadOrderModuleList",
+    }
+}
+
+layout! {
+    /// `_LDR_DATA_TABLE_ENTRY`.
+    pub struct LdrEntryLayout = "_LDR_DATA_TABLE_ENTRY" {
+        /// Links in load order.
+        load_order: Field<Embedded> = "InLoadOrderLinks",
+        /// Where the module is mapped.
+        base: Field<VirtualAddress> = "DllBase",
+        /// Path.
+        full_name: Field<Embedded> = "FullDllName",
+    }
+}
+
+layout! {
+    /// `_MM_SESSION_SPACE`.
+    pub struct SessionLayout = "_MM_SESSION_SPACE" {
+        /// Session id.
+        id: Field<u32> = "SessionId",
+    }
+}
+
+layout! {
+    /// `_HANDLE_TABLE`.
+    pub struct HandleTableLayout = "_HANDLE_TABLE" {
+        /// Handles open (up to 7).
+        count: Option<Field<u32>> = "HandleCount",
+        /// Free lists, which count since 8.
+        free_lists: Option<Field<Embedded>> = "FreeLists",
+    }
+}
+
+layout! {
+    /// `_HANDLE_TABLE_FREE_LIST`.
+    pub struct FreeListLayout = "_HANDLE_TABLE_FREE_LIST" {
+        /// Handles open.
+        count: Field<u32> = "HandleCount",
+    }
+}
+
+layout! {
+    /// `_SECTION` (8 on).
+    pub struct SectionLayout = "_SECTION" {
+        /// Control area, in a union with tag bits.
+        control_area: Field<VirtualAddress> = "u1.ControlArea",
+    }
+}
+
+layout! {
+    /// `_SECTION_OBJECT` (up to 7).
+    pub struct SectionObjectLayout = "_SECTION_OBJECT" {
+        /// Segment.
+        segment: Field<VirtualAddress> = "Segment",
+    }
+}
+
+layout! {
+    /// `_SEGMENT`.
+    pub struct SegmentLayout = "_SEGMENT" {
+        /// Control area.
+        control_area: Field<VirtualAddress> = "ControlArea",
+    }
+}
+
+layout! {
+    /// `_CONTROL_AREA`.
+    pub struct ControlAreaLayout = "_CONTROL_AREA" {
+        /// File, as a fast reference.
+        file: Field<Natural> = "FilePointer",
+    }
+}
+
+layout! {
+    /// `_FILE_OBJECT`.
+    pub struct FileObjectLayout = "_FILE_OBJECT" {
+        /// Name on the volume.
+        name: Field<Embedded> = "FileName",
+        /// The file goes when its last handle does.
+        delete_pending: Field<u8> = "DeletePending",
+    }
+}
+
+layout! {
+    /// `_MI_SYSTEM_INFORMATION` (10 1709 on).
+    pub struct MiSystemLayout = "_MI_SYSTEM_INFORMATION" {
+        /// What is set in entries that are not present.
+        invalid_pte_mask: Option<Field<u64>> = "Hardware.InvalidPteMask",
+    }
+}
+
+/// Globals that are read.
+const GLOBALS: &[&str] = &[
+    "PsActiveProcessHead",
+    "PsInitialSystemProcess",
+    "NtBuildNumber",
+    "NtBuildLab",
+    "NtBuildLabEx",
+    "KeBootTime",
+    "MiState",
+    "PspHostSiloGlobals",
+];
+
+macro_rules! layouts {
+    ($($(#[$doc:meta])* $field:ident: $layout:ident,)*) => {
+        /// All layouts of one kernel. Processes cannot be read without the first; each other is there or says what is missing.
+        #[derive(Debug)]
+        pub struct Layouts {
+            /// `_EPROCESS`.
+            pub process: EprocessLayout,
+            $($(#[$doc])* pub $field: Result<$layout, SymbolError>,)*
+        }
+
+        impl Layouts {
+            /// What has to be loaded from a symbol file.
+            #[must_use]
+            pub fn wanted() -> Wanted {
+                Wanted { types: vec![EprocessLayout::STRUCTURE, $($layout::STRUCTURE,)*], globals: GLOBALS.to_vec() }
+            }
+
+            /// Finds every field.
+            ///
+            /// # Errors
+            /// `_EPROCESS` lacks a field that nothing can be done without.
+            pub fn resolve(symbols: &Symbols) -> Result<Self, SymbolError> {
+                Ok(Self { process: EprocessLayout::resolve(symbols)?, $($field: $layout::resolve(symbols),)* })
+            }
+        }
+    };
+}
+
+layouts! {
+    /// `_EJOB`.
+    job: JobLayout,
+    /// `_TOKEN`.
+    token: TokenLayout,
+    /// `_PEB`.
+    peb: PebLayout,
+    /// `_RTL_USER_PROCESS_PARAMETERS`.
+    parameters: ParametersLayout,
+    /// `_PEB_LDR_DATA`.
+    ldr: LdrLayout,
+    /// `_LDR_DATA_TABLE_ENTRY`.
+    ldr_entry: LdrEntryLayout,
+    /// `_MM_SESSION_SPACE`.
+    session: SessionLayout,
+    /// `_HANDLE_TABLE`.
+    handle_table: HandleTableLayout,
+    /// `_HANDLE_TABLE_FREE_LIST`.
+    free_list: FreeListLayout,
+    /// `_SECTION`.
+    section: SectionLayout,
+    /// `_SECTION_OBJECT`.
+    section_object: SectionObjectLayout,
+    /// `_SEGMENT`.
+    segment: SegmentLayout,
+    /// `_CONTROL_AREA`.
+    control_area: ControlAreaLayout,
+    /// `_FILE_OBJECT`.
+    file_object: FileObjectLayout,
+    /// `_MI_SYSTEM_INFORMATION`.
+    mi_system: MiSystemLayout,
+}

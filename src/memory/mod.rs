@@ -1,0 +1,10 @@
+//! Virtual memory: page tables, address spaces, and why an address cannot be read.
+
+mod fault;
+mod paging;
+mod scan;
+mod space;
+
+pub use fault::{EntryLevel, Fault};
+pub use scan::scan_pages;
+pub use space::{AddressSpace, MappedRegion};

@@ -7,4 +7,7 @@ mod space;
 
 pub use fault::{EntryLevel, Fault};
 pub use scan::scan_pages;
+#[cfg(test)]
+mod tests;
+
 pub use space::{AddressSpace, MappedRegion};

@@ -1,0 +1,4 @@
+//! Where symbols are looked for.
+/// x
+#[derive(Debug)]
+pub struct SymbolStore;

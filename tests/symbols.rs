@@ -1,9 +1,16 @@
 //! The PDB and the symbol file of the same kernel, two makers' files, say the same.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 
-use ntmem::symbols::{Symbols, Wanted, isf, pdb_file};
+use ntmem::symbols::{SymbolError, Symbols, Wanted, isf, pdb_file};
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 /// The folder of test material, if there is one.
 fn material() -> Option<PathBuf> {
@@ -16,7 +23,7 @@ fn material() -> Option<PathBuf> {
     found.then_some(folder)
 }
 
-/// PDB and symbol file of the same kernel, and how many globals that everybody needs it has.
+/// PDB and symbol file of the same kernel, of four kernels.
 fn pairs() -> Vec<(PathBuf, PathBuf)> {
     let Some(folder) = material() else { return Vec::new() };
     let mut pairs = vec![(folder.join("real/xp_sp3_ntkrnlpa.pdb"), folder.join("real/xp_sp3_ntkrnlpa.json.xz"))];
@@ -31,12 +38,16 @@ fn pairs() -> Vec<(PathBuf, PathBuf)> {
     pairs
 }
 
-/// Every name that a symbol file has, read without this library.
-fn everything(file: &PathBuf) -> Wanted {
+fn unpacked(file: &Path) -> Vec<u8> {
     let mut json = Vec::new();
     let packed = std::fs::read(file).unwrap();
-    std::io::Read::read_to_end(&mut lzma_rust2::XzReader::new(packed.as_slice(), true), &mut json).unwrap();
-    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    lzma_rust2::XzReader::new(packed.as_slice(), true).read_to_end(&mut json).unwrap();
+    json
+}
+
+/// Every name that a symbol file has, read without this library.
+fn everything(file: &Path) -> Wanted {
+    let json: serde_json::Value = serde_json::from_slice(&unpacked(file)).unwrap();
     let names = |of: &str| json[of].as_object().unwrap().keys().map(|name| &*name.clone().leak()).collect();
     Wanted { types: names("user_types"), globals: names("symbols") }
 }
@@ -99,5 +110,56 @@ fn pdb_and_symbol_file_of_a_kernel_say_the_same() {
         }
         eprintln!("{}: {named} structures, {fields} fields, {globals} globals", pdb.display());
         assert!(named > 400 && fields > 4000 && globals > 50);
+    }
+}
+
+/// A generator of the same numbers in every run (splitmix64).
+fn numbers(seed: u64) -> impl FnMut() -> usize {
+    let mut state = seed;
+    move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut it = state;
+        it = (it ^ (it >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from(it >> 33).unwrap()
+    }
+}
+
+#[test]
+fn damaged_files_are_errors_or_other_numbers_but_no_panic() {
+    for (pdb, isf) in pairs().into_iter().take(2) {
+        let wanted = everything(&isf);
+        let inputs = [std::fs::read(&pdb).unwrap(), std::fs::read(&isf).unwrap(), unpacked(&isf)];
+        for (kind, intact) in inputs.into_iter().enumerate() {
+            let mut next = numbers(1);
+            let mut refused = 0;
+            for attempt in 0..60 {
+                let mut bytes = intact.clone();
+                // The head of a file says where everything is, so it is damaged more often.
+                for _ in 0..=attempt % 8 {
+                    let range = if attempt % 3 == 0 { 4096 } else { bytes.len() };
+                    let at = next() % range;
+                    bytes[at] = next().to_le_bytes()[0];
+                }
+                if attempt % 5 == 0 {
+                    bytes.truncate(next() % bytes.len());
+                }
+                let read = match kind {
+                    0 => pdb_file::parse(&bytes, &pdb, None, &wanted),
+                    _ => isf::parse(&bytes, &isf, None, &wanted),
+                };
+                match read {
+                    Err(SymbolError::File { reason, .. }) => {
+                        refused += 1;
+                        // What only the last resort against panics catches is a surprise.
+                        assert_ne!(reason, "the file is damaged", "attempt {attempt}");
+                    }
+                    Err(other) => panic!("attempt {attempt}: {other}"),
+                    Ok(_) => (),
+                }
+            }
+            // Every truncated one, at least.
+            assert!(refused >= 12, "{refused}");
+        }
     }
 }

@@ -35,6 +35,7 @@ const LF_STMEMBER: u16 = 0x150e;
 const LF_METHOD: u16 = 0x150f;
 const LF_NESTTYPE: u16 = 0x1510;
 const LF_ONEMETHOD: u16 = 0x1511;
+const LF_NESTTYPEEX: u16 = 0x1512;
 
 /// Bit of a record's properties: this is only a declaration.
 const FORWARD: u16 = 0x80;
@@ -160,7 +161,7 @@ impl<'a> TypeStream<'a> {
                         let offset = record.number()?;
                         each(record.name()?, offset, self.shape(index))?;
                     }
-                    LF_STMEMBER | LF_METHOD | LF_NESTTYPE => drop(record.name()?),
+                    LF_STMEMBER | LF_METHOD | LF_NESTTYPE | LF_NESTTYPEEX => drop(record.name()?),
                     LF_ONEMETHOD => {
                         // Only a method that opens a slot in the table of virtual functions says which slot.
                         if matches!((attributes >> 2) & 7, 4 | 6) {

@@ -69,14 +69,44 @@ pub enum SymbolError {
     },
 }
 
+impl SymbolError {
+    /// The error of one file in a list of files: the file, then what is wrong with it.
+    pub(super) fn of_file(&self) -> String {
+        match self {
+            Self::File { file, reason } => format!("{}: {reason}", file.display()),
+            Self::WrongId { file, found, needed } if found.guid.eq_ignore_ascii_case(&needed.guid) => {
+                format!("{}: wrong age: {}", file.display(), found.age)
+            }
+            Self::WrongId { file, found, .. } => {
+                format!("{}: wrong GUID: {}, age {}", file.display(), found.guid, found.age)
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Where a symbol server keeps a PDB, below its address: `NAME/GUIDAGE/NAME`, the age in hexadecimal.
+#[must_use]
+pub fn server_path(needed: &PdbInfo) -> String {
+    let PdbInfo { guid, age, .. } = needed;
+    let name = file_name(needed);
+    format!("{name}/{}{age:X}/{name}", guid.to_ascii_uppercase())
+}
+
+/// The name alone: a kernel built by hand names its PDB with the path it was written to.
+pub(super) fn file_name(needed: &PdbInfo) -> &str {
+    needed.name.rsplit(['/', '\\']).next().unwrap_or_default()
+}
+
 fn missing_text(needed: &PdbInfo, tried: &[String]) -> String {
-    let PdbInfo { name, guid, age } = needed;
+    let PdbInfo { guid, age, .. } = needed;
+    let (name, path) = (file_name(needed), server_path(needed));
     let mut text = format!(
         "no symbols for this kernel: it needs {name}, GUID {guid}, age {age}.\n\
-         Fetch it where there is a network, from a symbol server, under the path\n  {name}/{guid}{age:X}/{name}\n\
-         (Microsoft's: https://msdl.microsoft.com/download/symbols/{name}/{guid}{age:X}/{name})\n\
-         and give its folder with --symbols DIR: DIR/{name}/{guid}{age:X}/{name}, or the file itself.\n\
-         A Volatility 3 symbol file serves too: DIR/{guid}-{age}.json.xz"
+         Fetch it where there is a network, from Microsoft's symbol server:\n  \
+           https://msdl.microsoft.com/download/symbols/{path}\n\
+         and keep it as DIR/{path} or DIR/{name}, where DIR is a folder given with --symbols.\n\
+         A Volatility 3 symbol file of the same kernel serves too: DIR/{guid}-{age}.json.xz"
     );
     if tried.is_empty() {
         text.push_str("\nNo place to look was given.");

@@ -74,6 +74,33 @@ pub struct Wanted {
 const MAX_PATH: usize = 16;
 
 impl Symbols {
+    /// Tables from elsewhere than a file: written out in a program, or kept by it. [`Symbols::with_type`] and
+    /// [`Symbols::with_global`] fill them.
+    #[must_use]
+    pub fn new(source: SymbolSource, pdb: Option<PdbInfo>) -> Self {
+        Self { source, pdb, ..Self::default() }
+    }
+
+    /// Adds a structure, or replaces the one of that name.
+    #[must_use]
+    pub fn with_type(mut self, name: &str, info: TypeInfo) -> Self {
+        self.types.insert(name.to_owned(), info);
+        self
+    }
+
+    /// Adds a global by its distance in bytes from the image base, or replaces the one of that name.
+    #[must_use]
+    pub fn with_global(mut self, name: &str, rva: u64) -> Self {
+        self.globals.insert(name.to_owned(), rva);
+        self
+    }
+
+    /// What the symbols say of a structure.
+    #[must_use]
+    pub fn type_info(&self, structure: &str) -> Option<&TypeInfo> {
+        self.types.get(structure)
+    }
+
     /// The field that `path` leads to from structure `structure`: `"Pcb.DirectoryTableBase"`. Offsets are summed.
     ///
     /// # Errors

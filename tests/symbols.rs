@@ -1,0 +1,165 @@
+//! The PDB and the symbol file of the same kernel, two makers' files, say the same.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+use ntmem::symbols::{SymbolError, Symbols, Wanted, isf, pdb_file};
+use std::collections::HashSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The folder of test material, if there is one.
+fn material() -> Option<PathBuf> {
+    let folder = std::env::var_os("NTMEM_TEST_MATERIAL")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
+    let found = folder.join("symbols").is_dir();
+    if !found {
+        eprintln!("skipped: there is no test material in {}", folder.display());
+    }
+    found.then_some(folder)
+}
+
+/// PDB and symbol file of the same kernel, of four kernels.
+fn pairs() -> Vec<(PathBuf, PathBuf)> {
+    let Some(folder) = material() else { return Vec::new() };
+    let mut pairs = vec![(folder.join("real/xp_sp3_ntkrnlpa.pdb"), folder.join("real/xp_sp3_ntkrnlpa.json.xz"))];
+    for guid in
+        ["339E74133576439CBCDF7E0229DA3773", "606FF669409B00F7FC8C61A9C1670129", "00D01401874F8CC3F5F5DA237013C16A"]
+    {
+        pairs.push((
+            folder.join(format!("symbols/ntkrnlmp.pdb/{guid}1/ntkrnlmp.pdb")),
+            folder.join(format!("symbols/isf/ntkrnlmp.pdb/{guid}-1.json.xz")),
+        ));
+    }
+    pairs
+}
+
+fn unpacked(file: &Path) -> Vec<u8> {
+    let mut json = Vec::new();
+    let packed = std::fs::read(file).unwrap();
+    lzma_rust2::XzReader::new(packed.as_slice(), true).read_to_end(&mut json).unwrap();
+    json
+}
+
+/// Every name that a symbol file has, read without this library.
+fn everything(file: &Path) -> Wanted {
+    let json: serde_json::Value = serde_json::from_slice(&unpacked(file)).unwrap();
+    let names = |of: &str| json[of].as_object().unwrap().keys().map(|name| &*name.clone().leak()).collect();
+    Wanted { types: names("user_types"), globals: names("symbols") }
+}
+
+/// Compares one structure in both, and those that it embeds; they may be named differently where C gives no name.
+fn same_structure(pdb: &Symbols, isf: &Symbols, names: (&str, &str), seen: &mut HashSet<String>) -> usize {
+    if !seen.insert(names.0.to_owned()) {
+        return 0;
+    }
+    let Some(left) = pdb.type_info(names.0) else { panic!("the PDB has no {names:?}") };
+    let right = isf.type_info(names.1).unwrap();
+    assert_eq!(left.size, right.size, "{names:?}");
+    let mut fields: Vec<_> = left.fields.keys().collect();
+    let mut expected: Vec<_> = right.fields.keys().collect();
+    fields.sort();
+    expected.sort();
+    assert_eq!(fields, expected, "{names:?}");
+    let mut count = fields.len();
+    for (name, left) in &left.fields {
+        let right = &right.fields[name];
+        let place = (left.offset, left.size, left.bits);
+        assert_eq!(place, (right.offset, right.size, right.bits), "{names:?}.{name}");
+        match (&left.structure, &right.structure) {
+            (Some(left), Some(right)) => {
+                assert!(left == right || right.starts_with("__"), "{names:?}.{name}: {left} {right}");
+                count += same_structure(pdb, isf, (left, right), seen);
+            }
+            (left, right) => assert_eq!(left, right, "{names:?}.{name}"),
+        }
+    }
+    count
+}
+
+#[test]
+fn pdb_and_symbol_file_of_a_kernel_say_the_same() {
+    for (pdb, isf) in pairs() {
+        let wanted = everything(&isf);
+        let left = pdb_file::load(&pdb, None, &wanted).unwrap();
+        let right = isf::load(&isf, None, &wanted).unwrap();
+        let mut seen = HashSet::new();
+        let mut fields = 0;
+        let mut named = 0;
+        for name in
+            wanted.types.iter().filter(|name| !name.starts_with("__unnamed_") && !name.starts_with("__anonymous_"))
+        {
+            fields += same_structure(&left, &right, (name, name), &mut seen);
+            named += 1;
+        }
+        // Names that no C compiler makes: import thunks start with a byte 0x7f, constants (`__real@3f800000`), import
+        // pointers and marks of precompiled headers have an `@` inside. Volatility cuts them down in ways of its own.
+        let artificial = |name: &str| {
+            name.ends_with("_NULL_THUNK_DATA")
+                || matches!(name, "_real" | "_xmm")
+                || (name.contains('@') && !name.starts_with('?'))
+        };
+        let mut globals = 0;
+        for name in wanted.globals.iter().filter(|name| !artificial(name)) {
+            assert_eq!(left.global(name).ok(), right.global(name).ok(), "{}: {name}", pdb.display());
+            globals += 1;
+        }
+        eprintln!("{}: {named} structures, {fields} fields, {globals} globals", pdb.display());
+        assert!(named > 400 && fields > 4000 && globals > 50);
+    }
+}
+
+/// A generator of the same numbers in every run (splitmix64).
+fn numbers(seed: u64) -> impl FnMut() -> usize {
+    let mut state = seed;
+    move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut it = state;
+        it = (it ^ (it >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from(it >> 33).unwrap()
+    }
+}
+
+#[test]
+fn damaged_files_are_errors_or_other_numbers_but_no_panic() {
+    for (pdb, isf) in pairs().into_iter().take(2) {
+        let wanted = everything(&isf);
+        let inputs = [std::fs::read(&pdb).unwrap(), std::fs::read(&isf).unwrap(), unpacked(&isf)];
+        for (kind, intact) in inputs.into_iter().enumerate() {
+            let mut next = numbers(1);
+            let mut refused = 0;
+            for attempt in 0..60 {
+                let mut bytes = intact.clone();
+                // The head of a file says where everything is, so it is damaged more often.
+                for _ in 0..=attempt % 8 {
+                    let range = if attempt % 3 == 0 { 4096 } else { bytes.len() };
+                    let at = next() % range;
+                    bytes[at] = next().to_le_bytes()[0];
+                }
+                if attempt % 5 == 0 {
+                    bytes.truncate(next() % bytes.len());
+                }
+                let read = match kind {
+                    0 => pdb_file::parse(&bytes, &pdb, None, &wanted),
+                    _ => isf::parse(&bytes, &isf, None, &wanted),
+                };
+                match read {
+                    Err(SymbolError::File { reason, .. }) => {
+                        refused += 1;
+                        // What only the last resort against panics catches is a surprise.
+                        assert_ne!(reason, "the file is damaged", "attempt {attempt}");
+                    }
+                    Err(other) => panic!("attempt {attempt}: {other}"),
+                    Ok(_) => (),
+                }
+            }
+            // Every truncated one, at least.
+            assert!(refused >= 12, "{refused}");
+        }
+    }
+}

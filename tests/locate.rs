@@ -131,7 +131,12 @@ fn missing_symbols_name_what_is_needed() {
     let setup = setup(&material, SAMPLE);
     let image = MemoryImage::from_bytes(setup.bytes).unwrap();
     let error = image.locate_kernel(&SymbolStore::new().directory("no/such/folder")).unwrap_err().to_string();
-    for word in ["ntkrnlmp.pdb", "606FF669409B00F7FC8C61A9C1670129", "606FF669409B00F7FC8C61A9C16701291/ntkrnlmp.pdb", "no/such/folder"] {
+    for word in [
+        "ntkrnlmp.pdb",
+        "606FF669409B00F7FC8C61A9C1670129",
+        "606FF669409B00F7FC8C61A9C16701291/ntkrnlmp.pdb",
+        "no/such/folder",
+    ] {
         assert!(error.contains(word), "{word} in {error}");
     }
 }

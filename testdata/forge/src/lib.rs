@@ -1,1 +1,46 @@
-//! Forge.
+//! The forge: writes synthetic Windows x64 physical-memory images from written-down scenarios.
+//!
+//! It shares no code with the reader that it tests: its structure offsets are its own tables (`tables/`), its page tables, lists and
+//! strings are laid out from published descriptions, and every image comes with the facts it holds ([`Truth`]) and with symbols made
+//! of the same tables (`isf`). A wrong offset in the reader therefore cannot agree with itself here.
+//!
+//! ```
+//! use ntmem_forge::{Build, Scenario};
+//!
+//! let forged = Scenario::clean(Build::W10_19045).forge();
+//! assert_eq!(forged.truth.process(348).map(|p| p.name_text()).as_deref(), Some("smss.exe"));
+//! ```
+
+pub mod builds;
+pub mod clean;
+mod forge;
+mod handles;
+mod isf;
+mod json;
+mod kdbg;
+mod kernel_image;
+pub mod layout;
+mod machine;
+mod object;
+pub mod paging;
+mod pe;
+pub mod physical;
+mod pool;
+mod process;
+pub mod rng;
+pub mod scenario;
+mod section;
+mod session;
+mod shared_data;
+pub mod sid;
+mod thread;
+mod time;
+mod token;
+pub mod truth;
+mod user;
+
+pub use builds::Build;
+pub use forge::Forged;
+pub use scenario::{Headers, KernelPages, KernelPlan, Paged, PagingPlan, Proc, Product, Scenario, TokenPlan, UserPlan};
+pub use time::Time;
+pub use truth::{Truth, TruthProcess};

@@ -80,10 +80,12 @@ fn processes_by_pdb() {
     }
 }
 
+#[cfg(feature = "isf")]
 #[test]
 fn processes_by_isf() {
     let Some(material) = common::material("processes_by_isf") else { return };
+    let Some(symbols) = common::symbol_files("processes_by_isf", &material) else { return };
     for name in SAMPLES {
-        compare(name, &material.join("symbols/isf"), "isf", &material);
+        compare(name, &symbols, "isf", &material);
     }
 }

@@ -171,7 +171,7 @@ layout! {
 }
 
 layout! {
-    /// `_SECTION` (8 on).
+    /// `_SECTION` (10 on).
     pub struct SectionLayout = "_SECTION" {
         /// Control area, in a union with tag bits.
         control_area: Field<VirtualAddress> = "u1.ControlArea",
@@ -179,7 +179,7 @@ layout! {
 }
 
 layout! {
-    /// `_SECTION_OBJECT` (up to 7).
+    /// `_SECTION_OBJECT` (up to 8.1).
     pub struct SectionObjectLayout = "_SECTION_OBJECT" {
         /// Segment.
         segment: Field<VirtualAddress> = "Segment",
@@ -205,6 +205,8 @@ layout! {
 layout! {
     /// `_FILE_OBJECT`.
     pub struct FileObjectLayout = "_FILE_OBJECT" {
+        /// 5 in every file object.
+        kind: Field<u16> = "Type",
         /// Name on the volume.
         name: Field<Embedded> = "FileName",
         /// The file goes when its last handle does.

@@ -15,6 +15,16 @@ pub fn material(test: &str) -> Option<PathBuf> {
     None
 }
 
+/// The folder with the Volatility 3 symbol files of the sample images. `None`, and a word on stderr: they are not there.
+pub fn symbol_files(test: &str, material: &Path) -> Option<PathBuf> {
+    let folder = material.join("symbols/isf");
+    let any = std::fs::read_dir(folder.join("ntkrnlmp.pdb")).is_ok_and(|mut files| files.next().is_some());
+    if !any {
+        eprintln!("{test}: skipped, the samples' Volatility 3 symbol files are not in the extra test material");
+    }
+    any.then_some(folder)
+}
+
 /// A sample image, unpacked.
 pub fn sample(material: &Path, name: &str) -> Vec<u8> {
     let packed = std::fs::File::open(material.join("samples").join(name).join("image.raw.zst")).unwrap();

@@ -1,0 +1,3 @@
+//! The command line program.
+mod args;
+fn main() {}

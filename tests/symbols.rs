@@ -1,4 +1,5 @@
 //! The PDB and the symbol file of the same kernel, two makers' files, say the same.
+#![cfg(feature = "isf")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,7 +8,8 @@
     clippy::arithmetic_side_effects
 )]
 
-use ntmem::symbols::{SymbolError, Symbols, Wanted, isf, pdb_file};
+use ntmem::PdbInfo;
+use ntmem::symbols::{SymbolError, SymbolStore, Symbols, Wanted, isf, pdb_file};
 use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -111,6 +113,38 @@ fn pdb_and_symbol_file_of_a_kernel_say_the_same() {
         eprintln!("{}: {named} structures, {fields} fields, {globals} globals", pdb.display());
         assert!(named > 400 && fields > 4000 && globals > 50);
     }
+}
+
+#[test]
+fn symbol_files_of_many_builds_load_under_the_name_of_their_build() {
+    let Some(folder) = material() else { return };
+    let wanted = Wanted { types: vec!["_EPROCESS"], globals: vec!["PsActiveProcessHead"] };
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder.join("symbols/kernels")).unwrap().map(|it| it.unwrap().path()).collect();
+    files.sort();
+    for file in files.iter().step_by(7) {
+        let (guid, age) =
+            file.file_name().unwrap().to_str().unwrap().trim_end_matches(".json.xz").split_once('-').unwrap();
+        let needed = PdbInfo { name: "ntkrnlmp.pdb".into(), guid: guid.into(), age: age.parse().unwrap() };
+        let symbols = SymbolStore::new().directory(folder.join("symbols/kernels")).find(&needed, &wanted).unwrap();
+        assert_eq!(symbols.field("_EPROCESS", "ActiveProcessLinks").unwrap().size, 16);
+        assert_eq!(symbols.field("_EPROCESS", "Pcb.DirectoryTableBase").unwrap().offset, 0x28);
+        assert!(symbols.global("PsActiveProcessHead").is_ok());
+    }
+}
+
+#[test]
+fn globals_lie_as_far_apart_as_a_dump_of_the_kernel_says() {
+    let Some(folder) = material() else { return };
+    let dump = std::fs::read(folder.join("real/triage_x64.dmp")).unwrap();
+    // DUMP_HEADER64 has PsLoadedModuleList, PsActiveProcessHead and KdDebuggerDataBlock at these offsets.
+    let header = [("PsLoadedModuleList", 0x20), ("PsActiveProcessHead", 0x28), ("KdDebuggerDataBlock", 0x80)]
+        .map(|(name, at)| (name, u64::from_le_bytes(dump[at..at + 8].try_into().unwrap())));
+    let wanted = Wanted { types: vec![], globals: header.map(|it| it.0).to_vec() };
+    let file = folder.join("real/5278AFF86C341677D7D7835C85B7B844-1.json.xz");
+    let symbols = isf::load(&file, None, &wanted).unwrap();
+    let bases = header.map(|(name, address)| address - symbols.global(name).unwrap());
+    assert!(bases[0] == bases[1] && bases[1] == bases[2] && bases[0] % 0x1000 == 0, "{bases:x?}");
 }
 
 /// A generator of the same numbers in every run (splitmix64).

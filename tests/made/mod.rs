@@ -1,8 +1,5 @@
 //! Makes small PDBs, byte by byte, without any of the library's code.
 
-use ntmem::symbols::{SymbolError, Symbols, Wanted, pdb_file};
-use std::path::Path;
-
 const PAGE: usize = 512;
 /// Of every PDB made here.
 pub const GUID: &str = "00112233445566778899AABBCCDDEEFF";
@@ -128,10 +125,5 @@ impl Made {
         let sections = [section(0x1000), section(0x5000)].concat();
         let map = self.moved.iter().flatten().flat_map(|(from, to)| bytes![*from, *to]).collect();
         container(&[vec![], info, types, debug, publics, sections.clone(), map, sections])
-    }
-
-    pub fn load(&self, types: &[&'static str], globals: &[&'static str]) -> Result<Symbols, SymbolError> {
-        let wanted = Wanted { types: types.to_vec(), globals: globals.to_vec() };
-        pdb_file::parse(&self.pdb(), Path::new("made.pdb"), None, &wanted)
     }
 }

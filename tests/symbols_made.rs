@@ -177,15 +177,19 @@ fn records_made_to_hurt_are_refused() {
 }
 
 #[test]
-fn types_that_lead_in_circles_have_no_size() {
+fn types_that_lead_in_circles_or_nowhere_have_no_size() {
     let types = vec![
         bytes![0x1001u16, 0x1001u32, 0u16],
         bytes![0x1001u16, 0x1000u32, 0u16],
-        list(&[member(0x1000, 0, "Circle"), member(0x1003, 8, "Itself")]),
+        list(&[member(0x1000, 0, "Circle"), member(0x1003, 8, "Itself"), member(0x1005, 16, "Unnamed")]),
         structure(0, 0x1002, 16, "_S"),
+        structure(0, 0x1002, 16, "__unnamed"),
+        structure(FORWARD, 0, 0, "__unnamed"),
     ];
     let symbols = load(&Made { types, ..Made::default() }, &["_S"], &[]).unwrap();
     assert_eq!(symbols.field("_S", "Circle").unwrap(), field(0, 0));
+    // Many types have no name: a declaration of one does not say which it declares.
+    assert_eq!(symbols.field("_S", "Unnamed").unwrap(), field(16, 0));
     assert_eq!(symbols.field("_S", "Itself.Itself.Itself").unwrap().offset, 24);
 }
 

@@ -19,7 +19,7 @@ mod time;
 mod warning;
 
 pub use addr::{Hex, PAGE_SIZE, PhysicalAddress, VirtualAddress, parse_hex};
-pub use process::{Process, Session};
+pub use process::{Liveness, Parent, Process, ProcessTree, Session};
 pub use reading::{Absent, AbsentKind, Reading};
 pub use system::{Clock, ImageInfo, KernelInfo, ListEnd, Machine, PdbInfo, ProcessList, System};
 pub use time::{Ticks, Timestamp};

@@ -12,14 +12,17 @@
 )]
 
 mod addr;
+pub mod baseline;
 pub mod process;
 mod reading;
+pub mod report;
 mod system;
 mod time;
 mod warning;
 
 pub use addr::{Hex, PAGE_SIZE, PhysicalAddress, VirtualAddress, parse_hex};
-pub use process::{Liveness, Parent, Process, ProcessTree, Session};
+pub use baseline::{Findings, Outcome, Severity, Verdict, check_smss};
+pub use process::{Creator, Liveness, Parent, Process, ProcessTree, Session};
 pub use reading::{Absent, AbsentKind, Reading};
 pub use system::{Clock, ImageInfo, KernelInfo, ListEnd, Machine, PdbInfo, ProcessList, System};
 pub use time::{Ticks, Timestamp};

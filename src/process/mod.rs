@@ -7,6 +7,7 @@ mod tree;
 
 pub use liveness::Liveness;
 pub use record::{Location, Privilege, Process, SectionFile, SidAndAttributes, Token};
-pub use session::Session;
-pub(crate) use tree::{clock_step, is_session_process};
+pub(crate) use session::{FIRST_WITH_SILOS, Members, SessionModel, VISTA};
+pub use session::{Creator, Session};
+pub(crate) use tree::clock_step;
 pub use tree::{Parent, ProcessTree};

@@ -210,7 +210,7 @@ fn listed_in_order(process: &Process) -> bool {
 }
 
 /// True for what an smss child starts before it exits.
-pub(crate) fn is_session_process(process: &Process) -> bool {
+fn is_session_process(process: &Process) -> bool {
     ["csrss.exe", "wininit.exe", "winlogon.exe"].iter().any(|name| process.is_named(name))
 }
 

@@ -147,7 +147,7 @@ impl System {
         let image = kernel.image();
         let machine = Machine::read(kernel, &processes);
         let warnings = image.warnings().iter().chain(kernel.warnings()).cloned().chain(listed).collect();
-        let sessions = Vec::new();
+        let sessions = Session::rebuild(&processes, kernel.build().ok());
         Ok(Self { image: Some(image.info()), kernel: Some(kernel.info()), machine, processes, sessions, warnings })
     }
 }

@@ -1,10 +1,16 @@
 //! Processes, sessions and tokens as owned records.
 
 pub(crate) mod list;
+mod liveness;
 mod record;
 mod session;
+mod tree;
 mod well_known;
 
+pub use liveness::Liveness;
 pub use record::{Location, Privilege, Process, SectionFile, SidAndAttributes, Token};
-pub use session::Session;
+pub use session::{Creator, Session};
+pub(crate) use session::{FIRST_WITH_SILOS, Members, SessionModel, VISTA};
+pub(crate) use tree::clock_step;
+pub use tree::{Parent, ProcessTree};
 pub use well_known::{privilege_name, sid_name};

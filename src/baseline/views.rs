@@ -1,0 +1,57 @@
+//! Whether every view of the machine has the same processes: SMSS-021.
+
+use super::scene::Scene;
+use super::{Outcome, Severity};
+use crate::Process;
+
+const LIST: &str = "active_list";
+
+/// One outcome for each running process that the kernel's list lacks, and one for the rest.
+pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
+    let rest = Outcome::new("SMSS-021", None).expected("every running process in the active list");
+    let sources = || scene.rows.iter().flat_map(|(_, process)| &process.sources);
+    if !sources().any(|source| source == LIST) || !sources().any(|source| source != LIST) {
+        let needs = "the active list and one more view of the processes";
+        return vec![rest.unknown(needs, "not collected: memory was not scanned")];
+    }
+    let hidden: Vec<&Process> = scene
+        .rows
+        .iter()
+        .map(|(_, process)| *process)
+        .filter(|process| !process.sources.is_empty() && !process.sources.iter().any(|source| source == LIST))
+        .collect();
+    // A torn link loses processes as an attacker would.
+    if let (Some(part), false) = (scene.part_reason(), hidden.is_empty()) {
+        return vec![rest.observed(format!("{} not in it", hidden.len())).unknown("the whole active list", part)];
+    }
+    let mut outcomes: Vec<Outcome> = hidden.iter().filter_map(|process| judge(scene, process)).collect();
+    let rest = rest.observed(format!("{} unlinked", outcomes.len()));
+    outcomes.push(match scene.part_reason() {
+        Some(part) => rest.unknown("the whole process list", part),
+        None => rest.pass(),
+    });
+    outcomes
+}
+
+fn judge(scene: &Scene<'_>, process: &Process) -> Option<Outcome> {
+    // What is left in freed memory: over, without threads, or from before this boot.
+    if !process.is_live() || !process.threads.value().is_some_and(|threads| *threads > 0) {
+        return None;
+    }
+    let boot = scene.system_process().and_then(Process::started);
+    if let (Some(started), Some(boot)) = (process.started(), boot)
+        && boot.since(started) > crate::Ticks::seconds(60)
+        && scene.clock_step.is_none()
+    {
+        return None;
+    }
+    let name = process.name.value().map_or("?", String::as_str);
+    Some(
+        Outcome::about("SMSS-021", process)
+            .observed(format!("{name}, only in {}", process.sources.join(", ")))
+            .expected("in the active list")
+            .seen(process, "name", process.name.value().cloned())
+            .seen(process, "threads", process.threads.value().map(ToString::to_string))
+            .violation(Severity::High),
+    )
+}

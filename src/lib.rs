@@ -24,6 +24,7 @@ pub use addr::{Hex, PAGE_SIZE, PhysicalAddress, VirtualAddress, parse_hex};
 pub use baseline::{Findings, Outcome, Severity, Verdict, check_smss};
 pub use process::{Creator, Liveness, Parent, Process, ProcessTree, Session};
 pub use reading::{Absent, AbsentKind, Reading};
+pub use report::Report;
 pub use system::{Clock, ImageInfo, KernelInfo, ListEnd, Machine, PdbInfo, ProcessList, System};
 pub use time::{Ticks, Timestamp};
 pub use warning::Warning;

@@ -6,18 +6,18 @@ use crate::{Absent, AbsentKind, Process, Reading, VirtualAddress};
 
 pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
     let of_system = |smss: &Smss<'_>| matches!(smss.role, Role::Master | Role::Claimant);
-    let mut outcomes = scene.each("SMSS-013", |smss, outcome| {
-        protection(scene, smss.process, smss.role == Role::Silo, outcome)
-    });
+    let mut outcomes =
+        scene.each("SMSS-013", |smss, outcome| protection(scene, smss.process, smss.role == Role::Silo, outcome));
     outcomes.extend(scene.each("SMSS-014", |smss, outcome| wow64(scene, smss.process, outcome)));
     outcomes.extend(scene.each_if("SMSS-015", of_system, |smss, outcome| critical(smss.process, outcome)));
     outcomes.extend(scene.each("SMSS-022", |smss, outcome| debugger(smss.process, outcome)));
     outcomes.extend(scene.each("SMSS-023", |smss, outcome| windows(smss.process, outcome)));
     outcomes.extend(scene.each("SMSS-026", |smss, outcome| priority(smss.process, outcome)));
     outcomes.extend(scene.each_if("SMSS-027", of_system, |smss, outcome| dynamic_code(scene, smss.process, outcome)));
-    outcomes.extend(scene.each_if("SMSS-028", of_system, |_, outcome| {
-        outcome.unknown("the master's handle table", "not collected")
-    }));
+    outcomes
+        .extend(scene.each_if("SMSS-028", of_system, |_, outcome| {
+            outcome.unknown("the master's handle table", "not collected")
+        }));
     outcomes
 }
 
@@ -72,7 +72,9 @@ fn critical(process: &Process, outcome: Outcome) -> Outcome {
     match process.critical.value() {
         None => outcome.unknown("EPROCESS.Flags", describe(&process.critical)),
         Some(true) => outcome.observed("set").seen(process, "critical", Some("set".into())).pass(),
-        Some(false) => outcome.observed("clear").seen(process, "critical", Some("clear".into())).violation(Severity::Medium),
+        Some(false) => {
+            outcome.observed("clear").seen(process, "critical", Some("clear".into())).violation(Severity::Medium)
+        }
     }
 }
 
@@ -80,9 +82,10 @@ fn debugger(process: &Process, outcome: Outcome) -> Outcome {
     let outcome = outcome.expected("none");
     match process.debug_port.known() {
         Err(absent) => outcome.unknown("EPROCESS.DebugPort", absent),
-        Ok(Some(at)) if !at.is_null() => {
-            outcome.observed(format!("debug port {at}")).seen(process, "debug_port", Some(at.to_string())).violation(Severity::Medium)
-        }
+        Ok(Some(at)) if !at.is_null() => outcome
+            .observed(format!("debug port {at}"))
+            .seen(process, "debug_port", Some(at.to_string()))
+            .violation(Severity::Medium),
         Ok(_) => outcome.observed("no debug port").unknown("the handle tables of all processes", "not collected"),
     }
 }
@@ -108,9 +111,11 @@ fn priority(process: &Process, outcome: Outcome) -> Outcome {
     let (priority, threads) = (process.base_priority.value(), process.threads.value());
     let odd_priority = priority.is_some_and(|priority| *priority != table::BASE_PRIORITY);
     let odd_threads = threads.is_some_and(|threads| *threads > table::MANY_THREADS);
-    let outcome = outcome
-        .seen(process, "base_priority", priority.map(ToString::to_string))
-        .seen(process, "threads", threads.map(ToString::to_string));
+    let outcome = outcome.seen(process, "base_priority", priority.map(ToString::to_string)).seen(
+        process,
+        "threads",
+        threads.map(ToString::to_string),
+    );
     let words = |name: &str, value: Option<String>| format!("{name} {}", value.unwrap_or_else(|| "not known".into()));
     let outcome = outcome.observed(format!(
         "{}, {}",
@@ -141,8 +146,9 @@ fn dynamic_code(scene: &Scene<'_>, process: &Process, outcome: Outcome) -> Outco
     match process.dynamic_code_disabled.value() {
         None => outcome.unknown("EPROCESS.MitigationFlags", describe(&process.dynamic_code_disabled)),
         Some(true) => outcome.observed("set").seen(process, "dynamic_code_disabled", Some("set".into())).pass(),
-        Some(false) => {
-            outcome.observed("clear").seen(process, "dynamic_code_disabled", Some("clear".into())).violation(Severity::Info)
-        }
+        Some(false) => outcome
+            .observed("clear")
+            .seen(process, "dynamic_code_disabled", Some("clear".into()))
+            .violation(Severity::Info),
     }
 }

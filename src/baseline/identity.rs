@@ -42,8 +42,7 @@ fn going_down(scene: &Scene<'_>) -> Option<&'static str> {
 }
 
 fn master_present(scene: &Scene<'_>) -> Outcome {
-    let outcome =
-        Outcome::new("SMSS-000", None).expected("a live smss.exe started by System (4) from System32");
+    let outcome = Outcome::new("SMSS-000", None).expected("a live smss.exe started by System (4) from System32");
     if let Some(part) = scene.part_reason() {
         return outcome.unknown("the whole process list", part);
     }
@@ -72,7 +71,8 @@ fn master_present(scene: &Scene<'_>) -> Outcome {
         return outcome.unknown("the parent of every smss.exe", "not known for one of them");
     }
     if scene.system_process().is_none() || scene.running("csrss.exe").next().is_none() {
-        return outcome.unknown("a list with System and csrss.exe in it", "without them, so that it can hardly be whole");
+        return outcome
+            .unknown("a list with System and csrss.exe in it", "without them, so that it can hardly be whole");
     }
     let listed = pids(scene.smss.iter().map(|smss| smss.process));
     let outcome = outcome.observed(format!("no such process; smss.exe listed: {listed}"));
@@ -96,9 +96,7 @@ fn parent(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
             .expected("4 (System), or the master for a session child")
             .unknown("the master, which may be the parent", "not in this part of the list"),
         Role::Master | Role::Claimant => outcome.expected("4 (System)").violation(Severity::High),
-        Role::Stranger => {
-            outcome.expected("4 (System), or the master for a session child").violation(Severity::High)
-        }
+        Role::Stranger => outcome.expected("4 (System), or the master for a session child").violation(Severity::High),
     }
 }
 
@@ -115,9 +113,7 @@ fn one_master(scene: &Scene<'_>) -> Outcome {
         Role::Silo | Role::Undetermined => false,
     };
     let live = of(&|smss| counted(smss) && smss.process.is_live());
-    let maybe = of(&|smss| {
-        (counted(smss) || smss.role == Role::Undetermined) && !smss.process.has_exited()
-    });
+    let maybe = of(&|smss| (counted(smss) || smss.role == Role::Undetermined) && !smss.process.has_exited());
     let beside = |role: Role, word: &str| {
         let number = scene.smss.iter().filter(|smss| smss.role == role).count();
         if number == 0 { String::new() } else { format!(", {number} {word}") }
@@ -173,7 +169,8 @@ fn stale(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
     }
     let known_silo = process.silo.value().filter(|at| !at.is_null());
     if let Some(silo) = known_silo {
-        let same = scene.smss.iter().filter(|other| other.process.is_live() && other.process.silo.value() == Some(silo));
+        let same =
+            scene.smss.iter().filter(|other| other.process.is_live() && other.process.silo.value() == Some(silo));
         let number = same.count();
         let outcome = outcome.expected("1 in its container").observed(format!("{number} in the container {silo}"));
         return if number == 1 { outcome.pass() } else { outcome.violation(Severity::Medium) };
@@ -182,9 +179,11 @@ fn stale(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
         Ok(age) => age,
         Err(why) => return outcome.unknown("its age when the image was taken", why),
     };
-    let outcome = outcome
-        .observed(format!("live, {age} old"))
-        .seen(process, "created", process.created.value().map(ToString::to_string));
+    let outcome = outcome.observed(format!("live, {age} old")).seen(
+        process,
+        "created",
+        process.created.value().map(ToString::to_string),
+    );
     let [odd, suspicious] = table::CHILD_AGE.map(Ticks::seconds);
     let severity = if age <= odd {
         return outcome.pass();
@@ -261,9 +260,8 @@ fn start(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
     };
     let Some(anchor) = system.started() else { return start_by_boot(scene, process, outcome) };
     let distance = started.since(anchor);
-    let outcome = outcome
-        .observed(format!("{distance} from System's start"))
-        .seen(system, "created", Some(anchor.to_string()));
+    let outcome =
+        outcome.observed(format!("{distance} from System's start")).seen(system, "created", Some(anchor.to_string()));
     let [earliest, late, odd, suspicious] = table::START_BANDS.map(Ticks::seconds);
     if distance < earliest {
         return match &scene.clock_step {
@@ -295,13 +293,21 @@ fn start_by_boot(scene: &Scene<'_>, process: &Process, outcome: Outcome) -> Outc
         let distance = started.since(boot);
         let outcome = outcome.observed(format!("{distance} from the computed boot time"));
         return if (Ticks::seconds(-2)..=Ticks::seconds(60)).contains(&distance) {
-            outcome.confidence(Confidence::Medium).reason("System has no creation time; the boot time is computed.").pass()
+            outcome
+                .confidence(Confidence::Medium)
+                .reason("System has no creation time; the boot time is computed.")
+                .pass()
         } else {
-            outcome.unknown("System's creation time", "not there; the boot time, which moves with the clock, does not fit")
+            outcome
+                .unknown("System's creation time", "not there; the boot time, which moves with the clock, does not fit")
         };
     }
     let after = |name: &str| {
-        scene.running(name).filter_map(Process::started).map(|at| (at.since(started), name.to_owned())).min_by_key(|(distance, _)| distance.abs())
+        scene
+            .running(name)
+            .filter_map(Process::started)
+            .map(|at| (at.since(started), name.to_owned()))
+            .min_by_key(|(distance, _)| distance.abs())
     };
     let first = after("csrss.exe").into_iter().chain(after("winlogon.exe")).min_by_key(|(distance, _)| distance.abs());
     let outcome = match first {

@@ -12,9 +12,9 @@ pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
     outcomes.extend(scene.each("SMSS-005", |smss, outcome| command_line(scene, smss, outcome)));
     outcomes.extend(scene.each("SMSS-016", |smss, outcome| modules(scene, smss, outcome)));
     outcomes.extend(scene.each("SMSS-017", bases));
-    outcomes.extend(scene.each("SMSS-018", |_, outcome| {
-        outcome.unknown("the memory map and the threads", "not collected")
-    }));
+    outcomes.extend(
+        scene.each("SMSS-018", |_, outcome| outcome.unknown("the memory map and the threads", "not collected")),
+    );
     outcomes.extend(scene.each("SMSS-024", names));
     outcomes
 }
@@ -27,7 +27,9 @@ fn path(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
         outcome = outcome.observed(text);
     }
     if !scene.root.is_known() {
-        outcome = outcome.confidence(Confidence::Medium).reason("The system root is not known: \\Windows and \\WINNT are accepted.");
+        outcome = outcome
+            .confidence(Confidence::Medium)
+            .reason("The system root is not known: \\Windows and \\WINNT are accepted.");
     }
     match scene.image_path(process, table::SMSS_PATH) {
         ImagePath::Right => outcome.pass(),
@@ -58,11 +60,11 @@ fn peb_path(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
             Some(_) => outcome.unknown("the PEB path", describe(&process.peb_path)),
         };
     };
-    let outcome = outcome
-        .expected(kernel)
-        .observed(peb)
-        .seen(process, "path", Some(kernel.clone()))
-        .seen(process, "peb_path", Some(peb.clone()));
+    let outcome = outcome.expected(kernel).observed(peb).seen(process, "path", Some(kernel.clone())).seen(
+        process,
+        "peb_path",
+        Some(peb.clone()),
+    );
     let Some(of_kernel) = VolumePath::read(kernel) else {
         return outcome.unknown("the kernel's path", "unparsable");
     };
@@ -77,14 +79,22 @@ fn file(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
     let Some(file) = process.section_file.value() else {
         return outcome.unknown("the file behind the image", describe(&process.section_file));
     };
-    let outcome = outcome
-        .observed(if file.name.is_empty() { "no name" } else { &file.name })
-        .seen(process, "section_file", Some(file.name.clone()));
+    let outcome = outcome.observed(if file.name.is_empty() { "no name" } else { &file.name }).seen(
+        process,
+        "section_file",
+        Some(file.name.clone()),
+    );
     if file.delete_pending {
-        return outcome.expected("a file that stays").reason("The file is about to be deleted.").violation(Severity::High);
+        return outcome
+            .expected("a file that stays")
+            .reason("The file is about to be deleted.")
+            .violation(Severity::High);
     }
     if file.transaction == Some(true) {
-        return outcome.expected("a file outside transactions").reason("The file is part of a transaction.").violation(Severity::High);
+        return outcome
+            .expected("a file outside transactions")
+            .reason("The file is part of a transaction.")
+            .violation(Severity::High);
     }
     let Some(kernel) = process.path.value() else {
         return outcome.unknown("the kernel's path", describe(&process.path));
@@ -96,7 +106,9 @@ fn file(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
     match VolumePath::read(&file.name) {
         Some(of_file) if scene.root.agree(&of_kernel, &of_file) => match file.transaction {
             Some(_) => outcome.pass(),
-            None => outcome.confidence(Confidence::Medium).reason("Whether a transaction is attached is not known.").pass(),
+            None => {
+                outcome.confidence(Confidence::Medium).reason("Whether a transaction is attached is not known.").pass()
+            }
         },
         Some(_) => outcome.violation(Severity::High),
         None if file.name.is_empty() => outcome.violation(Severity::High),
@@ -116,9 +128,10 @@ fn is_child_form(arguments: &str) -> bool {
             hex(one)
                 && hex(two)
                 && same(command, "winlogon.exe")
-                && request.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).is_some_and(|id| {
-                    id.len() == 36 && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
-                })
+                && request
+                    .strip_prefix('{')
+                    .and_then(|rest| rest.strip_suffix('}'))
+                    .is_some_and(|id| id.len() == 36 && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-'))
         }
         _ => false,
     }
@@ -181,10 +194,16 @@ fn modules(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
         })
     };
     let others: Vec<&str> = modules.iter().filter(|module| !known(module)).map(String::as_str).collect();
-    let outcome = outcome.expected("smss.exe and ntdll.dll, both from System32").seen(process, "modules", Some(modules.join(", ")));
+    let outcome = outcome.expected("smss.exe and ntdll.dll, both from System32").seen(
+        process,
+        "modules",
+        Some(modules.join(", ")),
+    );
     if others.is_empty() {
         // An image that was taken out of the lists is still in the memory map.
-        outcome.observed(modules.join(", ")).unknown("the memory map beside the module lists, which are as expected", "not collected")
+        outcome
+            .observed(modules.join(", "))
+            .unknown("the memory map beside the module lists, which are as expected", "not collected")
     } else {
         outcome.observed(format!("also {}", others.join(", "))).violation(Severity::High)
     }
@@ -223,11 +242,11 @@ fn names(smss: &Smss<'_>, outcome: Outcome) -> Outcome {
             Some(_) => outcome.unknown("the kernel's path", describe(&process.path)),
         };
     };
-    let outcome = outcome
-        .observed(name)
-        .expected(path)
-        .seen(process, "name", Some(name.clone()))
-        .seen(process, "path", Some(path.clone()));
+    let outcome = outcome.observed(name).expected(path).seen(process, "name", Some(name.clone())).seen(
+        process,
+        "path",
+        Some(path.clone()),
+    );
     let Some(read) = VolumePath::read(path) else {
         return outcome.unknown("the kernel's path", "unparsable");
     };

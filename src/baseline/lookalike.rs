@@ -7,7 +7,8 @@ use super::{Confidence, Outcome, Severity, table};
 use crate::Process;
 
 /// Directories that users can write to, relative to the volume.
-const WRITABLE: &[&str] = &["\\Users", "\\Documents and Settings", "\\ProgramData", "\\Temp", "\\$Recycle.Bin", "\\RECYCLER"];
+const WRITABLE: &[&str] =
+    &["\\Users", "\\Documents and Settings", "\\ProgramData", "\\Temp", "\\$Recycle.Bin", "\\RECYCLER"];
 
 /// One outcome for each look-alike, and one for the rest.
 pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
@@ -70,8 +71,9 @@ fn judge(scene: &Scene<'_>, process: &Process) -> Option<Outcome> {
 }
 
 fn the_rest(scene: &Scene<'_>, found: usize) -> Outcome {
-    let outcome =
-        Outcome::new("SMSS-020", None).observed(format!("{found} look-alikes")).expected("no name that reads as smss.exe");
+    let outcome = Outcome::new("SMSS-020", None)
+        .observed(format!("{found} look-alikes"))
+        .expected("no name that reads as smss.exe");
     if scene.rows.is_empty() {
         return outcome.unknown("a process list", "empty");
     }

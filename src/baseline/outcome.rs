@@ -185,7 +185,8 @@ impl Outcome {
     pub(super) fn seen(mut self, process: &Process, field: &str, value: Option<String>) -> Self {
         let (structure, name) = table::field(field);
         let found = process.located.get(field);
-        let text = |of: fn(&Location) -> &String, else_: &str| found.map_or_else(|| else_.to_owned(), |at| of(at).clone());
+        let text =
+            |of: fn(&Location) -> &String, else_: &str| found.map_or_else(|| else_.to_owned(), |at| of(at).clone());
         self.evidence.push(Evidence {
             pid: process.pid.value().copied(),
             structure: text(|at| &at.structure, structure),
@@ -246,7 +247,9 @@ impl fmt::Display for Outcome {
             }
         }
         match (&self.reason, self.outcome) {
-            (Some(reason), Judgement::Unknown | Judgement::NotApplicable) => write!(f, "{sign} {}", crate::report::Shown(reason)),
+            (Some(reason), Judgement::Unknown | Judgement::NotApplicable) => {
+                write!(f, "{sign} {}", crate::report::Shown(reason))
+            }
             _ => Ok(()),
         }
     }

@@ -1,8 +1,7 @@
 //! Paths of images, made comparable: relative to their volume, whatever the form they come in.
 
 /// Devices that are no local volume: what follows them is a server and a share, which could be named `Windows\System32`.
-const REDIRECTORS: [&str; 6] =
-    ["Mup", "LanmanRedirector", "WebDavRedirector", "RdpDr", "hgfs", "VBoxMiniRdr"];
+const REDIRECTORS: [&str; 6] = ["Mup", "LanmanRedirector", "WebDavRedirector", "RdpDr", "hgfs", "VBoxMiniRdr"];
 
 /// A path below the root of its volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,7 +230,8 @@ mod tests {
 
     #[test]
     fn what_overwritten_memory_holds_is_no_path() {
-        for text in ["", "smss.exe", "Registry", "\u{fffd}", "\\Dev\u{1}ce", "力▰", "\\Device\\HarddiskVolume3", "C:x"] {
+        for text in ["", "smss.exe", "Registry", "\u{fffd}", "\\Dev\u{1}ce", "力▰", "\\Device\\HarddiskVolume3", "C:x"]
+        {
             assert_eq!(VolumePath::read(text), None, "{text:?}");
         }
     }

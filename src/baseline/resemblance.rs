@@ -95,7 +95,11 @@ pub(super) fn likeness(name: &str) -> Option<Likeness> {
     if !is_close(core) {
         return None;
     }
-    Some(if name.is_ascii() { Likeness::Near(core.to_owned()) } else { Likeness::Disguised("letters of another alphabet") })
+    Some(if name.is_ascii() {
+        Likeness::Near(core.to_owned())
+    } else {
+        Likeness::Disguised("letters of another alphabet")
+    })
 }
 
 fn is_close(stem: &str) -> bool {
@@ -239,8 +243,23 @@ mod tests {
     #[test]
     fn other_names() {
         for name in [
-            "smss.exe", "csrss.exe", "lsass.exe", "lsm.exe", "sms", "smss.dll", "System", "SMSvcHost.exe", "smsvc.exe",
-            "日本.exe", "msaccess.exe", "sppsvc.exe", "", "\\xff\\xfe", "Ünïcode.exe", "mstsc.exe", "amsss12.exe",
+            "smss.exe",
+            "csrss.exe",
+            "lsass.exe",
+            "lsm.exe",
+            "sms",
+            "smss.dll",
+            "System",
+            "SMSvcHost.exe",
+            "smsvc.exe",
+            "日本.exe",
+            "msaccess.exe",
+            "sppsvc.exe",
+            "",
+            "\\xff\\xfe",
+            "Ünïcode.exe",
+            "mstsc.exe",
+            "amsss12.exe",
         ] {
             assert_eq!(likeness(name), None, "{name:?}");
         }

@@ -89,7 +89,11 @@ impl<'a> Scene<'a> {
         let named: Vec<(usize, &'a Process)> =
             self.rows.iter().copied().filter(|(_, process)| is_called_smss(process)).collect();
         let best = |fits: &dyn Fn(&Process) -> bool| {
-            named.iter().filter(|(_, process)| fits(process)).min_by_key(|(_, process)| self.unlikeness(process)).map(|(at, _)| *at)
+            named
+                .iter()
+                .filter(|(_, process)| fits(process))
+                .min_by_key(|(_, process)| self.unlikeness(process))
+                .map(|(at, _)| *at)
         };
         let of_system = |process: &Process| process.ppid.value() == Some(&table::SYSTEM_PID);
         // A master whose parent field was changed still looks like one in everything else.
@@ -103,7 +107,11 @@ impl<'a> Scene<'a> {
                     None => Role::Undetermined,
                     Some(&table::SYSTEM_PID) => Role::Claimant,
                     ppid if master_pid.is_some() && ppid == master_pid => {
-                        if self.is_silo_smss(process) { Role::Silo } else { Role::Child }
+                        if self.is_silo_smss(process) {
+                            Role::Silo
+                        } else {
+                            Role::Child
+                        }
                     }
                     Some(&ppid) => self.other_role(ppid, at, master.is_some()),
                 };
@@ -150,7 +158,10 @@ impl<'a> Scene<'a> {
             (Some(smss), Some(system)) => smss.since(system).abs() <= Ticks::seconds(60),
             _ => true,
         };
+        // In part of a list, a parent that is not there may be the master.
+        let listed = |ppid: &u64| self.rows.iter().any(|(_, other)| other.pid.value() == Some(ppid));
         !child
+            && (self.part_reason().is_none() || process.ppid.value().is_some_and(listed))
             && process.ppid.value().is_some()
             && !process.has_exited()
             && matches!(self.image_path(process, table::SMSS_PATH), ImagePath::Right | ImagePath::Unknown(_))
@@ -167,9 +178,11 @@ impl<'a> Scene<'a> {
             Reading::Absent(_) => {
                 !process.has_exited()
                     && self.sessions.iter().filter(|session| self.is_silo(session)).any(|session| {
-                        session.csrss.iter().chain(&session.wininit).any(|(_, part)| {
-                            part.ppid.value().is_none() || part.ppid.value() == process.pid.value()
-                        })
+                        session
+                            .csrss
+                            .iter()
+                            .chain(&session.wininit)
+                            .any(|(_, part)| part.ppid.value().is_none() || part.ppid.value() == process.pid.value())
                     })
             }
         }
@@ -211,7 +224,8 @@ impl<'a> Scene<'a> {
 
     /// How long a process had run when the image was taken, or why that is not known.
     pub(super) fn age(&self, process: &Process) -> Result<Ticks, String> {
-        let captured = self.system.machine.captured.known().map_err(|absent| format!("{absent} (time of the image)"))?;
+        let captured =
+            self.system.machine.captured.known().map_err(|absent| format!("{absent} (time of the image)"))?;
         let captured = captured.ok_or("not given (time of the image)")?;
         let started = process.started().ok_or_else(|| describe(&process.created) + " (creation time)")?;
         let age = captured.since(started);

@@ -6,5 +6,7 @@ use super::{Outcome, table};
 /// One outcome for each rule about the Session Manager's keys.
 pub(super) fn check(_scene: &Scene<'_>) -> Vec<Outcome> {
     let rules = table::RULES.iter().filter(|rule| rule.id.starts_with("SMR-"));
-    rules.map(|rule| Outcome::new(rule.id, None).unknown("the SYSTEM hive", "not collected: registry not read yet")).collect()
+    rules
+        .map(|rule| Outcome::new(rule.id, None).unknown("the SYSTEM hive", "not collected: registry not read yet"))
+        .collect()
 }

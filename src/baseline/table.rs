@@ -175,7 +175,5 @@ pub(super) const CHILDREN_OF_VENDORS: &[&str] =
 pub(super) const POSIX: (&str, u32) = ("psxss.exe", 9200);
 
 /// Where Windows keeps other copies of smss.exe: below the root of the volume, and below the system root.
-pub(super) const SPARE_COPIES: [&[&str]; 2] = [
-    &["\\$WINDOWS.~BT", "\\$WinREAgent"],
-    &["\\WinSxS", "\\SoftwareDistribution", "\\SystemTemp", "\\uus"],
-];
+pub(super) const SPARE_COPIES: [&[&str]; 2] =
+    [&["\\$WINDOWS.~BT", "\\$WinREAgent"], &["\\WinSxS", "\\SoftwareDistribution", "\\SystemTemp", "\\uus"]];

@@ -7,7 +7,7 @@ mod tree;
 
 pub use liveness::Liveness;
 pub use record::{Location, Privilege, Process, SectionFile, SidAndAttributes, Token};
-pub(crate) use session::{FIRST_WITH_SILOS, Members, SessionModel, VISTA};
 pub use session::{Creator, Session};
+pub(crate) use session::{FIRST_WITH_SILOS, Members, SessionModel, VISTA};
 pub(crate) use tree::clock_step;
 pub use tree::{Parent, ProcessTree};

@@ -122,11 +122,7 @@ impl<'a> Members<'a> {
         let inside = self.running.iter().filter(|process| process.silo.value().is_some_and(|at| !at.is_null())).count();
         let known_outside = self.running.iter().any(|process| process.silo.is_nothing());
         inside > 0 && inside.saturating_mul(2) >= self.running.len()
-            || (!known_outside
-                && self.id != 0
-                && signs
-                && !self.wininit.is_empty()
-                && self.winlogon.is_empty())
+            || (!known_outside && self.id != 0 && signs && !self.wininit.is_empty() && self.winlogon.is_empty())
     }
 
     /// Whether a wininit outside session 0 can mean a container: they came with 1607, and the host keeps its own wininit.

@@ -224,11 +224,10 @@ pub(crate) fn clock_step(processes: &[Process]) -> Option<String> {
         .filter_map(Process::started)
         .min()?;
     let older = |process: &&Process| {
-        let later_by_nature = ["services.exe", "lsass.exe", "MemCompression", "svchost.exe"]
-            .iter()
-            .any(|name| process.is_named(name))
-            || is_session_process(process)
-            || (process.is_named("smss.exe") && process.ppid.value() != Some(&4));
+        let later_by_nature =
+            ["services.exe", "lsass.exe", "MemCompression", "svchost.exe"].iter().any(|name| process.is_named(name))
+                || is_session_process(process)
+                || (process.is_named("smss.exe") && process.ppid.value() != Some(&4));
         later_by_nature
             && !process.is_garbage()
             && process.started().is_some_and(|started| master.since(started) > CLOCK_STEP)
@@ -309,7 +308,8 @@ mod tests {
 
     #[test]
     fn rows_of_one_process_are_one_node_and_garbage_is_a_root() {
-        let rows = [row(4, 0, "System", 0), row(4, 0, "System", 0), row(1 << 40, 4, "\u{1}", 0), row(8, 1 << 40, "x", 9)];
+        let rows =
+            [row(4, 0, "System", 0), row(4, 0, "System", 0), row(1 << 40, 4, "\u{1}", 0), row(8, 1 << 40, "x", 9)];
         assert_eq!(walk(&rows), [(0, 0), (1, 2), (0, 3)]);
     }
 

@@ -84,7 +84,8 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
                 "generator" => generator = map.next_value()?,
                 "warnings" => {
                     let texts = map.next_value::<Option<Vec<Text>>>()?.unwrap_or_default();
-                    system.warnings = texts.into_iter().filter_map(|Text(text)| text.map(|text| warning(&text))).collect();
+                    system.warnings =
+                        texts.into_iter().filter_map(|Text(text)| text.map(|text| warning(&text))).collect();
                 }
                 "image" => system.image = map.next_value::<Option<ImageInfo>>()?,
                 "kernel" => system.kernel = map.next_value::<Option<KernelInfo>>()?,

@@ -48,7 +48,9 @@ fn unread(row: &mut Process) {
     let reason = Absent::not_collected("not in the document");
     let runs = row.threads.value().is_some_and(|threads| *threads > 0);
     row.distrust_nothing(&reason, if runs { &["exited"] } else { &[] });
-    for text in [&mut row.name, &mut row.path, &mut row.peb_path, &mut row.command_line, &mut row.user, &mut row.integrity] {
+    for text in
+        [&mut row.name, &mut row.path, &mut row.peb_path, &mut row.command_line, &mut row.user, &mut row.integrity]
+    {
         if text.value().is_some_and(|text| matches!(text.trim(), "" | "-" | "N/A")) {
             *text = Reading::Absent(reason.clone());
         }
@@ -133,7 +135,10 @@ mod tests {
         let names = |items| -> Vec<String> {
             adopted(items).processes.items.into_iter().filter_map(|row| row.name.value().cloned()).collect()
         };
-        assert_eq!(names(vec![row(4, "System"), row(8, "smss"), row(12, "csrss")]), ["System", "smss.exe", "csrss.exe"]);
+        assert_eq!(
+            names(vec![row(4, "System"), row(8, "smss"), row(12, "csrss")]),
+            ["System", "smss.exe", "csrss.exe"]
+        );
         assert_eq!(names(vec![row(8, "smss"), row(12, "csrss.exe")]), ["smss", "csrss.exe"]);
     }
 }

@@ -31,6 +31,7 @@ pub use error::Error;
 pub use image::{MemoryImage, PhysicalMemory};
 pub use process::{Creator, Liveness, Parent, Process, ProcessTree, Session};
 pub use reading::{Absent, AbsentKind, Reading};
+pub use report::Report;
 pub use system::{Clock, ImageInfo, KernelInfo, ListEnd, Machine, PdbInfo, ProcessList, System};
 pub use time::{Ticks, Timestamp};
 pub use warning::Warning;

@@ -41,10 +41,13 @@ pub(crate) fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + D
 #[serde(default)]
 pub struct ImageInfo {
     /// `raw`, `crash_dump_full`, `crash_dump_bitmap` ...
+    #[serde(deserialize_with = "null_is_default")]
     pub format: String,
     /// Length of the file in bytes.
+    #[serde(deserialize_with = "null_is_default")]
     pub bytes: u64,
     /// Ranges of physical memory that the file holds, `[start, end)`, sorted.
+    #[serde(deserialize_with = "null_is_default")]
     pub runs: Vec<(PhysicalAddress, PhysicalAddress)>,
 }
 

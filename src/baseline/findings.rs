@@ -32,7 +32,7 @@ pub struct Findings {
 impl Findings {
     /// Sorts and sums up. `master` is the pid whose unknowns count; unknowns of other processes do not.
     pub(super) fn new(check: &str, mut outcomes: Vec<Outcome>, master: Option<u64>, passed_over: Vec<String>) -> Self {
-        outcomes.sort_by(|a, b| (table::order(&a.id), a.pid).cmp(&(table::order(&b.id), b.pid)));
+        outcomes.sort_by_key(|outcome| (table::order(&outcome.id), outcome.pid));
         let open = |outcome: &Outcome| {
             outcome.outcome == Judgement::Unknown
                 && table::rule(&outcome.id).is_some_and(|rule| rule.core)

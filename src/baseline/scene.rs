@@ -4,6 +4,7 @@ use super::paths::{SystemRoot, VolumePath, same};
 use super::{Outcome, table};
 use crate::process::{FIRST_WITH_SILOS, Members, SessionModel, clock_step};
 use crate::{ListEnd, Liveness, Parent, Process, ProcessTree, Reading, System, Ticks, Timestamp};
+use std::collections::BTreeMap;
 
 /// The part that an smss.exe plays, by its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +158,10 @@ impl<'a> Scene<'a> {
             (Some(smss), Some(system)) => smss.since(system).abs() <= Ticks::seconds(60),
             _ => true,
         };
+        // In part of a list, a parent that is not there may be the master.
+        let listed = |ppid: &u64| self.rows.iter().any(|(_, other)| other.pid.value() == Some(ppid));
         !child
+            && (self.part_reason().is_none() || process.ppid.value().is_some_and(listed))
             && process.ppid.value().is_some()
             && !process.has_exited()
             && matches!(self.image_path(process, table::SMSS_PATH), ImagePath::Right | ImagePath::Unknown(_))
@@ -320,6 +324,7 @@ pub(super) fn is_called_smss(process: &Process) -> bool {
 /// The rows to judge: each process once, garbage put aside and named.
 fn judged<'a>(items: &'a [Process], passed_over: &mut Vec<String>) -> Vec<(usize, &'a Process)> {
     let mut rows: Vec<(usize, &Process)> = Vec::new();
+    let mut by_pid: BTreeMap<u64, Vec<&Process>> = BTreeMap::new();
     for (at, process) in items.iter().enumerate() {
         let words = || {
             let pid = process.pid.value().map_or_else(|| "?".to_owned(), u64::to_string);
@@ -329,9 +334,15 @@ fn judged<'a>(items: &'a [Process], passed_over: &mut Vec<String>) -> Vec<(usize
             passed_over.push(format!("{} is no process: its values are impossible", words()));
         } else if process.pid.value() == Some(&0) {
             passed_over.push(format!("{} is the idle process", words()));
-        } else if rows.iter().any(|(_, before)| before.is_same_process(process)) {
-            passed_over.push(format!("{} is a process that an earlier row has already", words()));
         } else {
+            if let Some(pid) = process.pid.value() {
+                let same = by_pid.entry(*pid).or_default();
+                if same.iter().any(|before| before.is_same_process(process)) {
+                    passed_over.push(format!("{} is a process that an earlier row has already", words()));
+                    continue;
+                }
+                same.push(process);
+            }
             rows.push((at, process));
         }
     }

@@ -25,12 +25,9 @@ fn in_the_making(scene: &Scene<'_>, session: &Members<'_>) -> bool {
     })
 }
 
-/// What stops a judgement about all sessions: no session known.
-fn without_sessions(scene: &Scene<'_>, outcome: Outcome) -> Result<Outcome, Outcome> {
-    if scene.sessions.is_empty() {
-        return Err(outcome.unknown("the session of each process", "not in the list"));
-    }
-    Ok(outcome)
+/// What stops a judgement about all sessions.
+fn without_sessions(outcome: Outcome) -> Outcome {
+    outcome.unknown("the session of each process", "not in the list")
 }
 
 fn surely(rows: &[(usize, &Process)]) -> usize {
@@ -53,10 +50,9 @@ fn ppid(process: &Process) -> Option<&u64> {
 
 fn one_csrss(scene: &Scene<'_>) -> Outcome {
     let outcome = Outcome::new("SES-01", None).expected("1 csrss.exe in each session with running processes");
-    let outcome = match without_sessions(scene, outcome) {
-        Ok(outcome) => outcome,
-        Err(unknown) => return unknown,
-    };
+    if scene.sessions.is_empty() {
+        return without_sessions(outcome);
+    }
     let mut tally = Tally::default();
     for session in &scene.sessions {
         let words = format!("session {}: {} csrss.exe", session.id, session.csrss.len());
@@ -79,11 +75,11 @@ fn one_csrss(scene: &Scene<'_>) -> Outcome {
 }
 
 fn one_creator(scene: &Scene<'_>) -> Outcome {
-    let outcome = Outcome::new("SES-02", None).expected("csrss.exe and wininit.exe or winlogon.exe name the same pid");
-    let mut outcome = match without_sessions(scene, outcome) {
-        Ok(outcome) => outcome,
-        Err(unknown) => return unknown,
-    };
+    let mut outcome =
+        Outcome::new("SES-02", None).expected("csrss.exe and wininit.exe or winlogon.exe name the same pid");
+    if scene.sessions.is_empty() {
+        return without_sessions(outcome);
+    }
     let mut tally = Tally::default();
     for session in &scene.sessions {
         let silo = scene.is_silo(session);
@@ -141,11 +137,10 @@ fn creator_gone(scene: &Scene<'_>) -> Outcome {
         SessionModel::Master => "the live master",
         _ => "an smss.exe child that has exited",
     };
-    let outcome = Outcome::new("SES-03", None).expected(expected);
-    let mut outcome = match without_sessions(scene, outcome) {
-        Ok(outcome) => outcome,
-        Err(unknown) => return unknown,
-    };
+    let mut outcome = Outcome::new("SES-03", None).expected(expected);
+    if scene.sessions.is_empty() {
+        return without_sessions(outcome);
+    }
     let mut tally = Tally::default();
     for session in &scene.sessions {
         let mut seen = Vec::new();
@@ -221,10 +216,9 @@ fn wininit(scene: &Scene<'_>) -> Outcome {
     if scene.root.is_preinstallation() {
         return outcome.not_applicable("Windows PE runs everything in session 0.");
     }
-    let outcome = match without_sessions(scene, outcome) {
-        Ok(outcome) => outcome,
-        Err(unknown) => return unknown,
-    };
+    if scene.sessions.is_empty() {
+        return without_sessions(outcome);
+    }
     let mut tally = Tally::default();
     for session in scene.sessions.iter().filter(|session| session.id != 0 && !session.wininit.is_empty()) {
         let words = format!("session {}: wininit.exe (pid {})", session.id, list(&session.wininit, pid));
@@ -236,7 +230,13 @@ fn wininit(scene: &Scene<'_>) -> Outcome {
             tally.unknown("whether each wininit.exe runs", "not told");
         }
     }
-    match scene.sessions.iter().find(|session| session.id == 0 && !session.running.is_empty()) {
+    // Tools that print the token's session put System and smss.exe into session 0.
+    let beside_smss = |session: &&Members<'_>| {
+        session.running.iter().any(|process| {
+            process.pid.value() != Some(&super::table::SYSTEM_PID) && !super::scene::is_called_smss(process)
+        })
+    };
+    match scene.sessions.iter().filter(|session| session.id == 0).find(beside_smss) {
         None => tally.unknown("the processes of session 0", "not in the list"),
         Some(session) if surely(&session.wininit) > 1 => {
             tally.violation(
@@ -260,10 +260,9 @@ fn winlogon(scene: &Scene<'_>) -> Outcome {
         SessionModel::Master => "1 in each session",
         _ => "none in session 0, 1 in each other",
     });
-    let outcome = match without_sessions(scene, outcome) {
-        Ok(outcome) => outcome,
-        Err(unknown) => return unknown,
-    };
+    if scene.sessions.is_empty() {
+        return without_sessions(outcome);
+    }
     let mut tally = Tally::default();
     for session in &scene.sessions {
         let count = session.winlogon.len();
@@ -367,10 +366,9 @@ fn token_sessions(scene: &Scene<'_>) -> Vec<Outcome> {
 
 fn classified(scene: &Scene<'_>) -> Outcome {
     let outcome = Outcome::new("SES-08", None).expected("a kind for each session");
-    let outcome = match without_sessions(scene, outcome) {
-        Ok(outcome) => outcome,
-        Err(unknown) => return unknown,
-    };
+    if scene.sessions.is_empty() {
+        return without_sessions(outcome);
+    }
     let sessions = Session::rebuild(&scene.system.processes, scene.build);
     let words: Vec<String> = sessions
         .iter()

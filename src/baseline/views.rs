@@ -35,7 +35,7 @@ pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
 
 fn judge(scene: &Scene<'_>, process: &Process) -> Option<Outcome> {
     // What is left in freed memory: over, without threads, or from before this boot.
-    if !process.is_live() || !process.threads.value().is_some_and(|threads| *threads > 0) {
+    if !process.is_live() || process.threads.value().is_none_or(|threads| *threads == 0) {
         return None;
     }
     let boot = scene.system_process().and_then(Process::started);

@@ -89,3 +89,30 @@ fn processes_by_isf() {
         compare(name, &symbols, "isf", &material);
     }
 }
+
+/// Verdicts and outcomes that the samples' makers expect. An outcome that names no pid is the master's, or the machine's.
+#[test]
+fn verdicts() {
+    let Some(material) = common::material("verdicts") else { return };
+    let store = SymbolStore::new().directory(material.join("symbols"));
+    for name in SAMPLES {
+        let image = MemoryImage::from_bytes(common::sample(&material, name)).unwrap();
+        let system = System::read(&image.locate_kernel(&store).unwrap()).unwrap();
+        let findings = serde_json::to_value(ntmem::check_smss(&system)).unwrap();
+        let expected = common::json(&material.join("samples").join(name).join("expected.json"));
+        let outcomes = findings["outcomes"].as_array().unwrap();
+        let clean = expected["verdict"] == "clean";
+        for outcome in outcomes {
+            let counts = outcome["outcome"] == "violation" && outcome["severity"] != "info";
+            assert!(!(clean && counts), "{name}: {outcome}");
+        }
+        for wanted in expected["outcomes"].as_array().unwrap() {
+            let of_id: Vec<&Value> = outcomes.iter().filter(|outcome| outcome["id"] == wanted["id"]).collect();
+            let found = of_id.iter().any(|outcome| {
+                outcome["outcome"] == wanted["outcome"] && (wanted["pid"].is_null() || outcome["pid"] == wanted["pid"])
+            });
+            assert!(found, "{name}: expected {wanted}, found {of_id:?}");
+        }
+        assert_eq!(findings["verdict"], expected["verdict"], "{name}");
+    }
+}

@@ -150,6 +150,7 @@ pub fn user_plan(build: Build, root: &str, pid: u64, path: &str, command_line: &
             format!("windir={root}"),
         ],
         peb: Paged::Present,
+        private: Vec::new(),
     }
 }
 

@@ -56,6 +56,13 @@ fn of_spec(layout: &Layout, spec: &Spec) -> Value {
     }
 }
 
+/// The one enumeration: readers ask for its names.
+const PRODUCT_TYPE: &str = "_NT_PRODUCT_TYPE";
+
+fn product_type() -> Value {
+    json::object([("kind", Value::text("enum")), ("name", Value::text(PRODUCT_TYPE))])
+}
+
 /// The whole document.
 #[must_use]
 pub fn document(layout: &Layout) -> String {
@@ -70,8 +77,8 @@ pub fn document(layout: &Layout) -> String {
     });
     let user_types = layout.types.iter().map(|(name, kind)| {
         let fields = kind.fields.iter().map(|f| {
-            let value = json::object([("offset", Value::Number(f.offset)), ("type", of_spec(layout, &f.spec))]);
-            (f.name.as_str(), value)
+            let kind = if f.name == "NtProductType" { product_type() } else { of_spec(layout, &f.spec) };
+            (f.name.as_str(), json::object([("offset", Value::Number(f.offset)), ("type", kind)]))
         });
         let value = json::object([
             ("kind", Value::text(if kind.union { "union" } else { "struct" })),
@@ -82,6 +89,12 @@ pub fn document(layout: &Layout) -> String {
     });
     let symbols =
         layout.globals.iter().map(|(name, &rva)| (name.as_str(), json::object([("address", Value::Number(rva))])));
+    let constants = [("NtProductWinNt", 1), ("NtProductLanManNt", 2), ("NtProductServer", 3)];
+    let products = json::object([
+        ("base", Value::text("long")),
+        ("constants", json::object(constants.map(|(name, value)| (name, Value::Number(value))))),
+        ("size", Value::Number(4)),
+    ]);
     let pdb = json::object([
         ("GUID", Value::text(&layout.guid)),
         ("age", Value::Number(u64::from(layout.age))),
@@ -100,7 +113,7 @@ pub fn document(layout: &Layout) -> String {
     ]);
     json::object([
         ("base_types", json::object(base_types)),
-        ("enums", Value::Object(Vec::new())),
+        ("enums", json::object([(PRODUCT_TYPE, products)])),
         ("metadata", metadata),
         ("symbols", json::object(symbols)),
         ("user_types", json::object(user_types)),

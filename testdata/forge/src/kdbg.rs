@@ -35,8 +35,19 @@ const SHORTS: [(u64, &str, &str); 6] = [
 ];
 
 impl Machine {
-    /// Fills `KdDebuggerDataBlock`.
+    /// Fills `KdDebuggerDataBlock` and `KdVersionBlock`.
     pub fn forge_debugger_data(&mut self) {
+        if let Some(at) = self.find_global("KdVersionBlock") {
+            let kind = "_DBGKD_GET_VERSION64";
+            // MajorVersion: 0xF free build.
+            self.put(at, kind, "MajorVersion", 0xf);
+            self.put(at, kind, "MinorVersion", u64::from(self.build().number()));
+            self.put(at, kind, "MachineType", 0x8664);
+            self.put(at, kind, "KernBase", self.plan.kernel.base);
+            self.put(at, kind, "PsLoadedModuleList", self.global("PsLoadedModuleList"));
+            let data = self.find_global("KdDebuggerDataBlock").unwrap_or(0);
+            self.put(at, kind, "DebuggerDataList", data);
+        }
         let Some(at) = self.find_global("KdDebuggerDataBlock") else { return };
         self.write_u64(at, at);
         self.write_u64(at + 8, at);

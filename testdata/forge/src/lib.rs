@@ -38,9 +38,12 @@ mod time;
 mod token;
 pub mod truth;
 mod user;
+mod vad;
 
 pub use builds::Build;
 pub use forge::Forged;
-pub use scenario::{Headers, KernelPages, KernelPlan, Paged, PagingPlan, Proc, Product, Scenario, TokenPlan, UserPlan};
+pub use scenario::{
+    Headers, KernelPages, KernelPlan, Paged, PagingPlan, Private, Proc, Product, Scenario, TokenPlan, UserPlan,
+};
 pub use time::Time;
 pub use truth::{Truth, TruthProcess};

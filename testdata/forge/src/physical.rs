@@ -7,6 +7,9 @@ use std::ops::Range;
 /// Bytes in a page frame.
 pub const PAGE: u64 = 4096;
 
+/// Frames below are handed out by number only: firmware, the low stub, and early page tables such as System's root.
+const FIRST: u64 = 0x200;
+
 /// The physical memory under construction. Only frames that were written are held.
 #[derive(Clone, Debug)]
 pub struct Physical {
@@ -41,8 +44,7 @@ impl Physical {
         let mut at = self.rng.below(total);
         for _ in 0..total {
             let frame = self.nth(at);
-            // The first megabyte is left to the firmware and the low stub.
-            if frame >= 0x100 && !self.frames.contains_key(&frame) {
+            if frame >= FIRST && !self.frames.contains_key(&frame) {
                 self.take_at(frame);
                 return frame;
             }
@@ -77,7 +79,7 @@ impl Physical {
     /// When there is no such row.
     pub fn take_row(&mut self, count: u64, align: u64) -> u64 {
         for run in self.runs.clone() {
-            let mut first = (run.start / PAGE).max(0x100).next_multiple_of(align);
+            let mut first = (run.start / PAGE).max(FIRST).next_multiple_of(align);
             while (first + count) * PAGE <= run.end {
                 if self.frames.range(first..first + count).next().is_none() {
                     (first..first + count).for_each(|f| self.take_at(f));

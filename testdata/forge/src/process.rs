@@ -4,12 +4,14 @@ use crate::builds::Build;
 use crate::machine::{Machine, utf16z};
 use crate::paging::Space;
 use crate::physical::PAGE;
-use crate::scenario::Proc;
+use crate::scenario::{Paged, Proc};
 use crate::section::Files;
 use crate::session::Session;
+use crate::shared_data::USER_VIEW;
 use crate::thread::ThreadPlan;
 use crate::truth::TruthProcess;
 use crate::user::UserMemory;
+use crate::vad::Region;
 use std::collections::BTreeMap;
 
 const KIND: &str = "_EPROCESS";
@@ -23,6 +25,8 @@ pub struct Made {
     pub space: Option<Space>,
     /// Its handle table.
     pub table: Option<u64>,
+    /// Its user memory.
+    pub user: Option<UserMemory>,
     /// The facts.
     pub truth: TruthProcess,
 }
@@ -126,18 +130,17 @@ impl Machine {
         };
         self.put(body, KIND, "Pcb.DirectoryTableBase", dtb);
         truth.dtb = dtb;
-        if let Some((plan, UserMemory { peb, modules })) = user {
-            self.put(body, KIND, "Peb", peb);
-            truth.peb = Some(peb);
-            truth.peb_readable = plan.peb == crate::scenario::Paged::Present;
+        let user = user.map(|(plan, memory)| {
+            self.put(body, KIND, "Peb", memory.peb);
+            truth.peb = Some(memory.peb);
+            truth.peb_readable = plan.peb == Paged::Present;
             truth.image_base = Some(plan.image_base);
-            truth.modules = modules.iter().map(|m| m.0.clone()).collect();
+            truth.modules = memory.modules.iter().map(|m| m.0.clone()).collect();
             truth.peb_path = Some(plan.path.clone());
             truth.command_line = Some(plan.command_line);
-        } else {
-            truth.peb = None;
-        }
-        Made { body, space, table: None, truth }
+            memory
+        });
+        Made { body, space, table: None, user, truth }
     }
 
     /// Section, file, WOW64.
@@ -154,6 +157,26 @@ impl Machine {
             self.put(body, KIND, "SectionBaseAddress", base);
             made.truth.section_base = Some(base);
         }
+        if let Some(user) = &made.user {
+            let mut regions: Vec<Region> = user
+                .private
+                .iter()
+                .map(|&(start, bytes, protection)| Region { start, bytes, protection, file: None })
+                .collect();
+            for (n, (path, start, bytes)) in user.modules.iter().enumerate() {
+                let path = if n == 0 { proc.path.clone().unwrap_or_default() } else { self.kernel_path(path) };
+                let file = Some(self.forge_file(files, &path));
+                regions.push(Region { start: *start, bytes: *bytes, protection: 7, file });
+            }
+            self.forge_vads(body, regions);
+        } else if proc.pid == 4 {
+            // System has the shared page and ntdll in its user half, though nothing of it need be in memory.
+            let path = self.kernel_path(&format!("{}\\SYSTEM32\\ntdll.dll", self.plan.system_root));
+            let file = Some(self.forge_file(files, &path));
+            let start = if self.build() <= Build::W8_9200 { 0x7_7b00_0000 } else { 0x7ffb_5a00_0000 };
+            let shared = Region { start: USER_VIEW, bytes: PAGE, protection: 1, file: None };
+            self.forge_vads(body, vec![shared, Region { start, bytes: 0x1f_8000, protection: 7, file }]);
+        }
         if proc.wow64 {
             let peb32 = 0x7e_f000u64 + proc.pid % 16 * 0x1000;
             if self.layout.types.contains_key("_EWOW64PROCESS") && self.layout.find(KIND, "WoW64Process").is_some() {
@@ -164,6 +187,12 @@ impl Machine {
                 self.put(body, KIND, "Wow64Process", peb32);
             }
         }
+    }
+
+    /// The kernel's spelling of a library's path.
+    fn kernel_path(&self, dos: &str) -> String {
+        let rest = dos.get(2..).unwrap_or(dos).replace("\\SYSTEM32\\", "\\System32\\");
+        format!("{}{rest}", self.plan.volume)
     }
 
     /// Threads and the handle table; says how many handles there are.

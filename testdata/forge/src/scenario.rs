@@ -157,6 +157,19 @@ pub struct UserPlan {
     pub environment: Vec<String>,
     /// Whether the PEB page is in memory.
     pub peb: Paged,
+    /// Further private memory, beyond PEB and heap.
+    pub private: Vec<Private>,
+}
+
+/// A piece of private memory.
+#[derive(Clone, Debug)]
+pub struct Private {
+    /// First address, on a page.
+    pub start: u64,
+    /// What is in it; its length, rounded up to pages, is the region's.
+    pub bytes: Vec<u8>,
+    /// `Protection` of its descriptor: 4 read-write, 6 execute-read-write.
+    pub protection: u8,
 }
 
 /// Where a page is.

@@ -43,8 +43,9 @@ impl Machine {
         self.put(area, "_CONTROL_AREA", "u.Flags.File", 1);
         // An EX_FAST_REF: the low four bits count.
         self.put(area, "_CONTROL_AREA", "FilePointer", file | 0xf);
-        let list = area + self.offset("_CONTROL_AREA", "ListHead");
-        self.link(&[list]);
+        if let Some(list) = self.layout.find("_CONTROL_AREA", "ListHead") {
+            self.link(&[area + list.offset]);
+        }
         self.put(segment, "_SEGMENT", "ControlArea", area);
         self.put(segment, "_SEGMENT", "TotalNumberOfPtes", 0x20);
         self.put(segment, "_SEGMENT", "SizeOfSegment", 0x2_0000);

@@ -2,11 +2,11 @@
 
 use crate::builds::Build;
 use crate::machine::{Machine, USER_CODE, USER_DATA, utf16z};
-use crate::paging::Space;
+use crate::paging::{Space, bit};
 use crate::pe;
 use crate::physical::PAGE;
 use crate::rng::Rng;
-use crate::scenario::{Paged, Proc, UserPlan};
+use crate::scenario::{Paged, Private, Proc, UserPlan};
 use crate::shared_data::USER_VIEW;
 
 /// A growing piece of user memory.
@@ -21,6 +21,13 @@ pub struct UserMemory {
     pub peb: u64,
     /// Where modules lie: path, base, size.
     pub modules: Vec<(String, u64, u64)>,
+    /// Private memory: first address, bytes, protection.
+    pub private: Vec<(u64, u64, u8)>,
+}
+
+/// So many bytes, in whole pages.
+fn pages(bytes: u64) -> u64 {
+    bytes.next_multiple_of(PAGE)
 }
 
 impl Machine {
@@ -51,7 +58,7 @@ impl Machine {
     /// Fills the user half of a process.
     pub fn forge_user(&mut self, space: &mut Space, proc: &Proc, plan: &UserPlan) -> UserMemory {
         let shared = self.shared_data;
-        let read_only = USER_DATA & !crate::paging::bit::WRITE;
+        let read_only = USER_DATA & !bit::WRITE;
         space.map(&mut self.memory, USER_VIEW, shared, read_only);
         let mut noise = Rng::new(self.plan.seed ^ proc.pid.wrapping_mul(0x9e37) ^ proc.created.0);
         let old = self.build() <= Build::W8_9200;
@@ -84,7 +91,21 @@ impl Machine {
             // A page-file entry: `_MMPTE_SOFTWARE`, page file 0, some page of it, read-write.
             space.set_entry(&mut self.memory, peb, 0x4711 << 32 | 4 << 5);
         }
-        UserMemory { peb, modules }
+        let mut private = vec![(USER_VIEW, PAGE, 1), (peb, PAGE, 4), (heap, pages(arena.next - heap), 4)];
+        for piece in &plan.private {
+            self.forge_private(space, piece);
+            private.push((piece.start, pages(piece.bytes.len() as u64), piece.protection));
+        }
+        UserMemory { peb, modules, private }
+    }
+
+    fn forge_private(&mut self, space: &mut Space, piece: &Private) {
+        let execute = if piece.protection == 6 { bit::NO_EXECUTE } else { 0 };
+        for n in 0..pages(piece.bytes.len() as u64) / PAGE {
+            let frame = self.memory.take();
+            space.map(&mut self.memory, piece.start + n * PAGE, frame, USER_DATA & !execute);
+        }
+        space.write(&mut self.memory, piece.start, &piece.bytes);
     }
 
     /// Gives every module a place: the image where the plan says, libraries where all processes have them.
@@ -128,7 +149,7 @@ impl Machine {
             frame
         });
         self.shared_images.insert(key, frame);
-        space.map(&mut self.memory, base, frame, USER_CODE | crate::paging::bit::NO_EXECUTE);
+        space.map(&mut self.memory, base, frame, USER_CODE | bit::NO_EXECUTE);
     }
 
     fn forge_parameters(&mut self, space: &mut Space, arena: &mut Arena, peb: u64, plan: &UserPlan) {

@@ -63,3 +63,20 @@ fn the_same_scenario_gives_the_same_bytes() {
     let scenario = Scenario::clean(Build::W10_19045);
     assert!(scenario.forge().image == scenario.forge().image);
 }
+
+#[test]
+fn every_build_can_be_forged() {
+    for build in Build::ALL {
+        let forged = Scenario::clean(build).forge();
+        let (image, truth) = (&forged.image, &forged.truth);
+        assert_eq!(truth.build, build.number());
+        for process in &truth.processes {
+            // ImageFileName lies where the process does, and the process where its page tables say.
+            assert_eq!(translate(image, process.dtb, process.eprocess), Some(process.physical), "{build:?}");
+            let body = &image[process.physical as usize..process.physical as usize + 0xb00.min(image.len())];
+            assert!(body.windows(process.name.len()).any(|w| w == process.name), "{build:?} {}", process.name_text());
+        }
+        let expected: usize = if build.has_compression_process() { 1 } else { 0 };
+        assert_eq!(truth.processes.iter().filter(|p| p.name == b"MemCompression").count(), expected);
+    }
+}

@@ -3,18 +3,11 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
-use ntmem::symbols::SymbolStore;
-use ntmem::{MemoryImage, System, check_smss};
-use ntmem_forge::{Build, Forged, Scenario};
+mod common;
 
-/// A symbol store with the forged symbols, in a folder that lives as long as it does.
-fn store(forged: &Forged) -> (tempfile::TempDir, SymbolStore) {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join(format!("{}-{}.json", forged.truth.guid, forged.truth.age)), &forged.isf)
-        .unwrap();
-    let store = SymbolStore::new().directory(folder.path());
-    (folder, store)
-}
+use common::forged::Opened;
+use ntmem::{MemoryImage, System, check_smss};
+use ntmem_forge::{Build, Scenario};
 
 struct Random(u64);
 
@@ -33,7 +26,8 @@ impl Random {
 fn damaged_memory() {
     for build in [Build::W10_19045, Build::W7_7601] {
         let forged = Scenario::clean(build).forge();
-        let (_folder, store) = store(&forged);
+        let opened = Opened::new(&forged);
+        let Opened { store, .. } = &opened;
         let used: Vec<usize> =
             (0..forged.image.len() / 8).filter(|word| forged.image[word * 8..][..8] != [0; 8]).collect();
         let mut random = Random(0x1234_5678_9abc_def1);
@@ -52,7 +46,7 @@ fn damaged_memory() {
                 bytes[at..at + 8].copy_from_slice(&value);
             }
             let image = MemoryImage::from_bytes(bytes).unwrap();
-            let Ok(kernel) = image.locate_kernel(&store) else { continue };
+            let Ok(kernel) = image.locate_kernel(store) else { continue };
             if let Ok(system) = System::read(&kernel) {
                 check_smss(&system);
                 serde_json::to_string(&ntmem::report::Report::new(system)).unwrap();
@@ -67,13 +61,14 @@ fn damaged_memory() {
 #[test]
 fn cut_images() {
     let forged = Scenario::clean(Build::W10_19045).forge();
-    let (_folder, store) = store(&forged);
+    let opened = Opened::new(&forged);
+    let Opened { store, .. } = &opened;
     let mut random = Random(77);
     for _ in 0..40 {
         let mut bytes = forged.image.clone();
         bytes.truncate(bytes.len() - random.next() as usize % (bytes.len() - 0x20_0000));
         let image = MemoryImage::from_bytes(bytes).unwrap();
-        if let Ok(kernel) = image.locate_kernel(&store)
+        if let Ok(kernel) = image.locate_kernel(store)
             && let Ok(system) = System::read(&kernel)
         {
             check_smss(&system);

@@ -171,14 +171,12 @@ impl<'m> Kernel<'m> {
             .ok_or_else(|| Absent::unparsable("neither PsInitialSystemProcess nor the active list leads to pid 4"))
     }
 
-    /// `NtBuildNumber`, or what the shared page says.
+    /// What the shared page says, which counts enablement packages (19045 where `NtBuildNumber` stays 19041); before Windows
+    /// 10 it says nothing, and `NtBuildNumber` does.
     fn read_build(&self) -> Result<u32, Absent> {
-        let global =
-            self.global("NtBuildNumber").map_err(Absent::from).and_then(|at| Ok(self.space.read_u32(at)? & 0xffff));
-        match (global, self.shared.as_ref().map(|shared| shared.build).filter(|build| *build != 0)) {
-            (Ok(build), _) if build != 0 => Ok(build),
-            (_, Some(build)) => Ok(build),
-            (other, None) => other,
+        match self.shared.as_ref().map(|shared| shared.build).filter(|build| *build != 0) {
+            Some(build) => Ok(build & 0xffff),
+            None => Ok(self.space.read_u32(self.global("NtBuildNumber")?)? & 0xffff),
         }
     }
 

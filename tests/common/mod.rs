@@ -1,6 +1,9 @@
 //! What several tests share: the extra material, which not everybody has.
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[cfg(feature = "isf")]
+pub mod forged;
+
 use std::path::{Path, PathBuf};
 
 /// The folder with sample images, symbols and listings: `NTMEM_TEST_MATERIAL`, or `../shared` beside the checkout. `None`,
@@ -42,4 +45,60 @@ pub fn json(path: &Path) -> serde_json::Value {
 /// A number written as hexadecimal text, or plainly.
 pub fn number(value: &serde_json::Value) -> Option<u64> {
     value.as_u64().or_else(|| ntmem::parse_hex(value.as_str()?))
+}
+
+/// Holds a document against the facts that the image was made from: the kernel, the machine, and every process that is in the
+/// active list, field by field and in its order.
+pub fn assert_agrees(name: &str, document: &serde_json::Value, truth: &serde_json::Value) {
+    for field in ["base", "dtb"] {
+        assert_eq!(number(&document["kernel"][field]), number(&truth["kernel"][field]), "{name}: kernel {field}");
+    }
+    for field in ["build", "pdb", "lab"] {
+        assert_eq!(document["kernel"][field], truth["kernel"][field], "{name}: kernel {field}");
+    }
+    assert_eq!(document["system"]["root"], truth["system_root"]);
+    assert_eq!(document["system"]["boot"], truth["boot"]);
+    assert_eq!(document["system"]["captured"], truth["captured"]);
+    assert_eq!(document["processes"]["end"], "complete");
+    let listed = document["processes"]["items"].as_array().unwrap();
+    let expected: Vec<&serde_json::Value> =
+        truth["processes"].as_array().unwrap().iter().filter(|p| p["in_active_list"] == true).collect();
+    assert_eq!(listed.len(), expected.len(), "{name}: number of processes");
+    for (ours, theirs) in listed.iter().zip(expected) {
+        let who = format!("{name}: pid {} {}", theirs["pid"], theirs["name"]);
+        for field in [
+            "pid",
+            "ppid",
+            "name",
+            "created",
+            "exited",
+            "session",
+            "user",
+            "path",
+            "wow64",
+            "integrity",
+            "threads",
+            "base_priority",
+        ] {
+            assert_eq!(ours[field], theirs[field], "{who}: {field} ({})", ours["absent"]);
+        }
+        for field in ["eprocess", "physical", "dtb", "authentication_id", "token_session", "section_base", "protection"]
+        {
+            assert_eq!(number(&ours[field]), number(&theirs[field]), "{who}: {field}");
+        }
+        assert_eq!(ours["groups"], theirs["groups"], "{who}: groups");
+        assert_eq!(number(&ours["token"]["address"]), number(&theirs["token"]), "{who}: token");
+        assert_eq!(ours["critical"], theirs["critical"], "{who}: critical");
+        if theirs["peb_readable"] == true {
+            assert_eq!(number(&ours["peb"]), number(&theirs["peb"]), "{who}: peb");
+            assert_eq!(number(&ours["image_base"]), number(&theirs["image_base"]), "{who}: image_base");
+            for field in ["peb_path", "command_line", "modules"] {
+                assert_eq!(ours[field], theirs[field], "{who}: {field} ({})", ours["absent"]);
+            }
+        } else {
+            for field in ["peb_path", "command_line"] {
+                assert!(ours[field].is_null(), "{who}: {field}");
+            }
+        }
+    }
 }

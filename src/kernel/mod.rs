@@ -66,6 +66,20 @@ impl KernelImage<'_> {
         self.0.space.root()
     }
 
+    /// The record that documents hold; what takes symbols to know is not in it.
+    #[must_use]
+    pub fn info(&self) -> KernelInfo {
+        KernelInfo {
+            base: Some(self.base()),
+            dtb: Some(self.dtb()),
+            build: self.0.shared.as_ref().map(|shared| shared.build).filter(|build| *build != 0),
+            arch: Some("x64".to_owned()),
+            pdb: Some(self.pdb().clone()),
+            found_by: Some(self.found_by()),
+            ..KernelInfo::default()
+        }
+    }
+
     /// Which way led to it.
     #[must_use]
     pub fn found_by(&self) -> String {

@@ -1,77 +1,93 @@
 //! Where results, warnings and progress go.
 
 use crate::args::{Common, Format};
-use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ntmem::Warning;
-use ntmem::report::Report;
+use ntmem::report::{Palette, Report};
 use serde::Serialize;
-use std::io::{IsTerminal as _, Write};
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Where the result goes: a file, or standard output.
-pub struct Output(Box<dyn Write>);
+/// Where the result goes, and in which form.
+pub struct Output {
+    file: Option<PathBuf>,
+    format: Format,
+}
 
 impl Output {
-    /// Opens what `--output` names. Colour goes to a terminal alone.
-    pub fn open(common: &Common) -> anyhow::Result<Self> {
-        Ok(Self(match &common.output {
+    /// What `--output` and `--format` say.
+    pub fn new(common: &Common) -> Self {
+        Self { file: common.output.clone(), format: common.format }
+    }
+
+    /// Writes the whole report, one line for each of `lines`, or what `text` writes. Returns the exit status 0.
+    pub fn write<T: Serialize>(
+        &self,
+        report: &Report,
+        lines: &[T],
+        text: impl FnOnce(&mut String, &Palette) -> std::fmt::Result,
+    ) -> anyhow::Result<u8> {
+        let mut out: Box<dyn Write> = match &self.file {
             Some(path) => {
-                let file = std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-                Box::new(std::io::BufWriter::new(anstream::StripStream::new(file)))
+                Box::new(std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?)
             }
-            None => Box::new(std::io::BufWriter::new(anstream::stdout())),
-        }))
-    }
-
-    /// Writes text.
-    pub fn text(&mut self, text: &str) -> anyhow::Result<()> {
-        self.0.write_all(text.as_bytes())?;
-        Ok(self.0.flush()?)
-    }
-
-    /// Writes a document, or (`lines`) one line for each of its parts.
-    pub fn json<T: Serialize>(&mut self, format: Format, report: &Report, lines: &[T]) -> anyhow::Result<()> {
-        if format == Format::Jsonl {
-            for line in lines {
-                serde_json::to_writer(&mut self.0, line)?;
-                writeln!(self.0)?;
+            None => Box::new(std::io::stdout().lock()),
+        };
+        let mut bytes = Vec::new();
+        match self.format {
+            Format::Text => {
+                let mut written = String::new();
+                let colour = self.file.is_none() && colour(&std::io::stdout());
+                text(&mut written, &if colour { Palette::ANSI } else { Palette::default() })?;
+                bytes = written.into_bytes();
             }
-        } else {
-            serde_json::to_writer_pretty(&mut self.0, report)?;
-            writeln!(self.0)?;
+            Format::Json => {
+                serde_json::to_writer_pretty(&mut bytes, report)?;
+                bytes.push(b'\n');
+            }
+            Format::Jsonl => {
+                for line in lines {
+                    serde_json::to_writer(&mut bytes, line)?;
+                    bytes.push(b'\n');
+                }
+            }
         }
-        Ok(self.0.flush()?)
+        out.write_all(&bytes)?;
+        out.flush()?;
+        Ok(0)
     }
+}
+
+/// Colour is for a terminal, and for nobody who says NO_COLOR.
+fn colour(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Says on standard error what went wrong.
 pub fn error(message: &str) {
-    let red = AnsiColor::Red.on_default().bold();
-    anstream::eprintln!("{red}error:{red:#} {}", printable(message));
+    say("error", "\u{1b}[1;31m", message);
 }
 
 /// Says on standard error what is worth knowing beside the result.
 pub fn warnings(warnings: &[Warning]) {
-    let yellow = AnsiColor::Yellow.on_default();
     for warning in warnings {
-        anstream::eprintln!("{yellow}warning:{yellow:#} {}", printable(&warning.to_string()));
+        say("warning", "\u{1b}[33m", &warning.to_string());
     }
 }
 
-/// Text that a hostile image may have written, without control characters but line ends.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+fn say(word: &str, style: &str, message: &str) {
+    let (on, off) = if colour(&std::io::stderr()) { (style, "\u{1b}[0m") } else { ("", "") };
+    // A hostile image may have written part of it.
+    let shown: String = message.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect();
+    eprintln!("{on}{word}:{off} {shown}");
 }
 
 /// True if somebody closed the other end of the pipe: `ntmem pslist mem.raw | head`.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let io = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-        let json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
-        io.or(json) == Some(std::io::ErrorKind::BrokenPipe)
-    })
+    let kind = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    error.chain().any(|cause| kind(cause) == Some(std::io::ErrorKind::BrokenPipe))
 }
 
 /// A bar on standard error, on a terminal only, once something has taken more than a second.
@@ -93,7 +109,7 @@ impl Progress {
     /// Notes how far it is.
     pub fn at(&self, done: u64, total: u64) {
         if self.bar.is_hidden() && std::io::stderr().is_terminal() && self.begun.elapsed() > Duration::from_secs(1) {
-            self.bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         self.bar.set_length(total);
         self.bar.set_position(done);
@@ -104,9 +120,4 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
-}
-
-/// Styles for a terminal; anstream takes them out elsewhere.
-pub fn styles() -> [(Style, Style); 0] {
-    []
 }

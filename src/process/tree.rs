@@ -91,7 +91,12 @@ impl ProcessTree {
     /// Every process once, each after its parent: (depth, position). Depth 0 is a root.
     pub fn walk(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         // Rings are cut, so that each node hangs under exactly one root.
-        let mut left: Vec<(usize, usize)> = self.roots.iter().rev().map(|&at| (0, at)).collect();
+        self.roots.iter().flat_map(|&root| self.walk_from(root))
+    }
+
+    /// One process, at depth 0, and everything below it.
+    pub fn walk_from(&self, at: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let mut left = vec![(0_usize, at)];
         std::iter::from_fn(move || {
             let (depth, at) = left.pop()?;
             left.extend(self.children(at).iter().rev().map(|&child| (depth.saturating_add(1), child)));

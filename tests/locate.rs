@@ -1,5 +1,6 @@
 //! Each way to the kernel stands alone, and what fails says what was tried.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)]
 
 mod common;
 

@@ -6,12 +6,14 @@ mod foreign;
 mod palette;
 mod text;
 mod text_checks;
+mod text_info;
 
 pub use document::{Report, SCHEMA};
 pub use escape::Shown;
 pub use palette::{Palette, Style};
 pub use text::{process_tree, processes, sessions};
 pub use text_checks::findings;
+pub use text_info::info;
 
 use std::fmt::{self, Write};
 

@@ -12,7 +12,8 @@ const RUNS: usize = 12;
 /// # Errors
 /// `out` fails.
 pub fn info(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Result {
-    let mut line = |name: &str, value: &dyn Display| writeln!(out, "{} {value}", palette.head.paint(format!("{name:<12}")));
+    let mut line =
+        |name: &str, value: &dyn Display| writeln!(out, "{} {value}", palette.head.paint(format!("{name:<12}")));
     if let Some(image) = &system.image {
         line("image", &format!("{}, {}", image.format, size(image.bytes)))?;
         for (start, end) in image.runs.iter().take(RUNS) {
@@ -53,7 +54,8 @@ pub fn info(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Re
     for clock in machine.clocks.value().into_iter().flatten() {
         line("clock", &format!("{} {}", clock.time, clock.source))?;
     }
-    let end = system.processes.end.map_or_else(String::new, |end| format!(", list {}", format!("{end:?}").to_lowercase()));
+    let end =
+        system.processes.end.map_or_else(String::new, |end| format!(", list {}", format!("{end:?}").to_lowercase()));
     line("processes", &format!("{}{end}", system.processes.items.len()))?;
     line("sessions", &system.sessions.len())
 }

@@ -62,9 +62,6 @@ pub struct Check {
     /// Judge a saved JSON document (ours, or another tool's process list in that form) instead of an image
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-    /// Show what passed too
-    #[arg(long, short)]
-    pub verbose: bool,
     #[command(flatten)]
     pub common: Common,
 }

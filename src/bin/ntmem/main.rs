@@ -106,6 +106,11 @@ fn check(of: &Check) -> anyhow::Result<u8> {
         (Some(file), _) => (&of.names[..], saved(file)?),
         (None, Some((image, names))) => {
             known_checks(names)?;
+            if image.as_os_str() == "smss" && !image.exists() {
+                return Err(
+                    Usage("which image? `ntmem check smss IMAGE`, or `ntmem check smss --report FILE`".into()).into()
+                );
+            }
             (names, read(image, &of.common)?)
         }
         (None, None) => return Err(Usage("check needs an image, or a report with --report".into()).into()),

@@ -105,6 +105,18 @@ impl Build {
         self >= Self::W10_14393
     }
 
+    /// Whether invalid page-table entries carry a mask (updates of 2018 and later; the layouts of 9200, 10240 and 17134 are older).
+    #[must_use]
+    pub fn masks_invalid_entries(self) -> bool {
+        !matches!(self, Self::W8_9200 | Self::W10_10240 | Self::W10_17134)
+    }
+
+    /// Whether jobs can be server silos (Windows 10 1607 and later).
+    #[must_use]
+    pub fn has_silos(self) -> bool {
+        self >= Self::W10_14393
+    }
+
     /// Whether there is a minimal process `Registry` (Windows 10 1803 and later).
     #[must_use]
     pub fn has_registry_process(self) -> bool {

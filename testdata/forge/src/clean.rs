@@ -100,6 +100,10 @@ impl Cast<'_> {
             critical: false,
             linked: true,
             in_cid_table: true,
+            job: None,
+            shares_token_of: None,
+            thread_starts: Vec::new(),
+            opens: Vec::new(),
         });
         self.list.last_mut().expect("just added")
     }
@@ -149,7 +153,10 @@ pub fn user_plan(build: Build, root: &str, pid: u64, path: &str, command_line: &
             format!("SystemRoot={root}"),
             format!("windir={root}"),
         ],
+        unlisted: Vec::new(),
         peb: Paged::Present,
+        parameters: Paged::Present,
+        image: Paged::Present,
         private: Vec::new(),
     }
 }
@@ -166,16 +173,21 @@ pub fn csrss_command(build: Build) -> String {
 }
 
 impl Scenario {
-    /// A machine of this build on which nothing is wrong: 18 or so processes, two sessions, 6 MiB.
+    /// A machine of this build on which nothing is wrong: 18 or so processes, two sessions, 5 MiB.
     #[must_use]
     pub fn clean(build: Build) -> Self {
-        let root = "C:\\Windows";
+        Self::clean_at(build, "C:\\Windows")
+    }
+
+    /// The same with another system root, such as `D:\\WINNT`.
+    #[must_use]
+    pub fn clean_at(build: Build, root: &str) -> Self {
         let volume = if build == Build::W7_7601 { "\\Device\\HarddiskVolume1" } else { "\\Device\\HarddiskVolume3" };
         let boot = Time::at("2026-03-14T08:00:00.0312345Z");
         let mut scenario = Self {
             build,
             seed: 0x5eed_0000 + u64::from(build.number()),
-            memory: vec![0x1000..0x9_f000, 0x10_0000..0x60_0000],
+            memory: vec![0x1000..0x9_f000, 0x10_0000..0x50_0000],
             kernel: KernelPlan {
                 base: if build.randomises_kernel_space() { 0xffff_f803_12a0_0000 } else { 0xffff_f800_02a0_0000 },
                 pages: KernelPages::Small,
@@ -185,6 +197,8 @@ impl Scenario {
                 system_dtb: if build.randomises_kernel_space() { 0x1a_d000 } else { 0x18_7000 },
                 self_reference: if build.randomises_kernel_space() { 0x1a5 } else { 0x1ed },
                 low_stub: Some(0x1000),
+                root_flags: 0,
+                invalid_pte_mask: if build.masks_invalid_entries() { 0x2000_0000_0000 } else { 0 },
             },
             system_root: root.into(),
             volume: volume.into(),
@@ -192,7 +206,10 @@ impl Scenario {
             product: if build == Build::S2022_20348 { Product::Server } else { Product::Client },
             boot,
             captured: Time::at("2026-03-14T15:09:26.2004443Z"),
+            tail_bytes: 0,
             processes: Vec::new(),
+            jobs: Vec::new(),
+            damage: Vec::new(),
         };
         let mut cast = Cast { build, volume, root, start: boot.plus_ms(4_712), list: Vec::new() };
         cast.kernel_processes();
@@ -217,7 +234,7 @@ impl Cast<'_> {
             p.protection = system;
             p.threads = 3;
         }
-        let smss = format!("{}\\Windows\\System32\\smss.exe", self.volume);
+        let smss = format!("{}{}\\System32\\smss.exe", self.volume, &self.root[2..]);
         let mut user =
             user_plan(build, self.root, 348, r"\SystemRoot\System32\smss.exe", r"\SystemRoot\System32\smss.exe");
         user.modules.truncate(2);
@@ -288,7 +305,8 @@ impl Cast<'_> {
         let p = self.program(2204, 616, "userinit.exe", 31_000, 1);
         p.token = TokenPlan::user(1);
         p.exited = Some(p.created.plus_ms(29_000));
-        let p = self.image(2260, 2204, "explorer.exe", 31_400, 1, "C:\\Windows\\Explorer.EXE");
+        let explorer = format!("{}\\Explorer.EXE", self.root);
+        let p = self.image(2260, 2204, "explorer.exe", 31_400, 1, &explorer);
         p.token = TokenPlan::user(1);
         p.path = p.path.take().map(|t| t.replace("Explorer.EXE", "explorer.exe"));
         p.threads = 4;

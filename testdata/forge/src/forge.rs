@@ -46,8 +46,11 @@ impl Scenario {
             sessions.entry(id).or_insert_with(|| machine.forge_session(id));
         }
         let mut files = Files::default();
-        let made: Vec<Made> = self.processes.iter().map(|p| machine.forge_process(p, &mut files, &sessions)).collect();
-        machine.join_processes(self, &made, &sessions);
+        let mut made: Vec<Made> =
+            self.processes.iter().map(|p| machine.forge_process(p, &mut files, &sessions)).collect();
+        machine.forge_jobs(self, &made);
+        machine.join_processes(self, &mut made, &sessions);
+        machine.forge_damage(self, &made);
         machine.finish_page_tables(&made);
         let truth = Truth {
             kernel_base: self.kernel.base,
@@ -59,22 +62,25 @@ impl Scenario {
             guid: machine.layout.guid.clone(),
             age: machine.layout.age,
             loaded_modules: modules,
-            bytes: self.memory.iter().map(|r| r.end).max().unwrap_or(0),
-            runs: self.memory.clone(),
+            bytes: machine.memory.end() + self.tail_bytes,
+            runs: machine.memory.runs().to_vec(),
             system_root: self.system_root.clone(),
             boot: self.boot,
             captured: self.captured,
             processes: made.into_iter().map(|m| m.truth).collect(),
         };
-        Forged { image: machine.memory.raw(), truth, isf: isf::document(&machine.layout), memory: machine.memory }
+        let mut image = machine.memory.raw();
+        image.resize(image.len() + self.tail_bytes as usize, 0xa5);
+        Forged { image, truth, isf: isf::document(&machine.layout), memory: machine.memory }
     }
 }
 
 impl Machine {
     /// The lists that run through all processes, and the tables that name them.
-    fn join_processes(&mut self, plan: &Scenario, made: &[Made], sessions: &BTreeMap<u32, Session>) {
+    fn join_processes(&mut self, plan: &Scenario, made: &mut [Made], sessions: &BTreeMap<u32, Session>) {
         let kind = "_EPROCESS";
-        let active: Vec<u64> = plan.processes.iter().zip(made).filter(|(p, _)| p.linked).map(|(_, m)| m.body).collect();
+        let active: Vec<u64> =
+            plan.processes.iter().zip(made.iter()).filter(|(p, _)| p.linked).map(|(_, m)| m.body).collect();
         for (field, head) in [("ActiveProcessLinks", self.find_global("PsActiveProcessHead")), ("MmProcessLinks", None)]
         {
             let link = self.offset(kind, field);
@@ -82,24 +88,42 @@ impl Machine {
             self.link(&ring);
         }
         let lone = self.offset(kind, "ActiveProcessLinks");
-        for (p, m) in plan.processes.iter().zip(made) {
+        for (p, m) in plan.processes.iter().zip(made.iter()) {
             if !p.linked {
                 self.link(&[m.body + lone]);
             }
         }
         let link = self.offset(kind, "SessionProcessLinks");
         for (id, session) in sessions {
-            let members = plan.processes.iter().zip(made).filter(|(p, _)| p.session == Some(*id));
+            let members = plan.processes.iter().zip(made.iter()).filter(|(p, _)| p.session == Some(*id));
             let ring: Vec<u64> = std::iter::once(session.list).chain(members.map(|(_, m)| m.body + link)).collect();
             self.link(&ring);
         }
         self.set_global("PsInitialSystemProcess", made[0].body);
         self.forge_cid_table();
+        self.forge_handle_tables(plan, made);
         let tables: Vec<u64> = made.iter().filter_map(|m| m.table).collect();
         self.link_handle_tables(&tables);
         let registry = plan.processes.iter().position(|p| p.name == b"Registry").map(|i| made[i].body);
         if let Some(body) = registry {
             self.set_global("CmpRegistryProcess", body);
+        }
+    }
+
+    /// A handle table for every process that has not exited.
+    fn forge_handle_tables(&mut self, plan: &Scenario, made: &mut [Made]) {
+        for (n, process) in plan.processes.iter().enumerate().filter(|(_, p)| p.exited.is_none()) {
+            for &(pid, access) in &process.opens {
+                let target = plan.processes.iter().position(|p| p.pid == pid).expect("a process to open");
+                let object = made[target].body - 0x30;
+                let handle = made[n].handles.keys().max().unwrap_or(&0) + 4;
+                made[n].handles.insert(handle, (object, u64::from(access)));
+            }
+            let body = made[n].body;
+            let table = self.forge_handle_table((process.pid, body), &made[n].handles);
+            self.put(body, "_EPROCESS", "ObjectTable", table);
+            made[n].table = Some(table);
+            made[n].truth.handles = Some(made[n].handles.len() as u32);
         }
     }
 

@@ -4,7 +4,7 @@ use crate::builds::Build;
 use crate::machine::{KERNEL_CODE, Machine, utf16z};
 use crate::pe;
 use crate::physical::PAGE;
-use crate::scenario::{Headers, KernelPages};
+use crate::scenario::{Headers, KernelPages, Paged};
 
 /// Bytes for exports and debug records.
 const TABLES: u64 = 0x8000;
@@ -17,9 +17,9 @@ impl Machine {
             KernelPages::Small => {}
             KernelPages::Large => {
                 let count = self.kernel_size.div_ceil(0x20_0000);
-                let row = self.memory.take_row(count * 512, 512);
                 for n in 0..count {
-                    self.kernel.map_large(&mut self.memory, 2, base + n * 0x20_0000, row + n * 512, KERNEL_CODE);
+                    let row = self.memory.take_row(512, 512);
+                    self.kernel.map_large(&mut self.memory, 2, base + n * 0x20_0000, row, KERNEL_CODE);
                 }
             }
             KernelPages::Huge => {
@@ -78,8 +78,8 @@ impl Machine {
             Headers::Present => {}
             Headers::Zeroed => self.write(base, &[0; 4096]),
             Headers::PagedOut => {
-                // Page file 0, page 0x1234: a software entry (`_MMPTE_SOFTWARE.PageFileHigh`).
-                self.kernel.set_entry(&mut self.memory, base, 0x1234 << 32);
+                assert_eq!(self.plan.kernel.pages, KernelPages::Small, "a large page has no entry of its own");
+                self.page_out_kernel(base, Paged::Out);
             }
         }
     }
@@ -121,6 +121,12 @@ impl Machine {
             if let Some(at) = self.find_global(name) {
                 self.write(at, &value.to_le_bytes());
             }
+        }
+        let mask = self.plan.paging.invalid_pte_mask;
+        if self.find_global("MiInvalidPteMask").is_some() {
+            self.set_global("MiInvalidPteMask", mask);
+        } else if let Some(state) = self.find_global("MiState") {
+            self.maybe(state, "_MI_SYSTEM_INFORMATION", "Hardware.InvalidPteMask", mask);
         }
         if let Some(at) = self.find_global("NtSystemRoot") {
             let root = self.plan.system_root.clone();

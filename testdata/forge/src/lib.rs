@@ -13,9 +13,11 @@
 
 pub mod builds;
 pub mod clean;
+mod damage;
 mod forge;
 mod handles;
 mod isf;
+mod job;
 mod json;
 mod kdbg;
 mod kernel_image;
@@ -27,6 +29,7 @@ mod pe;
 pub mod physical;
 mod pool;
 mod process;
+mod pte;
 pub mod rng;
 pub mod scenario;
 mod section;
@@ -39,11 +42,14 @@ mod token;
 pub mod truth;
 mod user;
 mod vad;
+pub mod variants;
 
 pub use builds::Build;
 pub use forge::Forged;
 pub use scenario::{
-    Headers, KernelPages, KernelPlan, Paged, PagingPlan, Private, Proc, Product, Scenario, TokenPlan, UserPlan,
+    Damage, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, Private, Proc, Product, Scenario, TokenPlan,
+    UserPlan,
 };
 pub use time::Time;
 pub use truth::{Truth, TruthProcess};
+pub use variants::Impostor;

@@ -99,6 +99,18 @@ impl Physical {
         self.frames.get_mut(&frame).unwrap_or_else(|| panic!("frame {frame:#x} was not taken"))
     }
 
+    /// Takes a frame away: it is no longer memory.
+    pub fn remove(&mut self, frame: u64) {
+        self.frames.remove(&frame);
+        let (start, end) = (frame * PAGE, (frame + 1) * PAGE);
+        self.runs = self
+            .runs
+            .iter()
+            .flat_map(|r| [r.start..r.end.min(start), r.start.max(end)..r.end])
+            .filter(|r| r.start < r.end)
+            .collect();
+    }
+
     /// Reads a 64-bit number at a physical address (aligned).
     pub fn read_u64(&mut self, at: u64) -> u64 {
         let start = (at % PAGE) as usize;
@@ -116,11 +128,16 @@ impl Physical {
         self.frames.iter().map(|(&n, b)| (n, &**b))
     }
 
+    /// Where the last run ends.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.runs.iter().map(|r| r.end).max().unwrap_or(0)
+    }
+
     /// The raw image: byte n is physical address n, what is no memory is zero.
     #[must_use]
     pub fn raw(&self) -> Vec<u8> {
-        let end = self.runs.iter().map(|r| r.end).max().unwrap_or(0);
-        let mut image = vec![0; end as usize];
+        let mut image = vec![0; self.end() as usize];
         for (frame, bytes) in self.frames() {
             let start = (frame * PAGE) as usize;
             image[start..start + 4096].copy_from_slice(bytes);

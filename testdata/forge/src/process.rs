@@ -4,13 +4,13 @@ use crate::builds::Build;
 use crate::machine::{Machine, utf16z};
 use crate::paging::Space;
 use crate::physical::PAGE;
-use crate::scenario::{Paged, Proc};
+use crate::scenario::Proc;
 use crate::section::Files;
 use crate::session::Session;
 use crate::shared_data::USER_VIEW;
 use crate::thread::ThreadPlan;
 use crate::truth::TruthProcess;
-use crate::user::UserMemory;
+use crate::user::{UserMemory, wow64_peb};
 use crate::vad::Region;
 use std::collections::BTreeMap;
 
@@ -23,6 +23,8 @@ pub struct Made {
     pub body: u64,
     /// Its address space (System's is the kernel's own).
     pub space: Option<Space>,
+    /// Its handles: value to (object header, access).
+    pub handles: BTreeMap<u64, (u64, u64)>,
     /// Its handle table.
     pub table: Option<u64>,
     /// Its user memory.
@@ -64,13 +66,17 @@ impl Machine {
         if let Some(id) = proc.session {
             self.put(body, KIND, "Session", sessions[&id].address);
         }
-        let token = self.forge_token(&proc.token);
+        let token = match proc.shares_token_of.and_then(|pid| self.tokens.get(&pid)) {
+            Some(&token) => token,
+            None => self.forge_token(&proc.token),
+        };
+        self.tokens.insert(proc.pid, token);
         // An EX_FAST_REF: the low four bits count references handed out in advance.
         self.put(body, KIND, "Token", token | 0xa);
         self.forge_audit_name(body, proc.path.as_deref());
         let mut made = self.forge_memory(body, proc);
         self.forge_backing(body, proc, files, &mut made);
-        let handles = self.forge_threads(body, proc, &mut made);
+        self.forge_threads(body, proc, &mut made);
         if proc.in_cid_table {
             self.cids.insert(proc.pid, body);
         }
@@ -92,7 +98,6 @@ impl Machine {
         truth.path.clone_from(&proc.path);
         truth.wow64 = proc.wow64;
         truth.threads = if proc.exited.is_some() { 0 } else { proc.threads };
-        truth.handles = handles;
         truth.base_priority = proc.base_priority;
         truth.protection = self.build().has_protection().then_some(proc.protection);
         truth.critical = proc.critical;
@@ -128,19 +133,19 @@ impl Machine {
             space = Some(own);
             root * PAGE
         };
-        self.put(body, KIND, "Pcb.DirectoryTableBase", dtb);
+        self.put(body, KIND, "Pcb.DirectoryTableBase", dtb | self.plan.paging.root_flags);
         truth.dtb = dtb;
         let user = user.map(|(plan, memory)| {
             self.put(body, KIND, "Peb", memory.peb);
             truth.peb = Some(memory.peb);
-            truth.peb_readable = plan.peb == Paged::Present;
+            truth.peb_readable = plan.peb.in_memory();
             truth.image_base = Some(plan.image_base);
             truth.modules = memory.modules.iter().map(|m| m.0.clone()).collect();
             truth.peb_path = Some(plan.path.clone());
             truth.command_line = Some(plan.command_line);
             memory
         });
-        Made { body, space, table: None, user, truth }
+        Made { body, space, handles: BTreeMap::new(), table: None, user, truth }
     }
 
     /// Section, file, WOW64.
@@ -168,6 +173,14 @@ impl Machine {
                 let file = Some(self.forge_file(files, &path));
                 regions.push(Region { start: *start, bytes: *bytes, protection: 7, file });
             }
+            if proc.wow64 {
+                regions.push(Region { start: wow64_peb(proc.pid), bytes: PAGE, protection: 4, file: None });
+            }
+            for (path, start, bytes) in &user.unlisted {
+                let path = self.kernel_path(path);
+                let file = Some(self.forge_file(files, &path));
+                regions.push(Region { start: *start, bytes: *bytes, protection: 7, file });
+            }
             self.forge_vads(body, regions);
         } else if proc.pid == 4 {
             // System has the shared page and ntdll in its user half, though nothing of it need be in memory.
@@ -178,7 +191,7 @@ impl Machine {
             self.forge_vads(body, vec![shared, Region { start, bytes: 0x1f_8000, protection: 7, file }]);
         }
         if proc.wow64 {
-            let peb32 = 0x7e_f000u64 + proc.pid % 16 * 0x1000;
+            let peb32 = wow64_peb(proc.pid);
             if self.layout.types.contains_key("_EWOW64PROCESS") && self.layout.find(KIND, "WoW64Process").is_some() {
                 let at = self.pool(false, b"Wow6", self.layout.size("_EWOW64PROCESS"));
                 self.put(at, "_EWOW64PROCESS", "Peb", peb32);
@@ -195,13 +208,12 @@ impl Machine {
         format!("{}{rest}", self.plan.volume)
     }
 
-    /// Threads and the handle table; says how many handles there are.
-    fn forge_threads(&mut self, body: u64, proc: &Proc, made: &mut Made) -> Option<u32> {
+    /// Threads, and a handle to each.
+    fn forge_threads(&mut self, body: u64, proc: &Proc, made: &mut Made) {
         let (list, kernel_list) = (self.offset(KIND, "ThreadListHead"), self.offset(KIND, "Pcb.ThreadListHead"));
         let mut ring = vec![body + list];
         let mut kernel_ring = vec![body + kernel_list];
         let count = if proc.exited.is_some() { 0 } else { proc.threads };
-        let mut handles = BTreeMap::new();
         for n in 0..count {
             let id = self.free_id(proc.pid);
             let peb = made.truth.peb;
@@ -209,7 +221,11 @@ impl Machine {
                 process: (proc.pid, body),
                 id,
                 created: proc.created.plus_ms(i64::from(n) * 37 + 1),
-                start: made.truth.image_base.map_or(0, |b| b + 0x1000),
+                start: proc
+                    .thread_starts
+                    .get(n as usize)
+                    .copied()
+                    .unwrap_or(made.truth.image_base.map_or(0, |b| b + 0x1000)),
                 teb: peb.map_or(
                     0,
                     |p| if self.build() <= Build::W8_9200 { p - 0x2000 } else { p + 0x1000 } + u64::from(n) * 0x2000,
@@ -218,18 +234,11 @@ impl Machine {
             });
             ring.push(thread + self.offset("_ETHREAD", "ThreadListEntry"));
             kernel_ring.push(thread + self.offset("_ETHREAD", "Tcb.ThreadListEntry"));
-            handles.insert(u64::from(n + 1) * 4, (thread - 0x30, 0x1f_ffff));
+            made.handles.insert(u64::from(n + 1) * 4, (thread - 0x30, 0x1f_ffff));
         }
         self.link(&ring);
         self.link(&kernel_ring);
         self.put(body, KIND, "ActiveThreads", u64::from(count));
-        if proc.exited.is_some() {
-            return None;
-        }
-        let table = self.forge_handle_table((proc.pid, body), &handles);
-        self.put(body, KIND, "ObjectTable", table);
-        made.table = Some(table);
-        Some(handles.len() as u32)
     }
 
     /// A client id that no process of the plan and no thread has.

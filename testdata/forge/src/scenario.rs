@@ -29,8 +29,101 @@ pub struct Scenario {
     pub boot: Time,
     /// When the image was taken.
     pub captured: Time,
+    /// Bytes of a last, partial page at the end of a raw image.
+    pub tail_bytes: u64,
     /// Its processes in list order. The first must be System.
     pub processes: Vec<Proc>,
+    /// Job objects, silos among them.
+    pub jobs: Vec<JobPlan>,
+    /// What is wrong with its memory.
+    pub damage: Vec<Damage>,
+}
+
+impl Scenario {
+    /// The first process with this id.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn process(&mut self, pid: u64) -> &mut Proc {
+        self.processes.iter_mut().find(|p| p.pid == pid).unwrap_or_else(|| panic!("no process {pid}"))
+    }
+}
+
+/// A job object.
+#[derive(Clone, Debug)]
+pub struct JobPlan {
+    /// `JobId`, a multiple of 4 that no process has.
+    pub id: u32,
+    /// The silo's service session, if the job is a server silo.
+    pub silo_session: Option<u32>,
+}
+
+/// One thing that is wrong with memory. Processes are named by id; if an id is used twice, the first in order is meant.
+#[derive(Clone, Debug)]
+pub enum Damage {
+    /// The forward link of a process leads elsewhere (an unmapped address tears the list).
+    TornFlink {
+        /// Whose link.
+        pid: u64,
+        /// Where it leads.
+        to: u64,
+    },
+    /// The backward link of a process leads elsewhere.
+    TornBlink {
+        /// Whose link.
+        pid: u64,
+        /// Where it leads.
+        to: u64,
+    },
+    /// The list runs from one process back to an earlier one and never to its head.
+    ListCycle {
+        /// The last before the list turns back.
+        from: u64,
+        /// Where it turns back to.
+        to: u64,
+    },
+    /// `PsActiveProcessHead` holds these instead.
+    ListHead {
+        /// Forward.
+        flink: u64,
+        /// Backward.
+        blink: u64,
+    },
+    /// The page that holds the start of an `_EPROCESS` is in this state.
+    EprocessPage {
+        /// Whose.
+        pid: u64,
+        /// The state.
+        state: Paged,
+    },
+    /// The frame that holds the start of an `_EPROCESS` is not in the image.
+    EprocessHole {
+        /// Whose.
+        pid: u64,
+    },
+    /// The page that holds the start of a `_TOKEN` is in this state.
+    TokenPage {
+        /// Whose.
+        pid: u64,
+        /// The state.
+        state: Paged,
+    },
+    /// Frames that are not in the image.
+    PhysicalHole {
+        /// First address.
+        from: u64,
+        /// End.
+        to: u64,
+    },
+    /// A field of an `_EPROCESS` holds this.
+    Field {
+        /// Whose.
+        pid: u64,
+        /// The field's path.
+        path: &'static str,
+        /// What it holds.
+        value: u64,
+    },
 }
 
 /// `_NT_PRODUCT_TYPE`.
@@ -86,6 +179,10 @@ pub struct PagingPlan {
     pub self_reference: u16,
     /// Whether a processor start block lies in the first megabyte, and at which physical address.
     pub low_stub: Option<u64>,
+    /// Bits that every `DirectoryTableBase` has below the address (PCID; Windows uses 2 with kernel shadowing).
+    pub root_flags: u64,
+    /// `InvalidPteMask`; 0: none.
+    pub invalid_pte_mask: u64,
 }
 
 /// A process.
@@ -125,6 +222,14 @@ pub struct Proc {
     pub linked: bool,
     /// Whether it is in the table of client ids.
     pub in_cid_table: bool,
+    /// The job it runs in.
+    pub job: Option<u32>,
+    /// Runs with the very token object of this process, which must come before it.
+    pub shares_token_of: Option<u64>,
+    /// Where its threads began; those beyond the list begin in the image.
+    pub thread_starts: Vec<u64>,
+    /// Handles it has to processes: id and granted access.
+    pub opens: Vec<(u64, u32)>,
 }
 
 /// A primary token.
@@ -155,8 +260,14 @@ pub struct UserPlan {
     pub modules: Vec<String>,
     /// Environment block, `NAME=value`.
     pub environment: Vec<String>,
-    /// Whether the PEB page is in memory.
+    /// Modules that are mapped but in no loader list: full names.
+    pub unlisted: Vec<String>,
+    /// State of the PEB page.
     pub peb: Paged,
+    /// State of the pages with parameters, environment and loader lists.
+    pub parameters: Paged,
+    /// State of the page with the image's PE headers.
+    pub image: Paged,
     /// Further private memory, beyond PEB and heap.
     pub private: Vec<Private>,
 }
@@ -172,11 +283,33 @@ pub struct Private {
     pub protection: u8,
 }
 
-/// Where a page is.
+/// Where a page is, as its page-table entry says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paged {
     /// In memory.
     Present,
     /// In the page file.
     Out,
+    /// In the page file at a place whose number has the bits of the mask for invalid entries.
+    OutSwizzled,
+    /// In memory, on the standby or modified list: a transition entry.
+    Transition,
+    /// Nowhere yet: zero when first touched.
+    DemandZero,
+    /// Shared: a prototype entry, and that is valid.
+    Prototype,
+    /// Shared: a prototype entry, and that is a transition entry.
+    PrototypeTransition,
+    /// Shared: only the address descriptor knows the prototype.
+    VadPrototype,
+    /// No entry at all.
+    Unmapped,
+}
+
+impl Paged {
+    /// Whether the page's bytes are in the image.
+    #[must_use]
+    pub fn in_memory(self) -> bool {
+        matches!(self, Self::Present | Self::Transition | Self::Prototype | Self::PrototypeTransition)
+    }
 }

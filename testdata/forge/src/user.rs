@@ -21,6 +21,8 @@ pub struct UserMemory {
     pub peb: u64,
     /// Where modules lie: path, base, size.
     pub modules: Vec<(String, u64, u64)>,
+    /// Modules in no loader list.
+    pub unlisted: Vec<(String, u64, u64)>,
     /// Private memory: first address, bytes, protection.
     pub private: Vec<(u64, u64, u8)>,
 }
@@ -28,6 +30,11 @@ pub struct UserMemory {
 /// So many bytes, in whole pages.
 fn pages(bytes: u64) -> u64 {
     bytes.next_multiple_of(PAGE)
+}
+
+/// Where the 32-bit PEB of a process lies.
+pub fn wow64_peb(pid: u64) -> u64 {
+    0x7e_f000 + pid % 16 * PAGE
 }
 
 impl Machine {
@@ -72,7 +79,7 @@ impl Machine {
         let mut arena = Arena { next: heap };
         let mut page = Arena { next: peb };
         self.grow(space, &mut page, self.layout.size("_PEB").min(PAGE));
-        let modules = self.place_modules(plan);
+        let modules = self.place_modules(&plan.modules, plan.image_base, 0);
         self.forge_parameters(space, &mut arena, peb, plan);
         self.forge_loader_lists(space, &mut arena, peb, &modules);
         self.put_in(space, peb, "_PEB", "ImageBaseAddress", plan.image_base);
@@ -87,16 +94,31 @@ impl Machine {
         for (n, (path, base, size)) in modules.iter().enumerate() {
             self.map_module(space, path, *base, *size, n == 0);
         }
-        if plan.peb == Paged::Out {
-            // A page-file entry: `_MMPTE_SOFTWARE`, page file 0, some page of it, read-write.
-            space.set_entry(&mut self.memory, peb, 0x4711 << 32 | 4 << 5);
-        }
         let mut private = vec![(USER_VIEW, PAGE, 1), (peb, PAGE, 4), (heap, pages(arena.next - heap), 4)];
         for piece in &plan.private {
             self.forge_private(space, piece);
             private.push((piece.start, pages(piece.bytes.len() as u64), piece.protection));
         }
-        UserMemory { peb, modules, private }
+        let unlisted = self.place_modules(&plan.unlisted, plan.image_base, 1);
+        for (path, base, size) in &unlisted {
+            self.map_module(space, path, *base, *size, false);
+        }
+        if proc.wow64 {
+            self.forge_wow64_peb(space, proc, plan);
+        }
+        self.page_out(space, peb, plan.peb);
+        for page in (heap..arena.next).step_by(PAGE as usize) {
+            self.page_out(space, page, plan.parameters);
+        }
+        if plan.image != Paged::Present {
+            // Its frame is other processes' too: take a copy.
+            let bytes = space.read(&mut self.memory, plan.image_base, 4096);
+            let frame = self.memory.take();
+            self.memory.frame(frame).copy_from_slice(&bytes);
+            space.map(&mut self.memory, plan.image_base, frame, USER_CODE);
+            self.page_out(space, plan.image_base, plan.image);
+        }
+        UserMemory { peb, modules, unlisted, private }
     }
 
     fn forge_private(&mut self, space: &mut Space, piece: &Private) {
@@ -109,12 +131,12 @@ impl Machine {
     }
 
     /// Gives every module a place: the image where the plan says, libraries where all processes have them.
-    fn place_modules(&self, plan: &UserPlan) -> Vec<(String, u64, u64)> {
+    fn place_modules(&self, paths: &[String], image_base: u64, from: usize) -> Vec<(String, u64, u64)> {
         let top = if self.build() <= Build::W8_9200 { 0x7_7b00_0000 } else { 0x7ffb_5a00_0000 };
         let mut out = Vec::new();
-        for (n, path) in plan.modules.iter().enumerate() {
+        for (n, path) in (from..).zip(paths) {
             if n == 0 {
-                out.push((path.clone(), plan.image_base, 0x2_6000));
+                out.push((path.clone(), image_base, 0x2_6000));
                 continue;
             }
             // The same file has the same place in every process, as since Windows Vista.
@@ -150,6 +172,15 @@ impl Machine {
         });
         self.shared_images.insert(key, frame);
         space.map(&mut self.memory, base, frame, USER_CODE | bit::NO_EXECUTE);
+    }
+
+    /// The 32-bit PEB of a process that runs 32-bit code.
+    fn forge_wow64_peb(&mut self, space: &mut Space, proc: &Proc, plan: &UserPlan) {
+        let at = wow64_peb(proc.pid);
+        let frame = self.memory.take();
+        space.map(&mut self.memory, at, frame, USER_DATA);
+        self.put_in(space, at, "_PEB32", "ImageBaseAddress", plan.image_base & 0xffff_ffff);
+        self.put_in(space, at, "_PEB32", "SessionId", u64::from(proc.session.unwrap_or(0)));
     }
 
     fn forge_parameters(&mut self, space: &mut Space, arena: &mut Arena, peb: u64, plan: &UserPlan) {

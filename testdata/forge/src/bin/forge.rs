@@ -1,20 +1,49 @@
-//! Writes forged images: `forge BUILD OUT_DIR` puts `image.raw`, `truth.json` and a symbol file there.
+//! Writes forged images: `forge BUILD OUT_DIR [VARIANT]` puts `image.raw`, `truth.json` and a symbol file there.
 
-use ntmem_forge::{Build, Scenario};
+use ntmem_forge::{Build, Impostor, Paged, Scenario};
 use std::fs;
 use std::path::Path;
 
+/// What a name makes of a clean machine.
+type Variant = (&'static str, fn(Scenario) -> Scenario);
+
+const VARIANTS: [Variant; 17] = [
+    ("clean", |s| s),
+    ("exited-children", Scenario::with_exited_session_children),
+    ("young-child", Scenario::with_young_session_child),
+    ("silo", Scenario::with_silo),
+    ("impostor", |s| s.with_impostor(Impostor::All)),
+    ("impostor-path", |s| s.with_impostor(Impostor::Path)),
+    ("impostor-user", |s| s.with_impostor(Impostor::User)),
+    ("impostor-late", |s| s.with_impostor(Impostor::Late)),
+    ("hollowed", Scenario::with_hollowed_smss),
+    ("unlinked", |s| s.with_unlinked(804)),
+    ("reused-ids", Scenario::with_reused_ids),
+    ("parent-ring", Scenario::with_parent_ring),
+    ("clock-step", |s| s.with_clock_step(3600)),
+    ("torn-flink", |s| s.with_torn_flink(664)),
+    ("torn-both", |s| s.with_torn_flink(664).with_torn_blink(684)),
+    ("peb-out", |s| s.with_peb(348, Paged::Out)),
+    ("peb-transition", |s| s.with_peb(348, Paged::Transition)),
+];
+
+fn usage() -> ! {
+    eprintln!("usage: forge BUILD OUT_DIR [VARIANT]");
+    eprintln!("builds: {}", Build::ALL.map(|b| b.number().to_string()).join(" "));
+    eprintln!("variants: {}", VARIANTS.map(|v| v.0).join(" "));
+    std::process::exit(64);
+}
+
 fn main() -> std::io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [number, out] = arguments.as_slice() else {
-        eprintln!("usage: forge BUILD OUT_DIR");
-        std::process::exit(64);
+    let (number, out, variant) = match arguments.as_slice() {
+        [number, out] => (number, out, "clean"),
+        [number, out, variant] => (number, out, variant.as_str()),
+        _ => usage(),
     };
-    let Some(build) = Build::ALL.into_iter().find(|b| b.number().to_string() == *number) else {
-        eprintln!("no such build: {number}");
-        std::process::exit(64);
-    };
-    let forged = Scenario::clean(build).forge();
+    let Some(build) = Build::ALL.into_iter().find(|b| b.number().to_string() == *number) else { usage() };
+    let Some((_, change)) = VARIANTS.iter().find(|v| v.0 == variant) else { usage() };
+    let forged = change(Scenario::clean(build)).forge();
     let out = Path::new(out);
     let symbols = out.join("symbols/windows/ntkrnlmp.pdb");
     fs::create_dir_all(&symbols)?;

@@ -11,6 +11,27 @@ use std::path::Path;
 
 const SAMPLES: [&str; 4] = ["win7-7601-clean", "win10-19045-clean", "win11-26100-clean", "win10-19045-brontok-lojax"];
 
+fn has_source(process: &Value, source: &str) -> bool {
+    process["sources"].as_array().unwrap().iter().any(|s| s == source)
+}
+
+/// Addresses of the processes that a view holds, sorted.
+fn by_source(document: &Value, source: &str) -> Vec<u64> {
+    let items = document["processes"]["items"].as_array().unwrap();
+    let mut held: Vec<u64> =
+        items.iter().filter(|p| has_source(p, source)).map(|p| number(&p["eprocess"]).unwrap()).collect();
+    held.sort_unstable();
+    held
+}
+
+/// Addresses of the processes of which the truth says so, sorted.
+fn by_fact(truth: &Value, fact: &str) -> Vec<u64> {
+    let all = truth["processes"].as_array().unwrap();
+    let mut held: Vec<u64> = all.iter().filter(|p| p[fact] == true).map(|p| number(&p["eprocess"]).unwrap()).collect();
+    held.sort_unstable();
+    held
+}
+
 fn compare(name: &str, symbols: &Path, expected_source: &str, material: &Path) {
     let image = MemoryImage::from_bytes(common::sample(material, name)).unwrap();
     let truth = common::json(&material.join("samples").join(name).join("truth.json"));
@@ -29,7 +50,15 @@ fn compare(name: &str, symbols: &Path, expected_source: &str, material: &Path) {
     assert_eq!(document["system"]["boot"], truth["boot"]);
     assert_eq!(document["system"]["captured"], truth["captured"]);
     assert_eq!(document["processes"]["end"], "complete");
-    let listed = document["processes"]["items"].as_array().unwrap();
+    for (source, fact) in [("active_list", "in_active_list"), ("cid_table", "in_cid_table")] {
+        assert_eq!(by_source(&document, source), by_fact(&truth, fact), "{name}: {source}");
+    }
+    let views = document["processes"]["views"].as_array().unwrap();
+    let cid = views.iter().find(|view| view["source"] == "cid_table").unwrap();
+    assert_eq!(cid["processes"], by_fact(&truth, "in_cid_table").len(), "{name}: processes in the table of ids");
+    assert_eq!(cid["end"], "complete");
+    let items = document["processes"]["items"].as_array().unwrap();
+    let listed: Vec<&Value> = items.iter().filter(|p| has_source(p, "active_list")).collect();
     let expected: Vec<&Value> =
         truth["processes"].as_array().unwrap().iter().filter(|p| p["in_active_list"] == true).collect();
     assert_eq!(listed.len(), expected.len(), "{name}: number of processes");

@@ -1,6 +1,7 @@
 //! Everything that was read from one machine, owned: what the checks judge and what documents hold.
 
 use crate::kernel::{KUSER_SHARED_DATA, Kernel};
+use crate::process::ProcessView;
 use crate::reading::record;
 use crate::{Absent, Error, PhysicalAddress, Process, Reading, Session, Timestamp, VirtualAddress, Warning};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -124,6 +125,9 @@ pub struct ProcessList {
     /// The processes.
     #[serde(deserialize_with = "null_is_default")]
     pub items: Vec<Process>,
+    /// The views beside the active list that were looked at.
+    #[serde(deserialize_with = "null_is_default")]
+    pub views: Vec<ProcessView>,
 }
 
 /// How a walk ended, best first.
@@ -146,7 +150,8 @@ impl System {
     /// # Errors
     /// The list of processes cannot even be started on.
     pub fn read(kernel: &Kernel<'_>) -> Result<Self, Error> {
-        let (processes, listed) = crate::process::list::active_list(kernel)?;
+        let (mut processes, mut listed) = crate::process::list::active_list(kernel)?;
+        crate::process::views::add(kernel, &mut processes, &mut listed);
         let image = kernel.image();
         let machine = Machine::read(kernel, &processes);
         let warnings = image.warnings().iter().chain(kernel.warnings()).cloned().chain(listed).collect();

@@ -27,7 +27,16 @@ impl<'k> Eprocess<'k> {
         Self { kernel, view }
     }
 
-    fn layout(&self) -> &'k EprocessLayout {
+    /// The bytes of the object.
+    pub(super) const fn view(&self) -> &View<'k> {
+        &self.view
+    }
+
+    pub(super) const fn kernel(&self) -> &'k Kernel<'k> {
+        self.kernel
+    }
+
+    pub(super) fn layout(&self) -> &'k EprocessLayout {
         &self.kernel.layouts().process
     }
 
@@ -59,6 +68,14 @@ impl<'k> Eprocess<'k> {
     /// It cannot be read.
     pub fn is_plausible(&self) -> Result<bool, Absent> {
         Ok(self.pid()? <= u64::from(u32::MAX) && self.dtb()?.0 != 0)
+    }
+
+    /// `Pcb.Header.Type`: 3 in a process object (`ProcessObject`, wdm.h).
+    ///
+    /// # Errors
+    /// The symbols lack it, or it cannot be read.
+    pub fn object_kind(&self) -> Result<u8, Absent> {
+        self.view.optional(self.layout().header_type, "_KPROCESS.Header.Type")
     }
 
     /// `ImageFileName`: 15 bytes.
@@ -141,6 +158,16 @@ impl<'k> Eprocess<'k> {
     /// `ActiveThreads`.
     pub fn threads(&self) -> Reading<u32> {
         self.view.optional(self.layout().threads, "_EPROCESS.ActiveThreads").into()
+    }
+
+    /// `ObjectTable`. Nothing: null, as after its end.
+    pub fn handle_table(&self) -> Reading<VirtualAddress> {
+        self.optional_pointer(self.layout().handle_table, "_EPROCESS.ObjectTable")
+    }
+
+    /// `Session`: the structure of the session it is in. Nothing: in none.
+    pub fn session_space(&self) -> Reading<VirtualAddress> {
+        self.optional_pointer(self.layout().session, "_EPROCESS.Session")
     }
 
     /// Handles open: `HANDLE_TABLE.HandleCount`, since Windows 8 in its free list.

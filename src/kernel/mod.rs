@@ -3,9 +3,11 @@
 mod base;
 mod eprocess;
 mod file_object;
+mod handles;
 mod kuser;
 mod layouts;
 mod locate;
+mod object;
 mod pe;
 mod peb;
 pub mod text;
@@ -14,9 +16,11 @@ mod view;
 mod walk;
 
 pub use eprocess::Eprocess;
+pub use handles::{HandleEntry, Handles, handles};
 pub use kuser::{KUSER_SHARED_DATA, SharedData};
 pub use layouts::Layouts;
 pub use locate::{Candidate, LocateFailure, LocateOptions, Way};
+pub use object::ObjectTypes;
 pub use pe::PeImage;
 pub use peb::UserHalf;
 pub use token::TokenReadings;

@@ -5,6 +5,7 @@ mod liveness;
 mod record;
 mod session;
 mod tree;
+pub(crate) mod views;
 mod well_known;
 
 pub use liveness::Liveness;
@@ -13,4 +14,5 @@ pub use session::{Creator, Session};
 pub(crate) use session::{FIRST_WITH_SILOS, Members, SessionModel, VISTA};
 pub(crate) use tree::clock_step;
 pub use tree::{Parent, ProcessTree};
+pub use views::ProcessView;
 pub use well_known::{privilege_name, sid_name};

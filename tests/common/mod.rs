@@ -47,6 +47,27 @@ pub fn number(value: &serde_json::Value) -> Option<u64> {
     value.as_u64().or_else(|| ntmem::parse_hex(value.as_str()?))
 }
 
+fn has_source(process: &serde_json::Value, source: &str) -> bool {
+    process["sources"].as_array().unwrap().iter().any(|s| s == source)
+}
+
+/// Addresses of the processes that a view holds, sorted.
+fn by_source(document: &serde_json::Value, source: &str) -> Vec<u64> {
+    let items = document["processes"]["items"].as_array().unwrap();
+    let mut held: Vec<u64> =
+        items.iter().filter(|p| has_source(p, source)).map(|p| number(&p["eprocess"]).unwrap()).collect();
+    held.sort_unstable();
+    held
+}
+
+/// Addresses of the processes of which the truth says so, sorted.
+fn by_fact(truth: &serde_json::Value, fact: &str) -> Vec<u64> {
+    let all = truth["processes"].as_array().unwrap();
+    let mut held: Vec<u64> = all.iter().filter(|p| p[fact] == true).map(|p| number(&p["eprocess"]).unwrap()).collect();
+    held.sort_unstable();
+    held
+}
+
 /// Holds a document against the facts that the image was made from: the kernel, the machine, and every process that is in the
 /// active list, field by field and in its order.
 pub fn assert_agrees(name: &str, document: &serde_json::Value, truth: &serde_json::Value) {
@@ -60,7 +81,15 @@ pub fn assert_agrees(name: &str, document: &serde_json::Value, truth: &serde_jso
     assert_eq!(document["system"]["boot"], truth["boot"]);
     assert_eq!(document["system"]["captured"], truth["captured"]);
     assert_eq!(document["processes"]["end"], "complete");
-    let listed = document["processes"]["items"].as_array().unwrap();
+    for (source, fact) in [("active_list", "in_active_list"), ("cid_table", "in_cid_table")] {
+        assert_eq!(by_source(document, source), by_fact(truth, fact), "{name}: {source}");
+    }
+    let views = document["processes"]["views"].as_array().unwrap();
+    let cid = views.iter().find(|view| view["source"] == "cid_table").unwrap();
+    assert_eq!(cid["processes"], by_fact(truth, "in_cid_table").len(), "{name}: processes in the table of ids");
+    assert_eq!(cid["end"], "complete");
+    let items = document["processes"]["items"].as_array().unwrap();
+    let listed: Vec<&serde_json::Value> = items.iter().filter(|process| has_source(process, "active_list")).collect();
     let expected: Vec<&serde_json::Value> =
         truth["processes"].as_array().unwrap().iter().filter(|p| p["in_active_list"] == true).collect();
     assert_eq!(listed.len(), expected.len(), "{name}: number of processes");

@@ -158,10 +158,10 @@ fn base_by_symbols(
     let system = symbols.global("PsInitialSystemProcess").ok()?;
     let fits = |base: &VirtualAddress| {
         let number = space.read_u32(base.wrapping_add(build)).unwrap_or(0);
+        // Enablement packages raise the shared page's number alone: 19045 for 19041, 26200 for 26100.
+        let differs = |data: &SharedData| data.build != 0 && data.build.abs_diff(number & 0xffff) > 200;
         // 0xF: free build, 0xC: checked build.
-        if !matches!(number >> 28, 0xc | 0xf)
-            || shared.is_some_and(|data| data.build != 0 && data.build != number & 0xffff)
-        {
+        if !matches!(number >> 28, 0xc | 0xf) || shared.is_some_and(differs) {
             return false;
         }
         let pid = space

@@ -371,6 +371,7 @@ const GLOBALS: &[&str] = &[
     "NtBuildLabEx",
     "KeBootTime",
     "MiState",
+    "MiInvalidPteMask",
     "PspHostSiloGlobals",
     "PspCidTable",
     "ObTypeIndexTable",

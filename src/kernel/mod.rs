@@ -146,11 +146,12 @@ impl<'m> Kernel<'m> {
         Ok(kernel)
     }
 
-    /// `MiState.Hardware.InvalidPteMask`; builds without it have no mask.
+    /// `MiState.Hardware.InvalidPteMask`, in the first builds with it `MiInvalidPteMask`; older ones have no mask.
     fn invalid_pte_mask(&self) -> u64 {
         let field = self.layouts.mi_system.as_ref().ok().and_then(|layout| layout.invalid_pte_mask);
-        let Some((state, field)) = self.global("MiState").ok().zip(field) else { return 0 };
-        self.space.read_u64(state.wrapping_add(field.offset)).unwrap_or(0)
+        let in_state = self.global("MiState").ok().zip(field).map(|(state, field)| state.wrapping_add(field.offset));
+        let place = in_state.or_else(|| self.global("MiInvalidPteMask").ok());
+        place.and_then(|at| self.space.read_u64(at).ok()).unwrap_or(0)
     }
 
     /// The root that led here may be any process's; System's own is the one to read with.

@@ -230,7 +230,7 @@ mod tests {
     }
 
     fn list(items: Vec<Process>) -> ProcessList {
-        ProcessList { end: Some(ListEnd::Complete), items }
+        ProcessList { end: Some(ListEnd::Complete), items, ..ProcessList::default() }
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Whether what runs is what Windows would have built. Checks are pure: they look at records, never at memory or files.
 
 mod children;
+mod creators;
 mod findings;
 mod hardening;
 mod identity;
 mod image;
 mod lookalike;
+mod members;
 mod outcome;
 mod paths;
 mod resemblance;
@@ -14,6 +16,8 @@ mod session_manager;
 mod sessions;
 mod table;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod token;
 mod views;
 

@@ -117,7 +117,7 @@ fn shared(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
     }
     let unread = others().filter(|other| token_at(other).is_none()).count();
     if unread > 0 {
-        return outcome.unknown("the tokens of all processes", format!("not read for {unread} of them"));
+        return outcome.unknown("the token of every process", format!("not read for {unread} of them"));
     }
     match scene.part_reason() {
         Some(part) => outcome.unknown("the whole process list", part),

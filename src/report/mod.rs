@@ -6,6 +6,8 @@ mod foreign;
 mod palette;
 mod text;
 mod text_checks;
+#[cfg(test)]
+mod text_tests;
 
 pub use document::{Report, SCHEMA};
 pub use escape::Shown;

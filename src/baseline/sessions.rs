@@ -119,8 +119,8 @@ fn one_creator(scene: &Scene<'_>) -> Outcome {
         }
         if session.csrss.is_empty() || partners.is_empty() {
             tally.unknown(
-                "csrss.exe and its partner of every session",
-                format!("not both listed in session {}", session.id),
+                "a csrss.exe with its partner in every session",
+                format!("not listed in session {}", session.id),
             );
             continue;
         }

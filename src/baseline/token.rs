@@ -35,7 +35,7 @@ fn shape(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
     let mut wrong = Vec::new();
     let mut missing = Vec::new();
     match process.groups.value() {
-        None => missing.push(("the groups", describe(&process.groups))),
+        None => missing.push(("the list of groups", describe(&process.groups))),
         Some(groups) => {
             wrong.extend(groups.iter().filter(|sid| is_foreign(sid)).map(|sid| format!("group {sid}")));
         }

@@ -45,7 +45,8 @@ fn all(palette: &Palette) -> [String; 4] {
 fn lines_fit_and_hostile_names_do_no_harm() {
     for text in all(&Palette::default()) {
         for line in text.lines() {
-            assert!(line.chars().count() <= 80, "{line}");
+            // An escaped name takes the room that it needs.
+            assert!(line.chars().count() <= 80 || line.contains("\\u{"), "{line}");
             assert!(!line.chars().any(|c| c.is_control() || c == '\u{202e}'), "{line:?}");
         }
     }
@@ -77,7 +78,7 @@ fn unknowns_are_said_with_their_reason() {
     assert!(checks.contains("Not evaluated, which is no evidence of anything normal:"));
     let joined = checks.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
-        joined.contains("SMSS-002 (348) needs the kernel's path of the image, which was not collected"),
+        joined.contains("SMSS-002 (348), SES-06 (452) need the kernel's path of the image, which was not collected"),
         "{joined}"
     );
 }

@@ -44,7 +44,7 @@ pub(super) fn protection(scene: &Scene<'_>, process: &Process, lenient: bool, ou
     } else if scene.build.is_none() {
         outcome.unknown("the build", "not known: before 9600 there was no protection")
     } else if lenient {
-        outcome.guard("the protection of a container's smss.exe has not been observed yet").violation(Severity::Info)
+        outcome.guard("the protection of a container's processes has not been observed yet").violation(Severity::Info)
     } else if level.0 == 0 {
         outcome.reason("Stripped, or an impostor.").violation(Severity::High)
     } else {

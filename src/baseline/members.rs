@@ -14,7 +14,11 @@ pub(super) fn csrss_images(scene: &Scene<'_>) -> Vec<Outcome> {
             .expected(format!("{}, protection 0x61 (9600 and later)", scene.root.join(BELOW)))
             .observed(path.map_or("no path known", String::as_str))
             .seen(process, "path", path.cloned());
-        let guarded = protection(scene, process, false, Outcome::about("SES-06", process));
+        // A container's csrss.exe has not been observed yet.
+        let silo = scene.sessions.iter().any(|session| {
+            scene.is_silo(session) && session.csrss.iter().any(|(_, part)| std::ptr::eq(*part, process))
+        });
+        let guarded = protection(scene, process, silo, Outcome::about("SES-06", process));
         match (scene.image_path(process, BELOW), guarded.outcome) {
             (ImagePath::Wrong(_), _) => outcome.violation(Severity::Critical),
             (ImagePath::Missing, _) if process.is_live() => outcome.violation(Severity::High),

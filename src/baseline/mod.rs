@@ -27,6 +27,15 @@ pub use outcome::{Confidence, Evidence, Judgement, Outcome, Severity};
 use crate::System;
 use scene::Scene;
 
+/// The names of the groups of checks.
+pub const NAMES: &[&str] = &["smss"];
+
+/// Runs the group of checks with this name, one of [`NAMES`].
+#[must_use]
+pub fn check(name: &str, system: &System) -> Option<Findings> {
+    name.eq_ignore_ascii_case("smss").then(|| check_smss(system))
+}
+
 /// Judges smss.exe, the sessions it built, and the registry it reads: every rule of SMSS, SMR and SES, each with at least
 /// one outcome. A rule whose input is missing is unknown, never passed.
 #[must_use]

@@ -61,6 +61,8 @@ pub(super) struct Scene<'a> {
     pub(super) clock_step: Option<String>,
     pub(super) passed_over: Vec<String>,
     silo_signs: bool,
+    /// System, by its pid.
+    of_system: Option<&'a Process>,
 }
 
 impl<'a> Scene<'a> {
@@ -79,6 +81,7 @@ impl<'a> Scene<'a> {
             clock_step: clock_step(items),
             passed_over,
             silo_signs: Members::silo_signs(&sessions, build),
+            of_system: rows.iter().map(|row| row.1).find(|process| process.pid.value() == Some(&table::SYSTEM_PID)),
             sessions,
             rows,
             smss: Vec::new(),
@@ -208,8 +211,8 @@ impl<'a> Scene<'a> {
     }
 
     /// System, by its pid.
-    pub(super) fn system_process(&self) -> Option<&'a Process> {
-        self.rows.iter().map(|(_, process)| *process).find(|process| process.pid.value() == Some(&table::SYSTEM_PID))
+    pub(super) const fn system_process(&self) -> Option<&'a Process> {
+        self.of_system
     }
 
     /// Why the list is only a part of the processes; `None` where it is whole.

@@ -40,7 +40,14 @@ fn children<'a>(scene: &Scene<'a>) -> impl Iterator<Item = &'a Process> {
 
 /// Something of the session is not in the list: a violation where the list is whole and the session finished.
 fn missing(scene: &Scene<'_>, session: &Members<'_>, severity: Severity, words: String, tally: &mut Tally) {
-    if perhaps_in_the_making(scene, session) {
+    let just_over = |process: &Process| match (process.exited.value(), scene.system.machine.captured.value()) {
+        (Some(exited), Some(captured)) => captured.since(*exited).abs() <= Ticks::seconds(60),
+        _ => false,
+    };
+    let ending = |name: &str| session.all.iter().any(|(_, process)| process.is_named(name) && just_over(process));
+    if ending("winlogon.exe") || ending("csrss.exe") {
+        tally.not_applicable(format!("session {} is ending", session.id));
+    } else if perhaps_in_the_making(scene, session) {
         tally.unknown("the age of the smss.exe child that runs, and its session", "not known");
     } else {
         tally.absence(scene, severity, words);

@@ -100,6 +100,22 @@ fn a_session_in_the_making_is_clean() {
 }
 
 #[test]
+fn a_session_that_ends_is_clean() {
+    let over = |s: &mut System| {
+        let winlogon = find(s, 600);
+        winlogon.exited = at(3970);
+        winlogon.threads = Reading::Value(0);
+    };
+    let findings = with(over);
+    assert_eq!(outcome(&findings, "SES-05", None).outcome, Pass, "session 0 is left to judge");
+    let findings = with(|s| {
+        over(s);
+        s.machine.captured = at(4100);
+    });
+    assert_eq!(outcome(&findings, "SES-05", None).outcome, Violation);
+}
+
+#[test]
 fn exited_children_and_reused_pids_are_clean() {
     let findings = with(|s| {
         let exited = Process {

@@ -73,10 +73,10 @@ fn the_rest(scene: &Scene<'_>, children: &[(usize, &Process)], unusual: &[Outcom
     }
     let unread = scene.rows.iter().filter(|(at, _)| scene.tree.parent(*at) == Parent::Unknown).count();
     if unread > 0 {
-        return outcome.unknown("the parents of all processes", format!("not known for {unread} of them"));
+        return outcome.unknown("the parent of every process", format!("not known for {unread} of them"));
     }
     if !scene.was_scanned() {
-        return outcome.unknown("the exited processes that left the list", "not looked for: memory was not scanned");
+        return outcome.unknown("a scan for exited processes that left the list", "not made");
     }
     // Each unusual one has its own outcome.
     outcome.pass()

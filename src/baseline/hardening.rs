@@ -44,7 +44,7 @@ pub(super) fn protection(scene: &Scene<'_>, process: &Process, lenient: bool, ou
     } else if scene.build.is_none() {
         outcome.unknown("the build", "not known: before 9600 there was no protection")
     } else if lenient {
-        outcome.guard("the protection of a container's smss.exe has not been observed yet").violation(Severity::Info)
+        outcome.guard("the protection of a container's processes has not been observed yet").violation(Severity::Info)
     } else if level.0 == 0 {
         outcome.reason("Stripped, or an impostor.").violation(Severity::High)
     } else {
@@ -80,18 +80,24 @@ fn critical(process: &Process, outcome: Outcome) -> Outcome {
 
 fn debugger(process: &Process, outcome: Outcome) -> Outcome {
     let outcome = outcome.expected("none");
+    if process.has_exited() {
+        return outcome.not_applicable("It has exited.");
+    }
     match process.debug_port.known() {
         Err(absent) => outcome.unknown("EPROCESS.DebugPort", absent),
         Ok(Some(at)) if !at.is_null() => outcome
             .observed(format!("debug port {at}"))
             .seen(process, "debug_port", Some(at.to_string()))
             .violation(Severity::Medium),
-        Ok(_) => outcome.observed("no debug port").unknown("the handle tables of all processes", "not collected"),
+        Ok(_) => outcome.observed("no debug port").unknown("the handle table of every process", "not collected"),
     }
 }
 
 fn windows(process: &Process, outcome: Outcome) -> Outcome {
     let outcome = outcome.expected("none");
+    if process.has_exited() {
+        return outcome.not_applicable("It has exited.");
+    }
     match process.win32_process.known() {
         Err(absent) => outcome.unknown("EPROCESS.Win32Process", absent),
         Ok(Some(at)) if *at != VirtualAddress(0) => outcome
@@ -108,6 +114,9 @@ fn windows(process: &Process, outcome: Outcome) -> Outcome {
 
 fn priority(process: &Process, outcome: Outcome) -> Outcome {
     let outcome = outcome.expected("base priority 11, at most 16 threads");
+    if process.has_exited() {
+        return outcome.not_applicable("It has exited.");
+    }
     let (priority, threads) = (process.base_priority.value(), process.threads.value());
     let odd_priority = priority.is_some_and(|priority| *priority != table::BASE_PRIORITY);
     let odd_threads = threads.is_some_and(|threads| *threads > table::MANY_THREADS);

@@ -5,6 +5,9 @@ use super::scene::{ImagePath, Role, Scene, Smss, describe};
 use super::{Confidence, Outcome, Severity, table};
 use crate::Reading;
 
+/// Of checks that look at what only a running process has.
+const EXITED: &str = "It has exited, and its memory with it.";
+
 pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
     let mut outcomes = scene.each("SMSS-002", |smss, outcome| path(scene, smss, outcome));
     outcomes.extend(scene.each("SMSS-003", |smss, outcome| peb_path(scene, smss, outcome)));
@@ -12,9 +15,9 @@ pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
     outcomes.extend(scene.each("SMSS-005", |smss, outcome| command_line(scene, smss, outcome)));
     outcomes.extend(scene.each("SMSS-016", |smss, outcome| modules(scene, smss, outcome)));
     outcomes.extend(scene.each("SMSS-017", bases));
-    outcomes.extend(
-        scene.each("SMSS-018", |_, outcome| outcome.unknown("the memory map and the threads", "not collected")),
-    );
+    outcomes.extend(scene.each("SMSS-018", |_, outcome| {
+        outcome.unknown("the memory map, with the threads' start addresses", "not collected")
+    }));
     outcomes.extend(scene.each("SMSS-024", names));
     outcomes
 }
@@ -145,10 +148,10 @@ fn command_line(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome
         _ => outcome.expected(table::SMSS_COMMAND),
     };
     let text = match &process.command_line {
-        Reading::Value(text) => text,
+        Reading::Value(text) if !text.is_empty() => text,
         _ if process.has_exited() => return outcome.unknown("the command line", "gone with the process"),
         // The path beside it is there, so that this memory was readable: somebody emptied it.
-        Reading::Nothing if process.peb_path.value().is_some() => {
+        Reading::Value(_) | Reading::Nothing if process.peb_path.value().is_some() => {
             return outcome.observed("empty").seen(process, "command_line", None).violation(Severity::Medium);
         }
         other => return outcome.unknown("the command line", describe(other)),
@@ -182,9 +185,9 @@ fn modules(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
     let process = smss.process;
     let modules = match process.modules.value() {
         Some(modules) if !modules.is_empty() => modules,
-        _ if process.has_exited() => return outcome.unknown("the module lists", "gone with the process"),
-        Some(_) => return outcome.unknown("the module lists", "empty"),
-        None => return outcome.unknown("the module lists", describe(&process.modules)),
+        _ if process.has_exited() => return outcome.not_applicable(EXITED),
+        Some(_) => return outcome.unknown("the module list", "empty"),
+        None => return outcome.unknown("the module list", describe(&process.modules)),
     };
     let noise = scene.build.is_some_and(|build| table::API_SET_NOISE.contains(&build));
     let known = |module: &&String| {
@@ -203,7 +206,7 @@ fn modules(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
         // An image that was taken out of the lists is still in the memory map.
         outcome
             .observed(modules.join(", "))
-            .unknown("the memory map beside the module lists, which are as expected", "not collected")
+            .unknown("the memory map (the module list alone is as expected)", "not collected")
     } else {
         outcome.observed(format!("also {}", others.join(", "))).violation(Severity::High)
     }
@@ -213,7 +216,7 @@ fn bases(smss: &Smss<'_>, outcome: Outcome) -> Outcome {
     let process = smss.process;
     let known = |reading: &Reading<crate::VirtualAddress>| reading.value().copied().filter(|at| !at.is_null());
     if process.has_exited() && known(&process.image_base).is_none() {
-        return outcome.unknown("the PEB's image base", "gone with the process");
+        return outcome.not_applicable(EXITED);
     }
     // A page that is there and all zero was lost, not written.
     let Some(peb) = known(&process.image_base) else {

@@ -1,11 +1,13 @@
 //! Whether what runs is what Windows would have built. Checks are pure: they look at records, never at memory or files.
 
 mod children;
+mod creators;
 mod findings;
 mod hardening;
 mod identity;
 mod image;
 mod lookalike;
+mod members;
 mod outcome;
 mod paths;
 mod resemblance;
@@ -14,6 +16,8 @@ mod session_manager;
 mod sessions;
 mod table;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod token;
 mod views;
 
@@ -22,6 +26,15 @@ pub use outcome::{Confidence, Evidence, Judgement, Outcome, Severity};
 
 use crate::System;
 use scene::Scene;
+
+/// The names of the groups of checks.
+pub const NAMES: &[&str] = &["smss"];
+
+/// Runs the group of checks with this name, one of [`NAMES`].
+#[must_use]
+pub fn check(name: &str, system: &System) -> Option<Findings> {
+    name.eq_ignore_ascii_case("smss").then(|| check_smss(system))
+}
 
 /// Judges smss.exe, the sessions it built, and the registry it reads: every rule of SMSS, SMR and SES, each with at least
 /// one outcome. A rule whose input is missing is unknown, never passed.

@@ -43,6 +43,9 @@ pub(super) enum ImagePath {
     Unknown(String),
 }
 
+/// No machine ever had more; rows beyond are hostile, and every check looks at each of these.
+const MOST_SMSS: usize = 1024;
+
 /// See the module.
 pub(super) struct Scene<'a> {
     pub(super) system: &'a System,
@@ -58,6 +61,8 @@ pub(super) struct Scene<'a> {
     pub(super) clock_step: Option<String>,
     pub(super) passed_over: Vec<String>,
     silo_signs: bool,
+    /// System, by its pid.
+    of_system: Option<&'a Process>,
 }
 
 impl<'a> Scene<'a> {
@@ -76,6 +81,7 @@ impl<'a> Scene<'a> {
             clock_step: clock_step(items),
             passed_over,
             silo_signs: Members::silo_signs(&sessions, build),
+            of_system: rows.iter().map(|row| row.1).find(|process| process.pid.value() == Some(&table::SYSTEM_PID)),
             sessions,
             rows,
             smss: Vec::new(),
@@ -99,8 +105,14 @@ impl<'a> Scene<'a> {
         // A master whose parent field was changed still looks like one in everything else.
         let master = best(&of_system).or_else(|| best(&|process| self.could_be_master(process, &named)));
         let master_pid = named.iter().find(|(at, _)| Some(*at) == master).and_then(|(_, process)| process.pid.value());
+        if let Some(beyond) = named.len().checked_sub(MOST_SMSS).filter(|beyond| *beyond > 0) {
+            self.passed_over.push(format!("{beyond} more processes named smss.exe, beyond the first {MOST_SMSS}"));
+        }
         self.smss = named
             .iter()
+            .enumerate()
+            .filter(|(number, (at, _))| *number < MOST_SMSS || Some(*at) == master)
+            .map(|(_, row)| row)
             .map(|&(at, process)| {
                 let role = match process.ppid.value() {
                     _ if Some(at) == master => Role::Master,
@@ -199,8 +211,8 @@ impl<'a> Scene<'a> {
     }
 
     /// System, by its pid.
-    pub(super) fn system_process(&self) -> Option<&'a Process> {
-        self.rows.iter().map(|(_, process)| *process).find(|process| process.pid.value() == Some(&table::SYSTEM_PID))
+    pub(super) const fn system_process(&self) -> Option<&'a Process> {
+        self.of_system
     }
 
     /// Why the list is only a part of the processes; `None` where it is whole.

@@ -1,32 +1,61 @@
-//! What smss.exe built: SES-01 to SES-08.
+//! What smss.exe built: SES-01, 02, 04, 05, 08.
 
-use super::hardening::protection;
-use super::scene::{ImagePath, Role, Scene, describe};
+use super::scene::{Role, Scene, is_called_smss};
 use super::tally::Tally;
-use super::{Judgement, Outcome, Severity};
+use super::{Outcome, Severity, creators, members, table};
 use crate::process::{Members, SessionModel};
-use crate::{Parent, Process, Session, Ticks};
+use crate::{Process, Session, Ticks};
 
 pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
-    let mut outcomes = vec![one_csrss(scene), one_creator(scene), creator_gone(scene), wininit(scene), winlogon(scene)];
-    outcomes.extend(csrss_images(scene));
-    outcomes.extend(token_sessions(scene));
+    let mut outcomes =
+        vec![one_csrss(scene), one_creator(scene), creators::gone(scene), wininit(scene), winlogon(scene)];
+    outcomes.extend(members::csrss_images(scene));
+    outcomes.extend(members::token_sessions(scene));
     outcomes.push(classified(scene));
     outcomes
 }
 
 /// Where the child that builds the session is still at work, half of it is missing, rightly.
 fn in_the_making(scene: &Scene<'_>, session: &Members<'_>) -> bool {
-    scene.smss.iter().any(|smss| {
-        smss.role == Role::Child
-            && smss.process.is_live()
-            && smss.process.session.value() == Some(&session.id)
-            && scene.age(smss.process).is_ok_and(|age| age <= Ticks::seconds(60))
+    children(scene).any(|child| {
+        child.is_live()
+            && child.session.value() == Some(&session.id)
+            && scene.age(child).is_ok_and(|age| age <= Ticks::seconds(60))
     })
 }
 
+/// Whether what is missing from the session may be in the making: a child is at work, and which session it builds, or for
+/// how long already, is not known.
+fn perhaps_in_the_making(scene: &Scene<'_>, session: &Members<'_>) -> bool {
+    children(scene).any(|child| {
+        !child.has_exited()
+            && child.session.value().is_none_or(|id| *id == session.id)
+            && scene.age(child).map_or(true, |age| age <= Ticks::seconds(60))
+    })
+}
+
+fn children<'a>(scene: &Scene<'a>) -> impl Iterator<Item = &'a Process> {
+    scene.smss.iter().filter(|smss| smss.role == Role::Child).map(|smss| smss.process)
+}
+
+/// Something of the session is not in the list: a violation where the list is whole and the session finished.
+fn missing(scene: &Scene<'_>, session: &Members<'_>, severity: Severity, words: String, tally: &mut Tally) {
+    let just_over = |process: &Process| match (process.exited.value(), scene.system.machine.captured.value()) {
+        (Some(exited), Some(captured)) => captured.since(*exited).abs() <= Ticks::seconds(60),
+        _ => false,
+    };
+    let ending = |name: &str| session.all.iter().any(|(_, process)| process.is_named(name) && just_over(process));
+    if ending("winlogon.exe") || ending("csrss.exe") {
+        tally.not_applicable(format!("session {} is ending", session.id));
+    } else if perhaps_in_the_making(scene, session) {
+        tally.unknown("the age of the smss.exe child that runs, and its session", "not known");
+    } else {
+        tally.absence(scene, severity, words);
+    }
+}
+
 /// What stops a judgement about all sessions.
-fn without_sessions(outcome: Outcome) -> Outcome {
+pub(super) fn without_sessions(outcome: Outcome) -> Outcome {
     outcome.unknown("the session of each process", "not in the list")
 }
 
@@ -65,7 +94,7 @@ fn one_csrss(scene: &Scene<'_>) -> Outcome {
         } else if session.csrss.len() == 1 {
             tally.pass(words);
         } else if session.csrss.is_empty() {
-            tally.absence(scene, Severity::Medium, words);
+            missing(scene, session, Severity::Medium, words, &mut tally);
         } else {
             tally.unknown("whether each csrss.exe runs", "not told");
         }
@@ -97,15 +126,15 @@ fn one_creator(scene: &Scene<'_>) -> Outcome {
         }
         if session.csrss.is_empty() || partners.is_empty() {
             tally.unknown(
-                "csrss.exe and its partner of every session",
-                format!("not both listed in session {}", session.id),
+                "a csrss.exe with its partner in every session",
+                format!("not listed in session {}", session.id),
             );
             continue;
         }
         let both = || session.csrss.iter().chain(partners);
         if both().any(|(_, process)| process.ppid.value().is_none()) {
             tally.unknown(
-                "the parents of csrss.exe and its partner",
+                "the parent of csrss.exe and of its partner",
                 format!("not all known in session {}", session.id),
             );
             continue;
@@ -132,82 +161,6 @@ fn one_creator(scene: &Scene<'_>) -> Outcome {
     tally.into_outcome(outcome, "csrss.exe and its partner of a session", "not in the list")
 }
 
-fn creator_gone(scene: &Scene<'_>) -> Outcome {
-    let expected = match scene.model {
-        SessionModel::Master => "the live master",
-        _ => "an smss.exe child that has exited",
-    };
-    let mut outcome = Outcome::new("SES-03", None).expected(expected);
-    if scene.sessions.is_empty() {
-        return without_sessions(outcome);
-    }
-    let mut tally = Tally::default();
-    for session in &scene.sessions {
-        let mut seen = Vec::new();
-        let partners = session.partners(scene.model, scene.is_silo(session));
-        for &(at, process) in session.csrss.iter().chain(partners) {
-            // Usually csrss and its partner name the same one: said once.
-            if seen.contains(&process.ppid.value()) {
-                continue;
-            }
-            seen.push(process.ppid.value());
-            outcome = outcome.seen(process, "ppid", process.ppid.value().map(u64::to_string));
-            creator(scene, session, at, process, &mut tally);
-        }
-    }
-    tally.into_outcome(outcome, "csrss.exe or its partner of a session", "not in the list")
-}
-
-fn creator(scene: &Scene<'_>, session: &Members<'_>, at: usize, process: &Process, tally: &mut Tally) {
-    let words = format!("session {}: {}", session.id, scene.parent_words(at));
-    let smss = |up: usize| scene.smss.iter().find(|smss| smss.at == up);
-    let before_vista = scene.model == SessionModel::Master;
-    match scene.tree.parent(at) {
-        Parent::Unknown | Parent::None => {
-            tally.unknown("the parent of csrss.exe or its partner", describe(&process.ppid));
-        }
-        Parent::Ring(_) => tally.unknown("a parent that is one", format!("in a ring of parents ({words})")),
-        Parent::Vanished(_) | Parent::Reused { .. } | Parent::Exited(_) if before_vista => {
-            tally.absence(scene, Severity::High, words);
-        }
-        Parent::Vanished(_) => tally.gone(scene, words),
-        Parent::Reused { .. } => tally.pass(words),
-        Parent::Exited(up) if smss(up).is_some() => tally.pass(words),
-        Parent::Listed(up) | Parent::Exited(up) => match smss(up) {
-            Some(smss) => live_creator(scene, smss, words, tally),
-            None => other_creator(scene, up, process, words, tally),
-        },
-    }
-}
-
-fn live_creator(scene: &Scene<'_>, smss: &super::scene::Smss<'_>, words: String, tally: &mut Tally) {
-    match (smss.role, scene.model) {
-        (Role::Master, SessionModel::Master) | (Role::Silo, _) => tally.pass(words),
-        (Role::Master, SessionModel::Child) => tally.violation(Severity::Low, format!("{words}, the master itself")),
-        (Role::Master, SessionModel::Unknown) => tally.unknown("the version of Windows", "not known"),
-        (Role::Child, _) if smss.process.is_live() => match scene.age(smss.process) {
-            Ok(age) if age <= Ticks::seconds(60) => tally.pass(format!("{words}, still at work")),
-            // The child that stays has a check of its own, SMSS-007.
-            Ok(age) => tally.violation(Severity::Low, format!("{words}, live, {age} old")),
-            Err(why) => tally.unknown("the age of the live creator", why),
-        },
-        (Role::Child | Role::Undetermined, _) => tally.unknown("whether the creator runs", "not told"),
-        (Role::Claimant | Role::Stranger, _) => tally.violation(Severity::High, words),
-    }
-}
-
-/// Neither exited nor an smss.exe, and old enough to be the parent.
-fn other_creator(scene: &Scene<'_>, up: usize, process: &Process, words: String, tally: &mut Tally) {
-    let parent = scene.system.processes.items.get(up);
-    if parent.and_then(Process::started).is_none() || process.started().is_none() {
-        tally.unknown("the creation times of both", format!("not known ({words})"));
-    } else if let Some(sign) = &scene.clock_step {
-        tally.unknown("a clock that ran evenly", format!("set: {sign}"));
-    } else {
-        tally.violation(Severity::High, words);
-    }
-}
-
 fn wininit(scene: &Scene<'_>) -> Outcome {
     let outcome = Outcome::new("SES-04", None).expected("1 in session 0, none elsewhere");
     if scene.model == SessionModel::Master {
@@ -232,9 +185,10 @@ fn wininit(scene: &Scene<'_>) -> Outcome {
     }
     // Tools that print the token's session put System and smss.exe into session 0.
     let beside_smss = |session: &&Members<'_>| {
-        session.running.iter().any(|process| {
-            process.pid.value() != Some(&super::table::SYSTEM_PID) && !super::scene::is_called_smss(process)
-        })
+        session
+            .running
+            .iter()
+            .any(|process| process.pid.value() != Some(&table::SYSTEM_PID) && !is_called_smss(process))
     };
     match scene.sessions.iter().filter(|session| session.id == 0).find(beside_smss) {
         None => tally.unknown("the processes of session 0", "not in the list"),
@@ -247,7 +201,7 @@ fn wininit(scene: &Scene<'_>) -> Outcome {
         Some(session) => match session.wininit.as_slice() {
             [_] => tally.pass("session 0: 1".to_owned()),
             [] if scene.model == SessionModel::Unknown => tally.unknown("the version of Windows", "not known"),
-            [] => tally.absence(scene, Severity::High, "session 0: none".to_owned()),
+            [] => missing(scene, session, Severity::High, "session 0: none".to_owned(), &mut tally),
             _ => tally.unknown("whether each wininit.exe runs", "not told"),
         },
     }
@@ -293,75 +247,13 @@ fn winlogon(scene: &Scene<'_>) -> Outcome {
         } else if count > 1 {
             tally.unknown("whether each winlogon.exe runs", "not told");
         } else if surely(&session.csrss) > 0 {
-            tally.absence(scene, Severity::High, words);
+            missing(scene, session, Severity::High, words, &mut tally);
         } else {
             tally.unknown("whether the session's csrss.exe runs", "not told");
         }
     }
     tally.needs_whole_list(scene);
     tally.into_outcome(outcome, "the processes of a user session", "not in the list")
-}
-
-/// One outcome for each csrss.exe that is not known to be over.
-fn csrss_images(scene: &Scene<'_>) -> Vec<Outcome> {
-    const BELOW: &str = "\\System32\\csrss.exe";
-    let judge = |process: &Process| {
-        let path = process.path.value();
-        let outcome = Outcome::about("SES-06", process)
-            .expected(format!("{}, protection 0x61 (9600 and later)", scene.root.join(BELOW)))
-            .observed(path.map_or("no path known", String::as_str))
-            .seen(process, "path", path.cloned());
-        let guarded = protection(scene, process, false, Outcome::about("SES-06", process));
-        match (scene.image_path(process, BELOW), guarded.outcome) {
-            (ImagePath::Wrong(_), _) => outcome.violation(Severity::Critical),
-            (ImagePath::Missing, _) if process.is_live() => outcome.violation(Severity::High),
-            // What the protection is, is told whether or not the path is known.
-            (_, Judgement::Violation) => Outcome { expected: outcome.expected, ..guarded },
-            (ImagePath::Missing, _) => outcome.unknown("the kernel's path of the image", "empty"),
-            (ImagePath::Unknown(why), _) => outcome.unknown("the kernel's path of the image", why),
-            (ImagePath::Right, Judgement::Unknown) => {
-                outcome.unknown("the protection", "").reason(guarded.reason.unwrap_or_default())
-            }
-            (ImagePath::Right, _) => outcome.pass(),
-        }
-    };
-    let outcomes: Vec<Outcome> = scene.running("csrss.exe").map(judge).collect();
-    if outcomes.is_empty() {
-        return vec![Outcome::new("SES-06", None).unknown("a csrss.exe to judge", "not in the list")];
-    }
-    outcomes
-}
-
-/// One outcome for each process whose session is not its token's, and one for the rest.
-fn token_sessions(scene: &Scene<'_>) -> Vec<Outcome> {
-    let mut outcomes = Vec::new();
-    let (mut compared, mut unread) = (0_usize, 0_usize);
-    for (_, process) in &scene.rows {
-        let exempt = process.pid.value() == Some(&super::table::SYSTEM_PID)
-            || super::scene::is_called_smss(process)
-            || process.minimal.value() == Some(&true)
-            || process.silo.value().is_some_and(|at| !at.is_null());
-        let Some(session) = process.session.value().filter(|_| process.is_live() && !exempt) else { continue };
-        match process.token_session.value() {
-            None => unread = unread.saturating_add(1),
-            Some(token) if token == session => compared = compared.saturating_add(1),
-            Some(token) => outcomes.push(
-                Outcome::about("SES-07", process)
-                    .observed(format!("session {session}, token of session {token}"))
-                    .expected("the same")
-                    .seen(process, "session", Some(session.to_string()))
-                    .seen(process, "token_session", Some(token.to_string()))
-                    .violation(Severity::Medium),
-            ),
-        }
-    }
-    let rest = Outcome::new("SES-07", None).expected("the same").observed(format!("{compared} processes agree"));
-    outcomes.push(match (unread, compared) {
-        (0, 0) => rest.unknown("a running process in a session", "not in the list"),
-        (0, _) => rest.pass(),
-        (unread, _) => rest.unknown("the session of each token", format!("not read for {unread} processes")),
-    });
-    outcomes
 }
 
 fn classified(scene: &Scene<'_>) -> Outcome {

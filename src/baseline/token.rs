@@ -35,7 +35,7 @@ fn shape(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
     let mut wrong = Vec::new();
     let mut missing = Vec::new();
     match process.groups.value() {
-        None => missing.push(("the groups", describe(&process.groups))),
+        None => missing.push(("the list of groups", describe(&process.groups))),
         Some(groups) => {
             wrong.extend(groups.iter().filter(|sid| is_foreign(sid)).map(|sid| format!("group {sid}")));
         }
@@ -117,7 +117,7 @@ fn shared(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
     }
     let unread = others().filter(|other| token_at(other).is_none()).count();
     if unread > 0 {
-        return outcome.unknown("the tokens of all processes", format!("not read for {unread} of them"));
+        return outcome.unknown("the token of every process", format!("not read for {unread} of them"));
     }
     match scene.part_reason() {
         Some(part) => outcome.unknown("the whole process list", part),

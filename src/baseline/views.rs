@@ -11,7 +11,7 @@ pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
     let rest = Outcome::new("SMSS-021", None).expected("every running process in the active list");
     let sources = || scene.rows.iter().flat_map(|(_, process)| &process.sources);
     if !sources().any(|source| source == LIST) || !sources().any(|source| source != LIST) {
-        let needs = "the active list and one more view of the processes";
+        let needs = "one more view of the processes beside the active list";
         return vec![rest.unknown(needs, "not collected: memory was not scanned")];
     }
     let hidden: Vec<&Process> = scene

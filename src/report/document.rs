@@ -192,6 +192,34 @@ mod tests {
     }
 
     #[test]
+    fn every_member_is_described() {
+        let mut system =
+            System { image: Some(ImageInfo::default()), kernel: Some(KernelInfo::default()), ..System::default() };
+        system.processes.items.push(Process::default());
+        system.sessions.push(Session::default());
+        let mut report = Report::new(system);
+        report.checks.push(crate::check_smss(&report.system));
+        let document = serde_json::to_value(&report).unwrap();
+        let schema = include_str!("schema.md");
+        let mut members: Vec<&String> = document.as_object().unwrap().keys().collect();
+        for pointer in [
+            "/image",
+            "/kernel",
+            "/system",
+            "/processes",
+            "/processes/items/0",
+            "/sessions/0",
+            "/checks/0",
+            "/checks/0/outcomes/0",
+        ] {
+            members.extend(document.pointer(pointer).unwrap().as_object().unwrap().keys());
+        }
+        for member in members {
+            assert!(schema.contains(&format!("`{member}`")), "{member} is not in schema.md");
+        }
+    }
+
+    #[test]
     fn garbage_gives_a_clear_error() {
         for (text, words) in [
             ("[]", "expected a report"),

@@ -7,6 +7,8 @@ mod palette;
 mod text;
 mod text_checks;
 mod text_info;
+#[cfg(test)]
+mod text_tests;
 
 pub use document::{Report, SCHEMA};
 pub use escape::Shown;

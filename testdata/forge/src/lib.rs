@@ -13,6 +13,7 @@
 
 pub mod builds;
 pub mod clean;
+pub mod container;
 mod damage;
 mod forge;
 mod handles;
@@ -45,6 +46,7 @@ mod vad;
 pub mod variants;
 
 pub use builds::Build;
+pub use container::DumpType;
 pub use forge::Forged;
 pub use scenario::{
     Damage, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, Private, Proc, Product, Scenario, TokenPlan,

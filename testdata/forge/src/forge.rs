@@ -38,6 +38,18 @@ impl Scenario {
     /// When the scenario contradicts itself or does not fit its memory.
     #[must_use]
     pub fn forge(&self) -> Forged {
+        let mut forged = self.forge_frames();
+        forged.image = forged.memory.raw();
+        forged.image.resize(forged.image.len() + self.tail_bytes as usize, 0xa5);
+        forged
+    }
+
+    /// As [`Scenario::forge`], but without the raw image: for memory that reaches far.
+    ///
+    /// # Panics
+    /// As there.
+    #[must_use]
+    pub fn forge_frames(&self) -> Forged {
         let mut machine = Machine::new(self);
         machine.forge_shared_data();
         machine.forge_kernel_image();
@@ -84,10 +96,8 @@ impl Scenario {
             captured: self.captured,
             processes: made.into_iter().map(|m| m.truth).collect(),
         };
-        let mut image = machine.memory.raw();
-        image.resize(image.len() + self.tail_bytes as usize, 0xa5);
         Forged {
-            image,
+            image: Vec::new(),
             truth,
             isf: isf::document(&machine.layout),
             user_frames,

@@ -22,6 +22,7 @@ mod job;
 mod json;
 mod kdbg;
 mod kernel_image;
+mod large;
 pub mod layout;
 mod machine;
 mod object;

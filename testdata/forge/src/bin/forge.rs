@@ -46,7 +46,7 @@ const CONTAINERS: [Container; 6] = [
 
 fn usage() -> ! {
     eprintln!("usage: forge BUILD OUT_DIR [VARIANT [CONTAINER]]");
-    eprintln!("containers: {}", CONTAINERS.map(|c| c.0).join(" "));
+    eprintln!("containers: {}, or MiB of a large raw image", CONTAINERS.map(|c| c.0).join(" "));
     eprintln!("builds: {}", Build::ALL.map(|b| b.number().to_string()).join(" "));
     eprintln!("variants: {}", VARIANTS.map(|v| v.0).join(" "));
     std::process::exit(64);
@@ -60,14 +60,21 @@ fn main() -> std::io::Result<()> {
         [number, out, variant, container] => (number, out, variant.as_str(), container.as_str()),
         _ => usage(),
     };
-    let Some((_, write)) = CONTAINERS.iter().find(|c| c.0 == container) else { usage() };
     let Some(build) = Build::ALL.into_iter().find(|b| b.number().to_string() == *number) else { usage() };
     let Some((_, change)) = VARIANTS.iter().find(|v| v.0 == variant) else { usage() };
-    let forged = change(Scenario::clean(build)).forge();
+    let scenario = change(Scenario::clean(build));
     let out = Path::new(out);
     let symbols = out.join("symbols/windows/ntkrnlmp.pdb");
     fs::create_dir_all(&symbols)?;
-    fs::write(out.join("image.raw"), write(&forged))?;
+    let image = out.join("image.raw");
+    let forged = if let Ok(mib) = container.parse::<u64>() {
+        scenario.write_large(&image, mib << 20)?
+    } else {
+        let Some((_, write)) = CONTAINERS.iter().find(|c| c.0 == container) else { usage() };
+        let forged = scenario.forge();
+        fs::write(image, write(&forged))?;
+        forged
+    };
     fs::write(out.join("truth.json"), forged.truth.to_json())?;
     fs::write(symbols.join(format!("{}-{}.json", forged.truth.guid, forged.truth.age)), &forged.isf)
 }

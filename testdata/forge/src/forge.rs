@@ -8,7 +8,7 @@ use crate::scenario::Scenario;
 use crate::section::Files;
 use crate::session::Session;
 use crate::truth::Truth;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An image, what it holds, and symbols for it.
 #[derive(Clone, Debug)]
@@ -21,6 +21,14 @@ pub struct Forged {
     pub isf: String,
     /// The frames themselves, for other containers.
     pub memory: Physical,
+    /// Frames that user memory of some process maps.
+    pub user_frames: BTreeSet<u64>,
+    /// Addresses of kernel globals.
+    pub globals: BTreeMap<String, u64>,
+    /// Number of processors.
+    pub processors: u32,
+    /// Bits below the address in page-table roots.
+    pub root_flags: u64,
 }
 
 impl Scenario {
@@ -30,6 +38,18 @@ impl Scenario {
     /// When the scenario contradicts itself or does not fit its memory.
     #[must_use]
     pub fn forge(&self) -> Forged {
+        let mut forged = self.forge_frames();
+        forged.image = forged.memory.raw();
+        forged.image.resize(forged.image.len() + self.tail_bytes as usize, 0xa5);
+        forged
+    }
+
+    /// As [`Scenario::forge`], but without the raw image: for memory that reaches far.
+    ///
+    /// # Panics
+    /// As there.
+    #[must_use]
+    pub fn forge_frames(&self) -> Forged {
         let mut machine = Machine::new(self);
         machine.forge_shared_data();
         machine.forge_kernel_image();
@@ -52,6 +72,13 @@ impl Scenario {
         machine.join_processes(self, &mut made, &sessions);
         machine.forge_damage(self, &made);
         machine.finish_page_tables(&made);
+        let shared = machine.shared_data;
+        let user_frames = made
+            .iter()
+            .filter_map(|m| m.space.as_ref())
+            .flat_map(|s| s.frames().collect::<Vec<_>>())
+            .filter(|&f| f != shared)
+            .collect();
         let truth = Truth {
             kernel_base: self.kernel.base,
             kernel_physical: machine.kernel_physical(),
@@ -69,9 +96,16 @@ impl Scenario {
             captured: self.captured,
             processes: made.into_iter().map(|m| m.truth).collect(),
         };
-        let mut image = machine.memory.raw();
-        image.resize(image.len() + self.tail_bytes as usize, 0xa5);
-        Forged { image, truth, isf: isf::document(&machine.layout), memory: machine.memory }
+        Forged {
+            image: Vec::new(),
+            truth,
+            isf: isf::document(&machine.layout),
+            user_frames,
+            globals: machine.layout.globals.iter().map(|(n, rva)| (n.clone(), self.kernel.base + rva)).collect(),
+            processors: self.processors,
+            root_flags: self.paging.root_flags,
+            memory: machine.memory,
+        }
     }
 }
 

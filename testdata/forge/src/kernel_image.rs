@@ -14,7 +14,10 @@ impl Machine {
     pub fn forge_kernel_image(&mut self) {
         let base = self.plan.kernel.base;
         match self.plan.kernel.pages {
-            KernelPages::Small => {}
+            // A page in each 2 MiB, so that a search back from some global finds the image unbroken, as real ones are.
+            KernelPages::Small => {
+                (0..self.kernel_size).step_by(0x20_0000).for_each(|rva| self.need_kernel(base + rva, 1));
+            }
             KernelPages::Large => {
                 let count = self.kernel_size.div_ceil(0x20_0000);
                 for n in 0..count {

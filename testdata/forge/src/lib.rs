@@ -13,6 +13,7 @@
 
 pub mod builds;
 pub mod clean;
+pub mod container;
 mod damage;
 mod forge;
 mod handles;
@@ -21,6 +22,7 @@ mod job;
 mod json;
 mod kdbg;
 mod kernel_image;
+mod large;
 pub mod layout;
 mod machine;
 mod object;
@@ -45,6 +47,7 @@ mod vad;
 pub mod variants;
 
 pub use builds::Build;
+pub use container::DumpType;
 pub use forge::Forged;
 pub use scenario::{
     Damage, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, Private, Proc, Product, Scenario, TokenPlan,

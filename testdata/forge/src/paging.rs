@@ -90,6 +90,11 @@ impl Space {
         }
     }
 
+    /// All frames that back pages.
+    pub fn frames(&self) -> impl Iterator<Item = u64> {
+        self.pages.values().copied()
+    }
+
     /// The frame that backs an address, mapped or (later) paged out.
     #[must_use]
     pub fn frame_of(&self, va: u64) -> Option<u64> {

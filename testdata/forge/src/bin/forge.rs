@@ -1,14 +1,19 @@
-//! Writes forged images: `forge BUILD OUT_DIR [VARIANT]` puts `image.raw`, `truth.json` and a symbol file there.
+//! Writes forged images: `forge BUILD OUT_DIR [VARIANT [CONTAINER]]` puts `image.raw`, `truth.json` and a symbol file there.
 
-use ntmem_forge::{Build, Impostor, Paged, Scenario};
+use ntmem_forge::{Build, DumpType, Forged, Impostor, Paged, Scenario};
 use std::fs;
 use std::path::Path;
 
 /// What a name makes of a clean machine.
 type Variant = (&'static str, fn(Scenario) -> Scenario);
 
-const VARIANTS: [Variant; 17] = [
+const VARIANTS: [Variant; 18] = [
     ("clean", |s| s),
+    ("roomy", |mut s| {
+        // Some readers refuse files below 16 MiB.
+        s.memory = vec![0x1000..0x9_f000, 0x10_0000..0x200_0000];
+        s
+    }),
     ("exited-children", Scenario::with_exited_session_children),
     ("young-child", Scenario::with_young_session_child),
     ("silo", Scenario::with_silo),
@@ -27,8 +32,21 @@ const VARIANTS: [Variant; 17] = [
     ("peb-transition", |s| s.with_peb(348, Paged::Transition)),
 ];
 
+/// A container's name and how it is written.
+type Container = (&'static str, fn(&Forged) -> Vec<u8>);
+
+const CONTAINERS: [Container; 6] = [
+    ("raw", |f| f.image.clone()),
+    ("full", |f| f.as_crash_dump(DumpType::Full)),
+    ("bitmap", |f| f.as_crash_dump(DumpType::Bitmap)),
+    ("kernel", |f| f.as_crash_dump(DumpType::KernelBitmap)),
+    ("lime", Forged::as_lime),
+    ("elf", Forged::as_elf_core),
+];
+
 fn usage() -> ! {
-    eprintln!("usage: forge BUILD OUT_DIR [VARIANT]");
+    eprintln!("usage: forge BUILD OUT_DIR [VARIANT [CONTAINER]]");
+    eprintln!("containers: {}, or MiB of a large raw image", CONTAINERS.map(|c| c.0).join(" "));
     eprintln!("builds: {}", Build::ALL.map(|b| b.number().to_string()).join(" "));
     eprintln!("variants: {}", VARIANTS.map(|v| v.0).join(" "));
     std::process::exit(64);
@@ -36,18 +54,27 @@ fn usage() -> ! {
 
 fn main() -> std::io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (number, out, variant) = match arguments.as_slice() {
-        [number, out] => (number, out, "clean"),
-        [number, out, variant] => (number, out, variant.as_str()),
+    let (number, out, variant, container) = match arguments.as_slice() {
+        [number, out] => (number, out, "clean", "raw"),
+        [number, out, variant] => (number, out, variant.as_str(), "raw"),
+        [number, out, variant, container] => (number, out, variant.as_str(), container.as_str()),
         _ => usage(),
     };
     let Some(build) = Build::ALL.into_iter().find(|b| b.number().to_string() == *number) else { usage() };
     let Some((_, change)) = VARIANTS.iter().find(|v| v.0 == variant) else { usage() };
-    let forged = change(Scenario::clean(build)).forge();
+    let scenario = change(Scenario::clean(build));
     let out = Path::new(out);
     let symbols = out.join("symbols/windows/ntkrnlmp.pdb");
     fs::create_dir_all(&symbols)?;
-    fs::write(out.join("image.raw"), &forged.image)?;
+    let image = out.join("image.raw");
+    let forged = if let Ok(mib) = container.parse::<u64>() {
+        scenario.write_large(&image, mib << 20)?
+    } else {
+        let Some((_, write)) = CONTAINERS.iter().find(|c| c.0 == container) else { usage() };
+        let forged = scenario.forge();
+        fs::write(image, write(&forged))?;
+        forged
+    };
     fs::write(out.join("truth.json"), forged.truth.to_json())?;
     fs::write(symbols.join(format!("{}-{}.json", forged.truth.guid, forged.truth.age)), &forged.isf)
 }

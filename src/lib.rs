@@ -28,6 +28,6 @@ pub use error::Error;
 pub use image::{MemoryImage, PhysicalMemory};
 pub use process::{Process, Session};
 pub use reading::{Absent, AbsentKind, Reading};
-pub use system::{Clock, ImageInfo, KernelInfo, ListEnd, Machine, PdbInfo, ProcessList, System};
+pub use system::{Clock, ImageInfo, KernelInfo, ListEnd, Machine, PdbInfo, ProcessList, ReadOptions, System};
 pub use time::{Ticks, Timestamp};
 pub use warning::Warning;

@@ -2,6 +2,7 @@
 
 pub(crate) mod list;
 mod record;
+mod scan;
 mod session;
 pub(crate) mod views;
 mod well_known;

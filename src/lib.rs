@@ -32,6 +32,6 @@ pub use image::{MemoryImage, PhysicalMemory};
 pub use process::{Creator, Liveness, Parent, Process, ProcessTree, Session};
 pub use reading::{Absent, AbsentKind, Reading};
 pub use report::Report;
-pub use system::{Clock, ImageInfo, KernelInfo, ListEnd, Machine, PdbInfo, ProcessList, System};
+pub use system::{Clock, ImageInfo, KernelInfo, ListEnd, Machine, PdbInfo, ProcessList, ReadOptions, System};
 pub use time::{Ticks, Timestamp};
 pub use warning::Warning;

@@ -144,14 +144,41 @@ pub enum ListEnd {
     Limit,
 }
 
+/// What to read of an image beyond its lists.
+#[derive(Clone, Copy, Default)]
+pub struct ReadOptions<'o> {
+    /// Search all of physical memory for processes, exited and unlinked ones included: takes as long as reading the file.
+    pub scan: bool,
+    /// Called now and then while memory is scanned, with bytes done and bytes in all.
+    pub progress: Option<&'o (dyn Fn(u64, u64) + Sync)>,
+}
+
+impl std::fmt::Debug for ReadOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadOptions").field("scan", &self.scan).finish_non_exhaustive()
+    }
+}
+
 impl System {
-    /// Reads everything from an image's kernel.
+    /// Reads everything from an image's kernel, without scanning memory.
     ///
     /// # Errors
     /// The list of processes cannot even be started on.
     pub fn read(kernel: &Kernel<'_>) -> Result<Self, Error> {
+        Self::read_with(kernel, &ReadOptions::default())
+    }
+
+    /// The same with choices.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_with(kernel: &Kernel<'_>, options: &ReadOptions<'_>) -> Result<Self, Error> {
         let (mut processes, mut listed) = crate::process::list::active_list(kernel)?;
         crate::process::views::add(kernel, &mut processes, &mut listed);
+        if options.scan {
+            let progress = options.progress.unwrap_or(&|_, _| ());
+            crate::process::views::add_by_scan(kernel, &mut processes, &mut listed, progress);
+        }
         let image = kernel.image();
         let machine = Machine::read(kernel, &processes);
         let warnings = image.warnings().iter().chain(kernel.warnings()).cloned().chain(listed).collect();

@@ -85,7 +85,7 @@ prop_compose! {
     ) -> System {
         let mut system = System {
             kernel: Some(KernelInfo { build, ..KernelInfo::default() }),
-            processes: ProcessList { end, items },
+            processes: ProcessList { end, items, ..ProcessList::default() },
             ..System::default()
         };
         system.machine.captured = captured;

@@ -73,7 +73,7 @@ pub(super) fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, source: &str) ->
         ppid: process.ppid().into(),
         name: process.name(),
         eprocess: Reading::Value(address),
-        physical: kernel.space().translate(address).map_err(Absent::from).into(),
+        physical: process.physical(),
         dtb: process.dtb().into(),
         peb: process.peb(),
         created: process.created(),

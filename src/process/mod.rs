@@ -3,6 +3,7 @@
 pub(crate) mod list;
 mod liveness;
 mod record;
+mod scan;
 mod session;
 mod tree;
 pub(crate) mod views;

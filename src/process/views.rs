@@ -1,9 +1,9 @@
 //! Where else processes are kept than in the active list, and what that adds to it.
 
-use super::list;
+use super::{list, scan};
 use crate::kernel::{Eprocess, Kernel, WalkEnd, handles, list_both_ways};
 use crate::reading::record;
-use crate::{Absent, ListEnd, ProcessList, Reading, VirtualAddress, Warning};
+use crate::{Absent, ListEnd, PhysicalAddress, ProcessList, Reading, VirtualAddress, Warning};
 use std::collections::{BTreeSet, HashMap};
 
 record! {
@@ -23,6 +23,8 @@ record! {
 const CID_TABLE: &str = "cid_table";
 /// The list of processes that every session keeps.
 const SESSION_LIST: &str = "session_list";
+/// What a search of physical memory finds.
+const POOL_SCAN: &str = "pool_scan";
 
 /// `_KOBJECTS.ProcessObject`, the value of `DISPATCHER_HEADER.Type` (wdm.h).
 pub(super) const PROCESS_OBJECT: u8 = 3;
@@ -33,6 +35,8 @@ const MAX_IN_SESSION: usize = 1 << 16;
 /// What one view holds.
 pub(super) struct Found {
     pub addresses: Vec<VirtualAddress>,
+    /// Where those lie that are not mapped at their address.
+    pub places: HashMap<VirtualAddress, PhysicalAddress>,
     pub end: ListEnd,
 }
 
@@ -42,6 +46,17 @@ pub(crate) fn add(kernel: &Kernel<'_>, list: &mut ProcessList, warnings: &mut Ve
     merge(kernel, list, warnings, CID_TABLE, cid);
     let sessions = session_lists(kernel, list, warnings);
     merge(kernel, list, warnings, SESSION_LIST, sessions);
+}
+
+/// Searches physical memory for processes, and adds those that are not in `list`.
+pub(crate) fn add_by_scan(
+    kernel: &Kernel<'_>,
+    list: &mut ProcessList,
+    warnings: &mut Vec<Warning>,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) {
+    let hits = scan::scan(kernel, progress);
+    merge(kernel, list, warnings, POOL_SCAN, hits.map(|hits| scan::found(&hits)));
 }
 
 /// Adds the processes of one view, and the view's own record.
@@ -54,10 +69,10 @@ pub(super) fn merge(
 ) {
     let mut view = ProcessView { source: source.to_owned(), ..ProcessView::default() };
     match found {
-        Ok(Found { addresses, end }) => {
-            let held = add_addresses(kernel, list, warnings, source, &addresses);
+        Ok(found) => {
+            let held = add_found(kernel, list, warnings, source, &found);
             view.processes = Reading::Value(held);
-            view.end = Reading::Value(end);
+            view.end = Reading::Value(found.end);
         }
         Err(absent) => {
             warnings.push(Warning::new("processes", format!("no processes by {source}: {absent}")));
@@ -68,13 +83,13 @@ pub(super) fn merge(
     list.views.push(view);
 }
 
-/// Returns the number of processes among `addresses`.
-fn add_addresses(
+/// Returns the number of processes among what was found.
+fn add_found(
     kernel: &Kernel<'_>,
     list: &mut ProcessList,
     warnings: &mut Vec<Warning>,
     source: &str,
-    addresses: &[VirtualAddress],
+    found: &Found,
 ) -> u64 {
     let known: HashMap<VirtualAddress, usize> = list
         .items
@@ -83,13 +98,13 @@ fn add_addresses(
         .filter_map(|(index, process)| Some((*process.eprocess.value()?, index)))
         .collect();
     let mut held = 0u64;
-    for address in addresses {
+    for address in &found.addresses {
         if let Some(process) = known.get(address).and_then(|index| list.items.get_mut(*index)) {
             process.sources.push(source.to_owned());
             held = held.saturating_add(1);
             continue;
         }
-        let process = Eprocess::read(kernel, *address);
+        let process = Eprocess::read_at(kernel, *address, found.places.get(address).copied());
         // Other lists have heads and members that are no processes: here one must also say that it is one.
         let plausible =
             process.is_plausible().and_then(|plausible| Ok(plausible && process.object_kind()? == PROCESS_OBJECT));
@@ -133,7 +148,7 @@ fn cid_table(kernel: &Kernel<'_>, warnings: &mut Vec<Warning>) -> Result<Found, 
         .map(|entry| entry.object)
         .filter(|object| is_process(*object) && seen.insert(*object))
         .collect();
-    Ok(Found { addresses, end: handles.end.kind() })
+    Ok(Found { addresses, places: HashMap::new(), end: handles.end.kind() })
 }
 
 /// The processes in the lists of all sessions that any process is in.
@@ -149,7 +164,7 @@ fn session_lists(kernel: &Kernel<'_>, list: &ProcessList, warnings: &mut Vec<War
         .filter_map(|process| Eprocess::read(kernel, *process.eprocess.value()?).session_space().value().copied())
         .filter(|session| session.is_kernel())
         .collect();
-    let mut found = Found { addresses: Vec::new(), end: ListEnd::Complete };
+    let mut found = Found { addresses: Vec::new(), places: HashMap::new(), end: ListEnd::Complete };
     let mut seen = BTreeSet::new();
     for session in sessions {
         let head = session.wrapping_add(offset);

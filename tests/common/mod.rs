@@ -47,7 +47,8 @@ pub fn number(value: &serde_json::Value) -> Option<u64> {
     value.as_u64().or_else(|| ntmem::parse_hex(value.as_str()?))
 }
 
-fn has_source(process: &serde_json::Value, source: &str) -> bool {
+/// Whether a view holds a process.
+pub fn has_source(process: &serde_json::Value, source: &str) -> bool {
     process["sources"].as_array().unwrap().iter().any(|s| s == source)
 }
 

@@ -104,6 +104,7 @@ fn machine() -> System {
                 process(800, 640, "svchost.exe", Some(0), 22),
                 explorer,
             ],
+            ..ProcessList::default()
         },
         ..System::default()
     };

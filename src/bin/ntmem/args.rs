@@ -77,6 +77,9 @@ pub struct Common {
     /// Write the result to a file instead of standard output
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Search all of memory for processes too, exited and unlinked ones; takes as long as reading the file
+    #[arg(long)]
+    pub scan: bool,
     /// Physical address of System's page-table root, if it cannot be found
     #[arg(long, value_name = "ADDRESS", value_parser = address, help_heading = "If the kernel is not found")]
     pub dtb: Option<u64>,

@@ -9,7 +9,7 @@ use clap::Parser as _;
 use ntmem::kernel::LocateOptions;
 use ntmem::report::{self, Report};
 use ntmem::symbols::{SymbolError, server_path};
-use ntmem::{Error, MemoryImage, PhysicalAddress, System, Verdict, VirtualAddress, check_smss};
+use ntmem::{Error, MemoryImage, PhysicalAddress, ReadOptions, System, Verdict, VirtualAddress, check_smss};
 use output::{Output, Progress};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -75,7 +75,10 @@ fn read(image: &Path, common: &Common) -> anyhow::Result<System> {
     let opened = MemoryImage::open(image)?;
     let kernel = opened.locate_kernel_with(&common.store(image), &options)?;
     drop(progress);
-    let system = System::read(&kernel)?;
+    let progress = Progress::new("searching for processes");
+    let show = |done, total| progress.at(done, total);
+    let system = System::read_with(&kernel, &ReadOptions { scan: common.scan, progress: Some(&show) })?;
+    drop(progress);
     output::warnings(&system.warnings);
     Ok(system)
 }

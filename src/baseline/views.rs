@@ -34,24 +34,28 @@ pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
 }
 
 fn judge(scene: &Scene<'_>, process: &Process) -> Option<Outcome> {
-    // What is left in freed memory: over, without threads, or from before this boot.
+    // What is left in freed memory: over, or without threads.
     if !process.is_live() || process.threads.value().is_none_or(|threads| *threads == 0) {
         return None;
     }
-    let boot = scene.system_process().and_then(Process::started);
-    if let (Some(started), Some(boot)) = (process.started(), boot)
-        && boot.since(started) > crate::Ticks::seconds(60)
-        && scene.clock_step.is_none()
-    {
-        return None;
-    }
     let name = process.name.value().map_or("?", String::as_str);
-    Some(
-        Outcome::about("SMSS-021", process)
-            .observed(format!("{name}, only in {}", process.sources.join(", ")))
-            .expected("in the active list")
-            .seen(process, "name", process.name.value().cloned())
-            .seen(process, "threads", process.threads.value().map(ToString::to_string))
-            .violation(Severity::High),
-    )
+    let outcome = Outcome::about("SMSS-021", process)
+        .observed(format!("{name}, only in {}", process.sources.join(", ")))
+        .expected("in the active list")
+        .seen(process, "name", process.name.value().cloned())
+        .seen(process, "threads", process.threads.value().map(ToString::to_string));
+    let boot = scene.system_process().and_then(Process::started);
+    let before = match (process.started(), boot) {
+        (Some(started), Some(boot)) => boot.since(started) > crate::Ticks::seconds(60),
+        _ => false,
+    };
+    Some(match (before, &scene.clock_step) {
+        (false, _) => outcome.violation(Severity::High),
+        (true, None) => {
+            outcome.guard("older than this boot: left in memory by the one before").violation(Severity::Info)
+        }
+        (true, Some(sign)) => {
+            outcome.guard(format!("older than this boot, unless the clock was set: {sign}")).violation(Severity::Low)
+        }
+    })
 }

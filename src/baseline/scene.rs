@@ -43,6 +43,8 @@ pub(super) enum ImagePath {
     Unknown(String),
 }
 
+/// The view that a scan of memory gives.
+pub(super) const SCAN: &str = "pool_scan";
 /// No machine ever had more; rows beyond are hostile, and every check looks at each of these.
 const MOST_SMSS: usize = 1024;
 
@@ -60,6 +62,8 @@ pub(super) struct Scene<'a> {
     /// The sign that the clock was set back since smss started.
     pub(super) clock_step: Option<String>,
     pub(super) passed_over: Vec<String>,
+    /// Rows that an earlier boot left in memory: only a scan finds them, and they are older than System.
+    pub(super) leftovers: Vec<&'a Process>,
     silo_signs: bool,
     /// System, by its pid.
     of_system: Option<&'a Process>,
@@ -70,7 +74,9 @@ impl<'a> Scene<'a> {
         let items = &system.processes.items;
         let build = system.kernel.as_ref().and_then(|kernel| kernel.build);
         let mut passed_over = Vec::new();
-        let rows = judged(items, &mut passed_over);
+        let mut rows = judged(items, &mut passed_over);
+        let clock_step = clock_step(items);
+        let leftovers = if clock_step.is_none() { put_aside_leftovers(&mut rows) } else { Vec::new() };
         let sessions = Members::group(rows.iter().copied());
         let mut scene = Self {
             system,
@@ -78,8 +84,9 @@ impl<'a> Scene<'a> {
             build,
             model: SessionModel::of(items, build),
             root: SystemRoot::new(system.machine.root.value().map(String::as_str)),
-            clock_step: clock_step(items),
+            clock_step,
             passed_over,
+            leftovers,
             silo_signs: Members::silo_signs(&sessions, build),
             of_system: rows.iter().map(|row| row.1).find(|process| process.pid.value() == Some(&table::SYSTEM_PID)),
             sessions,
@@ -267,7 +274,7 @@ impl<'a> Scene<'a> {
 
     /// True where processes were also looked for outside the kernel's list.
     pub(super) fn was_scanned(&self) -> bool {
-        self.rows.iter().any(|(_, process)| process.sources.iter().any(|source| source == "pool_scan"))
+        self.rows.iter().any(|(_, process)| process.sources.iter().any(|source| source == SCAN))
     }
 
     /// The parent of the process at this position, in words: `2732 (explorer.exe, exited)`.
@@ -359,4 +366,18 @@ fn judged<'a>(items: &'a [Process], passed_over: &mut Vec<String>) -> Vec<(usize
         }
     }
     rows
+}
+
+/// Takes out of `rows` what is older than this boot and in no view but that of a scan of memory.
+fn put_aside_leftovers<'a>(rows: &mut Vec<(usize, &'a Process)>) -> Vec<&'a Process> {
+    let system = rows.iter().map(|row| row.1).find(|process| process.pid.value() == Some(&table::SYSTEM_PID));
+    let Some(boot) = system.and_then(Process::started) else { return Vec::new() };
+    let is_left = |process: &Process| {
+        process.sources.iter().all(|source| source == SCAN)
+            && !process.sources.is_empty()
+            && process.started().is_some_and(|started| boot.since(started) > Ticks::seconds(60))
+    };
+    let left = rows.iter().map(|row| row.1).filter(|process| is_left(process)).collect();
+    rows.retain(|(_, process)| !is_left(process));
+    left
 }

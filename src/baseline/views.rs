@@ -24,8 +24,12 @@ pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
     if let (Some(part), false) = (scene.part_reason(), hidden.is_empty()) {
         return vec![rest.observed(format!("{} not in it", hidden.len())).unknown("the whole active list", part)];
     }
-    let mut outcomes: Vec<Outcome> = hidden.iter().filter_map(|process| judge(scene, process)).collect();
-    let rest = rest.observed(format!("{} unlinked", outcomes.len()));
+    let mut outcomes: Vec<Outcome> = hidden.iter().filter_map(|process| judge(process)).collect();
+    let running =
+        |process: &&&Process| process.is_live() && process.threads.value().is_some_and(|threads| *threads > 0);
+    let unlinked = outcomes.len();
+    outcomes.extend(scene.leftovers.iter().filter(running).map(|process| leftover(process)));
+    let rest = rest.observed(format!("{unlinked} unlinked"));
     outcomes.push(match scene.part_reason() {
         Some(part) => rest.unknown("the whole process list", part),
         None => rest.pass(),
@@ -33,25 +37,30 @@ pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
     outcomes
 }
 
-fn judge(scene: &Scene<'_>, process: &Process) -> Option<Outcome> {
-    // What is left in freed memory: over, without threads, or from before this boot.
+fn judge(process: &Process) -> Option<Outcome> {
+    // What is left in freed memory: over, or without threads.
     if !process.is_live() || process.threads.value().is_none_or(|threads| *threads == 0) {
         return None;
     }
-    let boot = scene.system_process().and_then(Process::started);
-    if let (Some(started), Some(boot)) = (process.started(), boot)
-        && boot.since(started) > crate::Ticks::seconds(60)
-        && scene.clock_step.is_none()
-    {
-        return None;
-    }
     let name = process.name.value().map_or("?", String::as_str);
-    Some(
-        Outcome::about("SMSS-021", process)
-            .observed(format!("{name}, only in {}", process.sources.join(", ")))
-            .expected("in the active list")
-            .seen(process, "name", process.name.value().cloned())
-            .seen(process, "threads", process.threads.value().map(ToString::to_string))
-            .violation(Severity::High),
-    )
+    let outcome = Outcome::about("SMSS-021", process)
+        .observed(format!("{name}, only in {}", process.sources.join(", ")))
+        .expected("in the active list")
+        .seen(process, "name", process.name.value().cloned())
+        .seen(process, "threads", process.threads.value().map(ToString::to_string));
+    Some(outcome.violation(Severity::High))
+}
+
+/// Nothing says that it runs: worth knowing, no more.
+fn leftover(process: &Process) -> Outcome {
+    let name = process.name.value().map_or("?", String::as_str);
+    Outcome::about("SMSS-021", process)
+        .observed(format!(
+            "{name}, only found by scanning, made {}",
+            process.created.value().map_or_else(|| "?".to_owned(), ToString::to_string)
+        ))
+        .expected("in the active list")
+        .seen(process, "created", process.created.value().map(ToString::to_string))
+        .guard("older than this boot: left in memory by the one before")
+        .violation(Severity::Info)
 }

@@ -1,6 +1,6 @@
 //! Who started whom: by process id *and* creation time, since Windows gives ids out again.
 
-use crate::Process;
+use crate::{Process, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Distance from which on a creation time that runs against the order of events means that the clock was set.
@@ -137,6 +137,8 @@ struct Rows<'a> {
     unique: Vec<usize>,
     by_pid: BTreeMap<u64, Vec<usize>>,
     clock_step: bool,
+    /// System's creation.
+    boot: Option<Timestamp>,
 }
 
 impl<'a> Rows<'a> {
@@ -153,7 +155,8 @@ impl<'a> Rows<'a> {
             }
             unique.push(at);
         }
-        Self { processes, unique, by_pid, clock_step: clock_step(processes).is_some() }
+        let boot = by_pid.get(&4).into_iter().flatten().filter_map(|&at| processes.get(at)).find_map(Process::started);
+        Self { processes, unique, by_pid, boot, clock_step: clock_step(processes).is_some() }
     }
 
     fn parent(&self, at: usize, process: &Process) -> Parent {
@@ -189,6 +192,9 @@ impl<'a> Rows<'a> {
         if parent.pid.value() == Some(&4) || (parent.is_named("smss.exe") && parent.ppid.value() == Some(&4)) {
             return true;
         }
+        if self.is_of_earlier_boot(parent) && !self.is_of_earlier_boot(child) {
+            return false;
+        }
         if let (Some(exited), Some(started)) = (parent.exited.value(), child.started())
             && started > *exited
         {
@@ -206,6 +212,16 @@ impl<'a> Rows<'a> {
         older < younger
             || (self.clock_step && older.since(younger) > CLOCK_STEP && !is_session_process(child))
             || (parent.is_named("smss.exe") && is_session_process(child) && self.clock_step)
+    }
+}
+
+impl Rows<'_> {
+    /// What a scan of memory finds may have been left there by the boot before, pid and all.
+    fn is_of_earlier_boot(&self, process: &Process) -> bool {
+        let only_scanned = !process.sources.is_empty() && !listed_in_order(process);
+        only_scanned
+            && !self.clock_step
+            && matches!((process.started(), self.boot), (Some(at), Some(boot)) if boot.since(at) > CLOCK_STEP)
     }
 }
 
@@ -235,6 +251,8 @@ pub(crate) fn clock_step(processes: &[Process]) -> Option<String> {
                 || (process.is_named("smss.exe") && process.ppid.value() != Some(&4));
         later_by_nature
             && !process.is_garbage()
+            // What only a scan finds may be from an earlier boot.
+            && (process.sources.is_empty() || listed_in_order(process))
             && process.started().is_some_and(|started| master.since(started) > CLOCK_STEP)
     };
     processes.iter().find(older).map(|process| {
@@ -250,7 +268,7 @@ pub(crate) fn clock_step(processes: &[Process]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Reading, Timestamp};
+    use crate::Reading;
 
     fn row(pid: u64, ppid: u64, name: &str, second: u64) -> Process {
         Process {
@@ -294,6 +312,14 @@ mod tests {
         rows[0].threads = Reading::Value(0);
         assert_eq!(ProcessTree::new(&rows).parent(1), Parent::Reused { pid: 600, now: 0 });
         assert_eq!(ProcessTree::new(&rows[1..]).parent(0), Parent::Vanished(600));
+    }
+
+    #[test]
+    fn who_had_the_pid_before_this_boot_is_no_parent() {
+        let mut rows = [row(4, 0, "System", 9000), row(444, 400, "explorer.exe", 10), row(452, 444, "csrss.exe", 9004)];
+        assert_eq!(ProcessTree::new(&rows).parent(2), Parent::Listed(1), "a list that was not scanned for");
+        rows[1].sources = vec!["pool_scan".into()];
+        assert_eq!(ProcessTree::new(&rows).parent(2), Parent::Reused { pid: 444, now: 1 });
     }
 
     #[test]

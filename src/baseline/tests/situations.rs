@@ -3,7 +3,7 @@
 use super::super::Judgement::{NotApplicable, Pass, Unknown, Violation};
 use super::super::{Confidence, Severity, Verdict, table};
 use super::{CHILD, MASTER, add, at, find, gone, impostor, master, outcome, process, smss, text, with};
-use crate::{Hex, ImageInfo, KernelInfo, Process, Reading, System, Timestamp, VirtualAddress};
+use crate::{Hex, ImageInfo, KernelInfo, ListEnd, Process, Reading, System, Timestamp, VirtualAddress};
 
 #[test]
 fn a_spoofed_parent_is_betrayed_by_everything_else() {
@@ -246,6 +246,71 @@ fn the_clock_excuses_only_what_it_can() {
     });
     assert_eq!(outcome(&early, "SMSS-012", MASTER).outcome, Unknown);
     assert_eq!(outcome(&with(|s| master(s).created = at(13)), "SMSS-012", MASTER).severity, Some(Severity::Low));
+}
+
+#[test]
+fn bands_of_the_start() {
+    // Sheet 1.4: -2..10 s pass, 10..60 s low, above 60 s medium, above 600 s high, before -2 s low; ticks of 100 ns.
+    let second = 10_000_000_i64;
+    for (ticks, severity) in [
+        (-2 * second - 1, Some(Severity::Low)),
+        (-2 * second, None),
+        (10 * second, None),
+        (10 * second + 1, Some(Severity::Low)),
+        (60 * second, Some(Severity::Low)),
+        (60 * second + 1, Some(Severity::Medium)),
+        (600 * second, Some(Severity::Medium)),
+        (600 * second + 1, Some(Severity::High)),
+    ] {
+        let findings = with(|s| {
+            let system = find(s, 4).started().unwrap();
+            master(s).created = Reading::Value(Timestamp(system.0.checked_add_signed(ticks).unwrap()));
+        });
+        assert_eq!(outcome(&findings, "SMSS-012", MASTER).severity, severity, "{ticks}");
+    }
+}
+
+#[test]
+fn sessions_under_the_live_master_are_odd() {
+    let findings = with(|s| {
+        for pid in [536, 600] {
+            find(s, pid).ppid = Reading::Value(MASTER);
+        }
+    });
+    // Sheet 4.1: a low oddity, in no sample.
+    let creator = outcome(&findings, "SES-03", None);
+    assert_eq!((creator.outcome, creator.severity), (Violation, Some(Severity::Low)));
+}
+
+#[test]
+fn what_an_earlier_boot_left_in_memory() {
+    let left = Process { sources: vec!["pool_scan".into()], ..process(4800, 640, "svchost.exe", Some(0), 0) };
+    let early_stamp = || Reading::Value(Timestamp(132_000_000_000_000_000));
+    let early = Process { created: early_stamp(), ..left.clone() };
+    let findings = with(|s| add(s, early));
+    let leftover = outcome(&findings, "SMSS-021", 4800);
+    assert_eq!(leftover.severity, Some(Severity::Info));
+    assert!(leftover.guard.is_some());
+    // Of the earlier boot's smss.exe, too, there may be something left. It is none of this machine's.
+    let findings = with(|s| {
+        let old = smss(360, 4, None, 0, table::SMSS_COMMAND);
+        add(s, Process { created: early_stamp(), sources: vec!["pool_scan".into()], ..old });
+    });
+    assert_eq!(findings.outcomes.iter().find(|outcome| outcome.counts()), None);
+    assert_eq!(outcome(&findings, "SMSS-006", None).outcome, Pass);
+    // Another view than the scan's means that the kernel still knows it.
+    let findings = with(|s| {
+        let sources = vec!["pool_scan".into(), "cid_table".into()];
+        add(s, Process { created: early_stamp(), sources, ..left.clone() });
+    });
+    assert_eq!(outcome(&findings, "SMSS-021", 4800).severity, Some(Severity::High));
+    let findings = with(|s| add(s, Process { created: at(30), ..left.clone() }));
+    assert_eq!(outcome(&findings, "SMSS-021", 4800).severity, Some(Severity::High));
+    let findings = with(|s| {
+        add(s, left);
+        s.processes.end = Some(ListEnd::Broken);
+    });
+    assert_eq!(outcome(&findings, "SMSS-021", None).outcome, Unknown, "a torn link loses processes, too");
 }
 
 #[test]

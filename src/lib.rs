@@ -18,6 +18,7 @@ pub mod kernel;
 pub mod memory;
 pub mod process;
 mod reading;
+pub mod registry;
 pub mod symbols;
 mod system;
 mod time;

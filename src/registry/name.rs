@@ -15,6 +15,12 @@ pub(super) fn same(a: &str, b: &str) -> bool {
     a == b || a.chars().map(upcase).eq(b.chars().map(upcase))
 }
 
+/// The name in the form in which equal names are equal.
+#[must_use]
+pub(super) fn folded(name: &str) -> String {
+    name.chars().map(upcase).collect()
+}
+
 /// What a subkey list says of a subkey's name, without reading the subkey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hint {

@@ -53,8 +53,10 @@ pub const DEBUGGABLE: [&str; 5] = ["winlogon.exe", "smss.exe", "csrss.exe", "win
 pub struct ControlSet {
     /// The number in the key's name: 1 for `ControlSet001`.
     pub number: u32,
-    /// `Select\Current` could not be read, and this is the only control set there is.
+    /// Nothing told it, and it is the only one there is.
     pub assumed: bool,
+    /// What told it: `Select\\Current`, `CurrentControlSet` (the link that the kernel made), `the only one there is`.
+    pub source: String,
 }
 
 impl ControlSet {
@@ -122,7 +124,7 @@ mod tests {
         for other in ["ControlSet", "ControlSet01", "CurrentControlSet", "ControlSet+01", "ControlSet99999999999"] {
             assert_eq!(ControlSet::parse(other), None, "{other}");
         }
-        assert_eq!(ControlSet { number: 47, assumed: false }.key_name(), "ControlSet047");
+        assert_eq!(ControlSet { number: 47, ..ControlSet::default() }.key_name(), "ControlSet047");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 
 mod common;
 
-use ntmem::registry::{KeyRecord, Registry};
-use ntmem::symbols::SymbolStore;
 use ntmem::MemoryImage;
+use ntmem::registry::{KeyRecord, Registry, SessionManagerKeys};
+use ntmem::symbols::SymbolStore;
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -86,4 +86,81 @@ fn hives_by_isf() {
     for name in SAMPLES {
         compare(&material, name, &material.join("symbols/isf"));
     }
+}
+
+#[test]
+fn session_manager_keys() {
+    let Some(material) = common::material("session_manager_keys") else { return };
+    for name in SAMPLES {
+        let (image, truth) = image_of(&material, name);
+        let kernel = image.locate_kernel(&SymbolStore::new().directory(material.join("symbols"))).unwrap();
+        let registry = Registry::open(&kernel);
+        let keys = SessionManagerKeys::read(&registry);
+        let system = &truth["hives"][0]["tree"]["keys"];
+        let control = &system["ControlSet001"]["keys"]["Control"]["keys"];
+        let manager = &control["Session Manager"];
+        let set = keys.control_set.value().unwrap();
+        assert_eq!((set.number, set.assumed, set.source.as_str()), (1, false, r"Select\Current"), "{name}");
+        let sets: Vec<u32> = (1..100).filter(|number| system.get(format!("ControlSet{number:03}")).is_some()).collect();
+        assert_eq!(keys.control_sets.value(), Some(&sets), "{name}");
+        for (ours, truth) in [
+            (&keys.select, &system["Select"]),
+            (&keys.setup, &system["Setup"]),
+            (&keys.session_manager, manager),
+            (&keys.sub_systems, &manager["keys"]["SubSystems"]),
+            (&keys.known_dlls, &manager["keys"]["KnownDLLs"]),
+            (&keys.app_cert_dlls, &manager["keys"]["AppCertDlls"]),
+            (&keys.environment, &manager["keys"]["Environment"]),
+            (&keys.dos_devices, &manager["keys"]["DOS Devices"]),
+            (&keys.memory_management, &manager["keys"]["Memory Management"]),
+            (&keys.mini_nt, &control["MiniNT"]),
+            (&keys.safe_boot_option, &control["SafeBoot"]["keys"]["Option"]),
+        ] {
+            if truth.is_null() {
+                assert!(ours.is_nothing(), "{name}: {ours:?}");
+                continue;
+            }
+            let record = ours.value().unwrap_or_else(|| panic!("{name}: {ours:?}"));
+            let expected = object(truth, "values");
+            assert_eq!(record.values.value().unwrap().len(), expected.len());
+            for (value, truth) in &expected {
+                let upper = value.to_uppercase();
+                let written = serde_json::to_value(record.value(&upper).value().unwrap()).unwrap();
+                assert_eq!(written["data"], truth["data"], "{name}: {value}");
+            }
+            assert!(record.data("no such value").is_nothing());
+        }
+        let options = keys.image_file_execution_options.value().unwrap();
+        assert!(options.key("winlogon.exe").is_nothing());
+        let document = serde_json::to_string(&keys).unwrap();
+        assert_eq!(serde_json::from_str::<SessionManagerKeys>(&document).unwrap(), keys, "{name}");
+    }
+}
+
+#[test]
+fn ways_to_name_a_key() {
+    let Some(material) = common::material("ways_to_name_a_key") else { return };
+    let (image, _) = image_of(&material, "win10-19045-clean");
+    let kernel = image.locate_kernel(&SymbolStore::new().directory(material.join("symbols"))).unwrap();
+    let registry = Registry::open(&kernel);
+    for path in [
+        r"HKLM\SYSTEM\CurrentControlSet\Control\Session Manager",
+        r"hklm\system\currentcontrolset\control\session manager",
+        r"HKEY_LOCAL_MACHINE\SYSTEM\ControlSet001\Control\Session Manager",
+        r"\REGISTRY\MACHINE\SYSTEM\CurrentControlSet\Control\Session Manager",
+        r"SYSTEM\CurrentControlSet\Control\Session Manager\",
+    ] {
+        let key = registry.key(path).unwrap().unwrap();
+        assert_eq!(key.path(), r"\REGISTRY\MACHINE\SYSTEM\ControlSet001\Control\Session Manager", "{path}");
+        assert!(key.value("bootexecute").unwrap().is_some());
+    }
+    assert!(registry.key(r"HKLM\SYSTEM\CurrentControlSet\Control\MiniNT").unwrap().is_none());
+    // Not loaded is not the same as not there.
+    let absent = registry.key(r"HKLM\SAM\SAM").unwrap_err();
+    assert_eq!(absent.kind.name(), "unreadable", "{absent}");
+    let link = registry.key_or_link(r"HKLM\SYSTEM\CurrentControlSet").unwrap().unwrap();
+    assert!(link.is_volatile());
+    assert_eq!(link.link().value().map(String::as_str), Some(r"\Registry\Machine\System\ControlSet001"));
+    let followed = registry.key(r"HKLM\SYSTEM\CurrentControlSet").unwrap().unwrap();
+    assert_eq!(followed.path(), r"\REGISTRY\MACHINE\SYSTEM\ControlSet001");
 }

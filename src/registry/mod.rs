@@ -18,6 +18,7 @@ mod name;
 mod node;
 mod open;
 mod path;
+mod read_session_manager;
 mod record;
 mod session_manager;
 mod value;

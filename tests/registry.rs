@@ -4,7 +4,8 @@
 mod common;
 
 use ntmem::MemoryImage;
-use ntmem::registry::{KeyRecord, Registry, SessionManagerKeys};
+use ntmem::Reading;
+use ntmem::registry::{Hive, KeyRecord, Registry, SessionManagerKeys};
 use ntmem::symbols::SymbolStore;
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -163,4 +164,65 @@ fn ways_to_name_a_key() {
     assert_eq!(link.link().value().map(String::as_str), Some(r"\Registry\Machine\System\ControlSet001"));
     let followed = registry.key(r"HKLM\SYSTEM\CurrentControlSet").unwrap().unwrap();
     assert_eq!(followed.path(), r"\REGISTRY\MACHINE\SYSTEM\ControlSet001");
+}
+
+/// Removes what a file does not have.
+fn only_stable(key: &KeyRecord) -> KeyRecord {
+    let mut key = key.clone();
+    let keys = key.keys.value().cloned().unwrap_or_default();
+    let stable = keys.into_iter().filter(|(_, key)| !key.volatile).map(|(name, key)| (name, only_stable(&key)));
+    key.keys = Reading::Value(stable.collect());
+    key.path = String::new();
+    key.location = None;
+    let mut values = key.values.value().cloned().unwrap_or_default();
+    for value in values.values_mut() {
+        (value.location, value.data_location) = (None, None);
+    }
+    key.values = Reading::Value(values);
+    key
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
+/// What readers of hive files check before they read: header, checksum, the chain of bins, cells that fill each bin.
+/// Returns the number of bins.
+fn check_file(bytes: &[u8]) -> usize {
+    assert_eq!(&bytes[..4], b"regf");
+    assert_eq!(u32_at(bytes, 4), u32_at(bytes, 8), "sequence numbers");
+    assert_eq!(u32_at(bytes, 0x28) as usize, bytes.len() - 0x1000, "length of the bins");
+    let sum = (0..0x1fc).step_by(4).fold(0, |sum, at| sum ^ u32_at(bytes, at));
+    assert_eq!(sum, u32_at(bytes, 0x1fc), "checksum");
+    let mut bin = 0x1000;
+    let mut bins = 0;
+    while bin < bytes.len() {
+        assert_eq!(&bytes[bin..bin + 4], b"hbin", "at {bin:#x}");
+        assert_eq!(u32_at(bytes, bin + 4) as usize, bin - 0x1000);
+        bin += u32_at(bytes, bin + 8) as usize;
+        bins += 1;
+    }
+    assert_eq!(bin, bytes.len());
+    bins
+}
+
+#[test]
+fn hives_written_as_files() {
+    let Some(material) = common::material("hives_written_as_files") else { return };
+    for name in SAMPLES {
+        let (image, _) = image_of(&material, name);
+        let kernel = image.locate_kernel(&SymbolStore::new().directory(material.join("symbols"))).unwrap();
+        for hive in Registry::open(&kernel).hives() {
+            let mut file = Vec::new();
+            let written = hive.write_file(&mut file).unwrap();
+            assert_eq!(written.bytes, file.len() as u64);
+            assert_eq!((written.unreadable_blocks, written.rebuilt_bins), (0, 0), "{name}: {:?}", written.missing);
+            assert!(!written.rebuilt_header);
+            assert!(check_file(&file) > 0);
+            let again = Hive::from_file(file).unwrap();
+            assert!(again.record().notes.is_empty());
+            let (ours, theirs) = (hive.root().unwrap().record(99), again.root().unwrap().record(99));
+            assert_eq!(only_stable(&ours), only_stable(&theirs), "{name}: {}", hive.label());
+        }
+    }
 }

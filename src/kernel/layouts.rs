@@ -259,8 +259,6 @@ layout! {
     pub struct HmapEntryLayout = "_HMAP_ENTRY" {
         /// Address of the block (up to 8.1).
         block_address: Option<Field<u64>> = "BlockAddress",
-        /// Address of the bin around it, and flags (up to 8.1).
-        bin_address: Option<Field<u64>> = "BinAddress",
         /// The block's distance from the start of its bin (10 on).
         block_offset: Option<Field<u64>> = "BlockOffset",
         /// Address of the bin, and flags (10 on).

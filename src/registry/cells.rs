@@ -48,7 +48,7 @@ impl fmt::Display for CellIndex {
 /// What a hive is read from.
 #[derive(Clone, Debug)]
 pub(super) enum Backing<'k> {
-    Memory(CellMap<'k>),
+    Memory(Box<CellMap<'k>>),
     /// A hive file, whole.
     File(Vec<u8>),
 }

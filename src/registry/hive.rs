@@ -42,8 +42,10 @@ record! {
 
 /// Where a hive's root key is unless its header says otherwise: behind the header of the first bin.
 const FIRST_CELL: u32 = 0x20;
-/// `_HBASE_BLOCK`: bytes of it that are read.
-const HEADER: usize = 0x200;
+/// `_HBASE_BLOCK`: its size, which is that of a file's header.
+pub(super) const HEADER: usize = 0x1000;
+/// Bytes of it that mean something since Windows XP.
+const HEADER_USED: usize = 0x200;
 
 /// One hive, whose cells are read when asked for.
 #[derive(Clone, Debug)]
@@ -62,7 +64,7 @@ impl<'k> Hive<'k> {
         source: &str,
     ) -> Result<Self, Absent> {
         let header = read_header(kernel, cmhive, &user);
-        let backing = Backing::Memory(CellMap::new(kernel, cmhive, user)?);
+        let backing = Backing::Memory(Box::new(CellMap::new(kernel, cmhive, user)?));
         let file = match (cmhive.file_full_path(), cmhive.file_user_name()) {
             (Reading::Value(path), _) | (_, Reading::Value(path)) => Reading::Value(path),
             (full, Reading::Nothing) => full,
@@ -209,11 +211,12 @@ fn read_header<'k>(
         Ok(Some(user)) if !at.is_kernel() => *user,
         _ => kernel.space(),
     };
-    let bytes = space.read_array::<HEADER>(at)?;
-    if !bytes.starts_with(b"regf") {
-        return Err(Absent::unparsable(format!("no `regf` at {at}")));
+    let mut bytes = vec![0u8; HEADER];
+    match space.read_some(at, &mut bytes) {
+        (read, Some(fault)) if read < HEADER_USED => Err(fault.into()),
+        _ if !bytes.starts_with(b"regf") => Err(Absent::unparsable(format!("no `regf` at {at}"))),
+        _ => Ok(bytes),
     }
-    Ok(bytes.to_vec())
 }
 
 fn time(ticks: u64) -> Option<Timestamp> {

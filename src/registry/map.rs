@@ -27,14 +27,6 @@ pub(super) struct Block<'k> {
     pub space: AddressSpace<'k>,
 }
 
-/// A map's entry.
-pub(super) struct Entry {
-    /// Address of the block.
-    pub block: VirtualAddress,
-    /// Address of the bin around it, where the entry says it.
-    pub bin: Option<VirtualAddress>,
-}
-
 impl<'k> CellMap<'k> {
     /// The maps of `hive`. `user` is what [`registry_process`] gave.
     pub(super) fn new(
@@ -60,8 +52,8 @@ impl<'k> CellMap<'k> {
         self.storage(index).length.clone()
     }
 
-    /// The map's entry for the block that `index` lies in.
-    pub(super) fn entry(&self, index: CellIndex) -> Result<Entry, Absent> {
+    /// The address of the block that `index` lies in.
+    fn address(&self, index: CellIndex) -> Result<VirtualAddress, Absent> {
         let layout = self.kernel.layouts().hmap_entry.as_ref()?;
         let space = self.kernel.space();
         let block = u64::from(index.offset() / BLOCK);
@@ -82,16 +74,15 @@ impl<'k> CellMap<'k> {
                 bin = address(read(temporary)?);
             }
             let bin = non_null(bin, "bin")?;
-            return Ok(Entry { block: bin.wrapping_add(read(offset)?), bin: Some(bin) });
+            return Ok(bin.wrapping_add(read(offset)?));
         }
         let field = layout.block_address.ok_or_else(|| Absent::no_symbol("_HMAP_ENTRY.BlockAddress"))?;
-        let bin = layout.bin_address.map(read).transpose()?.map(address).filter(|bin| !bin.is_null());
-        Ok(Entry { block: non_null(address(read(field)?), "block")?, bin })
+        non_null(address(read(field)?), "block")
     }
 
     /// The block that `index` lies in.
     pub(super) fn block(&self, index: CellIndex) -> Result<Block<'k>, Absent> {
-        let at = self.entry(index)?.block;
+        let at = self.address(index)?;
         let space = if at.is_kernel() {
             self.kernel.space()
         } else {

@@ -22,6 +22,7 @@ mod read_session_manager;
 mod record;
 mod session_manager;
 mod value;
+mod write;
 
 pub use cells::CellIndex;
 pub use data::{RegistryData, ValueType};
@@ -32,3 +33,4 @@ pub use open::{HiveList, Registry};
 pub use record::{KeyRecord, RegistryValue};
 pub use session_manager::{ControlSet, DEBUGGABLE, SessionManagerKeys};
 pub use value::Value;
+pub use write::WrittenHive;

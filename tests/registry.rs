@@ -3,10 +3,10 @@
 
 mod common;
 
-use ntmem::MemoryImage;
-use ntmem::Reading;
+use ntmem::kernel::Kernel;
 use ntmem::registry::{Hive, KeyRecord, Registry, SessionManagerKeys};
 use ntmem::symbols::SymbolStore;
+use ntmem::{ListEnd, MemoryImage, Reading, VirtualAddress};
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -225,4 +225,68 @@ fn hives_written_as_files() {
             assert_eq!(only_stable(&ours), only_stable(&theirs), "{name}: {}", hive.label());
         }
     }
+}
+
+/// A sample whose bytes are changed at virtual addresses of the kernel, which `edit` gives.
+fn damaged(
+    material: &Path,
+    name: &str,
+    edit: impl Fn(&Kernel<'_>, &Registry<'_>) -> Vec<(VirtualAddress, Vec<u8>)>,
+) -> MemoryImage {
+    let mut bytes = common::sample(material, name);
+    let image = MemoryImage::from_bytes(bytes.clone()).unwrap();
+    let kernel = image.locate_kernel(&SymbolStore::new().directory(material.join("symbols"))).unwrap();
+    let registry = Registry::open(&kernel);
+    for (at, new) in edit(&kernel, &registry) {
+        let physical = kernel.space().translate(at).unwrap();
+        // The samples are raw images.
+        let at = usize::try_from(physical.0).unwrap();
+        bytes[at..at + new.len()].copy_from_slice(&new);
+    }
+    MemoryImage::from_bytes(bytes).unwrap()
+}
+
+fn address_of(registry: &Registry<'_>, root: &str) -> VirtualAddress {
+    let hive = registry.hives().iter().find(|hive| hive.mount() == Some(root)).unwrap();
+    *hive.record().cmhive.value().unwrap()
+}
+
+const SOFTWARE: &str = r"\REGISTRY\MACHINE\SOFTWARE";
+
+#[test]
+fn an_unlinked_hive_is_found_by_a_scan() {
+    let Some(material) = common::material("an_unlinked_hive_is_found_by_a_scan") else { return };
+    for name in SAMPLES {
+        let image = damaged(&material, name, |kernel, registry| {
+            let links = kernel.layouts().cmhive.as_ref().unwrap().links.offset;
+            let entry = address_of(registry, SOFTWARE).wrapping_add(links);
+            let next = kernel.space().read_pointer(entry).unwrap();
+            let previous = kernel.space().read_pointer(entry.wrapping_add(8)).unwrap();
+            vec![(previous, next.0.to_le_bytes().to_vec()), (next.wrapping_add(8), previous.0.to_le_bytes().to_vec())]
+        });
+        let kernel = image.locate_kernel(&SymbolStore::new().directory(material.join("symbols"))).unwrap();
+        let mut registry = Registry::open(&kernel);
+        assert_eq!(registry.hives().len(), 1, "{name}");
+        let path = r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion";
+        assert_eq!(registry.key(path).unwrap_err().kind.name(), "unreadable");
+        assert!(SessionManagerKeys::read(&registry).image_file_execution_options.absent().is_some());
+        assert_eq!(registry.scan(&|_, _| ()), 1, "{name}");
+        assert_eq!(registry.hives()[1].record().sources, ["scan"]);
+        assert!(registry.key(path).unwrap().unwrap().value("SystemRoot").unwrap().is_some(), "{name}");
+        assert_eq!(registry.scan(&|_, _| ()), 0, "{name}: the second scan");
+    }
+}
+
+#[test]
+fn a_torn_list_is_walked_both_ways() {
+    let Some(material) = common::material("a_torn_list_is_walked_both_ways") else { return };
+    let image = damaged(&material, "win10-19045-clean", |kernel, registry| {
+        let links = kernel.layouts().cmhive.as_ref().unwrap().links.offset;
+        vec![(address_of(registry, r"\REGISTRY\MACHINE\SYSTEM").wrapping_add(links), vec![0; 8])]
+    });
+    let kernel = image.locate_kernel(&SymbolStore::new().directory(material.join("symbols"))).unwrap();
+    let registry = Registry::open(&kernel);
+    assert_eq!(registry.hives().len(), 2);
+    assert_eq!(registry.hive_list().end, Some(ListEnd::Broken));
+    assert_eq!(registry.warnings().len(), 1, "{:?}", registry.warnings());
 }

@@ -19,6 +19,7 @@ pub mod kernel;
 pub mod memory;
 pub mod process;
 mod reading;
+pub mod registry;
 pub mod report;
 pub mod symbols;
 mod system;

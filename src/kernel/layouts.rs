@@ -362,8 +362,59 @@ layout! {
     }
 }
 
+layout! {
+    /// `_CMHIVE` and the `_HHIVE` at its start.
+    pub struct CmhiveLayout = "_CMHIVE" {
+        /// `HIVE_SIGNATURE`.
+        signature: Field<u32> = "Hive.Signature",
+        /// Header of the hive file.
+        base_block: Field<VirtualAddress> = "Hive.BaseBlock",
+        /// Two `_DUAL`: stable and volatile.
+        storage: Field<Embedded> = "Hive.Storage",
+        /// Minor version of the format.
+        version: Option<Field<u32>> = "Hive.Version",
+        /// Links of the hive list.
+        links: Field<Embedded> = "HiveList",
+        /// Path of the file, by device.
+        file_full_path: Option<Field<Embedded>> = "FileFullPath",
+        /// Path of the file, as it was given.
+        file_user_name: Option<Field<Embedded>> = "FileUserName",
+        /// Where the hive is mounted (Vista on).
+        root_path: Option<Field<Embedded>> = "HiveRootPath",
+    }
+}
+
+layout! {
+    /// `_DUAL`: one storage of a hive.
+    pub struct DualLayout = "_DUAL" {
+        /// Its length in bytes.
+        length: Field<u32> = "Length",
+        /// Directory of the map.
+        map: Field<VirtualAddress> = "Map",
+        /// The map's only table, where there is one only; the directory is this field then.
+        small_dir: Field<VirtualAddress> = "SmallDir",
+    }
+}
+
+layout! {
+    /// `_HMAP_ENTRY`: where one block of a hive lies.
+    pub struct HmapEntryLayout = "_HMAP_ENTRY" {
+        /// Address of the block (up to 8.1).
+        block_address: Option<Field<u64>> = "BlockAddress",
+        /// The block's distance from the start of its bin (10 on).
+        block_offset: Option<Field<u64>> = "BlockOffset",
+        /// Address of the bin, and flags (10 on).
+        permanent_bin: Option<Field<u64>> = "PermanentBinAddress",
+        /// Address of the bin while it is mapped for a moment (10 up to 1709).
+        temporary_bin: Option<Field<u64>> = "TemporaryBinAddress",
+    }
+}
+
 /// Globals that are read.
 const GLOBALS: &[&str] = &[
+    "CmpHiveListHead",
+    "CmpMasterHive",
+    "CmpRegistryProcess",
     "PsActiveProcessHead",
     "PsInitialSystemProcess",
     "NtBuildNumber",
@@ -457,4 +508,10 @@ layouts! {
     mapped_vad: MappedVadLayout,
     /// `_SUBSECTION`.
     subsection: SubsectionLayout,
+    /// `_CMHIVE`.
+    cmhive: CmhiveLayout,
+    /// `_DUAL`.
+    dual: DualLayout,
+    /// `_HMAP_ENTRY`.
+    hmap_entry: HmapEntryLayout,
 }

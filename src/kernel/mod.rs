@@ -1,6 +1,7 @@
 //! The kernel in an image: found, with its layouts, and views of its objects.
 
 mod base;
+mod cmhive;
 mod eprocess;
 mod file_object;
 mod handles;
@@ -15,6 +16,7 @@ mod token;
 mod view;
 mod walk;
 
+pub use cmhive::{Cmhive, HIVE_SIGNATURE, Storage, hive_list, master_hive, registry_process};
 pub use eprocess::Eprocess;
 pub use handles::{HandleEntry, Handles, handles};
 pub use kuser::{KUSER_SHARED_DATA, SharedData};

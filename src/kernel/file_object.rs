@@ -26,8 +26,16 @@ pub(super) fn of_section(kernel: &Kernel<'_>, section: VirtualAddress) -> Result
     if control_area.is_null() {
         return Ok(None);
     }
-    let file = space.read_u64(control_area.wrapping_add(layouts.control_area.as_ref()?.file.offset))?;
-    read(kernel, fast_ref(file))
+    of_control_area(kernel, control_area)
+}
+
+/// The file behind a control area. `None`: the page file.
+///
+/// # Errors
+/// As [`of_section`].
+pub(super) fn of_control_area(kernel: &Kernel<'_>, area: VirtualAddress) -> Result<Option<SectionFile>, Absent> {
+    let file = kernel.layouts().control_area.as_ref()?.file.offset;
+    read(kernel, fast_ref(kernel.space().read_u64(area.wrapping_add(file))?))
 }
 
 /// Reads the file object at `address`. `None`: the address is null.

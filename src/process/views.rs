@@ -1,6 +1,6 @@
 //! Where else processes are kept than in the active list, and what that adds to it.
 
-use super::{list, scan};
+use super::{list, look_inside, scan};
 use crate::kernel::{Eprocess, Kernel, WalkEnd, handles, list_both_ways};
 use crate::reading::record;
 use crate::{Absent, ListEnd, PhysicalAddress, ProcessList, Reading, VirtualAddress, Warning};
@@ -23,6 +23,8 @@ record! {
 const CID_TABLE: &str = "cid_table";
 /// The list of processes that every session keeps.
 const SESSION_LIST: &str = "session_list";
+/// The handles that csrss.exe holds.
+const HANDLES: &str = "handles";
 /// What a search of physical memory finds.
 const POOL_SCAN: &str = "pool_scan";
 
@@ -46,6 +48,8 @@ pub(crate) fn add(kernel: &Kernel<'_>, list: &mut ProcessList, warnings: &mut Ve
     merge(kernel, list, warnings, CID_TABLE, cid);
     let sessions = session_lists(kernel, list, warnings);
     merge(kernel, list, warnings, SESSION_LIST, sessions);
+    let handles = look_inside::by_csrss(kernel, list);
+    merge(kernel, list, warnings, HANDLES, handles);
 }
 
 /// Searches physical memory for processes, and adds those that are not in `list`.

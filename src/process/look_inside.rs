@@ -205,7 +205,7 @@ fn holders(
 /// The types of objects cannot be told, or no table of a csrss.exe could be read.
 pub(super) fn by_csrss(kernel: &Kernel<'_>, list: &ProcessList) -> Result<Found, Absent> {
     let types = ObjectTypes::read(kernel)?;
-    let mut found = Found { addresses: Vec::new(), places: HashMap::new(), end: ListEnd::Complete };
+    let mut found = Found { addresses: Vec::new(), places: HashMap::new(), judged: false, end: ListEnd::Complete };
     let mut seen = BTreeSet::new();
     let mut tables = 0usize;
     for process in list.items.iter().filter(|process| bears_name(process, "csrss.exe")) {

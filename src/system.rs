@@ -1,7 +1,7 @@
 //! Everything that was read from one machine, owned: what the checks judge and what documents hold.
 
 use crate::kernel::{KUSER_SHARED_DATA, Kernel};
-use crate::process::ProcessView;
+use crate::process::{InsideOf, ProcessView};
 use crate::reading::record;
 use crate::{Absent, Error, PhysicalAddress, Process, Reading, Session, Timestamp, VirtualAddress, Warning};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -149,13 +149,15 @@ pub enum ListEnd {
 pub struct ReadOptions<'o> {
     /// Search all of physical memory for processes, exited and unlinked ones included: takes as long as reading the file.
     pub scan: bool,
+    /// Which processes to look into: address ranges, threads, handles.
+    pub inside: InsideOf,
     /// Called now and then while memory is scanned, with bytes done and bytes in all.
     pub progress: Option<&'o (dyn Fn(u64, u64) + Sync)>,
 }
 
 impl std::fmt::Debug for ReadOptions<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReadOptions").field("scan", &self.scan).finish_non_exhaustive()
+        f.debug_struct("ReadOptions").field("scan", &self.scan).field("inside", &self.inside).finish_non_exhaustive()
     }
 }
 
@@ -179,6 +181,7 @@ impl System {
             let progress = options.progress.unwrap_or(&|_, _| ());
             crate::process::views::add_by_scan(kernel, &mut processes, &mut listed, progress);
         }
+        crate::process::look_inside::look(kernel, &mut processes, options.inside);
         let image = kernel.image();
         let machine = Machine::read(kernel, &processes);
         let warnings = image.warnings().iter().chain(kernel.warnings()).cloned().chain(listed).collect();

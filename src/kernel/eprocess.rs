@@ -397,7 +397,7 @@ impl<'k> Eprocess<'k> {
 }
 
 /// A FILETIME's reading: zero is nothing, and what is no date cannot be one.
-fn time(ticks: Result<u64, Absent>) -> Reading<Timestamp> {
+pub(super) fn time(ticks: Result<u64, Absent>) -> Reading<Timestamp> {
     ticks
         .and_then(|ticks| match ticks {
             0 => Ok(None),

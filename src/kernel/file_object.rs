@@ -41,8 +41,11 @@ pub(super) fn of_section(kernel: &Kernel<'_>, section: VirtualAddress) -> Result
     }
 }
 
-/// The file of a control area.
-fn of_control_area(kernel: &Kernel<'_>, area: VirtualAddress) -> Result<Option<SectionFile>, Absent> {
+/// The file behind a control area. `None`: the page file.
+///
+/// # Errors
+/// As [`of_section`].
+pub(super) fn of_control_area(kernel: &Kernel<'_>, area: VirtualAddress) -> Result<Option<SectionFile>, Absent> {
     if area.is_null() {
         return Ok(None);
     }

@@ -12,7 +12,9 @@ mod object;
 mod pe;
 mod peb;
 pub mod text;
+mod thread;
 mod token;
+mod vad;
 mod view;
 mod walk;
 
@@ -25,9 +27,11 @@ pub use locate::{Candidate, LocateFailure, LocateOptions, Way};
 pub use object::ObjectTypes;
 pub use pe::PeImage;
 pub use peb::UserHalf;
+pub use thread::threads;
 pub use token::TokenReadings;
+pub use vad::vads;
 pub use view::{View, fast_ref, pointer};
-pub use walk::{Direction, Joined, WalkEnd, list, list_both_ways};
+pub use walk::{Direction, Joined, WalkEnd, list, list_both_ways, tree};
 
 use crate::memory::AddressSpace;
 use crate::symbols::{SymbolError, SymbolStore, Symbols};

@@ -105,6 +105,7 @@ pub(super) fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, source: &str) ->
         silo: process.silo(),
         minimal: process.minimal(),
         section_file: process.section_file(),
+        inside: Reading::default(),
         sources: vec![source.to_owned()],
         located,
     }

@@ -54,7 +54,7 @@ pub(super) fn scan(kernel: &Kernel<'_>, progress: &(dyn Fn(u64, u64) + Sync)) ->
 /// What a scan gives to the list: the address of every object, with its place for those that are not mapped any more.
 pub(super) fn found(hits: &[Hit]) -> Found {
     let places = hits.iter().filter(|hit| !hit.mapped).map(|hit| (hit.address, hit.physical)).collect();
-    Found { addresses: hits.iter().map(|hit| hit.address).collect(), places, end: ListEnd::Complete }
+    Found { addresses: hits.iter().map(|hit| hit.address).collect(), places, judged: true, end: ListEnd::Complete }
 }
 
 /// What to look for in this kernel's memory.

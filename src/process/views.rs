@@ -1,6 +1,6 @@
 //! Where else processes are kept than in the active list, and what that adds to it.
 
-use super::{list, scan};
+use super::{list, look_inside, scan};
 use crate::kernel::{Eprocess, Kernel, WalkEnd, handles, list_both_ways};
 use crate::reading::record;
 use crate::{Absent, ListEnd, PhysicalAddress, ProcessList, Reading, VirtualAddress, Warning};
@@ -23,6 +23,8 @@ record! {
 const CID_TABLE: &str = "cid_table";
 /// The list of processes that every session keeps.
 const SESSION_LIST: &str = "session_list";
+/// The handles that csrss.exe holds.
+const HANDLES: &str = "handles";
 /// What a search of physical memory finds.
 const POOL_SCAN: &str = "pool_scan";
 
@@ -37,6 +39,8 @@ pub(super) struct Found {
     pub addresses: Vec<VirtualAddress>,
     /// Where those lie that are not mapped at their address.
     pub places: HashMap<VirtualAddress, PhysicalAddress>,
+    /// Whether they were found by what they look like, and so need not prove again to be processes.
+    pub judged: bool,
     pub end: ListEnd,
 }
 
@@ -46,6 +50,8 @@ pub(crate) fn add(kernel: &Kernel<'_>, list: &mut ProcessList, warnings: &mut Ve
     merge(kernel, list, warnings, CID_TABLE, cid);
     let sessions = session_lists(kernel, list, warnings);
     merge(kernel, list, warnings, SESSION_LIST, sessions);
+    let handles = look_inside::by_csrss(kernel, list);
+    merge(kernel, list, warnings, HANDLES, handles);
 }
 
 /// Searches physical memory for processes, and adds those that are not in `list`.
@@ -106,8 +112,9 @@ fn add_found(
         }
         let process = Eprocess::read_at(kernel, *address, found.places.get(address).copied());
         // Other lists have heads and members that are no processes: here one must also say that it is one.
-        let plausible =
-            process.is_plausible().and_then(|plausible| Ok(plausible && process.object_kind()? == PROCESS_OBJECT));
+        let plausible = process
+            .is_plausible()
+            .and_then(|plausible| Ok(plausible && (found.judged || process.object_kind()? == PROCESS_OBJECT)));
         match plausible {
             Ok(true) => {
                 list.items.push(list::read(kernel, &process, source));
@@ -148,7 +155,7 @@ fn cid_table(kernel: &Kernel<'_>, warnings: &mut Vec<Warning>) -> Result<Found, 
         .map(|entry| entry.object)
         .filter(|object| is_process(*object) && seen.insert(*object))
         .collect();
-    Ok(Found { addresses, places: HashMap::new(), end: handles.end.kind() })
+    Ok(Found { addresses, places: HashMap::new(), judged: false, end: handles.end.kind() })
 }
 
 /// The processes in the lists of all sessions that any process is in.
@@ -164,7 +171,7 @@ fn session_lists(kernel: &Kernel<'_>, list: &ProcessList, warnings: &mut Vec<War
         .filter_map(|process| Eprocess::read(kernel, *process.eprocess.value()?).session_space().value().copied())
         .filter(|session| session.is_kernel())
         .collect();
-    let mut found = Found { addresses: Vec::new(), places: HashMap::new(), end: ListEnd::Complete };
+    let mut found = Found { addresses: Vec::new(), places: HashMap::new(), judged: false, end: ListEnd::Complete };
     let mut seen = BTreeSet::new();
     for session in sessions {
         let head = session.wrapping_add(offset);

@@ -187,6 +187,7 @@ impl Scenario {
         let mut scenario = Self {
             build,
             seed: 0x5eed_0000 + u64::from(build.number()),
+            symbols: None,
             memory: vec![0x1000..0x9_f000, 0x10_0000..0x50_0000],
             kernel: KernelPlan {
                 base: if build.randomises_kernel_space() { 0xffff_f803_12a0_0000 } else { 0xffff_f800_02a0_0000 },

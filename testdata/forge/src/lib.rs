@@ -12,6 +12,7 @@
 //! ```
 
 pub mod builds;
+mod c_source;
 pub mod clean;
 pub mod container;
 mod damage;
@@ -33,11 +34,13 @@ mod pool;
 mod process;
 mod pte;
 pub mod rng;
+pub mod samples;
 pub mod scenario;
 mod section;
 mod session;
 mod shared_data;
 pub mod sid;
+mod symbols;
 mod thread;
 mod time;
 mod token;
@@ -47,11 +50,12 @@ mod vad;
 pub mod variants;
 
 pub use builds::Build;
+pub use c_source::c_source;
 pub use container::DumpType;
 pub use forge::Forged;
 pub use scenario::{
-    Damage, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, Private, Proc, Product, Scenario, TokenPlan,
-    UserPlan,
+    Damage, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, Private, Proc, Product, Scenario, SymbolPlan,
+    TokenPlan, UserPlan,
 };
 pub use time::Time;
 pub use truth::{Truth, TruthProcess};

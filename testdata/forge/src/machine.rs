@@ -62,7 +62,12 @@ impl Machine {
         memory.take_at(root);
         let mut rng = Rng::new(plan.seed ^ 0x6d61_6368);
         let regions = Regions::of(plan.build, plan.paging.self_reference);
-        let layout = Layout::of(plan.build);
+        let mut layout = Layout::of(plan.build);
+        if let Some(symbols) = &plan.symbols {
+            layout.guid.clone_from(&symbols.guid);
+            layout.age = symbols.age;
+            layout.globals.clone_from(&symbols.globals);
+        }
         let last_global = layout.globals.values().max().copied().unwrap_or(0);
         Self {
             kernel_size: (last_global + 0x2_0000).next_multiple_of(0x1000),

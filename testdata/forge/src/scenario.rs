@@ -2,6 +2,7 @@
 
 use crate::builds::Build;
 use crate::time::Time;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// A machine to forge.
@@ -11,6 +12,8 @@ pub struct Scenario {
     pub build: Build,
     /// Decides frame order, cookies and other noise; the same seed gives the same bytes.
     pub seed: u64,
+    /// Symbols of a kernel other than the tables': another PDB id, other places of globals.
+    pub symbols: Option<SymbolPlan>,
     /// Physical byte ranges that are memory.
     pub memory: Vec<Range<u64>>,
     /// The kernel image.
@@ -47,6 +50,17 @@ impl Scenario {
     pub fn process(&mut self, pid: u64) -> &mut Proc {
         self.processes.iter_mut().find(|p| p.pid == pid).unwrap_or_else(|| panic!("no process {pid}"))
     }
+}
+
+/// Where a kernel's globals lie, and which PDB says so.
+#[derive(Clone, Debug)]
+pub struct SymbolPlan {
+    /// GUID of the PDB, 32 hex digits.
+    pub guid: String,
+    /// Its age.
+    pub age: u32,
+    /// Globals by name: bytes from the kernel base.
+    pub globals: BTreeMap<String, u64>,
 }
 
 /// A job object.

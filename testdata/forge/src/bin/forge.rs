@@ -1,6 +1,8 @@
 //! Writes forged images: `forge BUILD OUT_DIR [VARIANT [CONTAINER]]` puts `image.raw`, `truth.json` and a symbol file there.
 
-use ntmem_forge::{Build, DumpType, Forged, Impostor, Paged, Scenario};
+use ntmem_forge::layout::Layout;
+use ntmem_forge::samples::samples;
+use ntmem_forge::{Build, DumpType, Forged, Impostor, Paged, Scenario, SymbolPlan};
 use std::fs;
 use std::path::Path;
 
@@ -46,6 +48,9 @@ const CONTAINERS: [Container; 6] = [
 
 fn usage() -> ! {
     eprintln!("usage: forge BUILD OUT_DIR [VARIANT [CONTAINER]]");
+    eprintln!("   or: forge c BUILD (the tables as C)");
+    eprintln!("   or: forge symbols IMAGE MAP (what the linker made of them)");
+    eprintln!("   or: forge samples TABLE OUT_DIR (the committed samples)");
     eprintln!("containers: {}, or MiB of a large raw image", CONTAINERS.map(|c| c.0).join(" "));
     eprintln!("builds: {}", Build::ALL.map(|b| b.number().to_string()).join(" "));
     eprintln!("variants: {}", VARIANTS.map(|v| v.0).join(" "));
@@ -54,6 +59,30 @@ fn usage() -> ! {
 
 fn main() -> std::io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, number] = arguments.as_slice()
+        && word == "c"
+    {
+        let Some(build) = Build::ALL.into_iter().find(|b| b.number().to_string() == *number) else { usage() };
+        print!("{}", ntmem_forge::c_source(&Layout::of(build)));
+        return Ok(());
+    }
+    if let [word, image, map] = arguments.as_slice()
+        && word == "symbols"
+    {
+        print!("{}", SymbolPlan::from_linker(&fs::read(image)?, &fs::read_to_string(map)?).to_text());
+        return Ok(());
+    }
+    if let [word, table, out] = arguments.as_slice()
+        && word == "samples"
+    {
+        let symbols = SymbolPlan::from_text(&fs::read_to_string(table)?);
+        for (name, scenario) in samples(&symbols) {
+            let forged = scenario.forge();
+            fs::write(Path::new(out).join(format!("{name}.raw")), &forged.image)?;
+            fs::write(Path::new(out).join(format!("{name}.json")), forged.truth.to_json())?;
+        }
+        return Ok(());
+    }
     let (number, out, variant, container) = match arguments.as_slice() {
         [number, out] => (number, out, "clean", "raw"),
         [number, out, variant] => (number, out, variant.as_str(), "raw"),

@@ -77,7 +77,8 @@ fn read(image: &Path, common: &Common) -> anyhow::Result<System> {
     drop(progress);
     let progress = Progress::new("searching for processes");
     let show = |done, total| progress.at(done, total);
-    let system = System::read_with(&kernel, &ReadOptions { scan: common.scan, progress: Some(&show) })?;
+    let options = ReadOptions { scan: common.scan, progress: Some(&show), ..ReadOptions::default() };
+    let system = System::read_with(&kernel, &options)?;
     drop(progress);
     output::warnings(&system.warnings);
     Ok(system)

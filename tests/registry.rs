@@ -1,9 +1,16 @@
 //! The registry of the sample images against their truth files.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 
 mod common;
 
-use ntmem::kernel::Kernel;
+use ntmem::kernel::{Cmhive, Kernel};
 use ntmem::registry::{Hive, KeyRecord, Registry, SessionManagerKeys};
 use ntmem::symbols::SymbolStore;
 use ntmem::{ListEnd, MemoryImage, Reading, VirtualAddress};
@@ -386,5 +393,40 @@ fn a_lost_page_is_not_an_empty_key() {
             assert_eq!(written.missing.len(), written.unreadable_blocks as usize);
             check_file(&file);
         }
+    }
+}
+
+#[test]
+fn a_map_with_several_tables() {
+    let Some(material) = common::material("a_map_with_several_tables") else { return };
+    for name in SAMPLES {
+        // The samples' hives are smaller than 2 MiB, and their maps have one table. Here the directory gets a second table (the
+        // same one), and the root's index leads through it.
+        const BEYOND: u32 = 0x20_0000;
+        let image = damaged(&material, name, |kernel, registry| {
+            let layout = kernel.layouts().cmhive.as_ref().unwrap();
+            let dual = kernel.layouts().dual.as_ref().unwrap();
+            let address = address_of(registry, r"\REGISTRY\MACHINE\SYSTEM");
+            let cmhive = Cmhive::read(kernel, address).unwrap();
+            let base_block = cmhive.base_block().unwrap();
+            let [stable, _] = cmhive.storages().unwrap();
+            let table = kernel.space().read_u64(stable.map.unwrap()).unwrap().to_le_bytes();
+            let root = kernel.space().read_u32(base_block.wrapping_add(0x24)).unwrap();
+            let length = stable.length.unwrap();
+            let storage = address.wrapping_add(layout.storage.offset);
+            let directory = base_block.wrapping_add(0x800);
+            vec![
+                (directory, [table, table].concat()),
+                (storage.wrapping_add(dual.map.offset), directory.0.to_le_bytes().to_vec()),
+                (storage.wrapping_add(dual.length.offset), (BEYOND + length).to_le_bytes().to_vec()),
+                (base_block.wrapping_add(0x24), (BEYOND + root).to_le_bytes().to_vec()),
+            ]
+        });
+        let truth = common::json(&material.join("samples").join(name).join("truth.json"));
+        let kernel = image.locate_kernel(&SymbolStore::new().directory(material.join("symbols"))).unwrap();
+        let registry = Registry::open(&kernel);
+        let system = registry.key(r"\REGISTRY\MACHINE\SYSTEM").unwrap().unwrap();
+        assert!(system.cell().0 > BEYOND);
+        same_tree(&system.record(u32::MAX), &truth["hives"][0]["tree"], false);
     }
 }

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// The file could not be opened or mapped.
-    #[error("cannot open {}: {source}", .path.display())]
+    #[error("cannot open {}: {reason}", .path.display())]
     Open {
         /// The file.
         path: PathBuf,
         /// What the operating system said.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The file is no memory image of a kind that can be read.
     #[error("{what}. {advice}")]

@@ -1,6 +1,7 @@
 //! Everything that was read from one machine, owned: what the checks judge and what documents hold.
 
 use crate::kernel::{KUSER_SHARED_DATA, Kernel};
+use crate::process::{InsideOf, ProcessView};
 use crate::reading::record;
 use crate::{Absent, Error, PhysicalAddress, Process, Reading, Session, Timestamp, VirtualAddress, Warning};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -41,10 +42,13 @@ pub(crate) fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + D
 #[serde(default)]
 pub struct ImageInfo {
     /// `raw`, `crash_dump_full`, `crash_dump_bitmap` ...
+    #[serde(deserialize_with = "null_is_default")]
     pub format: String,
     /// Length of the file in bytes.
+    #[serde(deserialize_with = "null_is_default")]
     pub bytes: u64,
     /// Ranges of physical memory that the file holds, `[start, end)`, sorted.
+    #[serde(deserialize_with = "null_is_default")]
     pub runs: Vec<(PhysicalAddress, PhysicalAddress)>,
 }
 
@@ -121,6 +125,9 @@ pub struct ProcessList {
     /// The processes.
     #[serde(deserialize_with = "null_is_default")]
     pub items: Vec<Process>,
+    /// The views beside the active list that were looked at.
+    #[serde(deserialize_with = "null_is_default")]
+    pub views: Vec<ProcessView>,
 }
 
 /// How a walk ended, best first.
@@ -137,17 +144,48 @@ pub enum ListEnd {
     Limit,
 }
 
+/// What to read of an image beyond its lists.
+#[derive(Clone, Copy, Default)]
+pub struct ReadOptions<'o> {
+    /// Search all of physical memory for processes, exited and unlinked ones included: takes as long as reading the file.
+    pub scan: bool,
+    /// Which processes to look into: address ranges, threads, handles.
+    pub inside: InsideOf,
+    /// Called now and then while memory is scanned, with bytes done and bytes in all.
+    pub progress: Option<&'o (dyn Fn(u64, u64) + Sync)>,
+}
+
+impl std::fmt::Debug for ReadOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadOptions").field("scan", &self.scan).field("inside", &self.inside).finish_non_exhaustive()
+    }
+}
+
 impl System {
-    /// Reads everything from an image's kernel.
+    /// Reads everything from an image's kernel, without scanning memory.
     ///
     /// # Errors
     /// The list of processes cannot even be started on.
     pub fn read(kernel: &Kernel<'_>) -> Result<Self, Error> {
-        let (processes, listed) = crate::process::list::active_list(kernel)?;
+        Self::read_with(kernel, &ReadOptions::default())
+    }
+
+    /// The same with choices.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_with(kernel: &Kernel<'_>, options: &ReadOptions<'_>) -> Result<Self, Error> {
+        let (mut processes, mut listed) = crate::process::list::active_list(kernel)?;
+        crate::process::views::add(kernel, &mut processes, &mut listed);
+        if options.scan {
+            let progress = options.progress.unwrap_or(&|_, _| ());
+            crate::process::views::add_by_scan(kernel, &mut processes, &mut listed, progress);
+        }
+        crate::process::look_inside::look(kernel, &mut processes, options.inside);
         let image = kernel.image();
         let machine = Machine::read(kernel, &processes);
         let warnings = image.warnings().iter().chain(kernel.warnings()).cloned().chain(listed).collect();
-        let sessions = Vec::new();
+        let sessions = Session::rebuild(&processes, kernel.build().ok());
         Ok(Self { image: Some(image.info()), kernel: Some(kernel.info()), machine, processes, sessions, warnings })
     }
 }

@@ -1,4 +1,5 @@
 //! The PDB and the symbol file of the same kernel, two makers' files, say the same.
+#![cfg(feature = "isf")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,7 +8,8 @@
     clippy::arithmetic_side_effects
 )]
 
-use ntmem::symbols::{SymbolError, Symbols, Wanted, isf, pdb_file};
+use ntmem::PdbInfo;
+use ntmem::symbols::{SymbolError, SymbolStore, Symbols, Wanted, isf, pdb_file};
 use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -23,18 +25,30 @@ fn material() -> Option<PathBuf> {
     found.then_some(folder)
 }
 
-/// PDB and symbol file of the same kernel, of four kernels.
-fn pairs() -> Vec<(PathBuf, PathBuf)> {
+/// GUID, PDB and symbol file, of four kernels. The age is always 1.
+fn pairs() -> Vec<(&'static str, PathBuf, PathBuf)> {
     let Some(folder) = material() else { return Vec::new() };
-    let mut pairs = vec![(folder.join("real/xp_sp3_ntkrnlpa.pdb"), folder.join("real/xp_sp3_ntkrnlpa.json.xz"))];
+    let mut pairs = vec![(
+        "30B5FB31AE7E4ACAABA750AA241FF331",
+        folder.join("real/xp_sp3_ntkrnlpa.pdb"),
+        folder.join("real/xp_sp3_ntkrnlpa.json.xz"),
+    )];
     for guid in
         ["339E74133576439CBCDF7E0229DA3773", "606FF669409B00F7FC8C61A9C1670129", "00D01401874F8CC3F5F5DA237013C16A"]
     {
         pairs.push((
+            guid,
             folder.join(format!("symbols/ntkrnlmp.pdb/{guid}1/ntkrnlmp.pdb")),
             folder.join(format!("symbols/isf/ntkrnlmp.pdb/{guid}-1.json.xz")),
         ));
     }
+    pairs.retain(|(guid, pdb, isf)| {
+        let there = pdb.is_file() && isf.is_file();
+        if !there {
+            eprintln!("skipped: there are no PDB and symbol file of {guid}");
+        }
+        there
+    });
     pairs
 }
 
@@ -83,10 +97,11 @@ fn same_structure(pdb: &Symbols, isf: &Symbols, names: (&str, &str), seen: &mut 
 
 #[test]
 fn pdb_and_symbol_file_of_a_kernel_say_the_same() {
-    for (pdb, isf) in pairs() {
+    for (guid, pdb, isf) in pairs() {
+        let needed = Some(PdbInfo { name: "ntkrnlmp.pdb".into(), guid: guid.into(), age: 1 });
         let wanted = everything(&isf);
-        let left = pdb_file::load(&pdb, None, &wanted).unwrap();
-        let right = isf::load(&isf, None, &wanted).unwrap();
+        let left = pdb_file::load(&pdb, needed.as_ref(), &wanted).unwrap();
+        let right = isf::load(&isf, needed.as_ref(), &wanted).unwrap();
         let mut seen = HashSet::new();
         let mut fields = 0;
         let mut named = 0;
@@ -113,6 +128,38 @@ fn pdb_and_symbol_file_of_a_kernel_say_the_same() {
     }
 }
 
+#[test]
+fn symbol_files_of_many_builds_load_under_the_name_of_their_build() {
+    let Some(folder) = material() else { return };
+    let wanted = Wanted { types: vec!["_EPROCESS"], globals: vec!["PsActiveProcessHead"] };
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder.join("symbols/kernels")).unwrap().map(|it| it.unwrap().path()).collect();
+    files.sort();
+    for file in files.iter().step_by(7) {
+        let (guid, age) =
+            file.file_name().unwrap().to_str().unwrap().trim_end_matches(".json.xz").split_once('-').unwrap();
+        let needed = PdbInfo { name: "ntkrnlmp.pdb".into(), guid: guid.into(), age: age.parse().unwrap() };
+        let symbols = SymbolStore::new().directory(folder.join("symbols/kernels")).find(&needed, &wanted).unwrap();
+        assert_eq!(symbols.field("_EPROCESS", "ActiveProcessLinks").unwrap().size, 16);
+        assert_eq!(symbols.field("_EPROCESS", "Pcb.DirectoryTableBase").unwrap().offset, 0x28);
+        assert!(symbols.global("PsActiveProcessHead").is_ok());
+    }
+}
+
+#[test]
+fn globals_lie_as_far_apart_as_a_dump_of_the_kernel_says() {
+    let Some(folder) = material() else { return };
+    let dump = std::fs::read(folder.join("real/triage_x64.dmp")).unwrap();
+    // DUMP_HEADER64 has PsLoadedModuleList, PsActiveProcessHead and KdDebuggerDataBlock at these offsets.
+    let header = [("PsLoadedModuleList", 0x20), ("PsActiveProcessHead", 0x28), ("KdDebuggerDataBlock", 0x80)]
+        .map(|(name, at)| (name, u64::from_le_bytes(dump[at..at + 8].try_into().unwrap())));
+    let wanted = Wanted { types: vec![], globals: header.map(|it| it.0).to_vec() };
+    let file = folder.join("real/5278AFF86C341677D7D7835C85B7B844-1.json.xz");
+    let symbols = isf::load(&file, None, &wanted).unwrap();
+    let bases = header.map(|(name, address)| address - symbols.global(name).unwrap());
+    assert!(bases[0] == bases[1] && bases[1] == bases[2] && bases[0] % 0x1000 == 0, "{bases:x?}");
+}
+
 /// A generator of the same numbers in every run (splitmix64).
 fn numbers(seed: u64) -> impl FnMut() -> usize {
     let mut state = seed;
@@ -127,7 +174,7 @@ fn numbers(seed: u64) -> impl FnMut() -> usize {
 
 #[test]
 fn damaged_files_are_errors_or_other_numbers_but_no_panic() {
-    for (pdb, isf) in pairs().into_iter().take(2) {
+    for (_, pdb, isf) in pairs().into_iter().take(2) {
         let wanted = everything(&isf);
         let inputs = [std::fs::read(&pdb).unwrap(), std::fs::read(&isf).unwrap(), unpacked(&isf)];
         for (kind, intact) in inputs.into_iter().enumerate() {

@@ -7,138 +7,16 @@
     clippy::cast_possible_truncation
 )]
 
+mod made;
+
+use made::{GUID, Made};
 use ntmem::PdbInfo;
 use ntmem::symbols::{FieldInfo, SymbolError, Symbols, Wanted, pdb_file};
 use std::path::Path;
 
-const PAGE: usize = 512;
-const GUID: &str = "00112233445566778899AABBCCDDEEFF";
-
-/// Joins byte strings and little-endian numbers.
-macro_rules! bytes {
-    ($($part:expr),* $(,)?) => {{
-        let mut all: Vec<u8> = Vec::new();
-        $(all.extend_from_slice(&Part::bytes(&$part));)*
-        all
-    }};
-}
-
-trait Part {
-    fn bytes(&self) -> Vec<u8>;
-}
-impl Part for u8 {
-    fn bytes(&self) -> Vec<u8> {
-        vec![*self]
-    }
-}
-impl Part for u16 {
-    fn bytes(&self) -> Vec<u8> {
-        self.to_le_bytes().to_vec()
-    }
-}
-impl Part for u32 {
-    fn bytes(&self) -> Vec<u8> {
-        self.to_le_bytes().to_vec()
-    }
-}
-impl Part for &str {
-    /// With its NUL.
-    fn bytes(&self) -> Vec<u8> {
-        [self.as_bytes(), &[0]].concat()
-    }
-}
-impl Part for Vec<u8> {
-    fn bytes(&self) -> Vec<u8> {
-        self.clone()
-    }
-}
-
-/// A multi-stream file.
-fn container(streams: &[Vec<u8>]) -> Vec<u8> {
-    let mut pages: Vec<u8> = vec![0; 3 * PAGE];
-    let mut store = |bytes: &[u8]| -> Vec<u32> {
-        let numbers = bytes.chunks(PAGE).map(|chunk| {
-            let number = pages.len() / PAGE;
-            pages.extend_from_slice(chunk);
-            pages.resize((number + 1) * PAGE, 0);
-            number as u32
-        });
-        numbers.collect()
-    };
-    let lists: Vec<Vec<u32>> = streams.iter().map(|stream| store(stream)).collect();
-    let mut directory = bytes![streams.len() as u32];
-    directory.extend(streams.iter().flat_map(|stream| (stream.len() as u32).to_le_bytes()));
-    directory.extend(lists.iter().flatten().flat_map(|page| page.to_le_bytes()));
-    let listed: Vec<u8> = store(&directory).iter().flat_map(|page| page.to_le_bytes()).collect();
-    let map = store(&listed);
-    let mut header = b"Microsoft C/C++ MSF 7.00\r\n\x1aDS\0\0\0".to_vec();
-    header.extend(bytes![PAGE as u32, 1u32, 9999u32, directory.len() as u32, 0u32, map[0]]);
-    pages[..header.len()].copy_from_slice(&header);
-    pages.resize(pages.len().max(4096), 0);
-    pages
-}
-
-/// What goes into a PDB.
-#[derive(Default)]
-struct Made {
-    types: Vec<Vec<u8>>,
-    /// Section, offset, name.
-    publics: Vec<(u16, u32, &'static str)>,
-    /// Where linkers that move code say from where to where, and the sections before that.
-    moved: Option<Vec<(u32, u32)>>,
-    /// Size that the debug header says its list of modules has.
-    modules: u32,
-}
-
-impl Made {
-    fn pdb(&self) -> Vec<u8> {
-        let guid = bytes![0x0011_2233u32, 0x4455u16, 0x6677u16, vec![0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff]];
-        // The age here is 7 and must not count.
-        let info = bytes![20_000_404u32, 1u32, 7u32, guid, vec![0; 32]];
-        let records: Vec<u8> = self.types.iter().flat_map(|it| bytes![it.len() as u16, it.clone()]).collect();
-        let last = 0x1000 + self.types.len() as u32;
-        let types = bytes![20_040_203u32, 56u32, 0x1000u32, last, records.len() as u32, vec![0; 36], records];
-        let none = 0xffffu16;
-        let (map, original) = if self.moved.is_some() { (6, 7) } else { (none, none) };
-        let streams = bytes![none, none, none, map, map, 5u16, none, none, none, none, original];
-        let debug = bytes![
-            u32::MAX,
-            19_990_903u32,
-            3u32,
-            none,
-            0u16,
-            none,
-            0u16,
-            4u16,
-            0u16, // age 3; publics in stream 4
-            self.modules,
-            0u32,
-            0u32,
-            0u32,
-            0u32,
-            0u32,
-            streams.len() as u32,
-            0u32,
-            0u16,
-            0x8664u16,
-            0u32,
-            streams
-        ];
-        let public = |(section, offset, name): &(u16, u32, &str)| {
-            let record = bytes![0x110eu16, 0u32, *offset, *section, *name];
-            bytes![record.len() as u16, record]
-        };
-        let publics = self.publics.iter().flat_map(public).collect();
-        let section = |address: u32| bytes![vec![b'.'; 8], 0x1000u32, address, 0x1000u32, vec![0; 20]];
-        let sections = [section(0x1000), section(0x5000)].concat();
-        let map = self.moved.iter().flatten().flat_map(|(from, to)| bytes![*from, *to]).collect();
-        container(&[vec![], info, types, debug, publics, sections.clone(), map, sections])
-    }
-
-    fn load(&self, types: &[&'static str], globals: &[&'static str]) -> Result<Symbols, SymbolError> {
-        let wanted = Wanted { types: types.to_vec(), globals: globals.to_vec() };
-        pdb_file::parse(&self.pdb(), Path::new("made.pdb"), None, &wanted)
-    }
+fn load(made: &Made, types: &[&'static str], globals: &[&'static str]) -> Result<Symbols, SymbolError> {
+    let wanted = Wanted { types: types.to_vec(), globals: globals.to_vec() };
+    pdb_file::parse(&made.pdb(), Path::new("made.pdb"), None, &wanted)
 }
 
 const FORWARD: u16 = 0x80;
@@ -208,7 +86,7 @@ fn every_kind_of_field_has_its_place_and_size() {
         bytes![0x1507u16, 0u16, 0u16, 0x73u32, 0u32, "_KIND"], // 100f: in 16 bits
         structure(0, 0x1009, 99, "_NOT_ASKED_FOR"),            // 1010
     ];
-    let symbols = Made { types, ..Made::default() }.load(&["_OUT"], &[]).unwrap();
+    let symbols = load(&Made { types, ..Made::default() }, &["_OUT"], &[]).unwrap();
     let of = |path| symbols.field("_OUT", path).unwrap();
     assert_eq!(of("In"), FieldInfo { structure: Some("_IN".into()), ..field(0, 6) });
     assert_eq!(of("In.Other"), field(0, 4));
@@ -237,7 +115,7 @@ fn globals_are_distances_from_the_image_base() {
         (9, 0, "NoSection"),
     ];
     let names = ["First", "Second", "Decorated", "Fast", "NoSection"];
-    let plain = Made { publics: publics.clone(), ..Made::default() }.load(&[], &names).unwrap();
+    let plain = load(&Made { publics: publics.clone(), ..Made::default() }, &[], &names).unwrap();
     assert_eq!(plain.global("First").unwrap(), 0x1010);
     assert_eq!(plain.global("Second").unwrap(), 0x5020);
     assert_eq!(plain.global("Decorated").unwrap(), 0x5030);
@@ -245,7 +123,7 @@ fn globals_are_distances_from_the_image_base() {
     assert!(matches!(plain.global("NoSection"), Err(SymbolError::NoGlobal { name }) if name == "NoSection"));
 
     let moved = Some(vec![(0x1000, 0x9000), (0x5020, 0), (0x5030, 0x2000)]);
-    let moved = Made { publics, moved, ..Made::default() }.load(&[], &names).unwrap();
+    let moved = load(&Made { publics, moved, ..Made::default() }, &[], &names).unwrap();
     assert_eq!(moved.global("First").unwrap(), 0x9010);
     assert!(moved.global("Second").is_err(), "what the linker dropped has no address");
     assert_eq!(moved.global("Decorated").unwrap(), 0x2000);
@@ -269,7 +147,7 @@ fn only_the_needed_build_is_taken() {
 
 /// The error of a PDB with these types, of which `_S` is wanted.
 fn refused(types: Vec<Vec<u8>>) -> String {
-    Made { types, ..Made::default() }.load(&["_S"], &[]).unwrap_err().to_string()
+    load(&Made { types, ..Made::default() }, &["_S"], &[]).unwrap_err().to_string()
 }
 
 #[test]
@@ -299,15 +177,19 @@ fn records_made_to_hurt_are_refused() {
 }
 
 #[test]
-fn types_that_lead_in_circles_have_no_size() {
+fn types_that_lead_in_circles_or_nowhere_have_no_size() {
     let types = vec![
         bytes![0x1001u16, 0x1001u32, 0u16],
         bytes![0x1001u16, 0x1000u32, 0u16],
-        list(&[member(0x1000, 0, "Circle"), member(0x1003, 8, "Itself")]),
+        list(&[member(0x1000, 0, "Circle"), member(0x1003, 8, "Itself"), member(0x1005, 16, "Unnamed")]),
         structure(0, 0x1002, 16, "_S"),
+        structure(0, 0x1002, 16, "__unnamed"),
+        structure(FORWARD, 0, 0, "__unnamed"),
     ];
-    let symbols = Made { types, ..Made::default() }.load(&["_S"], &[]).unwrap();
+    let symbols = load(&Made { types, ..Made::default() }, &["_S"], &[]).unwrap();
     assert_eq!(symbols.field("_S", "Circle").unwrap(), field(0, 0));
+    // Many types have no name: a declaration of one does not say which it declares.
+    assert_eq!(symbols.field("_S", "Unnamed").unwrap(), field(16, 0));
     assert_eq!(symbols.field("_S", "Itself.Itself.Itself").unwrap().offset, 24);
 }
 
@@ -318,16 +200,16 @@ fn structures_that_share_a_list_do_not_multiply_it_without_end() {
     let mut types = vec![list(&members)];
     types.extend(names.iter().map(|name| structure(0, 0x1000, 8, name)));
     let made = Made { types, ..Made::default() };
-    assert_eq!(made.load(&names[..80], &[]).unwrap().len(), (80, 0));
-    assert!(made.load(&names, &[]).is_err());
+    assert_eq!(load(&made, &names[..80], &[]).unwrap().len(), (80, 0));
+    assert!(load(&made, &names, &[]).is_err());
 }
 
 #[test]
 fn sizes_that_overflow_are_an_error() {
     let made = Made { modules: u32::MAX, publics: vec![(1, 0, "First")], ..Made::default() };
-    let error = made.load(&[], &["First"]).unwrap_err();
+    let error = load(&made, &[], &["First"]).unwrap_err();
     assert!(matches!(error, SymbolError::File { .. }), "{error}");
     let made = Made { publics: vec![(2, u32::MAX, "First")], ..Made::default() };
     // An address past the end of the image, or an error: what counts is that there is an answer.
-    let _ = made.load(&[], &["First"]);
+    let _ = load(&made, &[], &["First"]);
 }

@@ -54,7 +54,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Error> {
     let up_time: u64 = bytes.pread_with(SYSTEM_UP_TIME, LE).map_err(short)?;
     let time = bytes.pread_with(SYSTEM_TIME, LE).ok().and_then(Timestamp::plausible);
     let header = DumpHeader {
-        dtb: PhysicalAddress(bytes.pread_with(DIRECTORY_TABLE_BASE, LE).map_err(short)?),
+        // A CR3 value: DumpIt leaves the process-context bits in it.
+        dtb: PhysicalAddress(bytes.pread_with::<u64>(DIRECTORY_TABLE_BASE, LE).map_err(short)?).page(),
         loaded_module_list: VirtualAddress(bytes.pread_with(PS_LOADED_MODULE_LIST, LE).map_err(short)?),
         active_process_head: VirtualAddress(bytes.pread_with(PS_ACTIVE_PROCESS_HEAD, LE).map_err(short)?),
         system_time: time.filter(|time| time.0 != 0),

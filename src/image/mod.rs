@@ -108,7 +108,7 @@ impl MemoryImage {
     /// do.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let source = Source::open(path).map_err(|source| Error::Open { path: path.to_owned(), source })?;
+        let source = Source::open(path).map_err(|reason| Error::Open { path: path.to_owned(), reason })?;
         Self::parse(source)
     }
 

@@ -7,7 +7,7 @@ use super::pe::{self, PeImage};
 use crate::image::DumpHeader;
 use crate::memory::AddressSpace;
 use crate::symbols::{SymbolStore, Symbols};
-use crate::{Error, PAGE_SIZE, PdbInfo, VirtualAddress};
+use crate::{Error, PAGE_SIZE, PdbInfo, PhysicalAddress, VirtualAddress};
 
 /// The kernel's image.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ const SYSTEM_IMAGES: (VirtualAddress, VirtualAddress) =
     (VirtualAddress(0xffff_f800_0000_0000), VirtualAddress(0xffff_f880_0000_0000));
 /// The kernel starts less than this before any of its own addresses: its image has 6 to 20 MiB, and the HAL lies beside it.
 const REACH: u64 = 32 << 20;
-/// Regions looked at: real systems map some ten thousand in this part, and hostile tables could map a hundred million.
-const MAX_REGIONS: usize = 1 << 18;
+/// Pages looked at: real systems map some ten thousand in this part, and hostile tables could map a hundred million.
+const MAX_PAGES: usize = 1 << 22;
 /// `IMAGE_FILE_MACHINE_AMD64`.
 const AMD64: u16 = 0x8664;
 
@@ -83,17 +83,19 @@ fn kernel_at(space: AddressSpace<'_>, base: VirtualAddress) -> Option<PdbInfo> {
     (image.machine == AMD64).then_some(pdb)
 }
 
-/// The pages mapped where system images lie, in address order.
-fn system_pages(space: AddressSpace<'_>) -> impl Iterator<Item = VirtualAddress> + '_ {
+/// The pages mapped where system images lie, in address order, each with its place in physical memory.
+fn system_pages<'m>(space: AddressSpace<'m>) -> impl Iterator<Item = (VirtualAddress, PhysicalAddress)> + use<'m> {
     let (from, to) = SYSTEM_IMAGES;
-    // A 1 GiB region is no image: images are mapped by pages of 4 KiB or 2 MiB.
-    space.regions(from, to).take(MAX_REGIONS).filter(|region| region.bytes <= 2 << 20).flat_map(|region| {
-        (0..region.bytes / PAGE_SIZE).map(move |page| region.at.wrapping_add(page.wrapping_mul(PAGE_SIZE)))
-    })
+    let pages = space.regions(from, to).flat_map(|region| {
+        let offsets = (0..region.bytes / PAGE_SIZE).map(|page| page.wrapping_mul(PAGE_SIZE));
+        offsets.map(move |offset| (region.at.wrapping_add(offset), region.physical.wrapping_add(offset)))
+    });
+    pages.take(MAX_PAGES)
 }
 
 fn by_page_tables(space: AddressSpace<'_>) -> Option<FoundBase> {
-    system_pages(space).find_map(|base| {
+    system_pages(space).find_map(|(base, physical)| {
+        space.memory().borrow(physical, 2).filter(|magic| *magic == b"MZ")?;
         let pdb = kernel_at(space, base)?;
         Some(FoundBase { base, pdb, how: "headers found by the page tables", symbols: None })
     })
@@ -109,10 +111,8 @@ fn by_code_view(
     store: &SymbolStore,
 ) -> Option<Result<FoundBase, BaseFailure>> {
     let mut failed = None;
-    for page in system_pages(space) {
-        let mut bytes = [0u8; 0x1000];
-        let (read, _) = space.read_some(page, &mut bytes);
-        for offset in record_offsets(bytes.get(..read).unwrap_or(&[])) {
+    for (page, physical) in system_pages(space) {
+        for offset in record_offsets(space.memory().borrow(physical, 0x1000).unwrap_or(&[])) {
             let at = page.wrapping_add(offset);
             let Some(pdb) = pe::rsds(space, at).filter(|pdb| pe::is_kernel_pdb(&pdb.name)) else { continue };
             let symbols = match store.find(&pdb, &Layouts::wanted()) {
@@ -158,10 +158,10 @@ fn base_by_symbols(
     let system = symbols.global("PsInitialSystemProcess").ok()?;
     let fits = |base: &VirtualAddress| {
         let number = space.read_u32(base.wrapping_add(build)).unwrap_or(0);
+        // Enablement packages raise the shared page's number alone: 19045 for 19041, 26200 for 26100.
+        let differs = |data: &SharedData| data.build != 0 && data.build.abs_diff(number & 0xffff) > 200;
         // 0xF: free build, 0xC: checked build.
-        if !matches!(number >> 28, 0xc | 0xf)
-            || shared.is_some_and(|data| data.build != 0 && data.build != number & 0xffff)
-        {
+        if !matches!(number >> 28, 0xc | 0xf) || shared.is_some_and(differs) {
             return false;
         }
         let pid = space

@@ -5,7 +5,7 @@ use super::view::{View, fast_ref, pointer};
 use super::{Kernel, file_object, text};
 use crate::memory::AddressSpace;
 use crate::process::{Location, SectionFile};
-use crate::symbols::{Bits, Field};
+use crate::symbols::{Bits, Field, Stored as _};
 use crate::{Absent, Hex, PhysicalAddress, Reading, Timestamp, VirtualAddress};
 use std::collections::HashSet;
 
@@ -23,11 +23,30 @@ impl<'k> Eprocess<'k> {
     /// Reads the object at `address`.
     #[must_use]
     pub fn read(kernel: &'k Kernel<'k>, address: VirtualAddress) -> Self {
-        let view = View::read(kernel.space(), address, kernel.layouts().process.size);
+        Self::read_at(kernel, address, None)
+    }
+
+    /// The same; `unmapped` is where an object lies that is not mapped at its address any more.
+    #[must_use]
+    pub fn read_at(kernel: &'k Kernel<'k>, address: VirtualAddress, unmapped: Option<PhysicalAddress>) -> Self {
+        let size = kernel.layouts().process.size;
+        let view = match unmapped {
+            Some(physical) => View::read_unmapped(kernel.space(), address, physical, size),
+            None => View::read(kernel.space(), address, size),
+        };
         Self { kernel, view }
     }
 
-    fn layout(&self) -> &'k EprocessLayout {
+    /// The bytes of the object.
+    pub(super) const fn view(&self) -> &View<'k> {
+        &self.view
+    }
+
+    pub(super) const fn kernel(&self) -> &'k Kernel<'k> {
+        self.kernel
+    }
+
+    pub(super) fn layout(&self) -> &'k EprocessLayout {
         &self.kernel.layouts().process
     }
 
@@ -35,6 +54,11 @@ impl<'k> Eprocess<'k> {
     #[must_use]
     pub const fn address(&self) -> VirtualAddress {
         self.view.address()
+    }
+
+    /// Where the object lies in physical memory.
+    pub fn physical(&self) -> Reading<PhysicalAddress> {
+        self.view.physical().into()
     }
 
     /// `UniqueProcessId`.
@@ -59,6 +83,51 @@ impl<'k> Eprocess<'k> {
     /// It cannot be read.
     pub fn is_plausible(&self) -> Result<bool, Absent> {
         Ok(self.pid()? <= u64::from(u32::MAX) && self.dtb()?.0 != 0)
+    }
+
+    /// True if every value here is one that a process can have, read where nothing says that there is one: ids that are
+    /// multiples of 4, a name without control characters, list links that are kernel addresses, and a time of creation that
+    /// `plausible` takes. System has none of the latter before Vista.
+    #[must_use]
+    pub fn has_process_values(&self, plausible: impl Fn(Timestamp) -> bool) -> bool {
+        let layout = self.layout();
+        let id = |id: u64| id.is_multiple_of(4) && id <= u64::from(u32::MAX);
+        let kernel_or = |null: bool, offset: u64| {
+            self.view.bytes(offset, 8).ok().and_then(u64::decode).is_some_and(|link| {
+                let link = VirtualAddress(link);
+                link.is_kernel() || (null && link.is_null())
+            })
+        };
+        let links = |null: bool, offset: u64| kernel_or(null, offset) && kernel_or(null, offset.saturating_add(8));
+        let values = || {
+            let (pid, ppid) = (self.pid()?, self.ppid()?);
+            let created = self.view.get(layout.created)?;
+            let exited = self.view.get(layout.exited)?;
+            let name = self.view.bytes(layout.name.offset, 15)?;
+            let old = created == 0 && pid == 4 && self.kernel.build().is_ok_and(|build| build < 6000);
+            Ok::<bool, Absent>(
+                pid != 0
+                    && id(pid)
+                    && id(ppid)
+                    && self.dtb()?.0 != 0
+                    && (old || plausible(Timestamp(created)))
+                    && (exited == 0 || plausible(Timestamp(exited)))
+                    && !name.iter().take_while(|byte| **byte != 0).any(|byte| *byte < b' '),
+            )
+        };
+        // Whoever hides a process may clear its links in the active list, and the token goes at its end.
+        values() == Ok(true)
+            && layout.threads_head.is_none_or(|head| links(false, head.offset))
+            && links(true, layout.links.offset)
+            && kernel_or(true, layout.token.offset)
+    }
+
+    /// `Pcb.Header.Type`: 3 in a process object (`ProcessObject`, wdm.h).
+    ///
+    /// # Errors
+    /// The symbols lack it, or it cannot be read.
+    pub fn object_kind(&self) -> Result<u8, Absent> {
+        self.view.optional(self.layout().header_type, "_KPROCESS.Header.Type")
     }
 
     /// `ImageFileName`: 15 bytes.
@@ -141,6 +210,16 @@ impl<'k> Eprocess<'k> {
     /// `ActiveThreads`.
     pub fn threads(&self) -> Reading<u32> {
         self.view.optional(self.layout().threads, "_EPROCESS.ActiveThreads").into()
+    }
+
+    /// `ObjectTable`. Nothing: null, as after its end.
+    pub fn handle_table(&self) -> Reading<VirtualAddress> {
+        self.optional_pointer(self.layout().handle_table, "_EPROCESS.ObjectTable")
+    }
+
+    /// `Session`: the structure of the session it is in. Nothing: in none.
+    pub fn session_space(&self) -> Reading<VirtualAddress> {
+        self.optional_pointer(self.layout().session, "_EPROCESS.Session")
     }
 
     /// Handles open: `HANDLE_TABLE.HandleCount`, since Windows 8 in its free list.
@@ -318,7 +397,7 @@ impl<'k> Eprocess<'k> {
 }
 
 /// A FILETIME's reading: zero is nothing, and what is no date cannot be one.
-fn time(ticks: Result<u64, Absent>) -> Reading<Timestamp> {
+pub(super) fn time(ticks: Result<u64, Absent>) -> Reading<Timestamp> {
     ticks
         .and_then(|ticks| match ticks {
             0 => Ok(None),

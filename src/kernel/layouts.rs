@@ -57,6 +57,142 @@ layout! {
         win32_process: Option<Field<VirtualAddress>> = "Win32Process",
         /// Job.
         job: Option<Field<VirtualAddress>> = "Job",
+        /// Kind of dispatcher object: 3 for a process.
+        header_type: Option<Field<u8>> = "Pcb.Header.Type",
+        /// Size of the dispatcher object in units of 4 bytes, cut to 8 bits.
+        header_size: Option<Field<u8>> = "Pcb.Header.Size",
+        /// Head of those who wait for the process to end.
+        wait_list: Option<Field<Embedded>> = "Pcb.Header.WaitListHead",
+        /// Head of the profile objects.
+        profile_list: Option<Field<Embedded>> = "Pcb.ProfileListHead",
+        /// Head of the threads.
+        threads_head: Option<Field<Embedded>> = "ThreadListHead",
+        /// Links of the processes of a session.
+        session_links: Option<Field<Embedded>> = "SessionProcessLinks",
+        /// Root of the address ranges: a node's address (8.1 on), or the right child of a node that is only the head.
+        vad_root: Option<Field<VirtualAddress>> = "VadRoot.Root" | "VadRoot.BalancedRoot.RightChild",
+    }
+}
+
+layout! {
+    /// `_KPROCESS`: its size tells a process among dispatcher objects.
+    pub struct KprocessLayout = "_KPROCESS" {}
+}
+
+layout! {
+    /// `_ETHREAD` and the `_KTHREAD` at its start.
+    pub struct EthreadLayout = "_ETHREAD" {
+        /// Links of the process's threads.
+        links: Field<Embedded> = "ThreadListEntry",
+        /// Thread id.
+        tid: Field<u64> = "Cid.UniqueThread",
+        /// Id of the process it belongs to.
+        pid: Field<u64> = "Cid.UniqueProcess",
+        /// Where it started, in ntdll as a rule.
+        start: Field<VirtualAddress> = "StartAddress",
+        /// Where its creator said that it starts.
+        win32_start: Option<Field<VirtualAddress>> = "Win32StartAddress",
+        /// Creation time.
+        created: Field<u64> = "CreateTime",
+        /// Exit time, in a union with links that live threads use.
+        exited: Field<u64> = "ExitTime",
+        /// What the scheduler does with it.
+        state: Option<Field<u8>> = "Tcb.State",
+        /// It has ended, or is about to.
+        terminated: Option<Bits> = "Terminated",
+        /// Ending it ends the system.
+        critical: Option<Bits> = "BreakOnTermination",
+    }
+}
+
+layout! {
+    /// `_OBJECT_HEADER`.
+    pub struct ObjectHeaderLayout = "_OBJECT_HEADER" {
+        /// Index of its type (7 on).
+        type_index: Field<u8> = "TypeIndex",
+        /// Which of the optional headers lie in front of it.
+        info_mask: Field<u8> = "InfoMask",
+        /// The object.
+        body: Field<Embedded> = "Body",
+    }
+}
+
+layout! {
+    /// `_OBJECT_HEADER_CREATOR_INFO`: the optional header next to the object's own.
+    pub struct CreatorInfoLayout = "_OBJECT_HEADER_CREATOR_INFO" {}
+}
+
+layout! {
+    /// `_OBJECT_HEADER_NAME_INFO`: the optional header in front of that.
+    pub struct NameInfoLayout = "_OBJECT_HEADER_NAME_INFO" {
+        /// Name in its directory.
+        name: Field<Embedded> = "Name",
+    }
+}
+
+layout! {
+    /// `_OBJECT_TYPE`.
+    pub struct ObjectTypeLayout = "_OBJECT_TYPE" {
+        /// Name: `Process`.
+        name: Field<Embedded> = "Name",
+        /// Its own index in the table of types.
+        index: Field<u8> = "Index",
+    }
+}
+
+layout! {
+    /// `_HANDLE_TABLE_ENTRY`.
+    pub struct HandleEntryLayout = "_HANDLE_TABLE_ENTRY" {
+        /// Object, with flags in its low 3 bits (up to 7).
+        object: Option<Field<VirtualAddress>> = "Object",
+        /// Object, without its high and its low 4 bits (8 on).
+        object_bits: Option<Bits> = "ObjectPointerBits",
+        /// Access (up to 7).
+        access: Option<Field<u32>> = "GrantedAccess",
+        /// Access (8 on).
+        access_bits: Option<Bits> = "GrantedAccessBits",
+    }
+}
+
+layout! {
+    /// `_MMVAD_SHORT`: one range of addresses, a node of the tree.
+    pub struct VadLayout = "_MMVAD_SHORT" {
+        /// Lower ranges.
+        left: Field<VirtualAddress> = "VadNode.Left" | "VadNode.LeftChild" | "LeftChild",
+        /// Higher ranges.
+        right: Field<VirtualAddress> = "VadNode.Right" | "VadNode.RightChild" | "RightChild",
+        /// First page number.
+        start: Field<Natural> = "StartingVpn",
+        /// Last page number.
+        end: Field<Natural> = "EndingVpn",
+        /// Bits 32 to 39 of the first page number (8.1 on).
+        start_high: Option<Field<u8>> = "StartingVpnHigh",
+        /// Bits 32 to 39 of the last page number (8.1 on).
+        end_high: Option<Field<u8>> = "EndingVpnHigh",
+        /// `_MI_VAD_TYPE`.
+        kind: Bits = "u.VadFlags.VadType",
+        /// Protection it was made with.
+        protection: Bits = "u.VadFlags.Protection",
+        /// No section behind it.
+        private: Bits = "u.VadFlags.PrivateMemory",
+        /// Pages committed.
+        commit: Option<Bits> = "u1.VadFlags1.CommitCharge" | "u.VadFlags.CommitCharge",
+    }
+}
+
+layout! {
+    /// `_MMVAD`: a range with a section behind it. The short form lies at its start.
+    pub struct MappedVadLayout = "_MMVAD" {
+        /// First subsection.
+        subsection: Field<VirtualAddress> = "Subsection",
+    }
+}
+
+layout! {
+    /// `_SUBSECTION`.
+    pub struct SubsectionLayout = "_SUBSECTION" {
+        /// Control area.
+        control_area: Field<VirtualAddress> = "ControlArea",
     }
 }
 
@@ -149,12 +285,16 @@ layout! {
     pub struct SessionLayout = "_MM_SESSION_SPACE" {
         /// Session id.
         id: Field<u32> = "SessionId",
+        /// Head of the session's processes.
+        processes: Field<Embedded> = "ProcessList",
     }
 }
 
 layout! {
     /// `_HANDLE_TABLE`.
     pub struct HandleTableLayout = "_HANDLE_TABLE" {
+        /// Address of the table's page, and in its low 2 bits the number of levels above the entries.
+        code: Field<u64> = "TableCode",
         /// Handles open (up to 7).
         count: Option<Field<u32>> = "HandleCount",
         /// Free lists, which count since 8.
@@ -171,7 +311,7 @@ layout! {
 }
 
 layout! {
-    /// `_SECTION` (8 on).
+    /// `_SECTION` (10 on).
     pub struct SectionLayout = "_SECTION" {
         /// Control area, in a union with tag bits.
         control_area: Field<VirtualAddress> = "u1.ControlArea",
@@ -179,7 +319,7 @@ layout! {
 }
 
 layout! {
-    /// `_SECTION_OBJECT` (up to 7).
+    /// `_SECTION_OBJECT` (up to 8.1).
     pub struct SectionObjectLayout = "_SECTION_OBJECT" {
         /// Segment.
         segment: Field<VirtualAddress> = "Segment",
@@ -205,6 +345,8 @@ layout! {
 layout! {
     /// `_FILE_OBJECT`.
     pub struct FileObjectLayout = "_FILE_OBJECT" {
+        /// 5 in every file object.
+        kind: Field<u16> = "Type",
         /// Name on the volume.
         name: Field<Embedded> = "FileName",
         /// The file goes when its last handle does.
@@ -280,7 +422,11 @@ const GLOBALS: &[&str] = &[
     "NtBuildLabEx",
     "KeBootTime",
     "MiState",
+    "MiInvalidPteMask",
     "PspHostSiloGlobals",
+    "PspCidTable",
+    "ObTypeIndexTable",
+    "ObHeaderCookie",
 ];
 
 macro_rules! layouts {
@@ -342,6 +488,26 @@ layouts! {
     file_object: FileObjectLayout,
     /// `_MI_SYSTEM_INFORMATION`.
     mi_system: MiSystemLayout,
+    /// `_KPROCESS`.
+    kprocess: KprocessLayout,
+    /// `_ETHREAD`.
+    thread: EthreadLayout,
+    /// `_OBJECT_HEADER`.
+    object_header: ObjectHeaderLayout,
+    /// `_OBJECT_HEADER_CREATOR_INFO`.
+    creator_info: CreatorInfoLayout,
+    /// `_OBJECT_HEADER_NAME_INFO`.
+    name_info: NameInfoLayout,
+    /// `_OBJECT_TYPE`.
+    object_type: ObjectTypeLayout,
+    /// `_HANDLE_TABLE_ENTRY`.
+    handle_entry: HandleEntryLayout,
+    /// `_MMVAD_SHORT`.
+    vad: VadLayout,
+    /// `_MMVAD`.
+    mapped_vad: MappedVadLayout,
+    /// `_SUBSECTION`.
+    subsection: SubsectionLayout,
     /// `_CMHIVE`.
     cmhive: CmhiveLayout,
     /// `_DUAL`.

@@ -117,7 +117,7 @@ pub(super) struct Located<'m> {
 /// Candidates kept for the error message.
 const MAX_CANDIDATES: usize = 16;
 /// Roots of the scan whose kernel is searched for: each costs a walk of page tables, and a hostile image can offer very many.
-const MAX_SEARCHED: usize = 256;
+const MAX_SEARCHED: usize = 64;
 
 /// Tries every way in turn, the cheap ones first.
 pub(super) fn locate<'m>(

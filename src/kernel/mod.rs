@@ -4,26 +4,34 @@ mod base;
 mod cmhive;
 mod eprocess;
 mod file_object;
+mod handles;
 mod kuser;
 mod layouts;
 mod locate;
+mod object;
 mod pe;
 mod peb;
 pub mod text;
+mod thread;
 mod token;
+mod vad;
 mod view;
 mod walk;
 
 pub use cmhive::{Cmhive, HIVE_SIGNATURE, Storage, hive_list, master_hive, registry_process};
 pub use eprocess::Eprocess;
+pub use handles::{HandleEntry, Handles, handles};
 pub use kuser::{KUSER_SHARED_DATA, SharedData};
 pub use layouts::Layouts;
 pub use locate::{Candidate, LocateFailure, LocateOptions, Way};
+pub use object::ObjectTypes;
 pub use pe::PeImage;
 pub use peb::UserHalf;
+pub use thread::threads;
 pub use token::TokenReadings;
+pub use vad::vads;
 pub use view::{View, fast_ref, pointer};
-pub use walk::{Direction, Joined, WalkEnd, list, list_both_ways};
+pub use walk::{Direction, Joined, WalkEnd, list, list_both_ways, tree};
 
 use crate::memory::AddressSpace;
 use crate::symbols::{SymbolError, SymbolStore, Symbols};
@@ -66,6 +74,20 @@ impl KernelImage<'_> {
     #[must_use]
     pub const fn dtb(&self) -> PhysicalAddress {
         self.0.space.root()
+    }
+
+    /// The record that documents hold; what takes symbols to know is not in it.
+    #[must_use]
+    pub fn info(&self) -> KernelInfo {
+        KernelInfo {
+            base: Some(self.base()),
+            dtb: Some(self.dtb()),
+            build: self.0.shared.as_ref().map(|shared| shared.build).filter(|build| *build != 0),
+            arch: Some("x64".to_owned()),
+            pdb: Some(self.pdb().clone()),
+            found_by: Some(self.found_by()),
+            ..KernelInfo::default()
+        }
     }
 
     /// Which way led to it.
@@ -130,11 +152,12 @@ impl<'m> Kernel<'m> {
         Ok(kernel)
     }
 
-    /// `MiState.Hardware.InvalidPteMask`; builds without it have no mask.
+    /// `MiState.Hardware.InvalidPteMask`, in the first builds with it `MiInvalidPteMask`; older ones have no mask.
     fn invalid_pte_mask(&self) -> u64 {
         let field = self.layouts.mi_system.as_ref().ok().and_then(|layout| layout.invalid_pte_mask);
-        let Some((state, field)) = self.global("MiState").ok().zip(field) else { return 0 };
-        self.space.read_u64(state.wrapping_add(field.offset)).unwrap_or(0)
+        let in_state = self.global("MiState").ok().zip(field).map(|(state, field)| state.wrapping_add(field.offset));
+        let place = in_state.or_else(|| self.global("MiInvalidPteMask").ok());
+        place.and_then(|at| self.space.read_u64(at).ok()).unwrap_or(0)
     }
 
     /// The root that led here may be any process's; System's own is the one to read with.
@@ -173,14 +196,12 @@ impl<'m> Kernel<'m> {
             .ok_or_else(|| Absent::unparsable("neither PsInitialSystemProcess nor the active list leads to pid 4"))
     }
 
-    /// `NtBuildNumber`, or what the shared page says.
+    /// What the shared page says, which counts enablement packages (19045 where `NtBuildNumber` stays 19041); before Windows
+    /// 10 it says nothing, and `NtBuildNumber` does.
     fn read_build(&self) -> Result<u32, Absent> {
-        let global =
-            self.global("NtBuildNumber").map_err(Absent::from).and_then(|at| Ok(self.space.read_u32(at)? & 0xffff));
-        match (global, self.shared.as_ref().map(|shared| shared.build).filter(|build| *build != 0)) {
-            (Ok(build), _) if build != 0 => Ok(build),
-            (_, Some(build)) => Ok(build),
-            (other, None) => other,
+        match self.shared.as_ref().map(|shared| shared.build).filter(|build| *build != 0) {
+            Some(build) => Ok(build & 0xffff),
+            None => Ok(self.space.read_u32(self.global("NtBuildNumber")?)? & 0xffff),
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::memory::{AddressSpace, Fault};
 use crate::process::Location;
 use crate::symbols::{Bits, Field, Stored, SymbolError};
-use crate::{Absent, Reading, VirtualAddress};
+use crate::{Absent, PhysicalAddress, Reading, VirtualAddress};
 
 /// Structures are not larger than this; a size beyond it comes from damaged symbols. The largest read is a few pages.
 const MAX_SIZE: u64 = 0x10_0000;
@@ -16,6 +16,8 @@ pub struct View<'m> {
     bytes: Vec<u8>,
     /// Start and end of each hole within `bytes`, with its reason.
     holes: Vec<(usize, usize, Fault)>,
+    /// Where the bytes came from, if the address did not say it.
+    physical: Option<PhysicalAddress>,
 }
 
 impl<'m> View<'m> {
@@ -35,13 +37,42 @@ impl<'m> View<'m> {
             holes.push((hole, end, fault));
             from = end;
         }
-        Self { space, address, bytes, holes }
+        Self { space, address, bytes, holes, physical: None }
+    }
+
+    /// Reads `size` bytes at `physical`, of an object that lay at `address` and is not mapped there now. What of it is not in
+    /// the same page is a hole.
+    #[must_use]
+    pub fn read_unmapped(
+        space: AddressSpace<'m>,
+        address: VirtualAddress,
+        physical: PhysicalAddress,
+        size: u64,
+    ) -> Self {
+        let mut bytes = vec![0u8; usize::try_from(size.min(MAX_SIZE)).unwrap_or(0)];
+        let room = usize::try_from(physical.left_in_page()).unwrap_or(0).min(bytes.len());
+        let read = bytes.get_mut(..room).map_or(0, |room| space.memory().read(physical, room));
+        let mut holes = Vec::new();
+        if read < bytes.len() {
+            let beyond = u64::try_from(read).unwrap_or(0);
+            let (at, needed) = (address.wrapping_add(beyond), physical.wrapping_add(beyond));
+            holes.push((read, bytes.len(), Fault::NotInImage { at, needed, level: None }));
+        }
+        Self { space, address, bytes, holes, physical: Some(physical) }
     }
 
     /// Where the object lies.
     #[must_use]
     pub const fn address(&self) -> VirtualAddress {
         self.address
+    }
+
+    /// Where the object lies in physical memory.
+    ///
+    /// # Errors
+    /// Its address is not mapped.
+    pub fn physical(&self) -> Result<PhysicalAddress, Absent> {
+        self.physical.map_or_else(|| Ok(self.space.translate(self.address)?), Ok)
     }
 
     /// The address space it was read from.
@@ -113,7 +144,10 @@ impl<'m> View<'m> {
             structure: field.structure.to_owned(),
             field: field.name.to_owned(),
             r#virtual: Some(at),
-            physical: self.space.translate(at).ok(),
+            physical: match self.physical {
+                Some(start) => Some(start.wrapping_add(field.offset)),
+                None => self.space.translate(at).ok(),
+            },
         }
     }
 }

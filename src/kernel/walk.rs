@@ -112,6 +112,59 @@ pub fn list(
     }
 }
 
+/// Walks a binary tree from `root` and returns the addresses of its nodes in order, left before right. `links`: where in a
+/// node its left and its right pointer lie. A part that cannot be read does not end the walk: the worst of what was met does
+/// show in how it ended.
+#[must_use]
+pub fn tree(
+    space: AddressSpace<'_>,
+    root: VirtualAddress,
+    links: (u64, u64),
+    cap: usize,
+) -> (Vec<VirtualAddress>, WalkEnd) {
+    let mut nodes = Vec::new();
+    let mut end = WalkEnd::Complete;
+    let mut worsen = |worse: WalkEnd| {
+        if end.kind() < worse.kind() {
+            end = worse;
+        }
+    };
+    let mut seen = HashSet::new();
+    // Nodes whose left side is under way, with their right pointers.
+    let mut above: Vec<(VirtualAddress, VirtualAddress)> = Vec::new();
+    let (mut from, mut at) = (root, root);
+    loop {
+        while !at.is_null() {
+            if !at.is_kernel() {
+                worsen(WalkEnd::Astray { at: from, to: at });
+                break;
+            }
+            if !seen.insert(at) {
+                worsen(WalkEnd::Cycle { at });
+                break;
+            }
+            if seen.len() > cap {
+                worsen(WalkEnd::Limit { cap });
+                return (nodes, end);
+            }
+            let pointer = |offset: u64| space.read_pointer(at.wrapping_add(offset));
+            match (pointer(links.0), pointer(links.1)) {
+                (Ok(left), Ok(right)) => {
+                    above.push((at, right));
+                    (from, at) = (at, left);
+                }
+                (Err(fault), _) | (_, Err(fault)) => {
+                    worsen(WalkEnd::Broken { at, fault });
+                    break;
+                }
+            }
+        }
+        let Some((node, right)) = above.pop() else { return (nodes, end) };
+        nodes.push(node);
+        (from, at) = (node, right);
+    }
+}
+
 /// A list walked both ways and joined.
 #[derive(Clone, Debug)]
 pub struct Joined {

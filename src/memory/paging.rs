@@ -64,12 +64,21 @@ const fn unswizzle(entry: u64, invalid_pte_mask: u64) -> u64 {
     if entry & SWIZZLE == 0 { entry & !invalid_pte_mask } else { entry }
 }
 
+/// `_MMPTE_PROTOTYPE.ProtoAddress`, bits 16 to 63, sign-extended; all ones from bit 32 on means that only the VAD knows it.
+const fn prototype_address(entry: u64) -> Option<VirtualAddress> {
+    const VAD_KNOWS: u64 = 0xffff_ffff_0000;
+    let address = entry >> 16;
+    if address == VAD_KNOWS { None } else { Some(VirtualAddress((entry.cast_signed() >> 16).cast_unsigned())) }
+}
+
 /// What one entry says.
 pub(super) enum Step {
     /// Go on in the table there.
     Table(PhysicalAddress),
     /// The page is there.
     Page(PhysicalAddress),
+    /// The page is shared, and the entry at this address in kernel memory knows where it is.
+    Prototype(VirtualAddress),
     /// The walk ends.
     Fault(Fault),
 }
@@ -94,10 +103,13 @@ pub(super) fn step(entry: u64, level: usize, at: VirtualAddress, invalid_pte_mas
     if entry == 0 {
         return Step::Fault(Fault::NotPresent { at, level: *name, entry });
     }
-    if entry & PROTOTYPE != 0 {
-        return Step::Fault(Fault::Prototype { at, entry });
-    }
     let plain = unswizzle(entry, invalid_pte_mask);
+    if entry & PROTOTYPE != 0 {
+        return match prototype_address(plain) {
+            Some(prototype) if last && prototype.is_kernel() => Step::Prototype(prototype),
+            _ => Step::Fault(Fault::Prototype { at, entry }),
+        };
+    }
     if entry & TRANSITION != 0 {
         // The page left the working set and is still in memory, on the standby or modified list.
         let frame = PhysicalAddress(plain & FRAME);
@@ -116,6 +128,37 @@ pub(super) fn translate(
     at: VirtualAddress,
     invalid_pte_mask: u64,
 ) -> Result<Translation, Fault> {
+    walk(memory, root, at, invalid_pte_mask, true)
+}
+
+/// The page that a prototype entry in kernel memory leads to. The entry's own page is looked up without following further
+/// prototypes: hostile ones could lead to one another.
+fn shared_page(
+    memory: &dyn PhysicalMemory,
+    root: PhysicalAddress,
+    at: VirtualAddress,
+    prototype: VirtualAddress,
+    entry: u64,
+    invalid_pte_mask: u64,
+) -> Result<PhysicalAddress, Fault> {
+    let unknown = Fault::Prototype { at, entry };
+    let place = walk(memory, root, prototype, invalid_pte_mask, false).map_err(|_| unknown)?.physical;
+    let shared = self::entry(memory, place).ok_or(unknown)?;
+    match step(shared, LEVELS.len().wrapping_sub(1), at, invalid_pte_mask) {
+        Step::Page(page) => Ok(page),
+        Step::Fault(fault @ (Fault::PagedOut { .. } | Fault::DemandZero { .. })) => Err(fault),
+        // In a prototype entry the prototype bit means a subsection: the page is still in its file.
+        Step::Table(_) | Step::Prototype(_) | Step::Fault(_) => Err(unknown),
+    }
+}
+
+fn walk(
+    memory: &dyn PhysicalMemory,
+    root: PhysicalAddress,
+    at: VirtualAddress,
+    invalid_pte_mask: u64,
+    follow: bool,
+) -> Result<Translation, Fault> {
     if !is_canonical(at) {
         return Err(Fault::NonCanonical { at });
     }
@@ -129,6 +172,11 @@ pub(super) fn translate(
                 let within = at.0 & (1u64 << level.shift).wrapping_sub(1);
                 return Ok(Translation { physical: page.wrapping_add(within), shift: level.shift });
             }
+            Step::Prototype(prototype) if follow => {
+                let page = shared_page(memory, root, at, prototype, entry, invalid_pte_mask)?;
+                return Ok(Translation { physical: page.wrapping_add(at.page_offset()), shift: level.shift });
+            }
+            Step::Prototype(_) => return Err(Fault::Prototype { at, entry }),
             Step::Fault(fault) => return Err(fault),
         }
     }

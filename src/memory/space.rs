@@ -185,7 +185,7 @@ impl<'m> AddressSpace<'m> {
             match paging::step(entry, level, at, self.invalid_pte_mask) {
                 Step::Table(next) => table = next,
                 Step::Page(page) => return (Some(page), span),
-                Step::Fault(_) => return (None, span),
+                Step::Prototype(_) | Step::Fault(_) => return (None, span),
             }
         }
         (None, crate::PAGE_SIZE)

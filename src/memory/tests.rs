@@ -161,3 +161,30 @@ fn faults_name_level_and_entry() {
         assert!(*word == "is not in the image" || fault.contains(&format!("{entry:#x}")), "{fault}");
     }
 }
+
+#[test]
+fn shared_pages_are_found_through_their_prototype() {
+    let (mut memory, mut tables) = (Pages::default(), 0x10_0000);
+    // The page with the prototype entries.
+    memory.map(ROOT, BASE, 0x70_0063, 3, &mut tables);
+    let prototypes =
+        [(0x0123_4063, Ok(0x0123_4010)), (0x0123_58c0, Ok(0x0123_5010)), (0x0000_4711_0000_0080, Err("paged out"))];
+    for (index, (prototype, expected)) in prototypes.into_iter().enumerate() {
+        let index = index as u64;
+        memory.write(0x70_0000 + index * 8, prototype);
+        let at = 0x7ff0_0000 + index * 0x1000;
+        memory.map(ROOT, at, ((BASE + index * 8) << 16) | 0x400, 3, &mut tables);
+        let space = AddressSpace::new(&memory, PhysicalAddress(ROOT));
+        match expected {
+            Ok(physical) => assert_eq!(space.translate(VirtualAddress(at + 0x10)), Ok(PhysicalAddress(physical))),
+            Err(word) => assert!(space.translate(VirtualAddress(at)).unwrap_err().to_string().contains(word)),
+        }
+    }
+    // A prototype that leads to itself, and one that only the VAD knows.
+    memory.map(ROOT, BASE + 0x1000, ((BASE + 0x1000) << 16) | 0x400, 3, &mut tables);
+    memory.map(ROOT, BASE + 0x2000, 0xffff_ffff_0000_0400, 3, &mut tables);
+    let space = AddressSpace::new(&memory, PhysicalAddress(ROOT));
+    for page in [1, 2] {
+        assert!(matches!(space.translate(VirtualAddress(BASE + page * 0x1000)), Err(Fault::Prototype { .. })));
+    }
+}

@@ -52,11 +52,12 @@ pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warni
             )),
         }
     }
-    Ok((ProcessList { end: Some(forward.kind().max(backward.kind())), items }, warnings))
+    let end = Some(forward.kind().max(backward.kind()));
+    Ok((ProcessList { end, items, views: Vec::new() }, warnings))
 }
 
 /// Reads one process from every structure around it.
-fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, source: &str) -> Process {
+pub(super) fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, source: &str) -> Process {
     let user_half = UserHalf::read(kernel, process);
     let token = TokenReadings::read(kernel, &process.token());
     let located: BTreeMap<String, Location> = process
@@ -72,7 +73,7 @@ fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, source: &str) -> Process {
         ppid: process.ppid().into(),
         name: process.name(),
         eprocess: Reading::Value(address),
-        physical: kernel.space().translate(address).map_err(Absent::from).into(),
+        physical: process.physical(),
         dtb: process.dtb().into(),
         peb: process.peb(),
         created: process.created(),
@@ -104,6 +105,7 @@ fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, source: &str) -> Process {
         silo: process.silo(),
         minimal: process.minimal(),
         section_file: process.section_file(),
+        inside: Reading::default(),
         sources: vec![source.to_owned()],
         located,
     }

@@ -34,6 +34,10 @@ pub fn load(file: &Path, needed: Option<&PdbInfo>, wanted: &Wanted) -> Result<Sy
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] | [b'{' | b' ' | b'\t' | b'\r' | b'\n', ..] => {
             isf::load(file, needed, wanted)
         }
+        #[cfg(not(feature = "isf"))]
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] | [b'{', ..] => {
+            Err(other("a JSON file: this program was built without them"))
+        }
         [b'M', b'S', b'C', b'F', ..] => Err(other("compressed: expand it first")),
         _ => Err(other("neither a PDB nor a symbol file of Volatility 3")),
     }

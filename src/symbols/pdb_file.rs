@@ -105,6 +105,10 @@ fn globals<'s, S: Source<'s> + 's>(pdb: &mut PDB<'s, S>, wanted: &Wanted) -> pdb
     if names.is_empty() {
         return Ok(found);
     }
+    // Some dozen names are wanted of 40,000: most others are passed over by their first letter.
+    let mut letters: Vec<u8> = names.keys().filter_map(|name| undecorated(name).first().copied()).collect();
+    letters.sort_unstable();
+    letters.dedup();
     let addresses = pdb.address_map()?;
     let table = pdb.global_symbols()?;
     let mut symbols = table.iter();
@@ -114,7 +118,11 @@ fn globals<'s, S: Source<'s> + 's>(pdb: &mut PDB<'s, S>, wanted: &Wanted) -> pdb
         }
         let Ok(SymbolData::Public(public)) = symbol.parse() else { continue };
         let name = public.name.as_bytes();
-        let Some(plain) = names.get(name).or_else(|| names.get(undecorated(name)?)) else { continue };
+        let bare = undecorated(name);
+        if !bare.first().is_some_and(|letter| letters.contains(letter)) {
+            continue;
+        }
+        let Some(plain) = names.get(name).or_else(|| names.get(bare)) else { continue };
         let Some(address) = public.offset.to_rva(&addresses) else { continue };
         if plain.len() == name.len() || !found.contains_key(*plain) {
             found.insert((*plain).to_owned(), u64::from(address.0));
@@ -124,9 +132,9 @@ fn globals<'s, S: Source<'s> + 's>(pdb: &mut PDB<'s, S>, wanted: &Wanted) -> pdb
 }
 
 /// The C name in what a 32-bit compiler makes of it: `_name`, `_name@8`, `@name@8` or, out of assembler, `name@8`.
-fn undecorated(name: &[u8]) -> Option<&[u8]> {
+fn undecorated(name: &[u8]) -> &[u8] {
     let name = name.strip_prefix(b"_").or_else(|| name.strip_prefix(b"@")).unwrap_or(name);
-    name.split(|byte| *byte == b'@').next()
+    name.split(|byte| *byte == b'@').next().unwrap_or_default()
 }
 
 /// A file of pages, read as streams are asked for. Unlike the `pdb` crate's own, it believes no length that the file cannot

@@ -1,1 +1,62 @@
-//! Forge.
+//! The forge: writes synthetic Windows x64 physical-memory images from written-down scenarios.
+//!
+//! It shares no code with the reader that it tests: its structure offsets are its own tables (`tables/`), its page tables, lists and
+//! strings are laid out from published descriptions, and every image comes with the facts it holds ([`Truth`]) and with symbols made
+//! of the same tables (`isf`). A wrong offset in the reader therefore cannot agree with itself here.
+//!
+//! ```
+//! use ntmem_forge::{Build, Scenario};
+//!
+//! let forged = Scenario::clean(Build::W10_19045).forge();
+//! assert_eq!(forged.truth.process(348).map(|p| p.name_text()).as_deref(), Some("smss.exe"));
+//! ```
+
+pub mod builds;
+mod c_source;
+pub mod clean;
+pub mod container;
+mod damage;
+mod forge;
+mod handles;
+mod isf;
+mod job;
+mod json;
+mod kdbg;
+mod kernel_image;
+mod large;
+pub mod layout;
+mod machine;
+mod object;
+pub mod paging;
+mod pe;
+pub mod physical;
+mod pool;
+mod process;
+mod pte;
+pub mod rng;
+pub mod samples;
+pub mod scenario;
+mod section;
+mod session;
+mod shared_data;
+pub mod sid;
+mod symbols;
+mod thread;
+mod time;
+mod token;
+pub mod truth;
+mod user;
+mod vad;
+pub mod variants;
+
+pub use builds::Build;
+pub use c_source::c_source;
+pub use container::DumpType;
+pub use forge::Forged;
+pub use scenario::{
+    Damage, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, Private, Proc, Product, Scenario, SymbolPlan,
+    TokenPlan, UserPlan,
+};
+pub use time::Time;
+pub use truth::{Truth, TruthProcess};
+pub use variants::Impostor;

@@ -1,0 +1,109 @@
+//! Writes forged images: `forge BUILD OUT_DIR [VARIANT [CONTAINER]]` puts `image.raw`, `truth.json` and a symbol file there.
+
+use ntmem_forge::layout::Layout;
+use ntmem_forge::samples::samples;
+use ntmem_forge::{Build, DumpType, Forged, Impostor, Paged, Scenario, SymbolPlan};
+use std::fs;
+use std::path::Path;
+
+/// What a name makes of a clean machine.
+type Variant = (&'static str, fn(Scenario) -> Scenario);
+
+const VARIANTS: [Variant; 18] = [
+    ("clean", |s| s),
+    ("roomy", |mut s| {
+        // Some readers refuse files below 16 MiB.
+        s.memory = vec![0x1000..0x9_f000, 0x10_0000..0x200_0000];
+        s
+    }),
+    ("exited-children", Scenario::with_exited_session_children),
+    ("young-child", Scenario::with_young_session_child),
+    ("silo", Scenario::with_silo),
+    ("impostor", |s| s.with_impostor(Impostor::All)),
+    ("impostor-path", |s| s.with_impostor(Impostor::Path)),
+    ("impostor-user", |s| s.with_impostor(Impostor::User)),
+    ("impostor-late", |s| s.with_impostor(Impostor::Late)),
+    ("hollowed", Scenario::with_hollowed_smss),
+    ("unlinked", |s| s.with_unlinked(804)),
+    ("reused-ids", Scenario::with_reused_ids),
+    ("parent-ring", Scenario::with_parent_ring),
+    ("clock-step", |s| s.with_clock_step(3600)),
+    ("torn-flink", |s| s.with_torn_flink(664)),
+    ("torn-both", |s| s.with_torn_flink(664).with_torn_blink(684)),
+    ("peb-out", |s| s.with_peb(348, Paged::Out)),
+    ("peb-transition", |s| s.with_peb(348, Paged::Transition)),
+];
+
+/// A container's name and how it is written.
+type Container = (&'static str, fn(&Forged) -> Vec<u8>);
+
+const CONTAINERS: [Container; 6] = [
+    ("raw", |f| f.image.clone()),
+    ("full", |f| f.as_crash_dump(DumpType::Full)),
+    ("bitmap", |f| f.as_crash_dump(DumpType::Bitmap)),
+    ("kernel", |f| f.as_crash_dump(DumpType::KernelBitmap)),
+    ("lime", Forged::as_lime),
+    ("elf", Forged::as_elf_core),
+];
+
+fn usage() -> ! {
+    eprintln!("usage: forge BUILD OUT_DIR [VARIANT [CONTAINER]]");
+    eprintln!("   or: forge c BUILD (the tables as C)");
+    eprintln!("   or: forge symbols IMAGE MAP (what the linker made of them)");
+    eprintln!("   or: forge samples TABLE OUT_DIR (the committed samples)");
+    eprintln!("containers: {}, or MiB of a large raw image", CONTAINERS.map(|c| c.0).join(" "));
+    eprintln!("builds: {}", Build::ALL.map(|b| b.number().to_string()).join(" "));
+    eprintln!("variants: {}", VARIANTS.map(|v| v.0).join(" "));
+    std::process::exit(64);
+}
+
+fn main() -> std::io::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, number] = arguments.as_slice()
+        && word == "c"
+    {
+        let Some(build) = Build::ALL.into_iter().find(|b| b.number().to_string() == *number) else { usage() };
+        print!("{}", ntmem_forge::c_source(&Layout::of(build)));
+        return Ok(());
+    }
+    if let [word, image, map] = arguments.as_slice()
+        && word == "symbols"
+    {
+        print!("{}", SymbolPlan::from_linker(&fs::read(image)?, &fs::read_to_string(map)?).to_text());
+        return Ok(());
+    }
+    if let [word, table, out] = arguments.as_slice()
+        && word == "samples"
+    {
+        let symbols = SymbolPlan::from_text(&fs::read_to_string(table)?);
+        for (name, scenario) in samples(&symbols) {
+            let forged = scenario.forge();
+            fs::write(Path::new(out).join(format!("{name}.raw")), &forged.image)?;
+            fs::write(Path::new(out).join(format!("{name}.json")), forged.truth.to_json())?;
+        }
+        return Ok(());
+    }
+    let (number, out, variant, container) = match arguments.as_slice() {
+        [number, out] => (number, out, "clean", "raw"),
+        [number, out, variant] => (number, out, variant.as_str(), "raw"),
+        [number, out, variant, container] => (number, out, variant.as_str(), container.as_str()),
+        _ => usage(),
+    };
+    let Some(build) = Build::ALL.into_iter().find(|b| b.number().to_string() == *number) else { usage() };
+    let Some((_, change)) = VARIANTS.iter().find(|v| v.0 == variant) else { usage() };
+    let scenario = change(Scenario::clean(build));
+    let out = Path::new(out);
+    let symbols = out.join("symbols/windows/ntkrnlmp.pdb");
+    fs::create_dir_all(&symbols)?;
+    let image = out.join("image.raw");
+    let forged = if let Ok(mib) = container.parse::<u64>() {
+        scenario.write_large(&image, mib << 20)?
+    } else {
+        let Some((_, write)) = CONTAINERS.iter().find(|c| c.0 == container) else { usage() };
+        let forged = scenario.forge();
+        fs::write(image, write(&forged))?;
+        forged
+    };
+    fs::write(out.join("truth.json"), forged.truth.to_json())?;
+    fs::write(symbols.join(format!("{}-{}.json", forged.truth.guid, forged.truth.age)), &forged.isf)
+}

@@ -1,0 +1,68 @@
+//! `_KDDEBUGGER_DATA64`, which is in no PDB (Windows SDK, `wdbgexts.h`).
+//!
+//! Always written in the clear, as in Windows 7 or once a dump was taken; a running Windows 8 or later keeps it encoded.
+
+use crate::machine::Machine;
+
+/// Offset of a pointer to a global, and the global.
+const POINTERS: [(u64, &str); 16] = [
+    (0x48, "PsLoadedModuleList"),
+    (0x50, "PsActiveProcessHead"),
+    (0x58, "PspCidTable"),
+    (0x78, "KeTimeIncrement"),
+    (0x98, "ObpRootDirectoryObject"),
+    (0xa0, "ObpTypeObjectType"),
+    (0xc0, "MmPfnDatabase"),
+    (0x110, "MmNonPagedPoolStart"),
+    (0x1c8, "MmHighestUserAddress"),
+    (0x1d0, "MmSystemRangeStart"),
+    (0x1d8, "MmUserProbeAddress"),
+    (0x208, "NtBuildLab"),
+    (0x218, "KiProcessorBlock"),
+    (0x220, "MmUnloadedDrivers"),
+    (0x268, "CmNtCSDVersion"),
+    (0x270, "MmPhysicalMemoryBlock"),
+];
+
+/// Offset of a 16-bit size (no field) or offset.
+const SHORTS: [(u64, &str, &str); 6] = [
+    (0x29a, "_ETHREAD", "Tcb.Teb"),
+    (0x2a8, "_EPROCESS", ""),
+    (0x2aa, "_EPROCESS", "Peb"),
+    (0x2ac, "_EPROCESS", "InheritedFromUniqueProcessId"),
+    (0x2ae, "_EPROCESS", "Pcb.DirectoryTableBase"),
+    (0x2c0, "_ETHREAD", ""),
+];
+
+impl Machine {
+    /// Fills `KdDebuggerDataBlock` and `KdVersionBlock`.
+    pub fn forge_debugger_data(&mut self) {
+        if let Some(at) = self.find_global("KdVersionBlock") {
+            let kind = "_DBGKD_GET_VERSION64";
+            // MajorVersion: 0xF free build.
+            self.put(at, kind, "MajorVersion", 0xf);
+            self.put(at, kind, "MinorVersion", u64::from(self.build().number()));
+            self.put(at, kind, "MachineType", 0x8664);
+            self.put(at, kind, "KernBase", self.plan.kernel.base);
+            self.put(at, kind, "PsLoadedModuleList", self.global("PsLoadedModuleList"));
+            let data = self.find_global("KdDebuggerDataBlock").unwrap_or(0);
+            self.put(at, kind, "DebuggerDataList", data);
+        }
+        let Some(at) = self.find_global("KdDebuggerDataBlock") else { return };
+        self.write_u64(at, at);
+        self.write_u64(at + 8, at);
+        self.write(at + 0x10, b"KDBG");
+        self.write(at + 0x14, &0x340u32.to_le_bytes());
+        self.write_u64(at + 0x18, self.plan.kernel.base);
+        self.write_u64(at + 0x138, 0x1000);
+        for (offset, name) in POINTERS {
+            if let Some(global) = self.find_global(name) {
+                self.write_u64(at + offset, global);
+            }
+        }
+        for (offset, kind, field) in SHORTS {
+            let value = if field.is_empty() { self.layout.size(kind) } else { self.offset(kind, field) };
+            self.write(at + offset, &(value as u16).to_le_bytes());
+        }
+    }
+}

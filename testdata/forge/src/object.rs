@@ -1,0 +1,110 @@
+//! Kernel objects: `_OBJECT_HEADER` before the body, optional headers before that, type objects behind `ObTypeIndexTable`.
+
+use crate::builds::Build;
+use crate::machine::Machine;
+
+/// Bytes of `_OBJECT_HEADER` before the body.
+const HEADER: u64 = 0x30;
+/// Bytes of `_OBJECT_HEADER_QUOTA_INFO`.
+const QUOTA: u64 = 0x20;
+/// Bytes of `_OBJECT_HEADER_NAME_INFO`.
+const NAME: u64 = 0x20;
+
+/// Name, pool tag, paged or not, index before Windows 10, index in Windows 10 and later. Process, Token, Job and Thread kept their
+/// numbers over many builds (public listings of `ObTypeIndexTable`); the rest vary, and readers must ask the table.
+const TYPES: [(&str, &[u8; 4], bool, u8, u8); 9] = [
+    ("Type", b"ObjT", false, 2, 2),
+    ("Directory", b"Dire", true, 3, 3),
+    ("SymbolicLink", b"Symb", true, 4, 4),
+    ("Token", b"Toke", true, 5, 5),
+    ("Job", b"Job ", false, 6, 6),
+    ("Process", b"Proc", false, 7, 7),
+    ("Thread", b"Thre", false, 8, 8),
+    ("File", b"File", false, 28, 37),
+    ("Section", b"Sect", true, 33, 45),
+];
+
+impl Machine {
+    /// The pool tag of an object type: Windows 7 marks process, thread and other protected allocations in the top bit.
+    fn tag_of(&self, kind: &str) -> ([u8; 4], bool) {
+        let (_, tag, paged, ..) = TYPES.iter().find(|t| t.0 == kind).expect("a known type");
+        let mut tag = **tag;
+        if self.build() == Build::W7_7601 && matches!(kind, "Process" | "Thread" | "Token" | "File" | "Job" | "Section")
+        {
+            tag[3] |= 0x80;
+        }
+        (tag, *paged)
+    }
+
+    /// Creates the type objects and `ObTypeIndexTable`.
+    pub fn forge_types(&mut self) {
+        let table = self.global("ObTypeIndexTable");
+        let modern = self.build() >= Build::W10_10240;
+        if let Some(cookie) = self.find_global("ObHeaderCookie") {
+            let byte = self.cookie;
+            self.write(cookie, &[byte]);
+        }
+        // The first two slots are no types (slot 1 holds a poison value in older builds).
+        self.write_u64(table, 0);
+        self.write_u64(table + 8, 0xbad0_b0b0);
+        for (name, _, _, old, new) in TYPES {
+            let index = if modern { new } else { old };
+            self.types.insert(name, (index, 0));
+        }
+        let mut heads = Vec::new();
+        for (name, tag, _, _, _) in TYPES {
+            let index = self.types[name].0;
+            let body = self.object("Type", self.layout.size("_OBJECT_TYPE"), None);
+            self.types.insert(name, (index, body));
+            self.write_u64(table + u64::from(index) * 8, body);
+            let buffer = self.pool(true, b"ObNm", name.len() as u64 * 2 + 2);
+            let at = body + self.offset("_OBJECT_TYPE", "Name");
+            self.put_string(at, name, buffer);
+            self.put(body, "_OBJECT_TYPE", "Index", u64::from(index));
+            self.put(body, "_OBJECT_TYPE", "Key", u64::from(u32::from_le_bytes(*tag)));
+            let list = body + self.offset("_OBJECT_TYPE", "TypeList");
+            self.link(&[list]);
+            heads.push(body);
+        }
+        for (global, name) in [
+            ("PsProcessType", "Process"),
+            ("PsThreadType", "Thread"),
+            ("PsJobType", "Job"),
+            ("SeTokenObjectType", "Token"),
+            ("ObpTypeObjectType", "Type"),
+        ] {
+            let body = self.types[name].1;
+            self.set_global(global, body);
+        }
+    }
+
+    /// Allocates an object of a type; says where its body is. `name`: an `_OBJECT_HEADER_NAME_INFO` says it.
+    pub fn object(&mut self, kind: &str, bytes: u64, name: Option<&str>) -> u64 {
+        let (tag, paged) = self.tag_of(kind);
+        let quota = kind == "Process" || kind == "Thread";
+        let before = HEADER + if quota { QUOTA } else { 0 } + if name.is_some() { NAME } else { 0 };
+        let start = self.pool(paged, &tag, before + bytes);
+        let body = start + before;
+        let header = body - HEADER;
+        self.put(header, "_OBJECT_HEADER", "PointerCount", if quota { 0x7_fff3 } else { 0x7fff });
+        self.put(header, "_OBJECT_HEADER", "HandleCount", 1);
+        let index = self.types[kind].0;
+        self.put(header, "_OBJECT_HEADER", "TypeIndex", u64::from(self.encode_index(header, index)));
+        // InfoMask (ObpInfoMaskToOffset): 1 creator, 2 name, 4 handle, 8 quota, 0x10 process.
+        let mask = if quota { 8 } else { 0 } | if name.is_some() { 2 } else { 0 };
+        self.put(header, "_OBJECT_HEADER", "InfoMask", mask);
+        if let Some(name) = name {
+            // The nearest to the header is the lowest bit that is set; name comes before quota.
+            let buffer = self.pool(true, b"ObNm", name.len() as u64 * 2 + 2);
+            let at = header - NAME + self.offset("_OBJECT_HEADER_NAME_INFO", "Name");
+            self.put_string(at, name, buffer);
+        }
+        body
+    }
+
+    /// Since Windows 10 the type index is mixed with a cookie and the second byte of the header's address
+    /// (`ObHeaderCookie`; Volatility 3 and Geoff Chappell describe the same).
+    fn encode_index(&self, header: u64, index: u8) -> u8 {
+        if self.find_global("ObHeaderCookie").is_some() { index ^ self.cookie ^ (header >> 8) as u8 } else { index }
+    }
+}

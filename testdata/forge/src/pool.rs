@@ -1,0 +1,78 @@
+//! Kernel pool: blocks with `_POOL_HEADER`s that chain up within each page.
+
+use crate::machine::{KERNEL_DATA, Machine};
+use crate::physical::PAGE;
+
+/// A pool region.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// Next unused address.
+    next: u64,
+    /// Size of the block before, in the same page, in 16-byte units.
+    previous: u64,
+}
+
+impl Pool {
+    /// A pool that grows from `start`, which lies on a page.
+    #[must_use]
+    pub fn new(start: u64) -> Self {
+        Self { next: start, previous: 0 }
+    }
+}
+
+/// Largest block that shares pages; what is larger gets pages of its own without a header.
+const SMALL: u64 = 0xff0;
+
+impl Machine {
+    /// Allocates pool and says where the caller's bytes begin. Blocks of up to a page have a header before them.
+    pub fn pool(&mut self, paged: bool, tag: &[u8; 4], bytes: u64) -> u64 {
+        let block = (bytes + 16).next_multiple_of(16);
+        if block > SMALL {
+            return self.big_pool(paged, bytes);
+        }
+        let pool = if paged { &self.paged } else { &self.nonpaged };
+        let used = pool.next % PAGE;
+        if used != 0 && used + block > PAGE {
+            let rest = PAGE - used;
+            self.pool_block(paged, b"Free", rest, true);
+        }
+        self.pool_block(paged, tag, block, false) + 16
+    }
+
+    fn pool_block(&mut self, paged: bool, tag: &[u8; 4], block: u64, free: bool) -> u64 {
+        let pool = if paged { &self.paged } else { &self.nonpaged };
+        let (at, previous) = (pool.next, pool.previous);
+        if at.is_multiple_of(PAGE) {
+            let frame = self.memory.take();
+            self.kernel.map(&mut self.memory, at, frame, KERNEL_DATA);
+        }
+        // PoolType: 0 free; else type + 2: non-paged 2, paged 3 (the readers' convention since Windows 7).
+        let kind = if free { 0 } else { 2 + u64::from(paged) };
+        self.put(at, "_POOL_HEADER", "PreviousSize", previous);
+        self.put(at, "_POOL_HEADER", "BlockSize", block / 16);
+        self.put(at, "_POOL_HEADER", "PoolType", kind);
+        self.put(at, "_POOL_HEADER", "PoolTag", u64::from(u32::from_le_bytes(*tag)));
+        let pool = if paged { &mut self.paged } else { &mut self.nonpaged };
+        pool.next += block;
+        pool.previous = if pool.next.is_multiple_of(PAGE) { 0 } else { block / 16 };
+        at
+    }
+
+    fn big_pool(&mut self, paged: bool, bytes: u64) -> u64 {
+        let pool = if paged { &self.paged } else { &self.nonpaged };
+        let used = pool.next % PAGE;
+        if used != 0 {
+            self.pool_block(paged, b"Free", PAGE - used, true);
+        }
+        let at = if paged { self.paged.next } else { self.nonpaged.next };
+        let pages = bytes.div_ceil(PAGE);
+        for n in 0..pages {
+            let frame = self.memory.take();
+            self.kernel.map(&mut self.memory, at + n * PAGE, frame, KERNEL_DATA);
+        }
+        let pool = if paged { &mut self.paged } else { &mut self.nonpaged };
+        pool.next += pages * PAGE;
+        pool.previous = 0;
+        at
+    }
+}

@@ -1,0 +1,329 @@
+//! What a machine is: plain data, written down before anything is forged.
+
+use crate::builds::Build;
+use crate::time::Time;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// A machine to forge.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Its kernel.
+    pub build: Build,
+    /// Decides frame order, cookies and other noise; the same seed gives the same bytes.
+    pub seed: u64,
+    /// Symbols of a kernel other than the tables': another PDB id, other places of globals.
+    pub symbols: Option<SymbolPlan>,
+    /// Physical byte ranges that are memory.
+    pub memory: Vec<Range<u64>>,
+    /// The kernel image.
+    pub kernel: KernelPlan,
+    /// Page tables.
+    pub paging: PagingPlan,
+    /// `NtSystemRoot`, such as `C:\Windows`.
+    pub system_root: String,
+    /// The device that carries it, such as `\Device\HarddiskVolume3`.
+    pub volume: String,
+    /// Active processors.
+    pub processors: u32,
+    /// Client or server.
+    pub product: Product,
+    /// When the machine was started.
+    pub boot: Time,
+    /// When the image was taken.
+    pub captured: Time,
+    /// Bytes of a last, partial page at the end of a raw image.
+    pub tail_bytes: u64,
+    /// Its processes in list order. The first must be System.
+    pub processes: Vec<Proc>,
+    /// Job objects, silos among them.
+    pub jobs: Vec<JobPlan>,
+    /// What is wrong with its memory.
+    pub damage: Vec<Damage>,
+}
+
+impl Scenario {
+    /// The first process with this id.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn process(&mut self, pid: u64) -> &mut Proc {
+        self.processes.iter_mut().find(|p| p.pid == pid).unwrap_or_else(|| panic!("no process {pid}"))
+    }
+}
+
+/// Where a kernel's globals lie, and which PDB says so.
+#[derive(Clone, Debug)]
+pub struct SymbolPlan {
+    /// GUID of the PDB, 32 hex digits.
+    pub guid: String,
+    /// Its age.
+    pub age: u32,
+    /// Globals by name: bytes from the kernel base.
+    pub globals: BTreeMap<String, u64>,
+}
+
+/// A job object.
+#[derive(Clone, Debug)]
+pub struct JobPlan {
+    /// `JobId`, a multiple of 4 that no process has.
+    pub id: u32,
+    /// The silo's service session, if the job is a server silo.
+    pub silo_session: Option<u32>,
+}
+
+/// One thing that is wrong with memory. Processes are named by id; if an id is used twice, the first in order is meant.
+#[derive(Clone, Debug)]
+pub enum Damage {
+    /// The forward link of a process leads elsewhere (an unmapped address tears the list).
+    TornFlink {
+        /// Whose link.
+        pid: u64,
+        /// Where it leads.
+        to: u64,
+    },
+    /// The backward link of a process leads elsewhere.
+    TornBlink {
+        /// Whose link.
+        pid: u64,
+        /// Where it leads.
+        to: u64,
+    },
+    /// The list runs from one process back to an earlier one and never to its head.
+    ListCycle {
+        /// The last before the list turns back.
+        from: u64,
+        /// Where it turns back to.
+        to: u64,
+    },
+    /// `PsActiveProcessHead` holds these instead.
+    ListHead {
+        /// Forward.
+        flink: u64,
+        /// Backward.
+        blink: u64,
+    },
+    /// The page that holds the start of an `_EPROCESS` is in this state.
+    EprocessPage {
+        /// Whose.
+        pid: u64,
+        /// The state.
+        state: Paged,
+    },
+    /// The frame that holds the start of an `_EPROCESS` is not in the image.
+    EprocessHole {
+        /// Whose.
+        pid: u64,
+    },
+    /// The page that holds the start of a `_TOKEN` is in this state.
+    TokenPage {
+        /// Whose.
+        pid: u64,
+        /// The state.
+        state: Paged,
+    },
+    /// Frames that are not in the image.
+    PhysicalHole {
+        /// First address.
+        from: u64,
+        /// End.
+        to: u64,
+    },
+    /// A field of an `_EPROCESS` holds this.
+    Field {
+        /// Whose.
+        pid: u64,
+        /// The field's path.
+        path: &'static str,
+        /// What it holds.
+        value: u64,
+    },
+}
+
+/// `_NT_PRODUCT_TYPE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Product {
+    /// NtProductWinNt.
+    Client = 1,
+    /// NtProductLanManNt.
+    DomainController = 2,
+    /// NtProductServer.
+    Server = 3,
+}
+
+/// How the kernel image lies in memory.
+#[derive(Clone, Debug)]
+pub struct KernelPlan {
+    /// Virtual address of the image.
+    pub base: u64,
+    /// Which pages carry it.
+    pub pages: KernelPages,
+    /// Whether its PE headers can be read.
+    pub headers: Headers,
+}
+
+/// Page size of the kernel image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KernelPages {
+    /// 4 KiB pages all over memory, only those that hold something.
+    Small,
+    /// 2 MiB pages, one after the other.
+    Large,
+    /// One 1 GiB page (needs as much memory in a row).
+    Huge,
+}
+
+/// State of the page with the kernel's PE headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Headers {
+    /// Readable.
+    Present,
+    /// Not in memory: the page-table entry says page file.
+    PagedOut,
+    /// All zero.
+    Zeroed,
+}
+
+/// Where and how the page tables lie.
+#[derive(Clone, Debug)]
+pub struct PagingPlan {
+    /// Physical address of System's PML4.
+    pub system_dtb: u64,
+    /// Which PML4 entry points to the PML4 itself.
+    pub self_reference: u16,
+    /// Whether a processor start block lies in the first megabyte, and at which physical address.
+    pub low_stub: Option<u64>,
+    /// Bits that every `DirectoryTableBase` has below the address (PCID; Windows uses 2 with kernel shadowing).
+    pub root_flags: u64,
+    /// `InvalidPteMask`; 0: none.
+    pub invalid_pte_mask: u64,
+}
+
+/// A process.
+#[derive(Clone, Debug)]
+pub struct Proc {
+    /// `UniqueProcessId`.
+    pub pid: u64,
+    /// `InheritedFromUniqueProcessId`.
+    pub ppid: u64,
+    /// `ImageFileName`, at most 15 bytes, of any kind.
+    pub name: Vec<u8>,
+    /// `CreateTime`.
+    pub created: Time,
+    /// `ExitTime`; an exited process has no threads, no handles and no user memory.
+    pub exited: Option<Time>,
+    /// Session of `EPROCESS.Session`.
+    pub session: Option<u32>,
+    /// Its primary token.
+    pub token: TokenPlan,
+    /// `SeAuditProcessCreationInfo`: an image path, or the bare word of a minimal process.
+    pub path: Option<String>,
+    /// Its user memory; a minimal process has none.
+    pub user: Option<UserPlan>,
+    /// `SectionBaseAddress`; none: the image base of `user`.
+    pub section_base: Option<u64>,
+    /// Whether it runs 32-bit code.
+    pub wow64: bool,
+    /// Number of threads.
+    pub threads: u32,
+    /// `Pcb.BasePriority`.
+    pub base_priority: u8,
+    /// `Protection.Level`, where the build has it.
+    pub protection: u8,
+    /// `Flags.BreakOnTermination`.
+    pub critical: bool,
+    /// Whether it is in the list of active processes.
+    pub linked: bool,
+    /// Whether it is in the table of client ids.
+    pub in_cid_table: bool,
+    /// The job it runs in.
+    pub job: Option<u32>,
+    /// Runs with the very token object of this process, which must come before it.
+    pub shares_token_of: Option<u64>,
+    /// Where its threads began; those beyond the list begin in the image.
+    pub thread_starts: Vec<u64>,
+    /// Handles it has to processes: id and granted access.
+    pub opens: Vec<(u64, u32)>,
+}
+
+/// A primary token.
+#[derive(Clone, Debug)]
+pub struct TokenPlan {
+    /// The user's SID.
+    pub user: String,
+    /// Groups without the integrity label.
+    pub groups: Vec<String>,
+    /// SID of the integrity label.
+    pub integrity: String,
+    /// `AuthenticationId`.
+    pub authentication_id: u64,
+    /// `SessionId`.
+    pub session: u32,
+}
+
+/// User memory of a process.
+#[derive(Clone, Debug)]
+pub struct UserPlan {
+    /// `ProcessParameters.ImagePathName`.
+    pub path: String,
+    /// `ProcessParameters.CommandLine`.
+    pub command_line: String,
+    /// `PEB.ImageBaseAddress`.
+    pub image_base: u64,
+    /// Modules in load order: full names; the first is the image.
+    pub modules: Vec<String>,
+    /// Environment block, `NAME=value`.
+    pub environment: Vec<String>,
+    /// Modules that are mapped but in no loader list: full names.
+    pub unlisted: Vec<String>,
+    /// State of the PEB page.
+    pub peb: Paged,
+    /// State of the pages with parameters, environment and loader lists.
+    pub parameters: Paged,
+    /// State of the page with the image's PE headers.
+    pub image: Paged,
+    /// Further private memory, beyond PEB and heap.
+    pub private: Vec<Private>,
+}
+
+/// A piece of private memory.
+#[derive(Clone, Debug)]
+pub struct Private {
+    /// First address, on a page.
+    pub start: u64,
+    /// What is in it; its length, rounded up to pages, is the region's.
+    pub bytes: Vec<u8>,
+    /// `Protection` of its descriptor: 4 read-write, 6 execute-read-write.
+    pub protection: u8,
+}
+
+/// Where a page is, as its page-table entry says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paged {
+    /// In memory.
+    Present,
+    /// In the page file.
+    Out,
+    /// In the page file at a place whose number has the bits of the mask for invalid entries.
+    OutSwizzled,
+    /// In memory, on the standby or modified list: a transition entry.
+    Transition,
+    /// Nowhere yet: zero when first touched.
+    DemandZero,
+    /// Shared: a prototype entry, and that is valid.
+    Prototype,
+    /// Shared: a prototype entry, and that is a transition entry.
+    PrototypeTransition,
+    /// Shared: only the address descriptor knows the prototype.
+    VadPrototype,
+    /// No entry at all.
+    Unmapped,
+}
+
+impl Paged {
+    /// Whether the page's bytes are in the image.
+    #[must_use]
+    pub fn in_memory(self) -> bool {
+        matches!(self, Self::Present | Self::Transition | Self::Prototype | Self::PrototypeTransition)
+    }
+}

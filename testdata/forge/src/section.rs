@@ -1,0 +1,94 @@
+//! What backs a process: section, control area, file object.
+
+use crate::machine::{Machine, utf16z};
+use std::collections::BTreeMap;
+
+/// Files by path, so that two processes of one program share one control area.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    known: BTreeMap<String, (u64, u64)>,
+    device: u64,
+}
+
+impl Machine {
+    /// A file object for a path below the volume, and a control area that points to it.
+    pub fn forge_file(&mut self, files: &mut Files, path: &str) -> (u64, u64) {
+        if let Some(&known) = files.known.get(path) {
+            return known;
+        }
+        if files.device == 0 {
+            let volume = self.plan.volume.rsplit('\\').next().unwrap_or("").to_owned();
+            files.device = self.forge_device(&volume);
+        }
+        let relative = path.strip_prefix(self.plan.volume.as_str()).unwrap_or(path).to_owned();
+        let file = self.object("File", self.layout.size("_FILE_OBJECT"), None);
+        self.put(file, "_FILE_OBJECT", "Type", 5);
+        self.put(file, "_FILE_OBJECT", "Size", self.layout.size("_FILE_OBJECT"));
+        self.put(file, "_FILE_OBJECT", "DeviceObject", files.device);
+        for field in ["ReadAccess", "SharedRead", "SharedDelete"] {
+            self.put(file, "_FILE_OBJECT", field, 1);
+        }
+        self.put(file, "_FILE_OBJECT", "Flags", 0x4_4042);
+        let text = utf16z(&relative);
+        let buffer = self.pool(true, b"IoNm", text.len() as u64);
+        let at = file + self.offset("_FILE_OBJECT", "FileName");
+        self.put_string(at, &relative, buffer);
+        let area = self.pool(false, b"MmCa", self.layout.size("_CONTROL_AREA") + self.layout.size("_SUBSECTION"));
+        let segment = self.pool(true, b"MmSt", self.layout.size("_SEGMENT") + 0x80);
+        self.put(area, "_CONTROL_AREA", "Segment", segment);
+        self.put(area, "_CONTROL_AREA", "NumberOfSectionReferences", 1);
+        self.put(area, "_CONTROL_AREA", "NumberOfMappedViews", 1);
+        // Image, File (`_MMSECTION_FLAGS`).
+        self.put(area, "_CONTROL_AREA", "u.Flags.Image", 1);
+        self.put(area, "_CONTROL_AREA", "u.Flags.File", 1);
+        // An EX_FAST_REF: the low four bits count.
+        self.put(area, "_CONTROL_AREA", "FilePointer", file | 0xf);
+        if let Some(list) = self.layout.find("_CONTROL_AREA", "ListHead") {
+            self.link(&[area + list.offset]);
+        }
+        self.put(segment, "_SEGMENT", "ControlArea", area);
+        self.put(segment, "_SEGMENT", "TotalNumberOfPtes", 0x20);
+        self.put(segment, "_SEGMENT", "SizeOfSegment", 0x2_0000);
+        let subsection = area + self.layout.size("_CONTROL_AREA");
+        self.put(subsection, "_SUBSECTION", "ControlArea", area);
+        self.put(subsection, "_SUBSECTION", "PtesInSubsection", 0x20);
+        // _SECTION_OBJECT_POINTERS is three pointers: data, cache map, image.
+        let pointers = self.pool(false, b"Sect", 0x18);
+        self.write_u64(pointers + 0x10, area);
+        self.put(file, "_FILE_OBJECT", "SectionObjectPointer", pointers);
+        files.known.insert(path.to_owned(), (file, area));
+        (file, area)
+    }
+
+    fn forge_device(&mut self, volume: &str) -> u64 {
+        let device = self.pool(false, b"Devi", self.layout.size("_DEVICE_OBJECT") + 0xa0);
+        // Named objects are found by their name info; the volume's device has one before its header.
+        let start = device + 0x50;
+        self.put(start, "_DEVICE_OBJECT", "Type", 3);
+        self.put(start, "_DEVICE_OBJECT", "Size", 0x150);
+        self.put(start, "_DEVICE_OBJECT", "DeviceType", 7);
+        let header = start - 0x30;
+        self.put(header, "_OBJECT_HEADER", "PointerCount", 10);
+        self.put(header, "_OBJECT_HEADER", "InfoMask", 2);
+        let buffer = self.pool(true, b"ObNm", volume.len() as u64 * 2 + 2);
+        let name = header - 0x20 + self.offset("_OBJECT_HEADER_NAME_INFO", "Name");
+        self.put_string(name, volume, buffer);
+        start
+    }
+
+    /// A section object over a control area.
+    pub fn forge_section(&mut self, area: u64) -> u64 {
+        if self.layout.types.contains_key("_SECTION_OBJECT") && !self.layout.types.contains_key("_SECTION") {
+            // Windows 7 and 8: the section points to a segment, that to the control area.
+            let section = self.object("Section", self.layout.size("_SECTION_OBJECT") + 0x10, None);
+            let segment = self.read_u64(area + self.offset("_CONTROL_AREA", "Segment"));
+            self.put(section, "_SECTION_OBJECT", "Segment", segment);
+            return section;
+        }
+        let section = self.object("Section", self.layout.size("_SECTION"), None);
+        self.put(section, "_SECTION", "u1.ControlArea", area);
+        self.put(section, "_SECTION", "SizeOfSection", 0x2_0000);
+        self.put(section, "_SECTION", "u.LongFlags", 0xa0);
+        section
+    }
+}

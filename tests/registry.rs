@@ -10,10 +10,11 @@
 
 mod common;
 
-use ntmem::kernel::{Cmhive, Kernel};
-use ntmem::registry::{Hive, KeyRecord, Registry, SessionManagerKeys};
+use ntmem::kernel::{Cmhive, Kernel, Layouts};
+use ntmem::process::Location;
+use ntmem::registry::{Hive, KeyRecord, Registry, RegistryData, SessionManagerKeys};
 use ntmem::symbols::SymbolStore;
-use ntmem::{ListEnd, MemoryImage, Reading, VirtualAddress};
+use ntmem::{ListEnd, MemoryImage, PhysicalMemory, Reading, VirtualAddress};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -25,12 +26,17 @@ fn image_of(material: &Path, name: &str) -> (MemoryImage, Value) {
     (image, common::json(&material.join("samples").join(name).join("truth.json")))
 }
 
-fn object<'a>(of: &'a Value, member: &str) -> Map<String, Value> {
+fn object(of: &Value, member: &str) -> Map<String, Value> {
     of.get(member).and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
+fn starts_with(image: &MemoryImage, place: Option<&Location>, expected: &[u8]) -> bool {
+    let physical = place.and_then(|place| place.physical.filter(|_| place.r#virtual.is_some())).unwrap();
+    image.borrow(physical, expected.len()) == Some(expected)
+}
+
 /// Compares a key and all below it; returns how many keys and values were compared.
-fn same_tree(ours: &KeyRecord, truth: &Value, volatile: bool) -> (usize, usize) {
+fn same_tree(image: &MemoryImage, ours: &KeyRecord, truth: &Value, volatile: bool) -> (usize, usize) {
     let path = &ours.path;
     assert_eq!(ours.volatile, volatile, "{path}");
     assert!(ours.values_missing.is_empty() && ours.keys_missing.is_empty() && ours.notes.is_empty(), "{ours:?}");
@@ -45,16 +51,21 @@ fn same_tree(ours: &KeyRecord, truth: &Value, volatile: bool) -> (usize, usize) 
             assert_eq!(written[field], truth[field], "{path}: value {name}: {field}");
         }
         assert_eq!(value.volatile, volatile, "{path}: value {name}");
-        let place = value.location.as_ref().unwrap();
-        assert!(place.r#virtual.is_some() && place.physical.is_some(), "{path}: {name}");
+        // Evidence: the bytes are where they are said to be.
+        assert!(starts_with(image, value.location.as_ref(), b"vk"), "{path}: {name}");
+        if let Some(RegistryData::Text(text)) = value.data.value().filter(|data| !data.is_empty()) {
+            let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).take(2).collect();
+            assert!(starts_with(image, value.data_location.as_ref(), &wide), "{path}: {name}");
+        }
     }
+    assert!(starts_with(image, ours.location.as_ref(), b"nk"), "{path}");
     let keys = ours.keys.value().unwrap();
     let (stable, gone) = (object(truth, "keys"), object(truth, "volatile_keys"));
     assert_eq!(keys.len(), stable.len() + gone.len(), "{path}");
     let mut count = (1, expected.len());
     for (truth, volatile) in stable.iter().map(|k| (k, volatile)).chain(gone.iter().map(|k| (k, true))) {
         let key = keys.get(truth.0).unwrap_or_else(|| panic!("{path}: no key {}", truth.0));
-        let below = same_tree(key, truth.1, volatile);
+        let below = same_tree(image, key, truth.1, volatile);
         count = (count.0 + below.0, count.1 + below.1);
     }
     count
@@ -75,7 +86,7 @@ fn compare(material: &Path, name: &str, symbols: &Path) {
             assert_eq!(ours[field], truth[field], "{name}: {field}");
         }
         let tree = hive.root().unwrap().record(u32::MAX);
-        let (keys, values) = same_tree(&tree, &truth["tree"], false);
+        let (keys, values) = same_tree(&image, &tree, &truth["tree"], false);
         eprintln!("{name}: {}: {keys} keys, {values} values", truth["root"]);
         assert!(keys > 5 && values > 5);
     }
@@ -427,6 +438,29 @@ fn a_map_with_several_tables() {
         let registry = Registry::open(&kernel);
         let system = registry.key(r"\REGISTRY\MACHINE\SYSTEM").unwrap().unwrap();
         assert!(system.cell().0 > BEYOND);
-        same_tree(&system.record(u32::MAX), &truth["hives"][0]["tree"], false);
+        same_tree(&image, &system.record(u32::MAX), &truth["hives"][0]["tree"], false);
     }
+}
+
+#[test]
+fn every_published_kernel_has_the_layouts() {
+    let Some(material) = common::material("every_published_kernel_has_the_layouts") else { return };
+    let mut ways = [0, 0];
+    for file in std::fs::read_dir(material.join("symbols/kernels")).unwrap() {
+        let file = file.unwrap().path();
+        let Ok(symbols) = ntmem::symbols::isf::load(&file, None, &Layouts::wanted()) else {
+            panic!("{}", file.display());
+        };
+        let layouts = Layouts::resolve(&symbols).unwrap();
+        let cmhive = layouts.cmhive.unwrap();
+        assert!(cmhive.root_path.is_some() && cmhive.version.is_some() && cmhive.file_user_name.is_some());
+        layouts.dual.unwrap();
+        let entry = layouts.hmap_entry.unwrap();
+        let by_bin = entry.permanent_bin.is_some() && entry.block_offset.is_some();
+        assert_eq!(by_bin, entry.block_address.is_none(), "{}", file.display());
+        ways[usize::from(by_bin)] += 1;
+        symbols.global("CmpHiveListHead").unwrap();
+    }
+    // By the fields that Volatility's files have of _HMAP_ENTRY.
+    assert_eq!(ways, [33, 180]);
 }

@@ -428,3 +428,27 @@ fn any_byte_may_be_wrong() {
         }
     }
 }
+
+#[test]
+fn class_names_and_free_cells() {
+    let mut maker = Maker::default();
+    let class = maker.cell(&[b'a', 0, b'b', 0, b'c', 0]);
+    let key = maker.plain("key", &[]);
+    maker.put(key, 0x30, class);
+    maker.put(key, 0x48, 3 | 4 << 16);
+    let lost = maker.plain("lost", &[]);
+    maker.put(lost, 0x30, 0x7000_0000);
+    maker.put(lost, 0x48, 4 | 2 << 16);
+    let free = maker.plain("free", &[]);
+    let size = i32::from_le_bytes(maker.0[free as usize - 0x20..][..4].try_into().unwrap());
+    maker.0[free as usize - 0x20..][..4].copy_from_slice(&(-size).to_le_bytes());
+    let root = maker.plain("ROOT", &[key, lost, free]);
+    let hive = maker.hive(root);
+    let record = hive.root().unwrap().record(1);
+    let key = |name: &str| record.key(name).value().copied().unwrap();
+    assert_eq!(key("key").class.value().map(String::as_str), Some("ab"));
+    assert!(record.class.is_nothing());
+    assert!(key("lost").class.absent().is_some());
+    // The kernel does not look at the mark, so a cell is no less there for it.
+    assert_eq!((key("free").notes.len(), key("key").notes.len()), (1, 0));
+}

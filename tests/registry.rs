@@ -14,7 +14,7 @@ use ntmem::kernel::{Cmhive, Kernel, Layouts};
 use ntmem::process::Location;
 use ntmem::registry::{Hive, KeyRecord, Registry, RegistryData, SessionManagerKeys};
 use ntmem::symbols::SymbolStore;
-use ntmem::{ListEnd, MemoryImage, PhysicalMemory, Reading, VirtualAddress};
+use ntmem::{ListEnd, MemoryImage, PhysicalAddress, PhysicalMemory, Reading, VirtualAddress};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -246,20 +246,19 @@ fn hives_written_as_files() {
     }
 }
 
-/// A sample whose bytes are changed at virtual addresses of the kernel, which `edit` gives.
+/// A sample whose bytes are changed where `edit` says.
 fn damaged(
     material: &Path,
     name: &str,
-    edit: impl Fn(&Kernel<'_>, &Registry<'_>) -> Vec<(VirtualAddress, Vec<u8>)>,
+    edit: impl Fn(&Kernel<'_>, &Registry<'_>) -> Vec<(PhysicalAddress, Vec<u8>)>,
 ) -> MemoryImage {
     let mut bytes = common::sample(material, name);
     let image = MemoryImage::from_bytes(bytes.clone()).unwrap();
     let kernel = image.locate_kernel(&SymbolStore::new().directory(material.join("symbols"))).unwrap();
     let registry = Registry::open(&kernel);
     for (at, new) in edit(&kernel, &registry) {
-        let physical = kernel.space().translate(at).unwrap();
         // The samples are raw images.
-        let at = usize::try_from(physical.0).unwrap();
+        let at = usize::try_from(at.0).unwrap();
         bytes[at..at + new.len()].copy_from_slice(&new);
     }
     MemoryImage::from_bytes(bytes).unwrap()
@@ -281,7 +280,9 @@ fn an_unlinked_hive_is_found_by_a_scan() {
             let entry = address_of(registry, SOFTWARE).wrapping_add(links);
             let next = kernel.space().read_pointer(entry).unwrap();
             let previous = kernel.space().read_pointer(entry.wrapping_add(8)).unwrap();
-            vec![(previous, next.0.to_le_bytes().to_vec()), (next.wrapping_add(8), previous.0.to_le_bytes().to_vec())]
+            let at = |address| kernel.space().translate(address).unwrap();
+            let edits = [(previous, next), (next.wrapping_add(8), previous)];
+            edits.into_iter().map(|(place, new)| (at(place), new.0.to_le_bytes().to_vec())).collect()
         });
         let kernel = image.locate_kernel(&SymbolStore::new().directory(material.join("symbols"))).unwrap();
         let mut registry = Registry::open(&kernel);
@@ -301,7 +302,8 @@ fn a_torn_list_is_walked_both_ways() {
     let Some(material) = common::material("a_torn_list_is_walked_both_ways") else { return };
     let image = damaged(&material, "win10-19045-clean", |kernel, registry| {
         let links = kernel.layouts().cmhive.as_ref().unwrap().links.offset;
-        vec![(address_of(registry, r"\REGISTRY\MACHINE\SYSTEM").wrapping_add(links), vec![0; 8])]
+        let entry = address_of(registry, r"\REGISTRY\MACHINE\SYSTEM").wrapping_add(links);
+        vec![(kernel.space().translate(entry).unwrap(), vec![0; 8])]
     });
     let kernel = image.locate_kernel(&SymbolStore::new().directory(material.join("symbols"))).unwrap();
     let registry = Registry::open(&kernel);
@@ -426,11 +428,12 @@ fn a_map_with_several_tables() {
             let length = stable.length.unwrap();
             let storage = address.wrapping_add(layout.storage.offset);
             let directory = base_block.wrapping_add(0x800);
+            let at = |address| kernel.space().translate(address).unwrap();
             vec![
-                (directory, [table, table].concat()),
-                (storage.wrapping_add(dual.map.offset), directory.0.to_le_bytes().to_vec()),
-                (storage.wrapping_add(dual.length.offset), (BEYOND + length).to_le_bytes().to_vec()),
-                (base_block.wrapping_add(0x24), (BEYOND + root).to_le_bytes().to_vec()),
+                (at(directory), [table, table].concat()),
+                (at(storage.wrapping_add(dual.map.offset)), directory.0.to_le_bytes().to_vec()),
+                (at(storage.wrapping_add(dual.length.offset)), (BEYOND + length).to_le_bytes().to_vec()),
+                (at(base_block.wrapping_add(0x24)), (BEYOND + root).to_le_bytes().to_vec()),
             ]
         });
         let truth = common::json(&material.join("samples").join(name).join("truth.json"));
@@ -463,4 +466,54 @@ fn every_published_kernel_has_the_layouts() {
     }
     // By the fields that Volatility's files have of _HMAP_ENTRY.
     assert_eq!(ways, [33, 180]);
+}
+
+#[test]
+fn the_control_set_when_select_is_damaged() {
+    let Some(material) = common::material("the_control_set_when_select_is_damaged") else { return };
+    const WIN10: &str = "win10-19045-clean";
+    let place = |registry: &Registry<'_>, path: &str, value: Option<&str>| {
+        let key = registry.key_or_link(path).unwrap().unwrap();
+        let place = value.map_or(key.location(), |value| key.value(value).unwrap().unwrap().location());
+        place.unwrap().physical.unwrap()
+    };
+    let set = |name: &str, without_link: bool, without_select: bool| {
+        let image = damaged(&material, name, |_, registry| {
+            let mut edits = vec![(place(registry, r"SYSTEM\Select", Some("Current")), b"xx".to_vec())];
+            if without_link {
+                // _CM_KEY_NODE.SubKeyCounts[1]: the link is the only volatile subkey.
+                edits.push((place(registry, "SYSTEM", None).wrapping_add(0x18), vec![0; 4]));
+            }
+            if without_select {
+                edits.push((place(registry, r"SYSTEM\Select", None), b"xx".to_vec()));
+            }
+            edits
+        });
+        let kernel = image.locate_kernel(&SymbolStore::new().directory(material.join("symbols"))).unwrap();
+        let registry = Registry::open(&kernel);
+        let keys = SessionManagerKeys::read(&registry);
+        let through_path = registry.key(r"HKLM\SYSTEM\CurrentControlSet\Control").map(|key| key.is_some());
+        (keys, through_path)
+    };
+    let (keys, path) = set(WIN10, false, false);
+    assert!(keys.selected("Current").absent().is_some());
+    assert_eq!(keys.control_set.value().unwrap().source, "CurrentControlSet");
+    assert!(keys.session_manager.value().is_some());
+    assert_eq!(path, Ok(true));
+
+    let (keys, _) = set(WIN10, true, false);
+    assert!(keys.control_set.value().unwrap().assumed);
+    assert!(keys.sub_systems.value().is_some());
+
+    // On this machine there are two.
+    let (keys, path) = set("win7-7601-clean", true, false);
+    assert_eq!(keys.control_sets.value(), Some(&vec![1, 2]));
+    assert!(keys.control_set.absent().is_some() && path.is_err());
+
+    // Now a key of the root cannot be read, and it could be another control set.
+    let (keys, path) = set(WIN10, true, true);
+    assert!(keys.control_set.absent().is_some() && keys.control_sets.absent().is_some());
+    assert!(keys.sub_systems.absent().is_some() && keys.mini_nt.absent().is_some(), "not known is not absent");
+    assert!(keys.setup.value().is_some());
+    assert!(path.is_err(), "{path:?}");
 }

@@ -3,6 +3,7 @@
 use crate::kernel::{KUSER_SHARED_DATA, Kernel};
 use crate::process::{InsideOf, ProcessView};
 use crate::reading::record;
+use crate::registry::{Registry, SessionManagerKeys};
 use crate::{Absent, Error, PhysicalAddress, Process, Reading, Session, Timestamp, VirtualAddress, Warning};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -25,6 +26,9 @@ pub struct System {
     /// The sessions, rebuilt from the processes.
     #[serde(deserialize_with = "null_is_default")]
     pub sessions: Vec<Session>,
+    /// The keys that smss.exe reads when the system starts, as they are in memory.
+    #[serde(deserialize_with = "null_is_default")]
+    pub session_manager: SessionManagerKeys,
     /// What could not be read, or was odd.
     #[serde(skip)]
     pub warnings: Vec<Warning>,
@@ -184,9 +188,13 @@ impl System {
         crate::process::look_inside::look(kernel, &mut processes, options.inside);
         let image = kernel.image();
         let machine = Machine::read(kernel, &processes);
-        let warnings = image.warnings().iter().chain(kernel.warnings()).cloned().chain(listed).collect();
+        let registry = Registry::open(kernel);
+        let session_manager = SessionManagerKeys::read(&registry);
+        let odd = [image.warnings(), kernel.warnings(), registry.warnings()].into_iter().flatten().cloned();
+        let warnings = odd.chain(listed).collect();
         let sessions = Session::rebuild(&processes, kernel.build().ok());
-        Ok(Self { image: Some(image.info()), kernel: Some(kernel.info()), machine, processes, sessions, warnings })
+        let (image, kernel) = (Some(image.info()), Some(kernel.info()));
+        Ok(Self { image, kernel, machine, processes, sessions, session_manager, warnings })
     }
 }
 

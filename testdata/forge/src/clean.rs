@@ -209,6 +209,7 @@ impl Scenario {
             captured: Time::at("2026-03-14T15:09:26.2004443Z"),
             tail_bytes: 0,
             processes: Vec::new(),
+            hives: Vec::new(),
             jobs: Vec::new(),
             damage: Vec::new(),
         };
@@ -218,6 +219,7 @@ impl Scenario {
         cast.services();
         cast.desktop();
         scenario.processes = cast.list;
+        scenario.hives = crate::system_hive::hives(&scenario);
         scenario
     }
 }
@@ -246,6 +248,8 @@ impl Cast<'_> {
         p.base_priority = 11;
         p.protection = light;
         p.critical = true;
+        // The master waits for session 0's csrss for ever (Windows Internals 7th ed., ch. 2).
+        p.opens = vec![(452, 0x1f_ffff)];
     }
 
     fn sessions(&mut self) {

@@ -281,6 +281,8 @@ pub struct UserPlan {
     pub unlisted: Vec<String>,
     /// State of the PEB page.
     pub peb: Paged,
+    /// State of the page table that maps the PEB, as the directory entry above says (present, transition, or out).
+    pub peb_table: Paged,
     /// State of the pages with parameters, environment and loader lists.
     pub parameters: Paged,
     /// State of the page with the image's PE headers.

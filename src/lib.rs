@@ -12,15 +12,27 @@
 )]
 
 mod addr;
+pub mod baseline;
+mod error;
+pub mod image;
+pub mod kernel;
+pub mod memory;
 pub mod process;
 mod reading;
+pub mod registry;
+pub mod report;
+pub mod symbols;
 mod system;
 mod time;
 mod warning;
 
 pub use addr::{Hex, PAGE_SIZE, PhysicalAddress, VirtualAddress, parse_hex};
-pub use process::{Process, Session};
+pub use baseline::{Findings, Outcome, Severity, Verdict, check_smss};
+pub use error::Error;
+pub use image::{MemoryImage, PhysicalMemory};
+pub use process::{Creator, Liveness, Parent, Process, ProcessTree, Session};
 pub use reading::{Absent, AbsentKind, Reading};
-pub use system::{Clock, ImageInfo, KernelInfo, ListEnd, Machine, PdbInfo, ProcessList, System};
+pub use report::Report;
+pub use system::{Clock, ImageInfo, KernelInfo, ListEnd, Machine, PdbInfo, ProcessList, ReadOptions, System};
 pub use time::{Ticks, Timestamp};
 pub use warning::Warning;

@@ -225,6 +225,12 @@ macro_rules! record {
                 $(if let Some(absent) = self.$field.absent() { f(stringify!($field), absent); })*
             }
 
+            /// Takes from `other` what is unknown here and has a value there.
+            pub fn fill_from(&mut self, other: Self) {
+                $(self.$field = std::mem::take(&mut self.$field).or(other.$field);)*
+                $($(if self.$plain == <$plain_type>::default() { self.$plain = other.$plain; })*)?
+            }
+
             /// Turns every "there is none" into an unknown of the given reason, but for the fields in `except`.
             pub fn distrust_nothing(&mut self, reason: &$crate::Absent, except: &[&str]) {
                 $(if self.$field.is_nothing() && !except.contains(&stringify!($field)) {
@@ -317,6 +323,14 @@ mod tests {
             let text = serde_json::to_string(&record).unwrap();
             assert_eq!(serde_json::from_str::<Sample>(&text).unwrap(), record, "{text}");
         }
+    }
+
+    #[test]
+    fn unknowns_are_filled_and_values_kept() {
+        let mut first = Sample { pid: Reading::Value(4), ..Sample::default() };
+        let path = Reading::Value("x".to_owned());
+        first.fill_from(Sample { pid: Reading::Value(5), path: path.clone(), sources: vec!["a".into()] });
+        assert_eq!(first, Sample { pid: Reading::Value(4), path, sources: vec!["a".into()] });
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Everything that was read from one machine, owned: what the checks judge and what documents hold.
 
+use crate::kernel::{KUSER_SHARED_DATA, Kernel};
+use crate::process::{InsideOf, ProcessView};
 use crate::reading::record;
-use crate::{PhysicalAddress, Process, Session, Timestamp, VirtualAddress, Warning};
+use crate::registry::{Registry, SessionManagerKeys};
+use crate::{Absent, Error, PhysicalAddress, Process, Reading, Session, Timestamp, VirtualAddress, Warning};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// One machine, as its memory image, or somebody's list of its processes, shows it.
@@ -23,6 +26,9 @@ pub struct System {
     /// The sessions, rebuilt from the processes.
     #[serde(deserialize_with = "null_is_default")]
     pub sessions: Vec<Session>,
+    /// The keys that smss.exe reads when the system starts, as they are in memory.
+    #[serde(deserialize_with = "null_is_default")]
+    pub session_manager: SessionManagerKeys,
     /// What could not be read, or was odd.
     #[serde(skip)]
     pub warnings: Vec<Warning>,
@@ -40,10 +46,13 @@ pub(crate) fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + D
 #[serde(default)]
 pub struct ImageInfo {
     /// `raw`, `crash_dump_full`, `crash_dump_bitmap` ...
+    #[serde(deserialize_with = "null_is_default")]
     pub format: String,
     /// Length of the file in bytes.
+    #[serde(deserialize_with = "null_is_default")]
     pub bytes: u64,
     /// Ranges of physical memory that the file holds, `[start, end)`, sorted.
+    #[serde(deserialize_with = "null_is_default")]
     pub runs: Vec<(PhysicalAddress, PhysicalAddress)>,
 }
 
@@ -120,6 +129,9 @@ pub struct ProcessList {
     /// The processes.
     #[serde(deserialize_with = "null_is_default")]
     pub items: Vec<Process>,
+    /// The views beside the active list that were looked at.
+    #[serde(deserialize_with = "null_is_default")]
+    pub views: Vec<ProcessView>,
 }
 
 /// How a walk ended, best first.
@@ -134,4 +146,94 @@ pub enum ListEnd {
     Broken,
     /// It was stopped at a cap.
     Limit,
+}
+
+/// What to read of an image beyond its lists.
+#[derive(Clone, Copy, Default)]
+pub struct ReadOptions<'o> {
+    /// Search all of physical memory for processes, exited and unlinked ones included: takes as long as reading the file.
+    pub scan: bool,
+    /// Which processes to look into: address ranges, threads, handles.
+    pub inside: InsideOf,
+    /// Called now and then while memory is scanned, with bytes done and bytes in all.
+    pub progress: Option<&'o (dyn Fn(u64, u64) + Sync)>,
+}
+
+impl std::fmt::Debug for ReadOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadOptions").field("scan", &self.scan).field("inside", &self.inside).finish_non_exhaustive()
+    }
+}
+
+impl System {
+    /// Reads everything from an image's kernel, without scanning memory.
+    ///
+    /// # Errors
+    /// The list of processes cannot even be started on.
+    pub fn read(kernel: &Kernel<'_>) -> Result<Self, Error> {
+        Self::read_with(kernel, &ReadOptions::default())
+    }
+
+    /// The same with choices.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_with(kernel: &Kernel<'_>, options: &ReadOptions<'_>) -> Result<Self, Error> {
+        let (mut processes, mut listed) = crate::process::list::active_list(kernel)?;
+        crate::process::views::add(kernel, &mut processes, &mut listed);
+        if options.scan {
+            let progress = options.progress.unwrap_or(&|_, _| ());
+            crate::process::views::add_by_scan(kernel, &mut processes, &mut listed, progress);
+        }
+        crate::process::look_inside::look(kernel, &mut processes, options.inside);
+        let image = kernel.image();
+        let machine = Machine::read(kernel, &processes);
+        let registry = Registry::open(kernel);
+        let session_manager = SessionManagerKeys::read(&registry);
+        let odd = [image.warnings(), kernel.warnings(), registry.warnings()].into_iter().flatten().cloned();
+        let warnings = odd.chain(listed).collect();
+        let sessions = Session::rebuild(&processes, kernel.build().ok());
+        let (image, kernel) = (Some(image.info()), Some(kernel.info()));
+        Ok(Self { image, kernel, machine, processes, sessions, session_manager, warnings })
+    }
+}
+
+impl Machine {
+    /// Reads what `KUSER_SHARED_DATA` says, and every clock.
+    fn read(kernel: &Kernel<'_>, processes: &ProcessList) -> Self {
+        let header = kernel.image().dump_header();
+        let shared = || {
+            kernel.shared_data().ok_or_else(|| Absent::unreadable(format!("KUSER_SHARED_DATA at {KUSER_SHARED_DATA}")))
+        };
+        let boot_by_header = header.and_then(|header| header.boot);
+        let boot = shared().map(|shared| shared.boot().or(boot_by_header));
+        let captured = shared().map(|shared| Some(shared.system_time).filter(|time| time.0 != 0));
+        Self {
+            root: shared().map(|shared| shared.root.clone()).into(),
+            boot: boot.clone().into(),
+            captured: Reading::from(captured)
+                .or(header.and_then(|header| header.system_time).map_or(Reading::Nothing, Reading::Value)),
+            clocks: Reading::Value(clocks(kernel, processes)),
+            processors: shared().map(|shared| Some(shared.processors).filter(|number| *number != 0)).into(),
+            product: shared().map(|shared| shared.product().map(str::to_owned)).into(),
+            safe_mode: shared().map(|shared| shared.safe_boot != 0).into(),
+        }
+    }
+}
+
+/// What each clock says of when the system started.
+fn clocks(kernel: &Kernel<'_>, processes: &ProcessList) -> Vec<Clock> {
+    let shared = kernel.shared_data().and_then(crate::kernel::SharedData::boot);
+    let global = kernel.global("KeBootTime").ok().and_then(|at| kernel.space().read_u64(at).ok());
+    let system = processes.items.iter().find(|process| process.pid.value() == Some(&4));
+    let header = kernel.image().dump_header().and_then(|header| header.boot);
+    [
+        ("KUSER_SHARED_DATA.SystemTime - InterruptTime", shared),
+        ("KeBootTime", global.filter(|ticks| *ticks != 0).and_then(Timestamp::plausible)),
+        ("System.CreateTime", system.and_then(|system| system.created.value().copied())),
+        ("crash dump header SystemTime - SystemUpTime", header),
+    ]
+    .into_iter()
+    .filter_map(|(source, time)| Some(Clock { source: source.to_owned(), time: time? }))
+    .collect()
 }

@@ -1,7 +1,23 @@
 //! Processes, sessions and tokens as owned records.
 
+mod inside;
+pub(crate) mod list;
+mod liveness;
+pub(crate) mod look_inside;
 mod record;
+mod scan;
 mod session;
+mod tree;
+pub(crate) mod views;
+mod well_known;
 
+pub use inside::{Handle, Holder, Inside, Thread, Vad};
+pub use liveness::Liveness;
+pub use look_inside::InsideOf;
 pub use record::{Location, Privilege, Process, SectionFile, SidAndAttributes, Token};
-pub use session::Session;
+pub use session::{Creator, Session};
+pub(crate) use session::{FIRST_WITH_SILOS, Members, SessionModel, VISTA};
+pub(crate) use tree::clock_step;
+pub use tree::{Parent, ProcessTree};
+pub use views::ProcessView;
+pub use well_known::{privilege_name, sid_name};

@@ -80,6 +80,8 @@ record! {
         minimal: bool,
         /// Name in the `FILE_OBJECT` of the image section.
         section_file: SectionFile,
+        /// What is in it. Not collected for every process.
+        inside: super::Inside,
         ;
         /// The views that hold this process: `active_list` and, with a scan, `pool_scan` and so on.
         sources: Vec<String>,

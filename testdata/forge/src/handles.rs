@@ -13,6 +13,9 @@ impl Machine {
         if self.build() == Build::W7_7601 {
             // The low bit is set while unlocked; the entry of a real handle is used unlocked.
             [object | 1, access]
+        } else if self.build() == Build::W8_9200 {
+            // As below, but that the address takes the 41 bits from 23 on.
+            [(object >> 4) << 23 | 0x7ff0 << 1 & 0xf_fffe | 1, access]
         } else {
             // Bit 0 unlocked, then a reference count, from bit 20 the address without its low 4 and high 16 bits.
             [(object >> 4) << 20 | 0x7ff0 << 1 & 0xf_fffe | 1, access]

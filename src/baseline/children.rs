@@ -1,0 +1,83 @@
+//! What smss.exe started: SMSS-019.
+
+use super::scene::{ImagePath, Role, Scene};
+use super::{Outcome, Severity, table};
+use crate::{Parent, Process};
+
+/// One outcome for each child that is not usual, and one for the rest.
+pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
+    let parents: Vec<usize> = scene
+        .smss
+        .iter()
+        .filter(|smss| matches!(smss.role, Role::Master | Role::Child | Role::Silo))
+        .map(|smss| smss.at)
+        .collect();
+    let children: Vec<(usize, &Process)> = scene
+        .rows
+        .iter()
+        .copied()
+        .filter(|(at, _)| scene.tree.parent(*at).position().is_some_and(|up| parents.contains(&up)))
+        .collect();
+    let mut outcomes: Vec<Outcome> = children.iter().filter_map(|&(at, child)| unusual(scene, at, child)).collect();
+    outcomes.push(the_rest(scene, &children, &outcomes));
+    outcomes
+}
+
+/// A violation, if the child is none that smss starts on every machine.
+fn unusual(scene: &Scene<'_>, at: usize, child: &Process) -> Option<Outcome> {
+    let outcome = Outcome::about("SMSS-019", child)
+        .expected(table::CHILDREN.join(", "))
+        .observed(format!("{} under {}", words(child), scene.parent_words(at)))
+        .seen(child, "ppid", child.ppid.value().map(u64::to_string))
+        .seen(child, "name", child.name.value().cloned())
+        .seen(child, "path", child.path.value().cloned());
+    let named = |names: &[&'static str]| names.iter().copied().find(|name| child.is_named(name));
+    // A listed name from anywhere else is the name only.
+    let placed = |name: &str| match scene.image_path(child, &format!("\\System32\\{name}")) {
+        ImagePath::Wrong(_) => false,
+        ImagePath::Right | ImagePath::Missing | ImagePath::Unknown(_) => true,
+    };
+    if named(table::CHILDREN).is_some_and(|name| name == "smss.exe" || placed(name)) {
+        return None;
+    }
+    if named(table::CHILDREN_AT_TIMES).is_some_and(placed) {
+        return Some(outcome.guard("Windows has it started now and then").violation(Severity::Info));
+    }
+    if named(table::CHILDREN_OF_VENDORS).is_some() {
+        return Some(outcome.guard("known software of another vendor").violation(Severity::Info));
+    }
+    let (posix, last) = table::POSIX;
+    if child.is_named(posix) && placed(posix) && scene.build.is_none_or(|build| build <= last) {
+        return Some(outcome.guard("the POSIX subsystem").violation(Severity::Info));
+    }
+    Some(outcome.violation(Severity::High))
+}
+
+fn words(child: &Process) -> String {
+    match (child.path.value(), child.name.value()) {
+        (Some(path), _) => path.clone(),
+        (None, Some(name)) => name.clone(),
+        (None, None) => "a process without name and path".to_owned(),
+    }
+}
+
+fn the_rest(scene: &Scene<'_>, children: &[(usize, &Process)], unusual: &[Outcome]) -> Outcome {
+    let outcome = Outcome::new("SMSS-019", None).expected("none but those that Windows has smss.exe start");
+    if scene.smss.is_empty() {
+        return outcome.unknown("an smss.exe to judge", "not in the list");
+    }
+    let usual = children.len().saturating_sub(unusual.len());
+    let outcome = outcome.observed(format!("{usual} usual, {} other", unusual.len()));
+    if let Some(part) = scene.part_reason() {
+        return outcome.unknown("the whole process list", part);
+    }
+    let unread = scene.rows.iter().filter(|(at, _)| scene.tree.parent(*at) == Parent::Unknown).count();
+    if unread > 0 {
+        return outcome.unknown("the parent of every process", format!("not known for {unread} of them"));
+    }
+    if !scene.was_scanned() {
+        return outcome.unknown("a scan for exited processes that left the list", "not made");
+    }
+    // Each unusual one has its own outcome.
+    outcome.pass()
+}

@@ -1,0 +1,58 @@
+//! Whether what runs is what Windows would have built. Checks are pure: they look at records, never at memory or files.
+
+mod children;
+mod creators;
+mod findings;
+mod hardening;
+mod identity;
+mod image;
+mod lookalike;
+mod members;
+mod outcome;
+mod paths;
+mod resemblance;
+mod scene;
+mod session_manager;
+mod sessions;
+mod table;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod token;
+mod views;
+
+pub use findings::{Findings, Verdict};
+pub use outcome::{Confidence, Evidence, Judgement, Outcome, Severity};
+
+use crate::System;
+use scene::Scene;
+
+/// The names of the groups of checks.
+pub const NAMES: &[&str] = &["smss"];
+
+/// Runs the group of checks with this name, one of [`NAMES`].
+#[must_use]
+pub fn check(name: &str, system: &System) -> Option<Findings> {
+    name.eq_ignore_ascii_case("smss").then(|| check_smss(system))
+}
+
+/// Judges smss.exe, the sessions it built, and the registry it reads: every rule of SMSS, SMR and SES, each with at least
+/// one outcome. A rule whose input is missing is unknown, never passed.
+#[must_use]
+pub fn check_smss(system: &System) -> Findings {
+    let scene = Scene::new(system);
+    let groups: [fn(&Scene<'_>) -> Vec<Outcome>; 9] = [
+        identity::check,
+        image::check,
+        token::check,
+        hardening::check,
+        children::check,
+        lookalike::check,
+        views::check,
+        session_manager::check,
+        sessions::check,
+    ];
+    let outcomes = groups.iter().flat_map(|check| check(&scene)).collect();
+    let master = scene.master().and_then(|master| master.process.pid.value().copied());
+    Findings::new("smss", outcomes, master, scene.passed_over)
+}

@@ -1,0 +1,248 @@
+//! Paths of images, made comparable: relative to their volume, whatever the form they come in.
+
+/// Devices that are no local volume: what follows them is a server and a share, which could be named `Windows\System32`.
+const REDIRECTORS: [&str; 6] = ["Mup", "LanmanRedirector", "WebDavRedirector", "RdpDr", "hgfs", "VBoxMiniRdr"];
+
+/// A path below the root of its volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct VolumePath {
+    /// `\Windows\System32\smss.exe`; below the system root if `in_root`.
+    path: String,
+    /// It was given relative to the system root.
+    in_root: bool,
+    /// The drive letter, where the form has one.
+    drive: Option<char>,
+    /// It is on a server or a shared folder.
+    remote: bool,
+}
+
+/// The directory Windows runs from, as far as it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SystemRoot {
+    /// `\Windows`, where known.
+    known: Option<String>,
+    drive: Option<char>,
+}
+
+/// Directory names that Windows was ever installed into, accepted where the root is not known.
+const USUAL_ROOTS: [&str; 2] = ["\\Windows", "\\WINNT"];
+
+impl VolumePath {
+    /// Reads `\Device\HarddiskVolume3\Windows\x`, `\??\C:\Windows\x`, `C:\Windows\x`, `\SystemRoot\x`, `%SystemRoot%\x`,
+    /// `\Windows\x`. `None`: it is no path, as what overwritten memory holds.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        if text.chars().any(|c| c.is_control() || c == '\u{fffd}') {
+            return None;
+        }
+        let text = ["\\??\\", "\\\\?\\", "\\\\.\\", "\\GLOBAL??\\", "\\DosDevices\\"]
+            .iter()
+            .find_map(|prefix| strip(text, prefix))
+            .unwrap_or(text);
+        let plain = |path: &str| Self { path: path.to_owned(), in_root: false, drive: None, remote: false };
+        for root in ["\\SystemRoot", "%SystemRoot%", "%windir%"] {
+            if let Some(rest) = strip(text, root)
+                && rest.starts_with('\\')
+            {
+                return Some(Self { in_root: true, ..plain(rest) });
+            }
+        }
+        if strip(text, "UNC\\").is_some() || text.starts_with("\\\\") {
+            return Some(Self { remote: true, ..plain(text) });
+        }
+        // `\??\Volume{GUID}\x`, the prefix gone.
+        if let Some(rest) = strip(text, "Volume{") {
+            return rest.find('\\').and_then(|at| rest.get(at..)).map(plain);
+        }
+        if let Some(rest) = strip(text, "\\Device\\") {
+            let (device, _) = rest.split_once('\\')?;
+            if REDIRECTORS.iter().any(|name| same(name, device)) {
+                return Some(Self { remote: true, ..plain(text) });
+            }
+            // A dynamic disk has a group and a volume below its device: \Device\HarddiskDmVolumes\Group\Volume1\x
+            let parts = if same(device, "HarddiskDmVolumes") { 3 } else { 1 };
+            let volume: usize = rest.split('\\').take(parts).map(|part| part.len().saturating_add(1)).sum();
+            return rest.get(volume.saturating_sub(1)..).filter(|path| path.starts_with('\\')).map(plain);
+        }
+        let mut chars = text.chars();
+        if let (Some(drive), Some(':')) = (chars.next().filter(char::is_ascii_alphabetic), chars.next()) {
+            let path = chars.as_str();
+            return path.starts_with('\\').then(|| Self { drive: Some(drive.to_ascii_uppercase()), ..plain(path) });
+        }
+        text.starts_with('\\').then(|| plain(text))
+    }
+
+    /// The part after the last backslash.
+    pub(super) fn base_name(&self) -> &str {
+        self.path.rsplit('\\').next().unwrap_or(&self.path)
+    }
+
+    /// True below `\Program Files` or `\Program Files (x86)` of a local volume.
+    pub(super) fn in_program_files(&self) -> bool {
+        !self.in_root
+            && !self.remote
+            && ["\\Program Files\\", "\\Program Files (x86)\\"].iter().any(|top| strip(&self.path, top).is_some())
+    }
+
+    /// True below this directory, given relative to the volume.
+    pub(super) fn is_below(&self, directory: &str) -> bool {
+        !self.remote && !self.in_root && strip(&self.path, directory).is_some_and(|rest| rest.starts_with('\\'))
+    }
+}
+
+impl SystemRoot {
+    /// From `KUSER_SHARED_DATA.NtSystemRoot`; what is no path of a drive counts as unknown.
+    pub(super) fn new(root: Option<&str>) -> Self {
+        let read = root.map(|root| root.trim_end_matches('\\')).and_then(VolumePath::read);
+        match read {
+            Some(path) if !path.in_root && !path.remote && path.path.len() > 1 => {
+                Self { known: Some(path.path), drive: path.drive }
+            }
+            _ => Self { known: None, drive: None },
+        }
+    }
+
+    pub(super) const fn is_known(&self) -> bool {
+        self.known.is_some()
+    }
+
+    /// True in Windows PE, which runs from a memory disk with the letter X.
+    pub(super) fn is_preinstallation(&self) -> bool {
+        self.drive == Some('X')
+    }
+
+    /// `\Windows\System32\smss.exe`, or with the variable where the root is not known.
+    pub(super) fn join(&self, below: &str) -> String {
+        format!("{}{below}", self.known.as_deref().unwrap_or("%SystemRoot%"))
+    }
+
+    /// True where `path` is `below` (with its leading backslash) the root.
+    pub(super) fn holds(&self, path: &VolumePath, below: &str) -> bool {
+        if path.remote || matches!((path.drive, self.drive), (Some(a), Some(b)) if a != b) {
+            return false;
+        }
+        if path.in_root {
+            return same(&path.path, below);
+        }
+        self.roots().iter().any(|root| strip(&path.path, root).is_some_and(|rest| same(rest, below)))
+    }
+
+    /// True where `path` lies anywhere below `directory` (with its leading backslash) of the root.
+    pub(super) fn holds_below(&self, path: &VolumePath, directory: &str) -> bool {
+        let below = |rest: &str| strip(rest, directory).is_some_and(|rest| rest.starts_with('\\'));
+        !path.remote
+            && if path.in_root {
+                below(&path.path)
+            } else {
+                self.roots().iter().any(|root| strip(&path.path, root).is_some_and(below))
+            }
+    }
+
+    /// True where two paths are the same file, as far as their forms tell.
+    pub(super) fn agree(&self, a: &VolumePath, b: &VolumePath) -> bool {
+        if a.remote != b.remote || matches!((a.drive, b.drive), (Some(a), Some(b)) if a != b) {
+            return false;
+        }
+        match (a.in_root, b.in_root) {
+            (true, false) => self.holds(b, &a.path),
+            (false, true) => self.holds(a, &b.path),
+            _ => same(&a.path, &b.path),
+        }
+    }
+
+    fn roots(&self) -> Vec<&str> {
+        self.known.as_deref().map_or_else(|| USUAL_ROOTS.to_vec(), |root| vec![root])
+    }
+}
+
+/// What is left of `text` after `prefix`, compared as Windows does.
+fn strip<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let mut rest = text.chars();
+    for expected in prefix.chars() {
+        if !same_char(rest.next()?, expected) {
+            return None;
+        }
+    }
+    Some(rest.as_str())
+}
+
+/// Equal but for case. A letter outside ASCII never equals one inside: Windows' table keeps them apart, Unicode's folding
+/// would take U+017F for an S.
+pub(super) fn same(a: &str, b: &str) -> bool {
+    strip(a, b).is_some_and(str::is_empty)
+}
+
+fn same_char(a: char, b: char) -> bool {
+    a.eq_ignore_ascii_case(&b) || (!a.is_ascii() && !b.is_ascii() && a.to_uppercase().eq(b.to_uppercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMSS: &str = "\\System32\\smss.exe";
+
+    fn holds(root: Option<&str>, path: &str) -> bool {
+        VolumePath::read(path).is_some_and(|path| SystemRoot::new(root).holds(&path, SMSS))
+    }
+
+    #[test]
+    fn forms_of_the_one_right_path() {
+        for path in [
+            "\\Device\\HarddiskVolume3\\Windows\\System32\\smss.exe",
+            "\\Device\\HarddiskVolume1\\WINDOWS\\system32\\smss.exe",
+            "\\Device\\VhdHardDisk{1f}\\Windows\\System32\\smss.exe",
+            "\\Device\\HarddiskDmVolumes\\MachineDg0\\Volume1\\Windows\\System32\\smss.exe",
+            "\\SystemRoot\\System32\\smss.exe",
+            "%SystemRoot%\\system32\\smss.exe",
+            "\\??\\C:\\Windows\\System32\\smss.exe",
+            "\\??\\Volume{0a}\\Windows\\System32\\smss.exe",
+            "c:\\windows\\system32\\SMSS.EXE",
+            "\\Windows\\System32\\smss.exe",
+        ] {
+            assert!(holds(Some("C:\\Windows"), path), "{path}");
+            assert!(holds(None, path), "{path}");
+        }
+    }
+
+    #[test]
+    fn wrong_paths() {
+        for path in [
+            "\\Device\\HarddiskVolume3\\Users\\a\\Windows\\System32\\smss.exe",
+            "\\Device\\HarddiskVolume3\\Windows\\smss.exe",
+            "\\Device\\HarddiskVolume3\\Windows\\SysWOW64\\smss.exe",
+            "\\Device\\HarddiskVolume3\\Windows\\System32\\smss.exe ",
+            "\\Device\\HarddiskVolume3\\Windows\\System32\\..\\System32\\smss.exe",
+            "\\Device\\HarddiskVolume3\\Windows\\System32\\\u{17f}mss.exe",
+            "\\Device\\Mup\\Windows\\System32\\smss.exe",
+            "\\\\Windows\\System32\\smss.exe",
+            "\\??\\UNC\\Windows\\System32\\smss.exe",
+            "\\SystemRoot\\temp\\smss.exe",
+            "\\SystemRootkit\\System32\\smss.exe",
+            "D:\\Windows\\System32\\smss.exe",
+            "\\Device\\HarddiskVolume3\\WINNT\\System32\\smss.exe",
+        ] {
+            assert!(!holds(Some("C:\\Windows"), path), "{path}");
+        }
+        assert!(holds(None, "\\Device\\HarddiskVolume3\\WINNT\\System32\\smss.exe"));
+        assert!(holds(Some("X:\\Windows"), "\\Device\\Ramdisk{d9b257fc}\\Windows\\System32\\smss.exe"));
+        assert!(!holds(Some("C:\\WINNT"), "\\Device\\HarddiskVolume3\\Windows\\System32\\smss.exe"));
+    }
+
+    #[test]
+    fn what_overwritten_memory_holds_is_no_path() {
+        for text in ["", "smss.exe", "Registry", "\u{fffd}", "\\Dev\u{1}ce", "力▰", "\\Device\\HarddiskVolume3", "C:x"]
+        {
+            assert_eq!(VolumePath::read(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn two_forms_of_one_file() {
+        let root = SystemRoot::new(Some("C:\\Windows"));
+        let agree = |a, b| root.agree(&VolumePath::read(a).unwrap(), &VolumePath::read(b).unwrap());
+        assert!(agree("\\Device\\HarddiskVolume4\\Users\\x\\smss.exe", "C:\\Users\\x\\smss.exe"));
+        assert!(agree("\\SystemRoot\\System32\\smss.exe", "\\Device\\HarddiskVolume4\\windows\\system32\\smss.exe"));
+        assert!(!agree("\\SystemRoot\\System32\\smss.exe", "\\Device\\HarddiskVolume4\\Temp\\smss.exe"));
+        assert_eq!(VolumePath::read("\\SystemRoot\\System32\\smss.exe").unwrap().base_name(), "smss.exe");
+    }
+}

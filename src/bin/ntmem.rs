@@ -1,2 +1,0 @@
-//! ntmem
-fn main() {}

@@ -1,0 +1,50 @@
+//! The bytes of an image: a mapped file, or a buffer.
+
+use std::fs::File;
+use std::ops::Deref;
+use std::path::Path;
+
+/// Bytes of an image.
+#[derive(Debug)]
+pub(super) enum Source {
+    Mapped(memmap2::Mmap),
+    Owned(Vec<u8>),
+}
+
+impl Source {
+    /// Maps a file. Nothing of it is read.
+    pub(super) fn open(path: &Path) -> std::io::Result<Self> {
+        let file = File::open(path)?;
+        let about = file.metadata()?;
+        if about.is_dir() {
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::IsADirectory,
+                "it is a directory; name the image file in it",
+            ));
+        }
+        if about.is_file() && about.len() == 0 {
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                "the file is empty: the acquisition wrote nothing, or the copy failed",
+            ));
+        }
+        // SAFETY: the map is read-only and private to this value, and is only ever handed out as `&[u8]` of plain bytes,
+        // for which every bit pattern is valid. What no program can rule out is that somebody else shortens or writes the
+        // file meanwhile: evidence files do not change while they are examined, and the documentation of `MemoryImage::open`
+        // asks for that.
+        #[allow(unsafe_code)]
+        let map = unsafe { memmap2::Mmap::map(&file) }?;
+        Ok(Self::Mapped(map))
+    }
+}
+
+impl Deref for Source {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Owned(bytes) => bytes,
+        }
+    }
+}

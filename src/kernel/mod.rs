@@ -1,0 +1,306 @@
+//! The kernel in an image: found, with its layouts, and views of its objects.
+
+mod base;
+mod cmhive;
+mod eprocess;
+mod file_object;
+mod handles;
+mod kuser;
+mod layouts;
+mod locate;
+mod object;
+mod pe;
+mod peb;
+pub mod text;
+mod thread;
+mod token;
+mod vad;
+mod view;
+mod walk;
+
+pub use cmhive::{Cmhive, HIVE_SIGNATURE, Storage, hive_list, master_hive, registry_process};
+pub use eprocess::Eprocess;
+pub use handles::{HandleEntry, Handles, handles};
+pub use kuser::{KUSER_SHARED_DATA, SharedData};
+pub use layouts::Layouts;
+pub use locate::{Candidate, LocateFailure, LocateOptions, Way};
+pub use object::ObjectTypes;
+pub use pe::PeImage;
+pub use peb::UserHalf;
+pub use thread::threads;
+pub use token::TokenReadings;
+pub use vad::vads;
+pub use view::{View, fast_ref, pointer};
+pub use walk::{Direction, Joined, WalkEnd, list, list_both_ways, tree};
+
+use crate::memory::AddressSpace;
+use crate::symbols::{SymbolError, SymbolStore, Symbols};
+use crate::{Absent, Error, KernelInfo, MemoryImage, PdbInfo, PhysicalAddress, VirtualAddress, Warning};
+use locate::Located;
+
+/// A kernel that was found, with its symbols: what every reader of kernel objects starts from.
+#[derive(Debug)]
+pub struct Kernel<'m> {
+    image: &'m MemoryImage,
+    space: AddressSpace<'m>,
+    base: VirtualAddress,
+    pdb: PdbInfo,
+    symbols: Symbols,
+    layouts: Layouts,
+    shared: Option<SharedData>,
+    build: Result<u32, Absent>,
+    found_by: String,
+    warnings: Vec<Warning>,
+}
+
+/// A kernel that was found, before symbols are looked for.
+#[derive(Debug)]
+pub struct KernelImage<'m>(Located<'m>);
+
+impl KernelImage<'_> {
+    /// Image base.
+    #[must_use]
+    pub const fn base(&self) -> VirtualAddress {
+        self.0.found.base
+    }
+
+    /// The PDB it needs.
+    #[must_use]
+    pub const fn pdb(&self) -> &PdbInfo {
+        &self.0.found.pdb
+    }
+
+    /// The page-table root it was found with.
+    #[must_use]
+    pub const fn dtb(&self) -> PhysicalAddress {
+        self.0.space.root()
+    }
+
+    /// The record that documents hold; what takes symbols to know is not in it.
+    #[must_use]
+    pub fn info(&self) -> KernelInfo {
+        KernelInfo {
+            base: Some(self.base()),
+            dtb: Some(self.dtb()),
+            build: self.0.shared.as_ref().map(|shared| shared.build).filter(|build| *build != 0),
+            arch: Some("x64".to_owned()),
+            pdb: Some(self.pdb().clone()),
+            found_by: Some(self.found_by()),
+            ..KernelInfo::default()
+        }
+    }
+
+    /// Which way led to it.
+    #[must_use]
+    pub fn found_by(&self) -> String {
+        format!("{}; {}", self.0.way, self.0.found.how)
+    }
+}
+
+impl MemoryImage {
+    /// Finds the kernel, without symbols where its headers are there.
+    ///
+    /// # Errors
+    /// What was tried, if there is none; or the symbols it would take to find it, if its headers are gone.
+    pub fn find_kernel(&self, store: &SymbolStore, options: &LocateOptions<'_>) -> Result<KernelImage<'_>, Error> {
+        locate::locate(self, self.dump_header(), store, options).map(KernelImage)
+    }
+
+    /// Finds the kernel and loads its layouts.
+    ///
+    /// # Errors
+    /// What was tried, if there is no kernel; which symbols are needed, and where they were looked for, if there are none.
+    pub fn locate_kernel(&self, store: &SymbolStore) -> Result<Kernel<'_>, Error> {
+        self.locate_kernel_with(store, &LocateOptions::default())
+    }
+
+    /// The same with a root or a base given by hand, or with progress shown.
+    ///
+    /// # Errors
+    /// As [`locate_kernel`](Self::locate_kernel).
+    pub fn locate_kernel_with(&self, store: &SymbolStore, options: &LocateOptions<'_>) -> Result<Kernel<'_>, Error> {
+        let found = self.find_kernel(store, options)?;
+        Kernel::open(self, found, store)
+    }
+}
+
+impl<'m> Kernel<'m> {
+    /// Loads symbols, and reads what the rest depends on: the true page-table root and the mask of entries not present.
+    fn open(image: &'m MemoryImage, found: KernelImage<'m>, store: &SymbolStore) -> Result<Self, Error> {
+        let found_by = found.found_by();
+        let Located { space, shared, found, .. } = found.0;
+        let symbols = match found.symbols {
+            Some(symbols) => symbols,
+            None => store.find(&found.pdb, &Layouts::wanted())?,
+        };
+        let layouts = Layouts::resolve(&symbols)?;
+        let mut kernel = Self {
+            image,
+            space,
+            base: found.base,
+            pdb: found.pdb,
+            symbols,
+            layouts,
+            shared,
+            build: Err(Absent::not_collected("")),
+            found_by,
+            warnings: Vec::new(),
+        };
+        kernel.space = space.with_invalid_pte_mask(kernel.invalid_pte_mask());
+        kernel.take_systems_root();
+        kernel.build = kernel.read_build();
+        Ok(kernel)
+    }
+
+    /// `MiState.Hardware.InvalidPteMask`, in the first builds with it `MiInvalidPteMask`; older ones have no mask.
+    fn invalid_pte_mask(&self) -> u64 {
+        let field = self.layouts.mi_system.as_ref().ok().and_then(|layout| layout.invalid_pte_mask);
+        let in_state = self.global("MiState").ok().zip(field).map(|(state, field)| state.wrapping_add(field.offset));
+        let place = in_state.or_else(|| self.global("MiInvalidPteMask").ok());
+        place.and_then(|at| self.space.read_u64(at).ok()).unwrap_or(0)
+    }
+
+    /// The root that led here may be any process's; System's own is the one to read with.
+    fn take_systems_root(&mut self) {
+        let dtb = self.system_process().and_then(|system| {
+            let at = system.wrapping_add(self.layouts.process.dtb.offset);
+            Ok(PhysicalAddress(self.space.read_u64(at)?))
+        });
+        let found = self.space.root();
+        match dtb {
+            Ok(dtb) => {
+                let own = self.space.with_root(dtb);
+                // A root that maps the kernel elsewhere, or not at all, is no root of this system.
+                if own.translate(self.base) == self.space.translate(self.base) && SharedData::read(own).is_ok() {
+                    self.space = own;
+                } else {
+                    self.warn("kernel", format!("System's DirectoryTableBase {dtb} does not map this kernel; reading with {found}, which does"));
+                }
+            }
+            Err(why) => self
+                .warn("kernel", format!("System's DirectoryTableBase could not be read ({why}); reading with {found}")),
+        }
+    }
+
+    /// The `_EPROCESS` of System: `PsInitialSystemProcess`, or the first of the active list.
+    fn system_process(&self) -> Result<VirtualAddress, Absent> {
+        let pid = self.layouts.process.pid.offset;
+        let is_system = |process: &VirtualAddress| self.space.read_u64(process.wrapping_add(pid)) == Ok(4);
+        let initial = self.global("PsInitialSystemProcess").ok().and_then(|at| self.space.read_pointer(at).ok());
+        if let Some(system) = initial.filter(is_system) {
+            return Ok(system);
+        }
+        let first = self.space.read_pointer(self.global("PsActiveProcessHead")?)?;
+        Some(first.wrapping_sub(self.layouts.process.links.offset))
+            .filter(is_system)
+            .ok_or_else(|| Absent::unparsable("neither PsInitialSystemProcess nor the active list leads to pid 4"))
+    }
+
+    /// What the shared page says, which counts enablement packages (19045 where `NtBuildNumber` stays 19041); before Windows
+    /// 10 it says nothing, and `NtBuildNumber` does.
+    fn read_build(&self) -> Result<u32, Absent> {
+        match self.shared.as_ref().map(|shared| shared.build).filter(|build| *build != 0) {
+            Some(build) => Ok(build & 0xffff),
+            None => Ok(self.space.read_u32(self.global("NtBuildNumber")?)? & 0xffff),
+        }
+    }
+
+    fn warn(&mut self, about: &str, message: String) {
+        self.warnings.push(Warning::new(about, message));
+    }
+
+    /// The image it was found in.
+    #[must_use]
+    pub const fn image(&self) -> &'m MemoryImage {
+        self.image
+    }
+
+    /// The kernel's address space, with System's root.
+    #[must_use]
+    pub const fn space(&self) -> AddressSpace<'m> {
+        self.space
+    }
+
+    /// Image base.
+    #[must_use]
+    pub const fn base(&self) -> VirtualAddress {
+        self.base
+    }
+
+    /// The PDB that the CodeView record names.
+    #[must_use]
+    pub const fn pdb(&self) -> &PdbInfo {
+        &self.pdb
+    }
+
+    /// Layouts of this kernel's structures.
+    #[must_use]
+    pub const fn layouts(&self) -> &Layouts {
+        &self.layouts
+    }
+
+    /// The symbols the layouts came from.
+    #[must_use]
+    pub const fn symbols(&self) -> &Symbols {
+        &self.symbols
+    }
+
+    /// `KUSER_SHARED_DATA`. `None`: it could not be read, and the kernel was named by hand.
+    #[must_use]
+    pub const fn shared_data(&self) -> Option<&SharedData> {
+        self.shared.as_ref()
+    }
+
+    /// What was odd about finding it.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// Address of a global.
+    ///
+    /// # Errors
+    /// The symbols lack it.
+    pub fn global(&self, name: &str) -> Result<VirtualAddress, SymbolError> {
+        self.symbols.global(name).map(|offset| self.base.wrapping_add(offset))
+    }
+
+    /// Build number without its flag bits: 7601, 19045, 26100.
+    ///
+    /// # Errors
+    /// `NtBuildNumber` cannot be read, and the shared page does not say it (it does since Windows 10).
+    pub fn build(&self) -> Result<u32, &Absent> {
+        self.build.as_ref().copied()
+    }
+
+    /// `NtBuildLabEx`, or `NtBuildLab` where there is none: up to 256 bytes of text.
+    fn lab(&self) -> Option<String> {
+        ["NtBuildLabEx", "NtBuildLab"].iter().find_map(|name| {
+            let mut bytes = [0u8; 256];
+            let (read, _) = self.space.read_some(self.global(name).ok()?, &mut bytes);
+            text::bytes_as_text(bytes.get(..read)?)
+        })
+    }
+
+    /// The record that documents hold.
+    #[must_use]
+    pub fn info(&self) -> KernelInfo {
+        KernelInfo {
+            base: Some(self.base),
+            dtb: Some(self.space.root()),
+            build: self.build.as_ref().ok().copied(),
+            arch: Some("x64".to_owned()),
+            pdb: Some(self.pdb.clone()),
+            symbols: Some(self.symbols.source.name().to_owned()),
+            symbols_file: self.symbols.file.as_ref().map(|file| file.display().to_string()),
+            lab: self.lab(),
+            found_by: Some(self.found_by.clone()),
+        }
+    }
+}
+
+impl From<SymbolError> for Absent {
+    fn from(error: SymbolError) -> Self {
+        Self::from(&error)
+    }
+}

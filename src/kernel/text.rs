@@ -1,0 +1,93 @@
+//! Text in memory: counted UTF-16, fixed arrays of bytes, environment blocks.
+
+use crate::memory::AddressSpace;
+use crate::{Absent, VirtualAddress};
+
+/// Reads a `_UNICODE_STRING` (x64: `Length` at 0, `MaximumLength` at 2, `Buffer` at 8) at `at`. `None`: it is empty.
+///
+/// # Errors
+/// The structure or its buffer cannot be read, or its lengths make no sense.
+pub fn unicode_string(space: AddressSpace<'_>, at: VirtualAddress) -> Result<Option<String>, Absent> {
+    let head: [u8; 16] = space.read_array(at)?;
+    let [l0, l1, m0, m1, _, _, _, _, buffer @ ..] = head;
+    let length = u16::from_le_bytes([l0, l1]);
+    let maximum = u16::from_le_bytes([m0, m1]);
+    let buffer = VirtualAddress(u64::from_le_bytes(buffer));
+    if length == 0 {
+        return Ok(None);
+    }
+    if !length.is_multiple_of(2) || length > maximum || buffer.is_null() {
+        return Err(Absent::unparsable(format!(
+            "UNICODE_STRING at {at}: length {length}, room {maximum}, buffer {buffer}"
+        )));
+    }
+    let mut bytes = vec![0u8; usize::from(length)];
+    space.read(buffer, &mut bytes)?;
+    Ok(Some(utf16(&bytes)))
+}
+
+/// UTF-16 as text; a lone surrogate is kept as `\uNNNN`.
+#[must_use]
+pub fn utf16(bytes: &[u8]) -> String {
+    let (pairs, _) = bytes.as_chunks::<2>();
+    let units = pairs.iter().map(|pair| u16::from_le_bytes(*pair));
+    char::decode_utf16(units).fold(String::new(), |mut text, unit| {
+        match unit {
+            Ok(c) => text.push(c),
+            Err(lone) => text.push_str(&format!("\\u{:04x}", lone.unpaired_surrogate())),
+        }
+        text
+    })
+}
+
+/// An array of bytes that ends at its first zero, as text: what is no printable ASCII is escaped as `\xNN`. `None`: empty.
+#[must_use]
+pub fn bytes_as_text(bytes: &[u8]) -> Option<String> {
+    let text: String = bytes.iter().take_while(|byte| **byte != 0).fold(String::new(), |mut text, byte| {
+        match byte {
+            b' '..=b'~' => text.push(char::from(*byte)),
+            _ => text.push_str(&format!("\\x{byte:02x}")),
+        }
+        text
+    });
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// An environment block is cut here: Windows itself allows 32767 characters before Vista, and real blocks have a few KiB.
+const MAX_ENVIRONMENT: usize = 0x10000;
+
+/// Reads the `NAME=value` texts of an environment block of `size` bytes (0: unknown) at `at`.
+///
+/// # Errors
+/// Its start cannot be read. A block that ends in a page that cannot be read is cut there.
+pub fn environment(space: AddressSpace<'_>, at: VirtualAddress, size: u64) -> Result<Vec<String>, Absent> {
+    let room = usize::try_from(size).ok().filter(|size| *size != 0).unwrap_or(MAX_ENVIRONMENT).min(MAX_ENVIRONMENT);
+    let mut bytes = vec![0u8; room];
+    let (read, fault) = space.read_some(at, &mut bytes);
+    bytes.truncate(read);
+    if read == 0 {
+        return Err(fault.map_or_else(|| Absent::unparsable("empty"), Absent::from));
+    }
+    let (pairs, _) = bytes.as_chunks::<2>();
+    let mut variables = Vec::new();
+    for variable in pairs.split(|pair| *pair == [0, 0]) {
+        if variable.is_empty() {
+            break;
+        }
+        variables.push(utf16(variable.as_flattened()));
+    }
+    Ok(variables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_no_text_are_kept() {
+        assert_eq!(bytes_as_text(b"smss.exe\0junk").as_deref(), Some("smss.exe"));
+        assert_eq!(bytes_as_text(b"a\x01\xffb").as_deref(), Some("a\\x01\\xffb"));
+        assert_eq!(bytes_as_text(b"\0abc"), None);
+        assert_eq!(utf16(&[0x41, 0, 0x00, 0xd8]), "A\\ud800");
+    }
+}

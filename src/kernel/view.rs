@@ -1,0 +1,171 @@
+//! One object's bytes, typed, with their holes.
+
+use crate::memory::{AddressSpace, Fault};
+use crate::process::Location;
+use crate::symbols::{Bits, Field, Stored, SymbolError};
+use crate::{Absent, PhysicalAddress, Reading, VirtualAddress};
+
+/// Structures are not larger than this; a size beyond it comes from damaged symbols. The largest read is a few pages.
+const MAX_SIZE: u64 = 0x10_0000;
+
+/// The bytes of one object, read once. What could not be read is a hole, and only fields in a hole are lost.
+#[derive(Clone, Debug)]
+pub struct View<'m> {
+    space: AddressSpace<'m>,
+    address: VirtualAddress,
+    bytes: Vec<u8>,
+    /// Start and end of each hole within `bytes`, with its reason.
+    holes: Vec<(usize, usize, Fault)>,
+    /// Where the bytes came from, if the address did not say it.
+    physical: Option<PhysicalAddress>,
+}
+
+impl<'m> View<'m> {
+    /// Reads `size` bytes at `address`, page by page; pages that cannot be read become holes.
+    #[must_use]
+    pub fn read(space: AddressSpace<'m>, address: VirtualAddress, size: u64) -> Self {
+        let mut bytes = vec![0u8; usize::try_from(size.min(MAX_SIZE)).unwrap_or(0)];
+        let mut holes = Vec::new();
+        let mut from = 0usize;
+        while let Some(rest) = bytes.get_mut(from..).filter(|rest| !rest.is_empty()) {
+            let at = address.wrapping_add(u64::try_from(from).unwrap_or(0));
+            let (read, fault) = space.read_some(at, rest);
+            let hole = from.saturating_add(read);
+            let Some(fault) = fault else { break };
+            let at = at.wrapping_add(u64::try_from(read).unwrap_or(0));
+            let end = hole.saturating_add(usize::try_from(at.left_in_page()).unwrap_or(usize::MAX)).min(bytes.len());
+            holes.push((hole, end, fault));
+            from = end;
+        }
+        Self { space, address, bytes, holes, physical: None }
+    }
+
+    /// Reads `size` bytes at `physical`, of an object that lay at `address` and is not mapped there now. What of it is not in
+    /// the same page is a hole.
+    #[must_use]
+    pub fn read_unmapped(
+        space: AddressSpace<'m>,
+        address: VirtualAddress,
+        physical: PhysicalAddress,
+        size: u64,
+    ) -> Self {
+        let mut bytes = vec![0u8; usize::try_from(size.min(MAX_SIZE)).unwrap_or(0)];
+        let room = usize::try_from(physical.left_in_page()).unwrap_or(0).min(bytes.len());
+        let read = bytes.get_mut(..room).map_or(0, |room| space.memory().read(physical, room));
+        let mut holes = Vec::new();
+        if read < bytes.len() {
+            let beyond = u64::try_from(read).unwrap_or(0);
+            let (at, needed) = (address.wrapping_add(beyond), physical.wrapping_add(beyond));
+            holes.push((read, bytes.len(), Fault::NotInImage { at, needed, level: None }));
+        }
+        Self { space, address, bytes, holes, physical: Some(physical) }
+    }
+
+    /// Where the object lies.
+    #[must_use]
+    pub const fn address(&self) -> VirtualAddress {
+        self.address
+    }
+
+    /// Where the object lies in physical memory.
+    ///
+    /// # Errors
+    /// Its address is not mapped.
+    pub fn physical(&self) -> Result<PhysicalAddress, Absent> {
+        self.physical.map_or_else(|| Ok(self.space.translate(self.address)?), Ok)
+    }
+
+    /// The address space it was read from.
+    #[must_use]
+    pub const fn space(&self) -> AddressSpace<'m> {
+        self.space
+    }
+
+    /// `size` bytes at `offset`.
+    ///
+    /// # Errors
+    /// They lie in a hole, or outside the object.
+    pub fn bytes(&self, offset: u64, size: u64) -> Result<&[u8], Absent> {
+        let range = || {
+            let start = usize::try_from(offset).ok()?;
+            Some((start, start.checked_add(usize::try_from(size).ok()?)?))
+        };
+        let (start, end) = range().ok_or_else(|| Absent::unparsable("offset out of range"))?;
+        if let Some((_, _, fault)) = self.holes.iter().find(|(from, to, _)| *from < end && start < *to) {
+            return Err((*fault).into());
+        }
+        self.bytes
+            .get(start..end)
+            .ok_or_else(|| Absent::unparsable(format!("offset {offset:#x} is outside the structure")))
+    }
+
+    /// The value of a field.
+    ///
+    /// # Errors
+    /// It lies in a hole.
+    pub fn get<T: Stored>(&self, field: Field<T>) -> Result<T, Absent> {
+        let size = T::SIZE.unwrap_or(field.size);
+        let bytes = self.bytes(field.offset, size)?;
+        T::decode(bytes)
+            .ok_or_else(|| Absent::unparsable(format!("{}.{} has {size} bytes", field.structure, field.name)))
+    }
+
+    /// The value of a field that not every build has.
+    ///
+    /// # Errors
+    /// The symbols lack it (`name` says what), or it lies in a hole.
+    pub fn optional<T: Stored>(&self, field: Option<Field<T>>, name: &str) -> Result<T, Absent> {
+        self.get(field.ok_or_else(|| Absent::no_symbol(name))?)
+    }
+
+    /// The value of a bit-field.
+    ///
+    /// # Errors
+    /// It lies in a hole.
+    pub fn bits(&self, bits: Bits) -> Result<u64, Absent> {
+        let mut whole = [0u8; 8];
+        for (to, from) in whole.iter_mut().zip(self.bytes(bits.storage.offset, bits.size)?) {
+            *to = *from;
+        }
+        Ok(bits.of(u64::from_le_bytes(whole)))
+    }
+
+    /// The address of a field.
+    #[must_use]
+    pub const fn address_of<T>(&self, field: Field<T>) -> VirtualAddress {
+        self.address.wrapping_add(field.offset)
+    }
+
+    /// Where a field lies, for evidence.
+    #[must_use]
+    pub fn locate<T>(&self, field: Field<T>) -> Location {
+        let at = self.address_of(field);
+        Location {
+            structure: field.structure.to_owned(),
+            field: field.name.to_owned(),
+            r#virtual: Some(at),
+            physical: match self.physical {
+                Some(start) => Some(start.wrapping_add(field.offset)),
+                None => self.space.translate(at).ok(),
+            },
+        }
+    }
+}
+
+/// A pointer's reading: null is nothing.
+#[must_use]
+pub fn pointer(read: Result<VirtualAddress, Absent>) -> Reading<VirtualAddress> {
+    read.map(|address| Some(address).filter(|address| !address.is_null())).into()
+}
+
+impl From<&SymbolError> for Absent {
+    fn from(error: &SymbolError) -> Self {
+        Self::no_symbol(error.to_string())
+    }
+}
+
+/// Object pointer out of an `_EX_FAST_REF`: its low 4 bits count references (x64).
+#[must_use]
+pub const fn fast_ref(value: u64) -> VirtualAddress {
+    VirtualAddress(value & !0xf)
+}

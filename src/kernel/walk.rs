@@ -1,0 +1,200 @@
+//! Walks over linked structures. Every one has a set of what it saw and a cap, and says how it ended.
+
+use crate::memory::{AddressSpace, Fault};
+use crate::{ListEnd, VirtualAddress};
+use std::collections::HashSet;
+use std::fmt;
+
+/// How one walk ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WalkEnd {
+    /// It came back to the head.
+    Complete,
+    /// It came to an entry that it had seen, which is not the head.
+    Cycle {
+        /// The entry.
+        at: VirtualAddress,
+    },
+    /// A link could not be read.
+    Broken {
+        /// The entry whose link it is.
+        at: VirtualAddress,
+        /// Why.
+        fault: Fault,
+    },
+    /// A link is null or no kernel address.
+    Astray {
+        /// The entry whose link it is.
+        at: VirtualAddress,
+        /// Where it leads.
+        to: VirtualAddress,
+    },
+    /// There were more entries than there can be.
+    Limit {
+        /// The cap.
+        cap: usize,
+    },
+}
+
+impl WalkEnd {
+    /// The word for documents.
+    #[must_use]
+    pub const fn kind(&self) -> ListEnd {
+        match self {
+            Self::Complete => ListEnd::Complete,
+            Self::Cycle { .. } => ListEnd::Cycle,
+            Self::Broken { .. } | Self::Astray { .. } => ListEnd::Broken,
+            Self::Limit { .. } => ListEnd::Limit,
+        }
+    }
+}
+
+impl fmt::Display for WalkEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Complete => f.write_str("complete"),
+            Self::Cycle { at } => write!(f, "runs in a circle that its head is not part of, closed at {at}"),
+            Self::Broken { at, fault } => write!(f, "breaks off at {at}: {fault}"),
+            Self::Astray { at, to } => write!(f, "goes astray at {at}, whose link is {to}"),
+            Self::Limit { cap } => write!(f, "was stopped after {cap} entries"),
+        }
+    }
+}
+
+/// The two links of a `_LIST_ENTRY`, and where they lie (x64).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// `Flink`, at 0.
+    Forward,
+    /// `Blink`, at 8.
+    Backward,
+}
+
+/// Follows `_LIST_ENTRY` links from `head` and returns the addresses of the entries (not of the structures around them),
+/// the head not included. `valid` says whether an address can be an entry at all.
+#[must_use]
+pub fn list(
+    space: AddressSpace<'_>,
+    head: VirtualAddress,
+    direction: Direction,
+    cap: usize,
+    valid: impl Fn(VirtualAddress) -> bool,
+) -> (Vec<VirtualAddress>, WalkEnd) {
+    let mut entries = Vec::new();
+    let mut seen = HashSet::new();
+    let mut at = head;
+    loop {
+        let link = match direction {
+            Direction::Forward => at,
+            Direction::Backward => at.wrapping_add(8),
+        };
+        let next = match space.read_pointer(link) {
+            Ok(next) => next,
+            Err(fault) => {
+                // An entry whose link cannot be read is no proof of an entry: the last one may be an address into nowhere.
+                return (entries, WalkEnd::Broken { at, fault });
+            }
+        };
+        if next == head {
+            return (entries, WalkEnd::Complete);
+        }
+        if !valid(next) {
+            return (entries, WalkEnd::Astray { at, to: next });
+        }
+        if !seen.insert(next) {
+            return (entries, WalkEnd::Cycle { at: next });
+        }
+        if entries.len() >= cap {
+            return (entries, WalkEnd::Limit { cap });
+        }
+        entries.push(next);
+        at = next;
+    }
+}
+
+/// Walks a binary tree from `root` and returns the addresses of its nodes in order, left before right. `links`: where in a
+/// node its left and its right pointer lie. A part that cannot be read does not end the walk: the worst of what was met does
+/// show in how it ended.
+#[must_use]
+pub fn tree(
+    space: AddressSpace<'_>,
+    root: VirtualAddress,
+    links: (u64, u64),
+    cap: usize,
+) -> (Vec<VirtualAddress>, WalkEnd) {
+    let mut nodes = Vec::new();
+    let mut end = WalkEnd::Complete;
+    let mut worsen = |worse: WalkEnd| {
+        if end.kind() < worse.kind() {
+            end = worse;
+        }
+    };
+    let mut seen = HashSet::new();
+    // Nodes whose left side is under way, with their right pointers.
+    let mut above: Vec<(VirtualAddress, VirtualAddress)> = Vec::new();
+    let (mut from, mut at) = (root, root);
+    loop {
+        while !at.is_null() {
+            if !at.is_kernel() {
+                worsen(WalkEnd::Astray { at: from, to: at });
+                break;
+            }
+            if !seen.insert(at) {
+                worsen(WalkEnd::Cycle { at });
+                break;
+            }
+            if seen.len() > cap {
+                worsen(WalkEnd::Limit { cap });
+                return (nodes, end);
+            }
+            let pointer = |offset: u64| space.read_pointer(at.wrapping_add(offset));
+            match (pointer(links.0), pointer(links.1)) {
+                (Ok(left), Ok(right)) => {
+                    above.push((at, right));
+                    (from, at) = (at, left);
+                }
+                (Err(fault), _) | (_, Err(fault)) => {
+                    worsen(WalkEnd::Broken { at, fault });
+                    break;
+                }
+            }
+        }
+        let Some((node, right)) = above.pop() else { return (nodes, end) };
+        nodes.push(node);
+        (from, at) = (node, right);
+    }
+}
+
+/// A list walked both ways and joined.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    /// The entries, in forward order; those that only the backward walk reached stand last, in list order too.
+    pub entries: Vec<VirtualAddress>,
+    /// How the forward walk ended.
+    pub forward: WalkEnd,
+    /// How the backward walk ended.
+    pub backward: WalkEnd,
+}
+
+impl Joined {
+    /// The worse of the two ends.
+    #[must_use]
+    pub fn end(&self) -> ListEnd {
+        self.forward.kind().max(self.backward.kind())
+    }
+}
+
+/// Walks a list in both directions: a link that is torn in one direction is often whole in the other.
+#[must_use]
+pub fn list_both_ways(
+    space: AddressSpace<'_>,
+    head: VirtualAddress,
+    cap: usize,
+    valid: impl Fn(VirtualAddress) -> bool + Copy,
+) -> Joined {
+    let (mut entries, forward) = list(space, head, Direction::Forward, cap, valid);
+    let (behind, backward) = list(space, head, Direction::Backward, cap, valid);
+    let seen: HashSet<_> = entries.iter().copied().collect();
+    entries.extend(behind.into_iter().rev().filter(|entry| !seen.contains(entry)));
+    Joined { entries, forward, backward }
+}

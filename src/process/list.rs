@@ -1,0 +1,112 @@
+//! The processes of the active list, read into records.
+
+use super::{Location, Process};
+use crate::kernel::{Eprocess, Joined, Kernel, TokenReadings, UserHalf, list_both_ways};
+use crate::{Absent, Error, ListEnd, ProcessList, Reading, VirtualAddress, Warning};
+use std::collections::BTreeMap;
+
+/// A list of processes longer than this is no list of processes: a process object alone takes more than a page of nonpaged
+/// memory, and pids end long before.
+const MAX_PROCESSES: usize = 1 << 18;
+
+/// The name of this view in [`Process::sources`].
+const ACTIVE_LIST: &str = "active_list";
+
+/// Walks `PsActiveProcessHead` both ways and reads every process on it.
+///
+/// # Errors
+/// The symbols lack the head, or it cannot be read and leads nowhere in either direction.
+pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warning>), Error> {
+    let head = kernel.global("PsActiveProcessHead")?;
+    let Joined { entries, forward, backward } =
+        list_both_ways(kernel.space(), head, MAX_PROCESSES, VirtualAddress::is_kernel);
+    let mut warnings = Vec::new();
+    for (direction, end) in [("forward", forward), ("backward", backward)] {
+        if end.kind() != ListEnd::Complete {
+            warnings.push(Warning::new("processes", format!("the active list, walked {direction}, {end}")));
+        }
+    }
+    if entries.is_empty() {
+        return Err(Error::NoProcesses {
+            what: format!(
+                "the list of processes at PsActiveProcessHead ({head}) leads nowhere: walked forward it {forward}"
+            ),
+            advice:
+                "The symbols are those of this kernel, so the image is damaged there; try another image of the machine"
+                    .into(),
+        });
+    }
+    let mut items = Vec::new();
+    for entry in entries {
+        let address = entry.wrapping_sub(kernel.layouts().process.links.offset);
+        let process = Eprocess::read(kernel, address);
+        match process.is_plausible() {
+            Ok(true) => items.push(read(kernel, &process, ACTIVE_LIST)),
+            Ok(false) => warnings.push(Warning::new(
+                "processes",
+                format!("the active list leads to {address}, where no process is; what stood there is lost"),
+            )),
+            Err(Absent { detail, .. }) => warnings.push(Warning::new(
+                "processes",
+                format!("the process at {address} is in the active list and cannot be read: {detail}"),
+            )),
+        }
+    }
+    let end = Some(forward.kind().max(backward.kind()));
+    Ok((ProcessList { end, items, views: Vec::new() }, warnings))
+}
+
+/// Reads one process from every structure around it.
+pub(super) fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, source: &str) -> Process {
+    let user_half = UserHalf::read(kernel, process);
+    let token = TokenReadings::read(kernel, &process.token());
+    let located: BTreeMap<String, Location> = process
+        .locations()
+        .into_iter()
+        .chain(user_half.locations)
+        .chain(token.locations)
+        .map(|(name, place)| (name.to_owned(), place))
+        .collect();
+    let address = process.address();
+    Process {
+        pid: process.pid().into(),
+        ppid: process.ppid().into(),
+        name: process.name(),
+        eprocess: Reading::Value(address),
+        physical: process.physical(),
+        dtb: process.dtb().into(),
+        peb: process.peb(),
+        created: process.created(),
+        exited: process.exited(),
+        session: process.session(),
+        wow64: process.wow64(),
+        threads: process.threads(),
+        handles: process.handles(),
+        path: process.path(),
+        peb_path: user_half.path,
+        command_line: user_half.command_line,
+        environment: user_half.environment,
+        modules: user_half.modules,
+        image_base: user_half.image_base,
+        section_base: process.section_base(),
+        user: token.user,
+        groups: token.groups,
+        integrity: token.integrity,
+        authentication_id: token.authentication_id,
+        token_session: token.session,
+        token: token.token,
+        protection: process.protection(),
+        critical: process.critical(),
+        dynamic_code_disabled: process.dynamic_code_disabled(),
+        base_priority: process.base_priority(),
+        debug_port: process.debug_port(),
+        win32_process: process.win32_process(),
+        job: process.job(),
+        silo: process.silo(),
+        minimal: process.minimal(),
+        section_file: process.section_file(),
+        inside: Reading::default(),
+        sources: vec![source.to_owned()],
+        located,
+    }
+}

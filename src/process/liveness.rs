@@ -1,0 +1,135 @@
+//! Whether a process runs, is over, or cannot be told; and whether its row is one at all.
+
+use crate::{Process, Reading, Timestamp};
+
+/// What a row says about being alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liveness {
+    /// It has threads, or its exit time was read and is zero.
+    Live,
+    /// It has an exit time, or no thread is left. Its `_EPROCESS` may stay linked for days.
+    Exited,
+    /// The row does not tell, or contradicts itself; the reason.
+    Unknown(&'static str),
+}
+
+/// 1990-01-01T00:00:00Z: no stamp that Windows wrote is older.
+const FIRST_STAMP: Timestamp = Timestamp(122_756_256_000_000_000);
+/// Process ids come from a handle table: at most 2^24 entries, and ids step by 4.
+const PID_END: u64 = 1 << 26;
+/// More threads than any one process was ever seen with; garbage rows print hundreds of thousands.
+const MOST_THREADS: u32 = 100_000;
+
+impl Process {
+    /// Whether the process runs, by `EPROCESS.ExitTime` and `EPROCESS.ActiveThreads`.
+    #[must_use]
+    pub fn liveness(&self) -> Liveness {
+        match (&self.exited, self.threads.value()) {
+            (Reading::Value(_), Some(1..)) => Liveness::Unknown("it has an exit time and active threads"),
+            (Reading::Value(_), _) | (Reading::Nothing, Some(0)) => Liveness::Exited,
+            (Reading::Nothing, _) | (Reading::Absent(_), Some(1..)) => Liveness::Live,
+            (Reading::Absent(_), Some(0)) => Liveness::Unknown("it has no threads, and its exit time is not known"),
+            (Reading::Absent(_), None) => Liveness::Unknown("neither its exit time nor its thread count is known"),
+        }
+    }
+
+    /// True where the process certainly runs.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.liveness() == Liveness::Live
+    }
+
+    /// True where the process is certainly over.
+    #[must_use]
+    pub fn has_exited(&self) -> bool {
+        self.liveness() == Liveness::Exited
+    }
+
+    /// The creation time, if it is known and a date that Windows can have written.
+    #[must_use]
+    pub fn started(&self) -> Option<Timestamp> {
+        self.created.value().copied().filter(|at| *at >= FIRST_STAMP)
+    }
+
+    /// True where the row is no process: what a list walk makes of memory that was overwritten while it was copied.
+    ///
+    /// An impossible pid is enough; else it takes two impossible values, so that nobody hides a process by spoiling
+    /// one field of it, and a row that calls itself smss.exe is never put aside for that.
+    #[must_use]
+    pub fn is_garbage(&self) -> bool {
+        let impossible_id = |id: &Reading<u64>| id.value().is_some_and(|id| *id >= PID_END);
+        if impossible_id(&self.pid) {
+            return true;
+        }
+        let odd = [
+            impossible_id(&self.ppid),
+            self.pid.value().is_some_and(|pid| pid % 4 != 0),
+            self.created.value().is_some() && self.started().is_none(),
+            self.threads.value().is_some_and(|threads| *threads > MOST_THREADS),
+            self.name.value().is_some_and(|name| name.chars().any(|c| c.is_control() || c == '\u{fffd}')),
+        ];
+        odd.into_iter().filter(|odd| *odd).count() >= 2 && !self.is_named("smss.exe")
+    }
+
+    /// True where `EPROCESS.ImageFileName` is `name`, as Windows compares names; `name` in ASCII.
+    ///
+    /// The field holds 14 characters, so that longer names are compared by those.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        let short = name.get(..14).unwrap_or(name);
+        self.name.value().is_some_and(|own| own.eq_ignore_ascii_case(short) || own.eq_ignore_ascii_case(name))
+    }
+
+    /// True where two rows are of one process: equal in pid, ppid, name and creation time.
+    #[must_use]
+    pub fn is_same_process(&self, other: &Self) -> bool {
+        self.pid.value().is_some()
+            && self.pid.value() == other.pid.value()
+            && self.ppid.value() == other.ppid.value()
+            && self.name.value() == other.name.value()
+            && self.created.value() == other.created.value()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(exited: Reading<Timestamp>, threads: Reading<u32>) -> Process {
+        Process { exited, threads, ..Process::default() }
+    }
+
+    #[test]
+    fn exit_time_and_threads_together() {
+        let at = Reading::Value(Timestamp(133_000_000_000_000_000));
+        let unknown = || Reading::<Timestamp>::default();
+        assert_eq!(row(Reading::Nothing, Reading::Value(2)).liveness(), Liveness::Live);
+        assert_eq!(row(Reading::Nothing, Reading::Value(0)).liveness(), Liveness::Exited);
+        assert_eq!(row(at.clone(), Reading::Value(0)).liveness(), Liveness::Exited);
+        assert!(matches!(row(at, Reading::Value(3)).liveness(), Liveness::Unknown(_)));
+        assert!(matches!(row(unknown(), Reading::Value(0)).liveness(), Liveness::Unknown(_)));
+        assert!(matches!(row(unknown(), Reading::default()).liveness(), Liveness::Unknown(_)));
+        assert_eq!(row(unknown(), Reading::Value(2)).liveness(), Liveness::Live);
+    }
+
+    #[test]
+    fn garbage_takes_two_spoilt_fields_or_an_impossible_pid() {
+        // The row of listing W11-22000.
+        let mut garbage = Process { pid: Reading::Value(128_017_663_995_251), ..Process::default() };
+        assert!(garbage.is_garbage());
+        garbage.pid = Reading::Value(3260);
+        garbage.created = Reading::Value(Timestamp(950_000_000));
+        assert!(!garbage.is_garbage());
+        garbage.threads = Reading::Value(762_839_137);
+        assert!(garbage.is_garbage());
+        garbage.name = Reading::Value("SMSS.exe".into());
+        assert!(!garbage.is_garbage(), "not by spoiling fields");
+    }
+
+    #[test]
+    fn long_names_are_cut_to_what_the_field_holds() {
+        let process = Process { name: Reading::Value("omnissa-ic-nga".into()), ..Process::default() };
+        assert!(process.is_named("omnissa-ic-nga.exe"));
+        assert!(!process.is_named("omnissa-ic.exe"));
+    }
+}

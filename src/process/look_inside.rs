@@ -1,0 +1,240 @@
+//! Reads what is in a process, for those processes where it is worth its time.
+
+use super::Process;
+use super::inside::{Handle, Holder, Inside};
+use super::views::Found;
+use crate::kernel::{Eprocess, HandleEntry, Kernel, ObjectTypes, WalkEnd, handles, threads, vads};
+use crate::{Absent, Hex, ListEnd, ProcessList, Reading, VirtualAddress};
+use std::collections::{BTreeSet, HashMap};
+
+/// Which processes to look into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InsideOf {
+    /// None.
+    Nobody,
+    /// smss.exe and what it starts (csrss.exe, wininit.exe, winlogon.exe), by name or by path: whoever bears such a name.
+    #[default]
+    Core,
+    /// All: takes time, and room in documents.
+    Everybody,
+}
+
+const CORE: [&str; 4] = ["smss.exe", "csrss.exe", "wininit.exe", "winlogon.exe"];
+
+/// Types of objects whose handles a record lists.
+const LISTED: [&str; 5] = ["Process", "Thread", "Section", "ALPC Port", "Port"];
+
+impl InsideOf {
+    fn takes(self, process: &Process) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Core => CORE.iter().any(|name| bears_name(process, name)),
+            Self::Everybody => true,
+        }
+    }
+}
+
+/// Whether a process is called `name`, by its object, its path, its own account of it, or its image's file.
+fn bears_name(process: &Process, name: &str) -> bool {
+    let paths = [process.path.value(), process.peb_path.value(), process.section_file.value().map(|file| &file.name)];
+    let last = |path: &String| path.rsplit('\\').next().is_some_and(|last| last.eq_ignore_ascii_case(name));
+    process.name.value().is_some_and(|short| short.eq_ignore_ascii_case(name)) || paths.into_iter().flatten().any(last)
+}
+
+/// Looks into the chosen processes of a list.
+pub(crate) fn look(kernel: &Kernel<'_>, list: &mut ProcessList, of: InsideOf) {
+    let chosen: HashMap<VirtualAddress, usize> = list
+        .items
+        .iter()
+        .enumerate()
+        .filter(|(_, process)| of.takes(process))
+        .filter_map(|(index, process)| Some((*process.eprocess.value()?, index)))
+        .collect();
+    if chosen.is_empty() {
+        return;
+    }
+    let types = ObjectTypes::read(kernel);
+    let (mut held, held_end) = holders(kernel, list, &chosen);
+    for (address, index) in chosen {
+        let Some(process) = list.items.get_mut(index) else { continue };
+        let object = Eprocess::read_at(kernel, address, process.unmapped(kernel));
+        let mut inside = read(kernel, &object, &types);
+        inside.held_by = Reading::Value(held.remove(&address).unwrap_or_default());
+        inside.held_by_end = Reading::Value(held_end);
+        process.inside = Reading::Value(inside);
+    }
+}
+
+fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, types: &Result<ObjectTypes<'_>, Absent>) -> Inside {
+    let mut inside = Inside::default();
+    match vads(process) {
+        Ok((vads, end)) => {
+            let known = |vad: &super::Vad| match (vad.private.value(), vad.executable.value()) {
+                (Some(private), Some(executable)) => Some(*private && *executable),
+                _ => None,
+            };
+            inside.private_executable = if vads.iter().any(|vad| known(vad) == Some(true)) {
+                Reading::Value(true)
+            } else if end == WalkEnd::Complete && vads.iter().all(|vad| known(vad).is_some()) {
+                Reading::Value(false)
+            } else {
+                Reading::Absent(Absent::unreadable(format!("not all address ranges could be read: the tree {end}")))
+            };
+            inside.vads = Reading::Value(vads);
+            inside.vads_end = Reading::Value(end.kind());
+        }
+        Err(absent) => {
+            inside.vads = Reading::Absent(absent.clone());
+            inside.vads_end = Reading::Absent(absent.clone());
+            inside.private_executable = Reading::Absent(absent);
+        }
+    }
+    match threads(process) {
+        Ok((threads, joined)) => {
+            inside.threads = Reading::Value(threads);
+            inside.threads_end = Reading::Value(joined.end());
+        }
+        Err(absent) => {
+            inside.threads = Reading::Absent(absent.clone());
+            inside.threads_end = Reading::Absent(absent);
+        }
+    }
+    match table(kernel, process).known() {
+        Ok(Some(table)) => {
+            inside.handles =
+                types.as_ref().map(|types| listed(kernel, types, &table.entries)).map_err(Clone::clone).into();
+            inside.handle_count = Reading::Value(u64::try_from(table.entries.len()).unwrap_or(u64::MAX));
+            inside.handles_end = Reading::Value(table.end.kind());
+        }
+        Ok(None) => {
+            inside.handles = Reading::Nothing;
+            inside.handle_count = Reading::Nothing;
+            inside.handles_end = Reading::Nothing;
+        }
+        Err(absent) => {
+            inside.handles = Reading::Absent(absent.clone());
+            inside.handle_count = Reading::Absent(absent.clone());
+            inside.handles_end = Reading::Absent(absent.clone());
+        }
+    }
+    inside
+}
+
+/// The handle table of a process. Nothing: it has none, as after its end.
+fn table(kernel: &Kernel<'_>, process: &Eprocess<'_>) -> Reading<crate::kernel::Handles> {
+    match process.handle_table().known() {
+        Ok(Some(table)) => handles(kernel, *table).into(),
+        Ok(None) => Reading::Nothing,
+        Err(absent) => Reading::Absent(absent.clone()),
+    }
+}
+
+/// Records of the handles whose types are listed.
+fn listed(kernel: &Kernel<'_>, types: &ObjectTypes<'_>, entries: &[HandleEntry]) -> Vec<Handle> {
+    let record = |entry: &HandleEntry| {
+        let kind = match types.type_of(entry.object) {
+            Ok(kind) if !LISTED.contains(&kind) => return None,
+            kind => kind,
+        };
+        let body = types.body(entry.object);
+        let pid = match (&kind, &body) {
+            (Ok("Process"), Ok(body)) => Eprocess::read(kernel, *body).pid().into(),
+            (Ok("Thread"), Ok(body)) => thread_pid(kernel, *body).into(),
+            (Ok(_), Ok(_)) => Reading::Nothing,
+            (Err(absent), _) | (_, Err(absent)) => Reading::Absent(absent.clone()),
+        };
+        Some(Handle {
+            value: Reading::Value(entry.value),
+            kind: kind.map(str::to_owned).into(),
+            access: Reading::Value(Hex(u64::from(entry.access))),
+            object: body.into(),
+            name: types.name_of(entry.object).into(),
+            pid,
+        })
+    };
+    entries.iter().filter_map(record).collect()
+}
+
+fn thread_pid(kernel: &Kernel<'_>, thread: VirtualAddress) -> Result<u64, Absent> {
+    let layout = kernel.layouts().thread.as_ref()?;
+    Ok(kernel.space().read_u64(thread.wrapping_add(layout.pid.offset))?)
+}
+
+/// Who holds handles to the chosen processes, by the address of each: all handle tables are walked once, and their entries
+/// compared by address alone.
+fn holders(
+    kernel: &Kernel<'_>,
+    list: &ProcessList,
+    chosen: &HashMap<VirtualAddress, usize>,
+) -> (HashMap<VirtualAddress, Vec<Holder>>, ListEnd) {
+    let mut held: HashMap<VirtualAddress, Vec<Holder>> = HashMap::new();
+    let mut worst = ListEnd::Complete;
+    let Ok(layout) = kernel.layouts().object_header.as_ref() else { return (held, ListEnd::Broken) };
+    for process in &list.items {
+        let Some(own) = process.eprocess.value() else { continue };
+        let object = Eprocess::read_at(kernel, *own, process.unmapped(kernel));
+        let table = match table(kernel, &object) {
+            Reading::Value(table) => table,
+            Reading::Nothing => continue,
+            Reading::Absent(_) => {
+                worst = worst.max(ListEnd::Broken);
+                continue;
+            }
+        };
+        worst = worst.max(table.end.kind());
+        for entry in &table.entries {
+            let body = entry.object.wrapping_add(layout.body.offset);
+            if body == *own || !chosen.contains_key(&body) {
+                continue;
+            }
+            held.entry(body).or_default().push(Holder {
+                pid: process.pid.clone(),
+                name: process.name.clone(),
+                eprocess: process.eprocess.clone(),
+                value: Reading::Value(entry.value),
+                access: Reading::Value(Hex(u64::from(entry.access))),
+            });
+        }
+    }
+    (held, worst)
+}
+
+/// The processes that csrss.exe holds handles to: up to Windows 7 it has one for every process of its session.
+///
+/// # Errors
+/// The types of objects cannot be told, or no table of a csrss.exe could be read.
+pub(super) fn by_csrss(kernel: &Kernel<'_>, list: &ProcessList) -> Result<Found, Absent> {
+    let types = ObjectTypes::read(kernel)?;
+    let mut found = Found { addresses: Vec::new(), places: HashMap::new(), judged: false, end: ListEnd::Complete };
+    let mut seen = BTreeSet::new();
+    let mut tables = 0usize;
+    for process in list.items.iter().filter(|process| bears_name(process, "csrss.exe")) {
+        let Some(address) = process.eprocess.value() else { continue };
+        let table = match table(kernel, &Eprocess::read_at(kernel, *address, process.unmapped(kernel))) {
+            Reading::Value(table) => table,
+            Reading::Nothing => continue,
+            Reading::Absent(_) => {
+                found.end = found.end.max(ListEnd::Broken);
+                continue;
+            }
+        };
+        tables = tables.saturating_add(1);
+        found.end = found.end.max(table.end.kind());
+        let processes = table.entries.iter().filter(|entry| types.type_of(entry.object) == Ok("Process"));
+        for entry in processes {
+            let body = types.body(entry.object)?;
+            if seen.insert(body) {
+                found.addresses.push(body);
+            }
+        }
+    }
+    if tables == 0 { Err(Absent::unreadable("no handle table of a csrss.exe could be read")) } else { Ok(found) }
+}
+
+impl Process {
+    /// Where its object lies, if it is not mapped at its address.
+    fn unmapped(&self, kernel: &Kernel<'_>) -> Option<crate::PhysicalAddress> {
+        let mapped = kernel.space().translate(*self.eprocess.value()?).ok();
+        self.physical.value().copied().filter(|physical| mapped != Some(*physical))
+    }
+}

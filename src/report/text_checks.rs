@@ -1,0 +1,138 @@
+//! The outcomes of checks for people.
+
+use super::{Palette, Shown, wrap};
+use crate::baseline::{Evidence, Judgement};
+use crate::{Findings, Outcome, Severity, Verdict};
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+
+/// The verdict; violations, worst first, with what was read where; what could not be evaluated and why; what passed.
+///
+/// # Errors
+/// Those of writing.
+pub fn findings(out: &mut impl Write, findings: &Findings, palette: &Palette) -> fmt::Result {
+    verdict(out, findings, palette)?;
+    let mut violations: Vec<&Outcome> = findings.violations().collect();
+    violations.sort_by_key(|outcome| std::cmp::Reverse(outcome.severity));
+    for outcome in violations {
+        writeln!(out)?;
+        violation(out, outcome, palette)?;
+    }
+    not_evaluated(out, findings, palette)?;
+    for (word, judgement) in [("Passed", Judgement::Pass), ("Not applicable", Judgement::NotApplicable)] {
+        let words = ids(findings.outcomes.iter().filter(|outcome| outcome.outcome == judgement));
+        if !words.is_empty() {
+            writeln!(out)?;
+            wrap(out, &format!("{word}: {words}"), 0, 2)?;
+        }
+    }
+    if !findings.passed_over.is_empty() {
+        writeln!(out, "\nNot judged:")?;
+        for words in &findings.passed_over {
+            wrap(out, &Shown(words).to_string(), 2, 4)?;
+        }
+    }
+    Ok(())
+}
+
+fn verdict(out: &mut impl Write, findings: &Findings, palette: &Palette) -> fmt::Result {
+    let (style, word) = match findings.verdict {
+        Verdict::Clean => (palette.good, "clean"),
+        Verdict::Inconclusive => (palette.odd, "inconclusive"),
+        Verdict::Violations => (palette.bad, "VIOLATIONS"),
+    };
+    let counted = findings.outcomes.iter().filter(|outcome| outcome.counts()).count();
+    let informative = findings.violations().count().saturating_sub(counted);
+    let unknown = findings.unknown().count();
+    let passed = findings.outcomes.iter().filter(|outcome| outcome.outcome == Judgement::Pass).count();
+    writeln!(out, "{}: {}", Shown(&findings.check), style.paint(word))?;
+    let line = format!("{counted} violations, {informative} worth knowing, {passed} passed, {unknown} not evaluated");
+    wrap(out, &line, 2, 2)
+}
+
+fn violation(out: &mut impl Write, outcome: &Outcome, palette: &Palette) -> fmt::Result {
+    let severity = outcome.severity.unwrap_or(Severity::Info);
+    let style = if outcome.counts() { palette.bad } else { palette.odd };
+    let of = outcome.pid.map_or_else(String::new, |pid| format!(" pid {pid}"));
+    writeln!(out, "{} {}{of}: {}", style.paint(severity), outcome.id, Shown(&outcome.title))?;
+    let mut line = |word: &str, text: &str| wrap(out, &format!("{word:<9} {}", Shown(text)), 2, 12);
+    if let Some(text) = &outcome.observed {
+        line("observed", text)?;
+    }
+    if let Some(text) = &outcome.expected {
+        line("expected", text)?;
+    }
+    if let Some(text) = &outcome.guard {
+        line("but", text)?;
+    }
+    if let Some(text) = &outcome.reason {
+        line("note", text)?;
+    }
+    if !outcome.attack.is_empty() {
+        line("ATT&CK", &outcome.attack.join(", "))?;
+    }
+    for evidence in &outcome.evidence {
+        let text = place(evidence);
+        writeln!(out, "  {:<9} {}", "at", palette.faint.paint(Shown(&text)))?;
+    }
+    Ok(())
+}
+
+/// `_EPROCESS.ImageFileName of 3260 at 0xffff..., physical 0x...`
+fn place(evidence: &Evidence) -> String {
+    let mut text = format!("{}.{}", evidence.structure, evidence.field);
+    if let Some(pid) = evidence.pid {
+        text.push_str(&format!(" of {pid}"));
+    }
+    if let Some(at) = evidence.r#virtual {
+        text.push_str(&format!(", virtual {at}"));
+    }
+    if let Some(at) = evidence.physical {
+        text.push_str(&format!(", physical {at}"));
+    }
+    text
+}
+
+/// Once per reason: on a list without paths, many checks lack the same.
+fn not_evaluated(out: &mut impl Write, findings: &Findings, palette: &Palette) -> fmt::Result {
+    let mut reasons: Vec<(String, Vec<&Outcome>)> = Vec::new();
+    let mut known: BTreeMap<String, usize> = BTreeMap::new();
+    for outcome in findings.unknown() {
+        let reason = outcome.reason.clone().unwrap_or_default();
+        // "Not evaluated: SMSS-003 needs the PEB path, which was ..." without the id.
+        let needs = reason.split_once(" needs ").map_or(reason.as_str(), |(_, needs)| needs);
+        let needs = needs.split_once(". This is not evidence").map_or(needs, |(needs, _)| needs).to_owned();
+        let at = *known.entry(needs.clone()).or_insert(reasons.len());
+        match reasons.get_mut(at) {
+            Some((_, outcomes)) => outcomes.push(outcome),
+            None => reasons.push((needs, vec![outcome])),
+        }
+    }
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", palette.odd.paint("Not evaluated, which is no evidence of anything normal:"))?;
+    for (needs, outcomes) in reasons {
+        let one = outcomes.len() == 1;
+        let words = format!("{} {} {}", ids(outcomes.into_iter()), if one { "needs" } else { "need" }, Shown(&needs));
+        wrap(out, &words, 2, 4)?;
+    }
+    Ok(())
+}
+
+/// `SMSS-001 (468, 3260), SMSS-006`
+fn ids<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> String {
+    let mut of: Vec<(&str, Vec<String>)> = Vec::new();
+    for outcome in outcomes {
+        let pid = outcome.pid.map(|pid| pid.to_string());
+        match of.last_mut().filter(|(id, _)| *id == outcome.id) {
+            Some((_, pids)) => pids.extend(pid),
+            None => of.push((&outcome.id, pid.into_iter().collect())),
+        }
+    }
+    let words: Vec<String> = of
+        .into_iter()
+        .map(|(id, pids)| if pids.is_empty() { id.to_owned() } else { format!("{id} ({})", pids.join(", ")) })
+        .collect();
+    words.join(", ")
+}

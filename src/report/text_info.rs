@@ -1,0 +1,83 @@
+//! The image and its kernel, as text.
+
+use super::{Palette, Shown};
+use crate::{Absent, Reading, System};
+use std::fmt::{self, Display, Write};
+
+/// Runs shown; a document has more.
+const RUNS: usize = 12;
+
+/// Writes what the image is and what was found in it.
+///
+/// # Errors
+/// `out` fails.
+pub fn info(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Result {
+    let mut line =
+        |name: &str, value: &dyn Display| writeln!(out, "{} {value}", palette.head.paint(format!("{name:<12}")));
+    if let Some(image) = &system.image {
+        line("image", &format!("{}, {}", image.format, size(image.bytes)))?;
+        for (start, end) in image.runs.iter().take(RUNS) {
+            line("memory", &format!("{start} to {end} ({})", size(end.0.saturating_sub(start.0))))?;
+        }
+        if image.runs.len() > RUNS {
+            line("", &format!("and {} further runs", image.runs.len().saturating_sub(RUNS)))?;
+        }
+    }
+    if let Some(kernel) = &system.kernel {
+        let mut known = |name: &str, value: Option<&dyn Display>| match value {
+            Some(value) => line(name, value),
+            None => Ok(()),
+        };
+        known("kernel base", kernel.base.as_ref().map(|v| v as _))?;
+        known("page tables", kernel.dtb.as_ref().map(|v| v as _))?;
+        known("build", kernel.build.as_ref().map(|v| v as _))?;
+        known("lab", kernel.lab.as_deref().map(Shown).as_ref().map(|v| v as _))?;
+        known("machine", kernel.arch.as_ref().map(|v| v as _))?;
+        if let Some(pdb) = &kernel.pdb {
+            line("PDB", &format!("{} {} age {}", Shown(&pdb.name), pdb.guid, pdb.age))?;
+        }
+        if let Some(symbols) = &kernel.symbols {
+            let file = kernel.symbols_file.as_deref().unwrap_or("");
+            line("symbols", &format!("{symbols} {}", Shown(file)))?;
+        }
+        if let Some(found) = &kernel.found_by {
+            line("found by", found)?;
+        }
+    }
+    let machine = &system.machine;
+    line("system root", &Known(&machine.root))?;
+    line("product", &Known(&machine.product))?;
+    line("processors", &Known(&machine.processors))?;
+    line("safe mode", &Known(&machine.safe_mode))?;
+    line("started", &Known(&machine.boot))?;
+    line("captured", &Known(&machine.captured))?;
+    for clock in machine.clocks.value().into_iter().flatten() {
+        line("clock", &format!("{} {}", clock.time, clock.source))?;
+    }
+    let end =
+        system.processes.end.map_or_else(String::new, |end| format!(", list {}", format!("{end:?}").to_lowercase()));
+    line("processes", &format!("{}{end}", system.processes.items.len()))?;
+    line("sessions", &system.sessions.len())
+}
+
+/// A reading for people: the value, `none`, or why it is unknown.
+struct Known<'a, T>(&'a Reading<T>);
+
+impl<T: Display> Display for Known<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Reading::Value(value) => write!(f, "{}", Shown(&value.to_string())),
+            Reading::Nothing => f.write_str("none"),
+            Reading::Absent(absent @ Absent { .. }) => write!(f, "unknown ({})", Shown(&absent.to_string())),
+        }
+    }
+}
+
+/// Bytes in the largest unit that divides well.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..0x10_0000 => format!("{} KiB", bytes / 1024),
+        0x10_0000..0x4000_0000 => format!("{} MiB", bytes >> 20),
+        _ => format!("{}.{} GiB", bytes >> 30, (bytes >> 20 & 0x3ff).saturating_mul(10) / 1024),
+    }
+}

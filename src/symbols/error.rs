@@ -1,0 +1,121 @@
+//! What can go wrong with symbols.
+
+use crate::PdbInfo;
+use std::path::PathBuf;
+
+/// Why symbols could not be had, or lack something.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SymbolError {
+    /// The symbols have no such structure.
+    #[error("these symbols have no type {name}")]
+    NoType {
+        /// C name.
+        name: String,
+    },
+    /// The symbols have no such field.
+    #[error("these symbols have no field {name}")]
+    NoField {
+        /// Structure and field.
+        name: String,
+    },
+    /// The symbols have no such global.
+    #[error("these symbols have no global {name}")]
+    NoGlobal {
+        /// Its name.
+        name: String,
+    },
+    /// A field has another size than its type needs.
+    #[error("{name} has {found} bytes in these symbols, and {needed} are expected")]
+    WrongSize {
+        /// Structure and field.
+        name: String,
+        /// Bytes that the type needs.
+        needed: u64,
+        /// Bytes that the symbols give.
+        found: u64,
+    },
+    /// A field is no bit-field.
+    #[error("{name} is no bit-field in these symbols")]
+    NotBits {
+        /// Structure and field.
+        name: String,
+    },
+    /// A symbol file could not be read.
+    #[error("cannot read symbols from {}: {reason}", .file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A symbol file belongs to another kernel.
+    #[error("{} belongs to {} {} age {}, not to {} {} age {}", .file.display(), .found.name, .found.guid, .found.age, .needed.name, .needed.guid, .needed.age)]
+    WrongId {
+        /// The file.
+        file: PathBuf,
+        /// Whose symbols it has.
+        found: Box<PdbInfo>,
+        /// Whose symbols are needed.
+        needed: Box<PdbInfo>,
+    },
+    /// No file with the symbols was found.
+    #[error("{}", missing_text(.needed, .tried))]
+    Missing {
+        /// The PDB that the kernel's CodeView record names.
+        needed: Box<PdbInfo>,
+        /// Every place that was looked at, and what was there.
+        tried: Vec<String>,
+    },
+}
+
+impl SymbolError {
+    /// The error of one file in a list of files: the file, then what is wrong with it.
+    pub(super) fn of_file(&self) -> String {
+        match self {
+            Self::File { file, reason } => format!("{}: {reason}", file.display()),
+            Self::WrongId { file, found, needed } if found.guid.eq_ignore_ascii_case(&needed.guid) => {
+                format!("{}: wrong age: {}", file.display(), found.age)
+            }
+            Self::WrongId { file, found, .. } => {
+                format!("{}: wrong GUID: {}, age {}", file.display(), found.guid, found.age)
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Where a symbol server keeps a PDB, below its address: `NAME/GUIDAGE/NAME`, the age in hexadecimal.
+#[must_use]
+pub fn server_path(needed: &PdbInfo) -> String {
+    let PdbInfo { guid, age, .. } = needed;
+    let name = file_name(needed);
+    format!("{name}/{}{age:X}/{name}", guid.to_ascii_uppercase())
+}
+
+/// The name alone: a kernel built by hand names its PDB with the path it was written to.
+pub(super) fn file_name(needed: &PdbInfo) -> &str {
+    needed.name.rsplit(['/', '\\']).next().unwrap_or_default()
+}
+
+fn missing_text(needed: &PdbInfo, tried: &[String]) -> String {
+    let PdbInfo { guid, age, .. } = needed;
+    let (name, path) = (file_name(needed), server_path(needed));
+    let mut text = format!(
+        "no symbols for this kernel: it needs {name}, GUID {guid}, age {age}.\n\
+         Fetch it where there is a network, from Microsoft's symbol server:\n  \
+           https://msdl.microsoft.com/download/symbols/{path}\n\
+         and keep it as DIR/{path} or DIR/{name}, where DIR is a folder given with --symbols.\n\
+         A Volatility 3 symbol file of the same kernel serves too: DIR/{guid}-{age}.json.xz"
+    );
+    if tried.is_empty() {
+        text.push_str("\nNo place to look was given.");
+    } else {
+        text.push_str("\nLooked at:");
+        for place in tried {
+            text.push_str("\n  ");
+            text.push_str(place);
+        }
+    }
+    text
+}

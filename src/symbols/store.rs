@@ -1,0 +1,253 @@
+//! Where symbols are looked for: folders and files of this machine. Nothing here opens a network connection.
+
+use super::error::file_name;
+use super::{SymbolError, Symbols, Wanted, pdb_file, same_id};
+use crate::PdbInfo;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Entries of one folder that are looked at for a name in another case. Symbol servers' folders have one for each module.
+const MAX_ENTRIES: usize = 1 << 16;
+/// PDBs of other names in one folder that are opened to see whose they are: each costs a read of some hundred KiB.
+const MAX_OTHERS: usize = 256;
+
+/// Folders and files that may have symbols, in the order in which they are asked.
+///
+/// ```no_run
+/// # use ntmem::{PdbInfo, symbols::{SymbolStore, Wanted}};
+/// let store = SymbolStore::new().directory("symbols").nt_symbol_path(r"srv*D:\Symbols*https://example.org/symbols");
+/// let needed = PdbInfo { name: "ntkrnlmp.pdb".into(), guid: "606FF669409B00F7FC8C61A9C1670129".into(), age: 1 };
+/// match store.find(&needed, &Wanted { types: vec!["_EPROCESS"], globals: vec!["PsActiveProcessHead"] }) {
+///     Ok(symbols) => println!("{:?}", symbols.size_of("_EPROCESS")),
+///     Err(missing) => eprintln!("{missing}"),
+/// }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct SymbolStore {
+    places: Vec<Place>,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Path(PathBuf),
+    /// Somewhere that is not of this machine, and why it is not asked.
+    Elsewhere(String),
+}
+
+impl SymbolStore {
+    /// A store without any place.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a folder. It may be laid out as symbol servers and debuggers do (`NAME/GUIDAGE/NAME`, in one or two tiers), as
+    /// Volatility 3 does (`GUID-AGE.json.xz`, also under `NAME/` or `windows/NAME/`), or just have the file in it.
+    #[must_use]
+    pub fn directory(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.places.push(Place::Path(folder.into()));
+        self
+    }
+
+    /// Adds a file: a PDB or a Volatility 3 symbol file, by its content.
+    #[must_use]
+    pub fn file(self, file: impl Into<PathBuf>) -> Self {
+        // What is a folder and what a file is seen when it is asked.
+        self.directory(file)
+    }
+
+    /// Adds the local folders of a debugger's symbol path, as `_NT_SYMBOL_PATH` has it: `srv*D:\Symbols*https://...;E:\pdb`.
+    /// Servers and network shares are not asked; they are listed as such if nothing is found.
+    #[must_use]
+    pub fn nt_symbol_path(mut self, path: &str) -> Self {
+        for element in path.split(';').map(str::trim) {
+            let mut parts: Vec<&str> = element.split('*').map(str::trim).collect();
+            let verb = parts.first().copied().unwrap_or_default().to_ascii_lowercase();
+            match verb.as_str() {
+                "srv" | "cache" => drop(parts.drain(..1)),
+                // The second part is the name of a library.
+                "symsrv" => drop(parts.drain(..parts.len().min(2))),
+                _ => (),
+            }
+            // An empty part stands for the debugger's own folder, which only the debugger knows.
+            for part in parts.into_iter().filter(|part| !part.is_empty()) {
+                let local_device = part.starts_with(r"\\?\") || part.starts_with(r"\\.\");
+                self.places.push(if part.contains("://") {
+                    Place::Elsewhere(format!("{part}: a server: not asked, this program works offline"))
+                } else if (part.starts_with(r"\\") || part.starts_with("//")) && !local_device {
+                    Place::Elsewhere(format!("{part}: a network share: not asked, this program works offline"))
+                } else {
+                    Place::Path(part.into())
+                });
+            }
+        }
+        self
+    }
+
+    /// The wanted symbols of the first file that has those of this very build. Within a folder a PDB is preferred.
+    ///
+    /// # Errors
+    /// [`SymbolError::Missing`], with every place that was looked at and what was there. If one file is all that the store
+    /// has, the error says what is wrong with it.
+    pub fn find(&self, needed: &PdbInfo, wanted: &Wanted) -> Result<Symbols, SymbolError> {
+        if let [Place::Path(only)] = self.places.as_slice()
+            && only.is_file()
+        {
+            return super::load(only, Some(needed), wanted);
+        }
+        let mut search = Search { needed, wanted, tried: Vec::new() };
+        for place in &self.places {
+            let found = match place {
+                Place::Path(folder) if folder.is_dir() => search.folder(folder),
+                Place::Path(file) => search.file(file),
+                Place::Elsewhere(why) => {
+                    search.tried.push(why.clone());
+                    None
+                }
+            };
+            if let Some(symbols) = found {
+                return Ok(symbols);
+            }
+        }
+        Err(SymbolError::Missing { needed: Box::new(needed.clone()), tried: search.tried })
+    }
+}
+
+/// One search, and what it came across.
+struct Search<'a> {
+    needed: &'a PdbInfo,
+    wanted: &'a Wanted,
+    tried: Vec<String>,
+}
+
+impl Search<'_> {
+    /// Asks a file; notes what is wrong with it.
+    fn file(&mut self, file: &Path) -> Option<Symbols> {
+        match super::load(file, Some(self.needed), self.wanted) {
+            Ok(symbols) => Some(symbols),
+            Err(error) => {
+                self.tried.push(error.of_file());
+                None
+            }
+        }
+    }
+
+    /// Asks the file that these names lead to from `folder`; notes it if there is none.
+    fn inside(&mut self, folder: &Path, names: &[&str]) -> Option<Symbols> {
+        if let Some(file) = follow(folder, names) {
+            return self.file(&file);
+        }
+        let place = names.iter().fold(folder.to_owned(), |path, name| path.join(name));
+        self.tried.push(match packed(folder, names) {
+            Some(packed) => format!("{}: compressed: expand it first", packed.display()),
+            None => format!("{}: no such file", place.display()),
+        });
+        None
+    }
+
+    fn folder(&mut self, folder: &Path) -> Option<Symbols> {
+        let PdbInfo { guid, age, .. } = self.needed;
+        let name = file_name(self.needed);
+        let build = format!("{}{age:X}", guid.to_ascii_uppercase());
+        let pdb = self
+            .inside(folder, &[name, &build, name])
+            .or_else(|| self.two_tiers(folder, &[name, &build, name]))
+            .or_else(|| self.inside(folder, &[&build, name]))
+            .or_else(|| self.inside(folder, &[name]))
+            .or_else(|| self.other_names(folder, name));
+        pdb.or_else(|| self.symbol_files(folder, name))
+    }
+
+    /// Large symbol servers put `ntkrnlmp.pdb` under `nt`, and have an `index2.txt` to say so.
+    fn two_tiers(&mut self, folder: &Path, names: &[&str; 3]) -> Option<Symbols> {
+        follow(folder, &["index2.txt"])?;
+        let tier = names[0].get(..2)?;
+        self.inside(folder, &[tier, names[0], names[1], names[2]])
+    }
+
+    /// A PDB may have been stored under a name that tells builds apart.
+    fn other_names(&mut self, folder: &Path, name: &str) -> Option<Symbols> {
+        let is_pdb =
+            |file: &PathBuf| file.extension().is_some_and(|it| it.eq_ignore_ascii_case("pdb")) && file.is_file();
+        let is_named = |file: &PathBuf| file.file_name().is_some_and(|it| it.eq_ignore_ascii_case(name));
+        let others: Vec<_> = entries(folder).into_iter().filter(|file| is_pdb(file) && !is_named(file)).collect();
+        for file in others.iter().take(MAX_OTHERS) {
+            if pdb_file::identify(file).is_ok_and(|found| same_id(&found, self.needed))
+                && let Some(symbols) = self.file(file)
+            {
+                return Some(symbols);
+            }
+        }
+        match others.len() {
+            0 => (),
+            count @ 1..=MAX_OTHERS => self.tried.push(format!(
+                "{}: {count} other .pdb files, none of them of this build or none that can be read",
+                folder.display()
+            )),
+            count => self
+                .tried
+                .push(format!("{}: {count} other .pdb files, of which {MAX_OTHERS} were looked at", folder.display())),
+        }
+        None
+    }
+
+    /// Symbol files of Volatility 3, in its own folders or not.
+    fn symbol_files(&mut self, folder: &Path, name: &str) -> Option<Symbols> {
+        let build = format!("{}-{}.json", self.needed.guid.to_ascii_uppercase(), self.needed.age);
+        let files = [format!("{build}.xz"), build];
+        for file in &files {
+            for names in [&[file.as_str()][..], &[name, file], &["windows", name, file]] {
+                if let Some(file) = follow(folder, names)
+                    && let Some(symbols) = self.file(&file)
+                {
+                    return Some(symbols);
+                }
+            }
+        }
+        let [packed, plain] = files;
+        self.tried.push(format!(
+            "{}: no such file, nor {plain}, nor either of them under {name} or windows/{name}",
+            folder.join(packed).display()
+        ));
+        None
+    }
+}
+
+/// The file that these names lead to from `folder`, in whatever case.
+fn follow(folder: &Path, names: &[&str]) -> Option<PathBuf> {
+    let mut at = folder.to_owned();
+    for name in names {
+        at = child(&at, name)?;
+    }
+    at.is_file().then_some(at)
+}
+
+fn child(folder: &Path, name: &str) -> Option<PathBuf> {
+    // Names come out of memory images: they shall not lead out of the folder.
+    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\', ':', '\0']) {
+        return None;
+    }
+    let exact = folder.join(name);
+    if exact.exists() {
+        return Some(exact);
+    }
+    entries(folder).into_iter().find(|path| path.file_name().is_some_and(|it| it.eq_ignore_ascii_case(name)))
+}
+
+/// What is in a folder, in order of names.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let listed = fs::read_dir(folder).into_iter().flatten().take(MAX_ENTRIES);
+    let mut paths: Vec<_> = listed.filter_map(io::Result::ok).map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+/// The compressed file that symbol servers may have instead of the last of these names: `ntkrnlmp.pd_`.
+fn packed(folder: &Path, names: &[&str]) -> Option<PathBuf> {
+    let (last, folders) = names.split_last()?;
+    let mut last = last.to_string();
+    last.pop()?;
+    last.push('_');
+    follow(folder, &[folders, &[last.as_str()]].concat())
+}

@@ -1,0 +1,53 @@
+//! Every structure that is read resolves against the symbols of real kernels.
+#![cfg(feature = "isf")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use ntmem::kernel::Layouts;
+use ntmem::symbols;
+
+/// 213 kernels from Windows 7 to 11: all that a check needs is found in each, but for what the build does not have.
+#[test]
+fn real_kernels() {
+    let Some(material) = common::material("real_kernels") else { return };
+    let mut kernels = 0;
+    for file in std::fs::read_dir(material.join("symbols/kernels")).unwrap() {
+        let file = file.unwrap().path();
+        let symbols = symbols::load(&file, None, &Layouts::wanted()).unwrap();
+        let layouts = Layouts::resolve(&symbols).unwrap();
+        let name = file.display();
+        let process = layouts.process;
+        for (field, found) in [
+            ("threads", process.threads.is_some()),
+            ("session", process.session.is_some()),
+            ("wow64", process.wow64.is_some()),
+            ("audit_name", process.audit_name.is_some()),
+            ("section", process.section.is_some()),
+            ("section_base", process.section_base.is_some()),
+            ("critical", process.critical.is_some()),
+            ("base_priority", process.base_priority.is_some()),
+            ("handle_table", process.handle_table.is_some()),
+            ("debug_port", process.debug_port.is_some()),
+            ("win32_process", process.win32_process.is_some()),
+        ] {
+            assert!(found, "{name}: {field}");
+        }
+        // Windows 7 has neither protection nor minimal processes; everything later here has both.
+        let windows7 = process.protection.is_none();
+        assert_eq!(windows7, process.minimal.is_none(), "{name}");
+        assert_eq!(windows7, process.dynamic_code_disabled.is_none(), "{name}");
+        assert!(
+            layouts.token.unwrap().present.is_some() && layouts.peb.is_ok() && layouts.parameters.is_ok(),
+            "{name}"
+        );
+        assert!(layouts.ldr.is_ok() && layouts.ldr_entry.is_ok() && layouts.control_area.is_ok(), "{name}");
+        assert_eq!(layouts.session.unwrap().id.offset, 8, "{name}");
+        assert!(layouts.section.is_ok() != layouts.section_object.is_ok(), "{name}");
+        let table = layouts.handle_table.unwrap();
+        assert!(table.count.is_some() || (table.free_lists.is_some() && layouts.free_list.is_ok()), "{name}");
+        symbols.global("PsActiveProcessHead").unwrap();
+        kernels += 1;
+    }
+    assert_eq!(kernels, 213);
+}

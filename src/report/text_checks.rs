@@ -72,25 +72,36 @@ fn violation(out: &mut impl Write, outcome: &Outcome, palette: &Palette) -> fmt:
         line("ATT&CK", &outcome.attack.join(", "))?;
     }
     for evidence in &outcome.evidence {
-        let text = place(evidence);
-        writeln!(out, "  {:<9} {}", "at", palette.faint.paint(Shown(&text)))?;
+        at(out, evidence, palette)?;
     }
     Ok(())
 }
 
-/// `_EPROCESS.ImageFileName of 3260 at 0xffff..., physical 0x...`
-fn place(evidence: &Evidence) -> String {
-    let mut text = format!("{}.{}", evidence.structure, evidence.field);
+/// `at  _EPROCESS.ImageFileName of 3260`, and the addresses beside it, or below it where they do not fit.
+fn at(out: &mut impl Write, evidence: &Evidence, palette: &Palette) -> fmt::Result {
+    const INDENT: usize = 12;
+    let mut what = format!("{}.{}", evidence.structure, evidence.field);
     if let Some(pid) = evidence.pid {
-        text.push_str(&format!(" of {pid}"));
+        what.push_str(&format!(" of {pid}"));
     }
-    if let Some(at) = evidence.r#virtual {
-        text.push_str(&format!(", virtual {at}"));
+    let addresses = [("structure", evidence.object), ("virtual", evidence.r#virtual)];
+    let mut places: Vec<String> =
+        addresses.into_iter().filter_map(|(word, at)| Some(format!("{word} {}", at?))).collect();
+    places.extend(evidence.physical.map(|at| format!("physical {at}")));
+    let places = places.join(", ");
+    let together = INDENT.saturating_add(what.chars().count()).saturating_add(places.len()).saturating_add(2);
+    let lines = if places.is_empty() {
+        vec![what]
+    } else if together <= super::WIDTH {
+        vec![format!("{what}, {places}")]
+    } else {
+        vec![what, places]
+    };
+    for (number, line) in lines.iter().enumerate() {
+        let word = if number == 0 { "at" } else { "" };
+        writeln!(out, "  {word:<9} {}", palette.faint.paint(Shown(line)))?;
     }
-    if let Some(at) = evidence.physical {
-        text.push_str(&format!(", physical {at}"));
-    }
-    text
+    Ok(())
 }
 
 /// Once per reason: on a list without paths, many checks lack the same.

@@ -47,7 +47,11 @@ fn verdict(out: &mut impl Write, findings: &Findings, palette: &Palette) -> fmt:
     let passed = findings.outcomes.iter().filter(|outcome| outcome.outcome == Judgement::Pass).count();
     writeln!(out, "{}: {}", Shown(&findings.check), style.paint(word))?;
     let line = format!("{counted} violations, {informative} worth knowing, {passed} passed, {unknown} not evaluated");
-    wrap(out, &line, 2, 2)
+    wrap(out, &line, 2, 2)?;
+    for mode in &findings.modes {
+        wrap(out, &format!("machine: {}", Shown(&mode.to_string())), 2, 4)?;
+    }
+    Ok(())
 }
 
 fn violation(out: &mut impl Write, outcome: &Outcome, palette: &Palette) -> fmt::Result {

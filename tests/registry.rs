@@ -10,13 +10,12 @@
 
 mod common;
 
-use common::registry::{object, same_tree, starts_with};
+use common::registry::{object, same_tree};
 use ntmem::kernel::{Cmhive, Kernel, Layouts};
-use ntmem::process::Location;
 use ntmem::registry::{Hive, KeyRecord, Registry, SessionManagerKeys};
 use ntmem::symbols::SymbolStore;
-use ntmem::{ListEnd, MemoryImage, PhysicalAddress, PhysicalMemory, Reading, VirtualAddress};
-use serde_json::{Map, Value};
+use ntmem::{ListEnd, MemoryImage, PhysicalAddress, Reading, VirtualAddress};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 

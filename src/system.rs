@@ -1,5 +1,6 @@
 //! Everything that was read from one machine, owned: what the checks judge and what documents hold.
 
+use crate::drivers::DriverList;
 use crate::kernel::{KUSER_SHARED_DATA, Kernel};
 use crate::process::{InsideOf, ProcessView};
 use crate::reading::record;
@@ -26,6 +27,9 @@ pub struct System {
     /// The sessions, rebuilt from the processes.
     #[serde(deserialize_with = "null_is_default")]
     pub sessions: Vec<Session>,
+    /// The kernel's modules.
+    #[serde(deserialize_with = "null_is_default")]
+    pub drivers: DriverList,
     /// The keys that smss.exe reads when the system starts, as they are in memory.
     #[serde(deserialize_with = "null_is_default")]
     pub session_manager: SessionManagerKeys,
@@ -188,13 +192,14 @@ impl System {
         crate::process::look_inside::look(kernel, &mut processes, options.inside);
         let image = kernel.image();
         let machine = Machine::read(kernel, &processes);
+        let drivers = DriverList::read(kernel, &mut listed);
         let registry = Registry::open(kernel);
         let session_manager = SessionManagerKeys::read(&registry);
         let odd = [image.warnings(), kernel.warnings(), registry.warnings()].into_iter().flatten().cloned();
         let warnings = odd.chain(listed).collect();
         let sessions = Session::rebuild(&processes, kernel.build().ok());
         let (image, kernel) = (Some(image.info()), Some(kernel.info()));
-        Ok(Self { image, kernel, machine, processes, sessions, session_manager, warnings })
+        Ok(Self { image, kernel, machine, processes, sessions, drivers, session_manager, warnings })
     }
 }
 

@@ -173,7 +173,7 @@ impl System {
     /// Reads everything from an image's kernel, without scanning memory.
     ///
     /// # Errors
-    /// The list of processes cannot even be started on.
+    /// The symbols lack the head of the process list, or no process was found by any view.
     pub fn read(kernel: &Kernel<'_>) -> Result<Self, Error> {
         Self::read_with(kernel, &ReadOptions::default())
     }
@@ -188,6 +188,15 @@ impl System {
         if options.scan {
             let progress = options.progress.unwrap_or(&|_, _| ());
             crate::process::views::add_by_scan(kernel, &mut processes, &mut listed, progress);
+        }
+        if processes.items.is_empty() {
+            let why: Vec<String> = listed.iter().map(ToString::to_string).collect();
+            return Err(Error::NoProcesses {
+                what: format!("no process can be read from this image: {}", why.join("; ")),
+                advice: "The symbols are those of its kernel, so the image is damaged there: try --scan, or another image of the \
+                         machine"
+                    .into(),
+            });
         }
         crate::process::look_inside::look(kernel, &mut processes, options.inside);
         let image = kernel.image();

@@ -144,9 +144,7 @@ fn csrss(scene: &Scene<'_>, process: &Process, outcome: Outcome) -> Outcome {
     };
     let outcome = outcome.seen(csrss, "pid", csrss.pid.value().map(u64::to_string));
     if let Some(found) = handles.iter().find(leads_there) {
-        return outcome
-            .observed(format!("handle {} with access {}", handle(&found.value), text(&found.access)))
-            .pass();
+        return outcome.observed(format!("handle {} with access {}", handle(&found.value), text(&found.access))).pass();
     }
     let outcome = outcome.observed(format!("none among {} handles", text(&inside.handle_count)));
     if inside.handles_end.value() != Some(&ListEnd::Complete) {

@@ -21,7 +21,8 @@ fn is_native(scene: &Scene<'_>, smss: &Smss<'_>, file: &str) -> bool {
         table::MODULES.iter().any(|below| {
             // A container's files lie in layers whose place on the host has not been observed.
             scene.root.holds(&path, below)
-                || (smss.role == Role::Silo && below.rsplit('\\').next().is_some_and(|name| same(name, path.base_name())))
+                || (smss.role == Role::Silo
+                    && below.rsplit('\\').next().is_some_and(|name| same(name, path.base_name())))
         })
     })
 }

@@ -15,7 +15,8 @@ fn vads(system: &mut System) -> &mut Vec<crate::process::Vad> {
 #[test]
 fn all_that_is_inside_is_as_it_should_be() {
     let clean = with(|_| {});
-    for (id, confidence) in [("SMSS-016", Confidence::High), ("SMSS-017", Confidence::High), ("SMSS-018", Confidence::High)]
+    for (id, confidence) in
+        [("SMSS-016", Confidence::High), ("SMSS-017", Confidence::High), ("SMSS-018", Confidence::High)]
     {
         let found = outcome(&clean, id, MASTER);
         assert_eq!((found.outcome, found.confidence), (Pass, Some(confidence)), "{found}");
@@ -103,7 +104,8 @@ fn modules_by_map_and_by_list() {
     assert_eq!((found.outcome, found.confidence), (Pass, Some(Confidence::Medium)));
     assert!(found.reason.as_deref().unwrap().starts_with("The memory map alone was judged"));
     // Files that are only read, such as those of languages, are no modules.
-    let data = with(|s| vads(s).push(vad(0x2_0000, "mapped", "PAGE_READONLY", Some("\\Windows\\System32\\l_intl.nls"))));
+    let data =
+        with(|s| vads(s).push(vad(0x2_0000, "mapped", "PAGE_READONLY", Some("\\Windows\\System32\\l_intl.nls"))));
     assert_eq!(outcome(&data, "SMSS-016", MASTER).outcome, Pass);
     let api_set = |build| {
         with(move |s| {
@@ -118,9 +120,8 @@ fn modules_by_map_and_by_list() {
 
 #[test]
 fn where_threads_start() {
-    let starting = |start, win32_start| {
-        with(move |s| list(&mut within(s, MASTER).threads)[2] = thread(360, start, win32_start))
-    };
+    let starting =
+        |start, win32_start| with(move |s| list(&mut within(s, MASTER).threads)[2] = thread(360, start, win32_start));
     let fine = NTDLL + 0x1000;
     for (start, win32_start, expected) in [
         (fine, fine, Pass),

@@ -3,8 +3,8 @@
 use super::super::Judgement::{Pass, Unknown, Violation};
 use super::super::{Findings, Severity, Verdict, check_smss, table};
 use super::{
-    CHILD, HEAP, MASTER, add, at, find, gone, holder, impostor, list, machine, master, outcome, process, smss, text, with,
-    within,
+    CHILD, HEAP, MASTER, add, at, find, gone, holder, impostor, list, machine, master, outcome, process, smss, text,
+    with, within,
 };
 use crate::process::SectionFile;
 use crate::{Hex, ListEnd, Process, Reading, System, VirtualAddress};
@@ -385,7 +385,9 @@ fn no_rule_is_left_out() {
 #[test]
 fn kinds_of_sessions() {
     assert_eq!(outcome(&with(|_| {}), "SES-08", None).outcome, Pass);
-    let bare = with(|s| s.processes.items.retain(|p| ![536, 600, 3000].contains(p.pid.value().unwrap()) || p.pid == Reading::Value(536)));
+    let bare = with(|s| {
+        s.processes.items.retain(|p| ![536, 600, 3000].contains(p.pid.value().unwrap()) || p.pid == Reading::Value(536))
+    });
     assert_eq!(outcome(&bare, "SES-08", None).outcome, Unknown);
 }
 

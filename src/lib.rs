@@ -1,4 +1,4 @@
-//! ntmem
+#![doc = include_str!("../README.md")]
 #![cfg_attr(
     test,
     allow(

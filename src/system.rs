@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// One machine, as its memory image, or somebody's list of its processes, shows it.
 ///
-/// In a document it is the middle of [`Report`]. Any member may be missing or null.
+/// In a document it is the middle of [`Report`](crate::Report). Any member may be missing or null.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct System {

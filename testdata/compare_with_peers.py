@@ -56,7 +56,7 @@ def volatility(arguments):
         shutil.copytree(arguments.vol_symbols or arguments.symbols, symbols)
         cache = pathlib.Path(folder, "cache")
         cache.mkdir()
-        command = [sys.executable, "-c", "from volatility3.cli import main; main()", "--offline", "-q", "-r", "json",
+        command = [str(pathlib.Path(sys.executable).with_name("vol")), "--offline", "-q", "-r", "json",
                    "-s", symbols, "--cache-path", cache, "-f", arguments.image]
 
         def plugin(name):
@@ -101,7 +101,8 @@ def memprocfs(arguments):
         f"0x{process.eprocess:016x}": {
             "pid": process.pid,
             "ppid": process.ppid,
-            "path": process.pathkernel or None,
+            # MemProcFS gives System a path of its own making.
+            "path": process.pathkernel or None if process.pid != 4 else None,
             "user": process.sid or None,
             "wow64": process.is_wow64,
         }

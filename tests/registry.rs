@@ -1,13 +1,22 @@
 //! The registry of the sample images against their truth files.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 
 mod common;
 
-use ntmem::kernel::Kernel;
+use common::registry::{object, same_tree};
+use ntmem::kernel::{Cmhive, Kernel, Layouts};
 use ntmem::registry::{Hive, KeyRecord, Registry, SessionManagerKeys};
 use ntmem::symbols::SymbolStore;
-use ntmem::{ListEnd, MemoryImage, Reading, VirtualAddress};
-use serde_json::{Map, Value};
+use ntmem::{ListEnd, MemoryImage, PhysicalAddress, Reading, VirtualAddress};
+use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 const SAMPLES: [&str; 4] = ["win7-7601-clean", "win10-19045-clean", "win11-26100-clean", "win10-19045-brontok-lojax"];
@@ -17,60 +26,12 @@ fn image_of(material: &Path, name: &str) -> (MemoryImage, Value) {
     (image, common::json(&material.join("samples").join(name).join("truth.json")))
 }
 
-fn object<'a>(of: &'a Value, member: &str) -> Map<String, Value> {
-    of.get(member).and_then(Value::as_object).cloned().unwrap_or_default()
-}
-
-/// Compares a key and all below it; returns how many keys and values were compared.
-fn same_tree(ours: &KeyRecord, truth: &Value, volatile: bool) -> (usize, usize) {
-    let path = &ours.path;
-    assert_eq!(ours.volatile, volatile, "{path}");
-    assert!(ours.values_missing.is_empty() && ours.keys_missing.is_empty() && ours.notes.is_empty(), "{ours:?}");
-    assert!(ours.last_written.value().is_some(), "{path}: {:?}", ours.last_written);
-    let values = ours.values.value().unwrap();
-    let expected = object(truth, "values");
-    assert_eq!(values.len(), expected.len(), "{path}: {values:?}");
-    for (name, truth) in &expected {
-        let value = values.get(name).unwrap_or_else(|| panic!("{path}: no value {name}"));
-        let written = serde_json::to_value(value).unwrap();
-        for field in ["type", "data"] {
-            assert_eq!(written[field], truth[field], "{path}: value {name}: {field}");
-        }
-        assert_eq!(value.volatile, volatile, "{path}: value {name}");
-        let place = value.location.as_ref().unwrap();
-        assert!(place.r#virtual.is_some() && place.physical.is_some(), "{path}: {name}");
-    }
-    let keys = ours.keys.value().unwrap();
-    let (stable, gone) = (object(truth, "keys"), object(truth, "volatile_keys"));
-    assert_eq!(keys.len(), stable.len() + gone.len(), "{path}");
-    let mut count = (1, expected.len());
-    for (truth, volatile) in stable.iter().map(|k| (k, volatile)).chain(gone.iter().map(|k| (k, true))) {
-        let key = keys.get(truth.0).unwrap_or_else(|| panic!("{path}: no key {}", truth.0));
-        let below = same_tree(key, truth.1, volatile);
-        count = (count.0 + below.0, count.1 + below.1);
-    }
-    count
-}
-
 fn compare(material: &Path, name: &str, symbols: &Path) {
     let (image, truth) = image_of(material, name);
     let kernel = image.locate_kernel(&SymbolStore::new().directory(symbols)).unwrap();
     let registry = Registry::open(&kernel);
     assert!(registry.warnings().is_empty(), "{name}: {:?}", registry.warnings());
-    let list = serde_json::to_value(registry.hive_list()).unwrap();
-    assert_eq!(list["end"], "complete");
-    let truth = truth["hives"].as_array().unwrap();
-    assert_eq!(registry.hives().len(), truth.len(), "{name}: {list}");
-    for ((hive, ours), truth) in registry.hives().iter().zip(list["items"].as_array().unwrap()).zip(truth) {
-        assert_eq!(common::number(&ours["cmhive"]), common::number(&truth["cmhive"]), "{name}");
-        for field in ["file", "root"] {
-            assert_eq!(ours[field], truth[field], "{name}: {field}");
-        }
-        let tree = hive.root().unwrap().record(u32::MAX);
-        let (keys, values) = same_tree(&tree, &truth["tree"], false);
-        eprintln!("{name}: {}: {keys} keys, {values} values", truth["root"]);
-        assert!(keys > 5 && values > 5);
-    }
+    common::registry::assert_agrees(name, &image, &registry, &truth["hives"]);
 }
 
 #[test]
@@ -84,8 +45,9 @@ fn hives_by_pdb() {
 #[test]
 fn hives_by_isf() {
     let Some(material) = common::material("hives_by_isf") else { return };
+    let Some(symbols) = common::symbol_files("hives_by_isf", &material) else { return };
     for name in SAMPLES {
-        compare(&material, name, &material.join("symbols/isf"));
+        compare(&material, name, &symbols);
     }
 }
 
@@ -227,20 +189,19 @@ fn hives_written_as_files() {
     }
 }
 
-/// A sample whose bytes are changed at virtual addresses of the kernel, which `edit` gives.
+/// A sample whose bytes are changed where `edit` says.
 fn damaged(
     material: &Path,
     name: &str,
-    edit: impl Fn(&Kernel<'_>, &Registry<'_>) -> Vec<(VirtualAddress, Vec<u8>)>,
+    edit: impl Fn(&Kernel<'_>, &Registry<'_>) -> Vec<(PhysicalAddress, Vec<u8>)>,
 ) -> MemoryImage {
     let mut bytes = common::sample(material, name);
     let image = MemoryImage::from_bytes(bytes.clone()).unwrap();
     let kernel = image.locate_kernel(&SymbolStore::new().directory(material.join("symbols"))).unwrap();
     let registry = Registry::open(&kernel);
     for (at, new) in edit(&kernel, &registry) {
-        let physical = kernel.space().translate(at).unwrap();
         // The samples are raw images.
-        let at = usize::try_from(physical.0).unwrap();
+        let at = usize::try_from(at.0).unwrap();
         bytes[at..at + new.len()].copy_from_slice(&new);
     }
     MemoryImage::from_bytes(bytes).unwrap()
@@ -262,7 +223,9 @@ fn an_unlinked_hive_is_found_by_a_scan() {
             let entry = address_of(registry, SOFTWARE).wrapping_add(links);
             let next = kernel.space().read_pointer(entry).unwrap();
             let previous = kernel.space().read_pointer(entry.wrapping_add(8)).unwrap();
-            vec![(previous, next.0.to_le_bytes().to_vec()), (next.wrapping_add(8), previous.0.to_le_bytes().to_vec())]
+            let at = |address| kernel.space().translate(address).unwrap();
+            let edits = [(previous, next), (next.wrapping_add(8), previous)];
+            edits.into_iter().map(|(place, new)| (at(place), new.0.to_le_bytes().to_vec())).collect()
         });
         let kernel = image.locate_kernel(&SymbolStore::new().directory(material.join("symbols"))).unwrap();
         let mut registry = Registry::open(&kernel);
@@ -282,11 +245,218 @@ fn a_torn_list_is_walked_both_ways() {
     let Some(material) = common::material("a_torn_list_is_walked_both_ways") else { return };
     let image = damaged(&material, "win10-19045-clean", |kernel, registry| {
         let links = kernel.layouts().cmhive.as_ref().unwrap().links.offset;
-        vec![(address_of(registry, r"\REGISTRY\MACHINE\SYSTEM").wrapping_add(links), vec![0; 8])]
+        let entry = address_of(registry, r"\REGISTRY\MACHINE\SYSTEM").wrapping_add(links);
+        vec![(kernel.space().translate(entry).unwrap(), vec![0; 8])]
     });
     let kernel = image.locate_kernel(&SymbolStore::new().directory(material.join("symbols"))).unwrap();
     let registry = Registry::open(&kernel);
     assert_eq!(registry.hives().len(), 2);
     assert_eq!(registry.hive_list().end, Some(ListEnd::Broken));
     assert_eq!(registry.warnings().len(), 1, "{:?}", registry.warnings());
+}
+
+fn u64_at(bytes: &[u8], at: u64) -> u64 {
+    let at = usize::try_from(at).unwrap();
+    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+}
+
+/// The place of the page table entry of `at`, walked by hand in a raw image.
+fn entry_of(bytes: &[u8], root: u64, at: u64) -> usize {
+    let mut table = root;
+    for shift in [39, 30, 21] {
+        let entry = u64_at(bytes, table + ((at >> shift) & 0x1ff) * 8);
+        assert_eq!(entry & 0x81, 1, "{at:#x}: a table");
+        table = entry & 0x000f_ffff_ffff_f000;
+    }
+    usize::try_from(table + ((at >> 12) & 0x1ff) * 8).unwrap()
+}
+
+/// Pages in which keys and values of a record lie.
+fn pages_of(key: &KeyRecord, pages: &mut BTreeSet<u64>) {
+    let values = key.values.value().unwrap().values().flat_map(|v| [&v.location, &v.data_location]);
+    for place in values.chain([&key.location]).flatten() {
+        pages.insert(place.r#virtual.unwrap().0 & !0xfff);
+    }
+    key.keys.value().unwrap().values().for_each(|key| pages_of(key, pages));
+}
+
+/// Looks for every key and value of the truth by name: each is there and right, or it is said why it cannot be read. Returns
+/// how many could not.
+fn nothing_is_denied(registry: &Registry<'_>, path: &str, truth: &Value) -> usize {
+    let mut unknown = 0;
+    let key = match registry.key_or_link(path) {
+        Ok(Some(key)) => key,
+        Ok(None) => panic!("{path} is said not to be there"),
+        Err(why) => {
+            assert!(!why.detail.is_empty());
+            return 1;
+        }
+    };
+    for (name, expected) in object(truth, "values") {
+        match key.value(&name) {
+            Ok(Some(value)) => {
+                let written = serde_json::to_value(value.record()).unwrap();
+                if written["data"].is_null() {
+                    assert!(written["absent"]["data"].as_str().unwrap().starts_with("unreadable: "), "{written}");
+                    unknown += 1;
+                } else {
+                    assert_eq!(written["data"], expected["data"], "{path}: {name}");
+                }
+            }
+            Ok(None) => panic!("{path}: {name} is said not to be there"),
+            Err(_) => unknown += 1,
+        }
+    }
+    for (name, below) in object(truth, "keys").iter().chain(&object(truth, "volatile_keys")) {
+        unknown += nothing_is_denied(registry, &format!("{path}\\{name}"), below);
+    }
+    unknown
+}
+
+#[test]
+fn a_lost_page_is_not_an_empty_key() {
+    let Some(material) = common::material("a_lost_page_is_not_an_empty_key") else { return };
+    for name in ["win7-7601-clean", "win10-19045-clean"] {
+        let (image, truth) = image_of(&material, name);
+        let store = SymbolStore::new().directory(material.join("symbols"));
+        let kernel = image.locate_kernel(&store).unwrap();
+        let mut pages = BTreeSet::new();
+        let registry = Registry::open(&kernel);
+        let system = registry.hives().iter().find(|hive| hive.mount() == Some(r"\REGISTRY\MACHINE\SYSTEM")).unwrap();
+        pages_of(&system.root().unwrap().record(u32::MAX), &mut pages);
+        assert!(pages.len() > 10, "{name}");
+        // Since 1803 hives lie in the process Registry, but for what is volatile.
+        let owner = truth["processes"].as_array().unwrap().iter().find(|p| p["name"] == "Registry");
+        let root = common::number(owner.map_or(&truth["kernel"]["dtb"], |process| &process["dtb"])).unwrap();
+        assert_eq!(owner.is_some(), pages.iter().any(|page| page >> 63 == 0), "{name}");
+        let mut bytes = common::sample(&material, name);
+        for page in &pages {
+            let entry = entry_of(&bytes, root, *page);
+            let intact = bytes[entry..entry + 8].to_vec();
+            bytes[entry..entry + 8].fill(0);
+            let image = MemoryImage::from_bytes(bytes.clone()).unwrap();
+            bytes[entry..entry + 8].copy_from_slice(&intact);
+            let kernel = image.locate_kernel(&store).unwrap();
+            let registry = Registry::open(&kernel);
+            let tree = &truth["hives"][0]["tree"];
+            let unknown = nothing_is_denied(&registry, r"\REGISTRY\MACHINE\SYSTEM", tree);
+            assert!(unknown > 0, "{name}: {page:#x}");
+            let hive = registry.hives().iter().find(|h| h.mount() == Some(r"\REGISTRY\MACHINE\SYSTEM")).unwrap();
+            let mut file = Vec::new();
+            let written = hive.write_file(&mut file).unwrap();
+            // A page of volatile keys is not in the file.
+            assert!(written.unreadable_blocks <= 1);
+            assert_eq!(written.missing.len(), written.unreadable_blocks as usize);
+            check_file(&file);
+        }
+    }
+}
+
+#[test]
+fn a_map_with_several_tables() {
+    let Some(material) = common::material("a_map_with_several_tables") else { return };
+    for name in SAMPLES {
+        // The samples' hives are smaller than 2 MiB, and their maps have one table. Here the directory gets a second table (the
+        // same one), and the root's index leads through it.
+        const BEYOND: u32 = 0x20_0000;
+        let image = damaged(&material, name, |kernel, registry| {
+            let layout = kernel.layouts().cmhive.as_ref().unwrap();
+            let dual = kernel.layouts().dual.as_ref().unwrap();
+            let address = address_of(registry, r"\REGISTRY\MACHINE\SYSTEM");
+            let cmhive = Cmhive::read(kernel, address).unwrap();
+            let base_block = cmhive.base_block().unwrap();
+            let [stable, _] = cmhive.storages().unwrap();
+            let table = kernel.space().read_u64(stable.map.unwrap()).unwrap().to_le_bytes();
+            let root = kernel.space().read_u32(base_block.wrapping_add(0x24)).unwrap();
+            let length = stable.length.unwrap();
+            let storage = address.wrapping_add(layout.storage.offset);
+            let directory = base_block.wrapping_add(0x800);
+            let at = |address| kernel.space().translate(address).unwrap();
+            vec![
+                (at(directory), [table, table].concat()),
+                (at(storage.wrapping_add(dual.map.offset)), directory.0.to_le_bytes().to_vec()),
+                (at(storage.wrapping_add(dual.length.offset)), (BEYOND + length).to_le_bytes().to_vec()),
+                (at(base_block.wrapping_add(0x24)), (BEYOND + root).to_le_bytes().to_vec()),
+            ]
+        });
+        let truth = common::json(&material.join("samples").join(name).join("truth.json"));
+        let kernel = image.locate_kernel(&SymbolStore::new().directory(material.join("symbols"))).unwrap();
+        let registry = Registry::open(&kernel);
+        let system = registry.key(r"\REGISTRY\MACHINE\SYSTEM").unwrap().unwrap();
+        assert!(system.cell().0 > BEYOND);
+        same_tree(&image, &system.record(u32::MAX), &truth["hives"][0]["tree"], false);
+    }
+}
+
+#[test]
+fn every_published_kernel_has_the_layouts() {
+    let Some(material) = common::material("every_published_kernel_has_the_layouts") else { return };
+    let mut ways = [0, 0];
+    for file in std::fs::read_dir(material.join("symbols/kernels")).unwrap() {
+        let file = file.unwrap().path();
+        let Ok(symbols) = ntmem::symbols::isf::load(&file, None, &Layouts::wanted()) else {
+            panic!("{}", file.display());
+        };
+        let layouts = Layouts::resolve(&symbols).unwrap();
+        let cmhive = layouts.cmhive.unwrap();
+        assert!(cmhive.root_path.is_some() && cmhive.version.is_some() && cmhive.file_user_name.is_some());
+        layouts.dual.unwrap();
+        let entry = layouts.hmap_entry.unwrap();
+        let by_bin = entry.permanent_bin.is_some() && entry.block_offset.is_some();
+        assert_eq!(by_bin, entry.block_address.is_none(), "{}", file.display());
+        ways[usize::from(by_bin)] += 1;
+        symbols.global("CmpHiveListHead").unwrap();
+    }
+    // By the fields that Volatility's files have of _HMAP_ENTRY.
+    assert_eq!(ways, [33, 180]);
+}
+
+#[test]
+fn the_control_set_when_select_is_damaged() {
+    let Some(material) = common::material("the_control_set_when_select_is_damaged") else { return };
+    const WIN10: &str = "win10-19045-clean";
+    let place = |registry: &Registry<'_>, path: &str, value: Option<&str>| {
+        let key = registry.key_or_link(path).unwrap().unwrap();
+        let place = value.map_or(key.location(), |value| key.value(value).unwrap().unwrap().location());
+        place.unwrap().physical.unwrap()
+    };
+    let set = |name: &str, without_link: bool, without_select: bool| {
+        let image = damaged(&material, name, |_, registry| {
+            let mut edits = vec![(place(registry, r"SYSTEM\Select", Some("Current")), b"xx".to_vec())];
+            if without_link {
+                // _CM_KEY_NODE.SubKeyCounts[1]: the link is the only volatile subkey.
+                edits.push((place(registry, "SYSTEM", None).wrapping_add(0x18), vec![0; 4]));
+            }
+            if without_select {
+                edits.push((place(registry, r"SYSTEM\Select", None), b"xx".to_vec()));
+            }
+            edits
+        });
+        let kernel = image.locate_kernel(&SymbolStore::new().directory(material.join("symbols"))).unwrap();
+        let registry = Registry::open(&kernel);
+        let keys = SessionManagerKeys::read(&registry);
+        let through_path = registry.key(r"HKLM\SYSTEM\CurrentControlSet\Control").map(|key| key.is_some());
+        (keys, through_path)
+    };
+    let (keys, path) = set(WIN10, false, false);
+    assert!(keys.selected("Current").absent().is_some());
+    assert_eq!(keys.control_set.value().unwrap().source, "CurrentControlSet");
+    assert!(keys.session_manager.value().is_some());
+    assert_eq!(path, Ok(true));
+
+    let (keys, _) = set(WIN10, true, false);
+    assert!(keys.control_set.value().unwrap().assumed);
+    assert!(keys.sub_systems.value().is_some());
+
+    // On this machine there are two.
+    let (keys, path) = set("win7-7601-clean", true, false);
+    assert_eq!(keys.control_sets.value(), Some(&vec![1, 2]));
+    assert!(keys.control_set.absent().is_some() && path.is_err());
+
+    // Now a key of the root cannot be read, and it could be another control set.
+    let (keys, path) = set(WIN10, true, true);
+    assert!(keys.control_set.absent().is_some() && keys.control_sets.absent().is_some());
+    assert!(keys.sub_systems.absent().is_some() && keys.mini_nt.absent().is_some(), "not known is not absent");
+    assert!(keys.setup.value().is_some());
+    assert!(path.is_err(), "{path:?}");
 }

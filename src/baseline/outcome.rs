@@ -14,9 +14,9 @@ pub enum Judgement {
     Pass,
     /// It is not as Windows makes it.
     Violation,
-    /// A required input is missing; [`Outcome::reason`] says which.
+    /// A required input is missing; `reason` says which.
     Unknown,
-    /// This version of Windows, or a process of this kind, has nothing to check; [`Outcome::reason`] says why.
+    /// This version of Windows, or a process of this kind, has nothing to check; `reason` says why.
     NotApplicable,
 }
 

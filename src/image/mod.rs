@@ -18,6 +18,9 @@ pub trait PhysicalMemory: Send + Sync {
     /// Bytes from `at` on without a copy, as many as lie together, `len` at most. `None`: `at` is in a hole.
     fn borrow(&self, at: PhysicalAddress, len: usize) -> Option<&[u8]>;
 
+    /// Says that all of a piece will be read soon, so that it can be fetched in one go. It need not be.
+    fn prefetch(&self, _piece: PhysicalRun) {}
+
     /// Fills `buf` from `at` on, and returns the number of bytes read: fewer than asked for at the first hole.
     fn read(&self, at: PhysicalAddress, buf: &mut [u8]) -> usize {
         let mut done = 0;
@@ -179,6 +182,15 @@ impl PhysicalMemory for MemoryImage {
         let offset = usize::try_from(offset).ok()?;
         let end = offset.checked_add(len.min(usize::try_from(left).unwrap_or(usize::MAX)))?;
         self.source.get(offset..end)
+    }
+
+    fn prefetch(&self, piece: PhysicalRun) {
+        let mut at = piece.start;
+        while let Some((offset, left)) = self.map.find(at).filter(|_| at < piece.end()) {
+            let length = left.min(piece.end().0.saturating_sub(at.0));
+            self.source.prefetch(offset, length);
+            at = at.wrapping_add(length);
+        }
     }
 }
 

@@ -34,8 +34,25 @@ impl Source {
         // asks for that.
         #[allow(unsafe_code)]
         let map = unsafe { memmap2::Mmap::map(&file) }?;
+        // Kernel objects lie all over memory: reading ahead would read what nobody asks for.
+        #[cfg(unix)]
+        let _ = map.advise(memmap2::Advice::Random);
         Ok(Self::Mapped(map))
     }
+}
+
+impl Source {
+    /// Fetches a range of the file in one go: without it, a scan would fault page by page.
+    #[cfg(unix)]
+    pub(super) fn prefetch(&self, offset: u64, length: u64) {
+        if let (Self::Mapped(map), Ok(offset), Ok(length)) = (self, usize::try_from(offset), usize::try_from(length)) {
+            let _ = map.advise_range(memmap2::Advice::Sequential, offset, length);
+        }
+    }
+
+    /// Other systems read ahead by themselves.
+    #[cfg(not(unix))]
+    pub(super) fn prefetch(&self, _: u64, _: u64) {}
 }
 
 impl Deref for Source {

@@ -25,6 +25,7 @@ pub fn scan_pages<T: Send>(
         let mut found = Vec::new();
         while !stop.load(Ordering::Relaxed) {
             let Some(chunk) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+            memory.prefetch(*chunk);
             let mut at = chunk.start;
             while let Some(bytes) =
                 usize::try_from(chunk.end().0.saturating_sub(at.0)).ok().filter(|left| *left >= 4096)

@@ -64,11 +64,6 @@ pub(super) struct Cell {
 }
 
 impl Backing<'_> {
-    /// True where cells that live in memory only can be had.
-    pub(super) const fn has_volatile(&self) -> bool {
-        matches!(self, Self::Memory(_))
-    }
-
     /// Bytes of bins in the storage that `index` belongs to.
     pub(super) fn length(&self, index: CellIndex) -> Result<u32, Absent> {
         match self {

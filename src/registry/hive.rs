@@ -100,7 +100,7 @@ impl<'k> Hive<'k> {
     ///
     /// # Errors
     /// It is none.
-    pub fn from_file(bytes: Vec<u8>) -> Result<Hive<'static>, Error> {
+    pub fn from_file(mut bytes: Vec<u8>) -> Result<Hive<'static>, Error> {
         let header = bytes.get(..HEADER).filter(|header| header.starts_with(b"regf") && bytes.len() > FILE_HEADER);
         let Some(header) = header else {
             return Err(Error::NotAnImage {
@@ -126,6 +126,12 @@ impl<'k> Hive<'k> {
             record.notes.push("it was not written to its end: what its log files hold is missing".to_owned());
         }
         let header = Ok(header.to_vec());
+        // Behind the bins, files have room to grow.
+        let length = usize::try_from(fixed.u32(0x28)).unwrap_or(usize::MAX).saturating_add(FILE_HEADER);
+        if length > bytes.len() {
+            record.notes.push(format!("its header says {length:#x} bytes, and it has {:#x}", bytes.len()));
+        }
+        bytes.truncate(length);
         Ok(Hive { backing: Backing::File(bytes), header, record })
     }
 

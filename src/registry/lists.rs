@@ -33,9 +33,10 @@ pub(super) fn subkeys(hive: &Backing<'_>, node: &KeyNode, faults: &mut Faults) -
         .zip([false, true])
         .map(|((count, list), volatile)| (count, list, volatile))
     {
-        // What a file says of volatile subkeys is left over from when it was in memory. In memory, the number is
-        // set to zero when the hive is loaded, and a number without a list means the same.
-        if count == 0 || volatile && (!hive.has_volatile() || list == CellIndex::NIL) {
+        // What a file says of volatile subkeys is left over from when it was in memory. The kernel sets the number to zero when
+        // it loads the hive; a number without a list, or without a volatile storage, means the same.
+        let left_over = list == CellIndex::NIL || hive.length(CellIndex(1 << 31)) == Ok(0);
+        if count == 0 || volatile && left_over {
             continue;
         }
         let before = references.len();

@@ -137,7 +137,8 @@ impl<'k> Registry<'k> {
     }
 
     /// The key at `path`, in upper or lower case: `HKLM\SYSTEM\Setup`, `\REGISTRY\MACHINE\SYSTEM\Setup`, `SYSTEM\Setup`,
-    /// `HKU\S-1-5-18`. Links are followed; `CurrentControlSet` is the control set that `Select\Current` names. `None`: it is
+    /// `HKU\S-1-5-18`. Links are followed; `CurrentControlSet` is what
+    /// [`control_set`](Self::control_set) says. `None`: it is
     /// really not there, because every list on the way to it was read and does not have it.
     ///
     /// # Errors
@@ -157,7 +158,7 @@ impl<'k> Registry<'k> {
     fn find(&self, path: &str, follow_last: bool) -> Result<Option<Key<'_>>, Absent> {
         let mut parts = path::absolute(path);
         for _ in 0..MAX_LINKS {
-            if let Some(now) = self.with_control_set(&parts, follow_last) {
+            if let Some(now) = self.with_control_set(&parts, follow_last)? {
                 parts = now;
             }
             match self.step(&parts, follow_last)? {
@@ -169,16 +170,15 @@ impl<'k> Registry<'k> {
         Err(Absent::unparsable(format!("{path}: more than {MAX_LINKS} links")))
     }
 
-    /// The path with `CurrentControlSet` replaced. `None`: it has none, or which one it is cannot be read, and then the link of
-    /// that name may still be there.
-    fn with_control_set(&self, parts: &[String], follow_last: bool) -> Option<Vec<String>> {
-        let (first, rest) = path::below(parts, SYSTEM)?.split_first()?;
+    /// The path with `CurrentControlSet` replaced. `None`: it has none.
+    fn with_control_set(&self, parts: &[String], follow_last: bool) -> Result<Option<Vec<String>>, Absent> {
+        let Some((first, rest)) = path::below(parts, SYSTEM).and_then(<[String]>::split_first) else { return Ok(None) };
         if !same(first, CURRENT_CONTROL_SET) || rest.is_empty() && !follow_last {
-            return None;
+            return Ok(None);
         }
-        let name = self.selected_control_set().ok()?.key_name();
+        let name = self.control_set()?.key_name();
         let root = SYSTEM.split('\\').filter(|part| !part.is_empty());
-        Some(root.chain([name.as_str()]).map(str::to_owned).chain(rest.iter().cloned()).collect())
+        Ok(Some(root.chain([name.as_str()]).map(str::to_owned).chain(rest.iter().cloned()).collect()))
     }
 
     /// Goes down from the hive that is mounted nearest to the key, until its end or a link.

@@ -1,7 +1,7 @@
 //! The document: what `--format json` writes and `--report` reads. `schema.md` beside this file describes it.
 
 use super::foreign;
-use crate::registry::SessionManagerKeys;
+use crate::registry::{HiveList, KeyRecord, SessionManagerKeys};
 use crate::system::{ImageInfo, KernelInfo, Machine, ProcessList};
 use crate::{Findings, Session, System, Warning};
 use serde::de::{Error as _, IgnoredAny, MapAccess};
@@ -24,20 +24,30 @@ pub struct Report {
     pub system: System,
     /// What was checked. Not read back: checks are pure, and run again.
     pub checks: Vec<Findings>,
+    /// The hives, where they were asked for. Not read back.
+    pub hives: Option<HiveList>,
+    /// A key, where one was asked for. Not read back.
+    pub registry: Option<KeyRecord>,
 }
 
 impl Report {
     /// A report of this version of ntmem, with nothing checked yet.
     #[must_use]
     pub fn new(system: System) -> Self {
-        Self { generator: Some(format!("ntmem {}", env!("CARGO_PKG_VERSION"))), system, checks: Vec::new() }
+        Self {
+            generator: Some(format!("ntmem {}", env!("CARGO_PKG_VERSION"))),
+            system,
+            checks: Vec::new(),
+            hives: None,
+            registry: None,
+        }
     }
 }
 
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let warnings: Vec<String> = self.system.warnings.iter().map(Warning::to_string).collect();
-        let mut document = to.serialize_struct("Report", 10)?;
+        let mut document = to.serialize_struct("Report", 12)?;
         document.serialize_field("schema", &SCHEMA)?;
         document.serialize_field("generator", &self.generator)?;
         document.serialize_field("warnings", &warnings)?;
@@ -48,6 +58,14 @@ impl Serialize for Report {
         document.serialize_field("sessions", &self.system.sessions)?;
         document.serialize_field("session_manager", &self.system.session_manager)?;
         document.serialize_field("checks", &self.checks)?;
+        match &self.hives {
+            Some(hives) => document.serialize_field("hives", hives)?,
+            None => document.skip_field("hives")?,
+        }
+        match &self.registry {
+            Some(key) => document.serialize_field("registry", key)?,
+            None => document.skip_field("registry")?,
+        }
         document.end()
     }
 }
@@ -109,7 +127,7 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
         }
         let build = system.kernel.as_ref().and_then(|kernel| kernel.build);
         system.sessions = Session::rebuild(&system.processes, build);
-        Ok(Report { generator, system, checks: Vec::new() })
+        Ok(Report { generator, ..Report::new(system) })
     }
 }
 

@@ -7,6 +7,7 @@ mod palette;
 mod text;
 mod text_checks;
 mod text_info;
+mod text_registry;
 #[cfg(test)]
 mod text_tests;
 
@@ -16,6 +17,7 @@ pub use palette::{Palette, Style};
 pub use text::{process_tree, processes, sessions};
 pub use text_checks::findings;
 pub use text_info::info;
+pub use text_registry::{hives, key};
 
 use std::fmt::{self, Write};
 

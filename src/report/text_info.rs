@@ -1,7 +1,8 @@
 //! The image and its kernel, as text.
 
+use super::text_registry::Known;
 use super::{Palette, Shown};
-use crate::{Absent, Reading, System};
+use crate::System;
 use std::fmt::{self, Display, Write};
 
 /// Runs shown; a document has more.
@@ -58,19 +59,6 @@ pub fn info(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Re
         system.processes.end.map_or_else(String::new, |end| format!(", list {}", format!("{end:?}").to_lowercase()));
     line("processes", &format!("{}{end}", system.processes.items.len()))?;
     line("sessions", &system.sessions.len())
-}
-
-/// A reading for people: the value, `none`, or why it is unknown.
-struct Known<'a, T>(&'a Reading<T>);
-
-impl<T: Display> Display for Known<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Reading::Value(value) => write!(f, "{}", Shown(&value.to_string())),
-            Reading::Nothing => f.write_str("none"),
-            Reading::Absent(absent @ Absent { .. }) => write!(f, "unknown ({})", Shown(&absent.to_string())),
-        }
-    }
 }
 
 /// Bytes in the largest unit that divides well.

@@ -1,8 +1,17 @@
 //! What several tests share: the extra material, which not everybody has.
-#![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    dead_code,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 
 #[cfg(feature = "isf")]
 pub mod forged;
+pub mod registry;
 
 use std::path::{Path, PathBuf};
 

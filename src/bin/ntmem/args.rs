@@ -39,6 +39,13 @@ pub enum Command {
     Pstree(OneImage),
     /// The sessions: who built each, and what runs there
     Sessions(OneImage),
+    /// A key with its subkeys and values, from the hives in memory
+    #[command(
+        after_help = "KEY may start with HKLM\\, HKU\\, \\REGISTRY\\MACHINE\\ or the hive's name (SYSTEM\\Setup); upper and lower case are one. CurrentControlSet is the set that Select\\Current names."
+    )]
+    Registry(OneKey),
+    /// The hives in memory; with --extract, one of them as a file that hive tools open
+    Hives(Hives),
     /// Compare with what Windows would have made (exit 0 clean, 1 violations, 2 inconclusive)
     #[command(after_help = "Checks: smss (smss.exe, what it reads and what it builds). Without a name: all.")]
     Check(Check),
@@ -50,6 +57,30 @@ pub enum Command {
 pub struct OneImage {
     /// The memory image
     pub image: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct OneKey {
+    /// The key's path
+    pub key: String,
+    /// The memory image
+    pub image: PathBuf,
+    /// How many levels of subkeys to show with their values (JSON)
+    #[arg(long, default_value_t = 1)]
+    pub depth: u32,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct Hives {
+    /// The memory image
+    pub image: PathBuf,
+    /// Write this hive (its root, or the end of it: SYSTEM) to the file that --output names
+    #[arg(long, value_name = "HIVE", requires = "output")]
+    pub extract: Option<String>,
     #[command(flatten)]
     pub common: Common,
 }

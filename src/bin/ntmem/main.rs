@@ -4,12 +4,13 @@ mod args;
 mod output;
 
 use anyhow::Context as _;
-use args::{Check, Cli, Command, Common, OneImage};
+use args::{Check, Cli, Command, Common, Hives, OneImage, OneKey};
 use clap::Parser as _;
-use ntmem::kernel::LocateOptions;
+use ntmem::kernel::{Kernel, LocateOptions};
+use ntmem::registry::Registry;
 use ntmem::report::{self, Report};
 use ntmem::symbols::{SymbolError, server_path};
-use ntmem::{Error, MemoryImage, PhysicalAddress, ReadOptions, System, Verdict, VirtualAddress, check_smss};
+use ntmem::{Error, MemoryImage, PhysicalAddress, ReadOptions, System, Verdict, VirtualAddress, Warning, check_smss};
 use output::{Output, Progress};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -62,25 +63,101 @@ fn run(command: &Command) -> anyhow::Result<u8> {
             let (report, out) = open(of)?;
             out.write(&report, &report.system.sessions, |text, palette| report::sessions(text, &report.system, palette))
         }
+        Command::Registry(of) => registry(of),
+        Command::Hives(of) => hives(of),
         Command::Check(of) => check(of),
         Command::Symbols(of) => symbols(of),
     }
 }
 
-/// Reads an image, and says on standard error what was odd about it.
-fn read(image: &Path, common: &Common) -> anyhow::Result<System> {
+/// Opens an image, finds its kernel, and gives both to `f`.
+fn with_kernel<T>(
+    image: &Path,
+    common: &Common,
+    f: impl FnOnce(&Kernel<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let progress = Progress::new("looking for the kernel");
     let show = |done, total| progress.at(done, total);
-    let options = locate_options(common, &show);
     let opened = MemoryImage::open(image)?;
-    let kernel = opened.locate_kernel_with(&common.store(image), &options)?;
+    let kernel = opened.locate_kernel_with(&common.store(image), &locate_options(common, &show))?;
     drop(progress);
-    let progress = Progress::new("searching for processes");
-    let show = |done, total| progress.at(done, total);
-    let system = System::read_with(&kernel, &ReadOptions { scan: common.scan, progress: Some(&show) })?;
-    drop(progress);
-    output::warnings(&system.warnings);
-    Ok(system)
+    f(&kernel)
+}
+
+/// Reads an image, and says on standard error what was odd about it.
+fn read(image: &Path, common: &Common) -> anyhow::Result<System> {
+    with_kernel(image, common, |kernel| {
+        let progress = Progress::new("searching for processes");
+        let show = |done, total| progress.at(done, total);
+        let options = ReadOptions { scan: common.scan, progress: Some(&show), ..ReadOptions::default() };
+        let system = System::read_with(kernel, &options)?;
+        drop(progress);
+        output::warnings(&system.warnings);
+        Ok(system)
+    })
+}
+
+/// Opens the registry; `--scan` looks for hives that are in no list.
+fn with_registry<T>(
+    image: &Path,
+    common: &Common,
+    f: impl FnOnce(&Registry<'_>, Report) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    with_kernel(image, common, |kernel| {
+        let mut registry = Registry::open(kernel);
+        if common.scan {
+            let progress = Progress::new("searching for hives");
+            registry.scan(&|done, total| progress.at(done, total));
+        }
+        output::warnings(registry.warnings());
+        let (image, info) = (Some(kernel.image().info()), Some(kernel.info()));
+        let warnings = registry.warnings().to_vec();
+        f(&registry, Report::new(System { image, kernel: info, warnings, ..System::default() }))
+    })
+}
+
+fn registry(of: &OneKey) -> anyhow::Result<u8> {
+    with_registry(&of.image, &of.common, |registry, mut report| {
+        let found = registry
+            .key(&of.key)
+            .map_err(|absent| anyhow::anyhow!("cannot tell whether {} is there: {absent}", of.key))?;
+        report.registry = found.map(|key| key.record(of.depth));
+        if report.registry.is_none() {
+            let warning = Warning::new("registry", format!("there is no key {}", of.key));
+            output::warnings(std::slice::from_ref(&warning));
+            report.system.warnings.push(warning);
+        }
+        Output::new(&of.common).write(&report, &[&report.registry], |text, palette| match &report.registry {
+            Some(key) => report::key(text, key, palette),
+            None => Ok(()),
+        })
+    })
+}
+
+fn hives(of: &Hives) -> anyhow::Result<u8> {
+    with_registry(&of.image, &of.common, |registry, mut report| {
+        let Some(name) = &of.extract else {
+            let list = registry.hive_list();
+            report.hives = Some(list.clone());
+            return Output::new(&of.common)
+                .write(&report, &list.items, |text, palette| report::hives(text, &list, palette));
+        };
+        let ends = |root: &str| root.to_lowercase().ends_with(&name.to_lowercase());
+        let hive = registry.hives().iter().find(|hive| hive.mount().is_some_and(ends));
+        let hive =
+            hive.ok_or_else(|| Usage(format!("no hive is mounted at {name}; `ntmem hives IMAGE` lists them")))?;
+        let path = of.common.output.as_ref().ok_or_else(|| Usage("--extract needs --output FILE".into()))?;
+        let mut file = std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let written = hive.write_file(&mut file)?;
+        output::note(&format!(
+            "{}: {} bytes, {} of {} blocks could not be read and are zero",
+            path.display(),
+            written.bytes,
+            written.unreadable_blocks,
+            written.blocks
+        ));
+        Ok(0)
+    })
 }
 
 fn locate_options<'o>(common: &Common, progress: &'o (dyn Fn(u64, u64) + Sync)) -> LocateOptions<'o> {

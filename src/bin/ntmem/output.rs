@@ -70,6 +70,11 @@ pub fn error(message: &str) {
     say("error", "\u{1b}[1;31m", message);
 }
 
+/// Says on standard error what was done.
+pub fn note(message: &str) {
+    say("written", "", message);
+}
+
 /// Says on standard error what is worth knowing beside the result.
 pub fn warnings(warnings: &[Warning]) {
     for warning in warnings {

@@ -155,6 +155,7 @@ pub fn user_plan(build: Build, root: &str, pid: u64, path: &str, command_line: &
         ],
         unlisted: Vec::new(),
         peb: Paged::Present,
+        peb_table: Paged::Present,
         parameters: Paged::Present,
         image: Paged::Present,
         private: Vec::new(),
@@ -209,6 +210,7 @@ impl Scenario {
             captured: Time::at("2026-03-14T15:09:26.2004443Z"),
             tail_bytes: 0,
             processes: Vec::new(),
+            hives: Vec::new(),
             jobs: Vec::new(),
             damage: Vec::new(),
         };
@@ -218,6 +220,7 @@ impl Scenario {
         cast.services();
         cast.desktop();
         scenario.processes = cast.list;
+        scenario.hives = crate::system_hive::hives(&scenario);
         scenario
     }
 }
@@ -240,19 +243,29 @@ impl Cast<'_> {
             user_plan(build, self.root, 348, r"\SystemRoot\System32\smss.exe", r"\SystemRoot\System32\smss.exe");
         user.modules.truncate(2);
         user.environment.truncate(3);
+        if build == Build::W7_7601 {
+            // Mapped into every process of Windows 7, in no loader list (known noise of list comparisons).
+            user.unlisted = vec![format!("{}\\System32\\apisetschema.dll", self.root)];
+        }
         let p = self.add(348, 4, "smss.exe", 31);
         p.path = Some(smss);
         p.user = Some(user);
         p.base_priority = 11;
         p.protection = light;
         p.critical = true;
+        // The master waits for session 0's csrss for ever (Windows Internals 7th ed., ch. 2).
+        p.opens = vec![(452, 0x1f_ffff)];
     }
 
     fn sessions(&mut self) {
-        let command = csrss_command(self.build);
+        let (command, root) = (csrss_command(self.build), self.root);
         for (pid, ppid, session, ms) in [(452, 444, 0, 1_820), (536, 520, 1, 2_530)] {
             let p = self.program(pid, ppid, "csrss.exe", ms, session);
-            p.user.as_mut().expect("has user memory").command_line.clone_from(&command);
+            let user = p.user.as_mut().expect("has user memory");
+            user.command_line.clone_from(&command);
+            let servers =
+                ["CSRSRV.dll", "basesrv.DLL", "winsrv.DLL", "sxssrv.DLL"].map(|l| format!("{root}\\SYSTEM32\\{l}"));
+            user.modules.splice(2..2, servers);
             (p.base_priority, p.protection, p.critical, p.threads) = (13, 0x61, true, 3);
         }
         let p = self.program(528, 444, "wininit.exe", 2_490, 0);

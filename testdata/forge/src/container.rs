@@ -3,7 +3,10 @@
 use crate::forge::Forged;
 use crate::physical::PAGE;
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::Range;
+use std::path::Path;
 
 /// Kinds of a 64-bit crash dump (`DumpType` in its header).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +46,7 @@ impl Forged {
         let mut out = self.dump_header(kind);
         if kind == DumpType::Full {
             for run in &self.truth.runs {
-                out.extend_from_slice(&self.image[run.start as usize..run.end as usize]);
+                self.append_run(run, &mut out);
             }
             return out;
         }
@@ -70,10 +73,31 @@ impl Forged {
         put(&mut out, start + 0x30, &pages.to_le_bytes());
         put(&mut out, start + BITMAP_HEADER, &bitmap);
         for frame in frames {
-            let at = (frame * PAGE) as usize;
-            out.extend_from_slice(&self.image[at..at + PAGE as usize]);
+            out.extend_from_slice(self.memory.get(frame).expect("taken"));
         }
         out
+    }
+
+    /// Appends the bytes of a run.
+    fn append_run(&self, run: &Range<u64>, out: &mut Vec<u8>) {
+        for frame in run.start / PAGE..run.end / PAGE {
+            out.extend_from_slice(self.memory.get(frame).unwrap_or(&[0; 4096]));
+        }
+    }
+
+    /// Writes the raw image to a file without building it in memory first: what is no memory or was never written is a hole of the
+    /// file. For memory that reaches above 4 GiB.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_raw(&self, path: &Path) -> io::Result<()> {
+        let mut file = File::create(path)?;
+        file.set_len(self.truth.bytes)?;
+        for (frame, bytes) in self.memory.frames() {
+            file.seek(SeekFrom::Start(frame * PAGE))?;
+            file.write_all(bytes)?;
+        }
+        file.flush()
     }
 
     fn dump_header(&self, kind: DumpType) -> Vec<u8> {
@@ -119,7 +143,7 @@ impl Forged {
             out.extend_from_slice(&run.start.to_le_bytes());
             out.extend_from_slice(&(run.end - 1).to_le_bytes());
             out.extend_from_slice(&[0; 8]);
-            out.extend_from_slice(&self.image[run.start as usize..run.end as usize]);
+            self.append_run(run, &mut out);
         }
         out
     }
@@ -146,7 +170,7 @@ impl Forged {
             put(&mut out, at + 24, &run.start.to_le_bytes());
             put(&mut out, at + 32, &size.to_le_bytes());
             put(&mut out, at + 40, &size.to_le_bytes());
-            out.extend_from_slice(&self.image[run.start as usize..run.end as usize]);
+            self.append_run(run, &mut out);
         }
         out
     }

@@ -7,7 +7,7 @@ use crate::process::Made;
 use crate::scenario::Scenario;
 use crate::section::Files;
 use crate::session::Session;
-use crate::truth::Truth;
+use crate::truth::{Truth, TruthHive};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An image, what it holds, and symbols for it.
@@ -68,6 +68,7 @@ impl Scenario {
         let mut files = Files::default();
         let mut made: Vec<Made> =
             self.processes.iter().map(|p| machine.forge_process(p, &mut files, &sessions)).collect();
+        let hives = machine.forge_hives(self, &mut made);
         machine.forge_jobs(self, &made);
         machine.join_processes(self, &mut made, &sessions);
         machine.forge_damage(self, &made);
@@ -95,6 +96,7 @@ impl Scenario {
             boot: self.boot,
             captured: self.captured,
             processes: made.into_iter().map(|m| m.truth).collect(),
+            hives,
         };
         Forged {
             image: Vec::new(),
@@ -142,6 +144,19 @@ impl Machine {
         if let Some(body) = registry {
             self.set_global("CmpRegistryProcess", body);
         }
+    }
+
+    /// Hives; their bins are in the process Registry where there is one.
+    fn forge_hives(&mut self, plan: &Scenario, made: &mut [Made]) -> Vec<TruthHive> {
+        let home = plan.processes.iter().position(|p| p.name == b"Registry" && p.ppid == 4);
+        let mut out = Vec::new();
+        for hive in &plan.hives {
+            let space = home.and_then(|n| made[n].space.as_mut());
+            out.push(TruthHive { cmhive: self.forge_hive(hive, space), plan: hive.clone() });
+        }
+        let addresses: Vec<u64> = out.iter().map(|h| h.cmhive).collect();
+        self.link_hives(&addresses);
+        out
     }
 
     /// A handle table for every process that has not exited.

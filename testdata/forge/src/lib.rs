@@ -13,11 +13,14 @@
 
 pub mod builds;
 mod c_source;
+mod cells;
 pub mod clean;
 pub mod container;
 mod damage;
 mod forge;
 mod handles;
+mod hive;
+pub mod hive_plan;
 mod isf;
 mod job;
 mod json;
@@ -41,6 +44,7 @@ mod session;
 mod shared_data;
 pub mod sid;
 mod symbols;
+pub mod system_hive;
 mod thread;
 mod time;
 mod token;
@@ -53,10 +57,11 @@ pub use builds::Build;
 pub use c_source::c_source;
 pub use container::DumpType;
 pub use forge::Forged;
+pub use hive_plan::{Data, HiveDamage, HivePlan, Key, ListKind};
 pub use scenario::{
     Damage, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, Private, Proc, Product, Scenario, SymbolPlan,
     TokenPlan, UserPlan,
 };
 pub use time::Time;
-pub use truth::{Truth, TruthProcess};
+pub use truth::{Truth, TruthHive, TruthProcess};
 pub use variants::Impostor;

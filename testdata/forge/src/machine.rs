@@ -47,6 +47,8 @@ pub struct Machine {
     pub cids: BTreeMap<u64, u64>,
     /// Frames of module headers that processes share, by module path and base.
     pub shared_images: BTreeMap<(String, u64), u64>,
+    /// Addresses of libraries by lower-case name.
+    pub libraries: BTreeMap<String, u64>,
     /// Tokens by process id.
     pub tokens: BTreeMap<u64, u64>,
     /// Frame of `KUSER_SHARED_DATA`.
@@ -81,6 +83,7 @@ impl Machine {
             types: BTreeMap::new(),
             cids: BTreeMap::new(),
             shared_images: BTreeMap::new(),
+            libraries: BTreeMap::from([("ntdll.dll".to_owned(), crate::user::library_base(plan.build))]),
             tokens: BTreeMap::new(),
             shared_data: 0,
             memory,

@@ -62,6 +62,12 @@ impl Space {
         memory.write_u64(table * PAGE + index(va, 1) * 8, entry);
     }
 
+    /// The directory entry above the page table of an address, and where it lies.
+    pub fn table_entry(&mut self, memory: &mut Physical, va: u64) -> (u64, u64) {
+        let at = self.table(memory, 2, va) * PAGE + index(va, 2) * 8;
+        (memory.read_u64(at), at)
+    }
+
     /// The lowest-level entry of an address (0 if there is none).
     pub fn entry(&mut self, memory: &mut Physical, va: u64) -> u64 {
         let table = self.table(memory, 1, va);

@@ -99,6 +99,12 @@ impl Physical {
         self.frames.get_mut(&frame).unwrap_or_else(|| panic!("frame {frame:#x} was not taken"))
     }
 
+    /// The bytes of a frame, if it was taken.
+    #[must_use]
+    pub fn get(&self, frame: u64) -> Option<&[u8; 4096]> {
+        self.frames.get(&frame).map(|f| &**f)
+    }
+
     /// Takes a frame away: it is no longer memory.
     pub fn remove(&mut self, frame: u64) {
         self.frames.remove(&frame);

@@ -10,7 +10,7 @@ use crate::session::Session;
 use crate::shared_data::USER_VIEW;
 use crate::thread::ThreadPlan;
 use crate::truth::TruthProcess;
-use crate::user::{UserMemory, wow64_peb};
+use crate::user::{UserMemory, library_base, wow64_peb};
 use crate::vad::Region;
 use std::collections::BTreeMap;
 
@@ -138,7 +138,7 @@ impl Machine {
         let user = user.map(|(plan, memory)| {
             self.put(body, KIND, "Peb", memory.peb);
             truth.peb = Some(memory.peb);
-            truth.peb_readable = plan.peb.in_memory();
+            truth.peb_readable = plan.peb.in_memory() && plan.peb_table.in_memory();
             truth.image_base = Some(plan.image_base);
             truth.modules = memory.modules.iter().map(|m| m.0.clone()).collect();
             truth.peb_path = Some(plan.path.clone());
@@ -186,7 +186,7 @@ impl Machine {
             // System has the shared page and ntdll in its user half, though nothing of it need be in memory.
             let path = self.kernel_path(&format!("{}\\SYSTEM32\\ntdll.dll", self.plan.system_root));
             let file = Some(self.forge_file(files, &path));
-            let start = if self.build() <= Build::W8_9200 { 0x7_7b00_0000 } else { 0x7ffb_5a00_0000 };
+            let start = library_base(self.build());
             let shared = Region { start: USER_VIEW, bytes: PAGE, protection: 1, file: None };
             self.forge_vads(body, vec![shared, Region { start, bytes: 0x1f_8000, protection: 7, file }]);
         }

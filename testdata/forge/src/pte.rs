@@ -66,6 +66,23 @@ impl Machine {
         space.set_entry(&mut self.memory, va, entry);
     }
 
+    /// Puts the page table of an address into a state: transition entries keep it in memory. The entry's protection is read-write, whose
+    /// bit is where a valid entry says that it maps 2 MiB (Volatility 3 issue 518).
+    pub fn page_out_table(&mut self, space: &mut Space, va: u64, state: Paged) {
+        let (entry, at) = space.table_entry(&mut self.memory, va);
+        let frame = (entry & 0x000f_ffff_ffff_f000) / PAGE;
+        let entry = match state {
+            Paged::Present => return,
+            Paged::Transition => (frame * PAGE) | TRANSITION | READ_WRITE,
+            _ => {
+                self.forget(frame);
+                0x4712 << 32 | READ_WRITE
+            }
+        };
+        let entry = self.swizzled(entry);
+        self.memory.write_u64(at, entry);
+    }
+
     /// As [`Machine::page_out`], in kernel space.
     pub fn page_out_kernel(&mut self, va: u64, state: Paged) {
         let mut kernel = self.kernel.clone();

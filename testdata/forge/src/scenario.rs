@@ -1,6 +1,7 @@
 //! What a machine is: plain data, written down before anything is forged.
 
 use crate::builds::Build;
+use crate::hive_plan::HivePlan;
 use crate::time::Time;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -36,6 +37,8 @@ pub struct Scenario {
     pub tail_bytes: u64,
     /// Its processes in list order. The first must be System.
     pub processes: Vec<Proc>,
+    /// Registry hives in list order.
+    pub hives: Vec<HivePlan>,
     /// Job objects, silos among them.
     pub jobs: Vec<JobPlan>,
     /// What is wrong with its memory.
@@ -278,6 +281,8 @@ pub struct UserPlan {
     pub unlisted: Vec<String>,
     /// State of the PEB page.
     pub peb: Paged,
+    /// State of the page table that maps the PEB, as the directory entry above says (present, transition, or out).
+    pub peb_table: Paged,
     /// State of the pages with parameters, environment and loader lists.
     pub parameters: Paged,
     /// State of the page with the image's PE headers.

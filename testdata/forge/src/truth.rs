@@ -1,5 +1,6 @@
 //! What a forged image holds, to compare a reader's answers with.
 
+use crate::hive_plan::HivePlan;
 use crate::json::{self, Value};
 use crate::time::Time;
 use std::ops::Range;
@@ -35,8 +36,19 @@ pub struct Truth {
     pub boot: Time,
     /// Time of the image.
     pub captured: Time,
-    /// Processes, in list order, then those that are in no list.
+    /// Processes, in the order of the scenario.
     pub processes: Vec<TruthProcess>,
+    /// Registry hives, in list order.
+    pub hives: Vec<TruthHive>,
+}
+
+/// One hive.
+#[derive(Clone, Debug)]
+pub struct TruthHive {
+    /// Address of its `_CMHIVE`.
+    pub cmhive: u64,
+    /// What is in it, undamaged.
+    pub plan: HivePlan,
 }
 
 /// One process.
@@ -130,9 +142,20 @@ impl Truth {
             ("boot", Value::text(&self.boot.to_string())),
             ("captured", Value::text(&self.captured.to_string())),
             ("processes", Value::Array(self.processes.iter().map(process_json).collect())),
+            ("hives", Value::Array(self.hives.iter().map(hive_json).collect())),
         ])
         .to_string()
     }
+}
+
+fn hive_json(hive: &TruthHive) -> Value {
+    json::object([
+        ("cmhive", Value::text(&format!("{:#018x}", hive.cmhive))),
+        ("path", Value::text(&hive.plan.path)),
+        ("file", Value::text(&hive.plan.file)),
+        ("root", Value::text(&hive.plan.root_path)),
+        ("tree", hive.plan.root.to_json()),
+    ])
 }
 
 fn process_json(p: &TruthProcess) -> Value {

@@ -32,6 +32,11 @@ fn pages(bytes: u64) -> u64 {
     bytes.next_multiple_of(PAGE)
 }
 
+/// Where libraries begin; ntdll is the first.
+pub fn library_base(build: Build) -> u64 {
+    if build <= Build::W8_9200 { 0x7_7b00_0000 } else { 0x7ffb_5a00_0000 }
+}
+
 /// Where the 32-bit PEB of a process lies.
 pub fn wow64_peb(pid: u64) -> u64 {
     0x7e_f000 + pid % 16 * PAGE
@@ -107,6 +112,7 @@ impl Machine {
             self.forge_wow64_peb(space, proc, plan);
         }
         self.page_out(space, peb, plan.peb);
+        self.page_out_table(space, peb, plan.peb_table);
         for page in (heap..arena.next).step_by(PAGE as usize) {
             self.page_out(space, page, plan.parameters);
         }
@@ -130,19 +136,19 @@ impl Machine {
         space.write(&mut self.memory, piece.start, &piece.bytes);
     }
 
-    /// Gives every module a place: the image where the plan says, libraries where all processes have them.
-    fn place_modules(&self, paths: &[String], image_base: u64, from: usize) -> Vec<(String, u64, u64)> {
-        let top = if self.build() <= Build::W8_9200 { 0x7_7b00_0000 } else { 0x7ffb_5a00_0000 };
+    /// Gives every module a place: the image where the plan says, libraries where all processes have them, as since Windows Vista.
+    fn place_modules(&mut self, paths: &[String], image_base: u64, from: usize) -> Vec<(String, u64, u64)> {
         let mut out = Vec::new();
         for (n, path) in (from..).zip(paths) {
             if n == 0 {
                 out.push((path.clone(), image_base, 0x2_6000));
                 continue;
             }
-            // The same file has the same place in every process, as since Windows Vista.
             let name = path.rsplit('\\').next().unwrap_or(path).to_ascii_lowercase();
-            let hash = name.bytes().fold(7u64, |h, b| h.wrapping_mul(31).wrapping_add(u64::from(b)));
-            out.push((path.clone(), top + hash % 0x7 * 0x100_0000 + hash % 13 * 0x10_0000, 0x1f_8000));
+            let count = self.libraries.len() as u64;
+            let base = library_base(self.build());
+            let at = *self.libraries.entry(name).or_insert(base + count * 0x23_0000);
+            out.push((path.clone(), at, 0x1f_8000));
         }
         out
     }

@@ -61,6 +61,7 @@ impl Scenario {
     pub fn session_child(&self, pid: u64, created: Time, session: u32, arguments: &str) -> Proc {
         let mut child = self.processes.iter().find(|p| p.pid == 348).expect("a clean machine's smss").clone();
         (child.pid, child.ppid, child.created, child.critical) = (pid, 348, created, false);
+        child.opens.clear();
         child.session = Some(session);
         child.token.session = session;
         if let Some(user) = &mut child.user {

@@ -86,6 +86,34 @@ fn invalid_entries_are_stored_as_windows_stores_them() {
 }
 
 #[test]
+fn a_page_table_can_be_in_transition() {
+    let mut scenario = clean();
+    scenario.process(348).user.as_mut().expect("user memory").peb_table = Paged::Transition;
+    let forged = scenario.forge();
+    let smss = forged.truth.process(348).expect("smss");
+    let (directory, size) = entry(&forged.image, smss.dtb, smss.peb.expect("has a PEB"));
+    assert_eq!((directory & 0xc01, size), (0x800, 1 << 21));
+    let table = directory & MASK & !(1 << 45);
+    let page = word(&forged.image, table + (smss.peb.expect("has a PEB") >> 12 & 0x1ff) * 8);
+    assert_eq!(page & 1, 1);
+    assert_eq!(Some(word(&forged.image, (page & MASK) + 0x10)), smss.image_base);
+}
+
+#[test]
+fn memory_above_four_gigabytes() {
+    let mut scenario = clean();
+    scenario.memory = vec![0x1000..0x9_f000, 0x20_0000..0x28_0000, 0x1_0000_0000..0x1_0040_0000];
+    scenario.paging.system_dtb = 0x1_0012_3000;
+    let forged = scenario.forge_frames();
+    assert!(forged.image.is_empty());
+    assert!(forged.truth.processes.iter().any(|p| p.physical >> 32 == 1));
+    let dump = forged.as_crash_dump(ntmem_forge::DumpType::Full);
+    assert_eq!(dump.len(), 0x2000 + 0x9_e000 + 0x8_0000 + 0x40_0000);
+    let root = 0x2000 + 0x9_e000 + 0x8_0000 + 0x12_3000;
+    assert_eq!(word(&dump, root + 0x1a5 * 8) & MASK, 0x1_0012_3000);
+}
+
+#[test]
 fn kernel_pages_of_every_size() {
     for (pages, span) in [(KernelPages::Small, 1 << 12), (KernelPages::Large, 1 << 21)] {
         let mut scenario = clean();

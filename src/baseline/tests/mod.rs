@@ -1,5 +1,7 @@
 //! One machine written down by hand, and what becomes of it.
 
+mod registry;
+mod registry_situations;
 mod rules;
 mod situations;
 

@@ -72,10 +72,40 @@ fn violation(out: &mut impl Write, outcome: &Outcome, palette: &Palette) -> fmt:
         line("ATT&CK", &outcome.attack.join(", "))?;
     }
     for evidence in &outcome.evidence {
-        let text = place(evidence);
-        writeln!(out, "  {:<9} {}", "at", palette.faint.paint(Shown(&text)))?;
+        if let Some(key) = &evidence.key {
+            let text = registry_value(key, evidence);
+            writeln!(out, "  {:<9} {}", "at", palette.faint.paint(Shown(&text)))?;
+            let text = addresses(evidence);
+            if !text.is_empty() {
+                writeln!(out, "  {:<9} {}", "", palette.faint.paint(Shown(&text)))?;
+            }
+        } else {
+            let text = place(evidence);
+            writeln!(out, "  {:<9} {}", "at", palette.faint.paint(Shown(&text)))?;
+        }
     }
     Ok(())
+}
+
+/// `HKLM\SYSTEM\ControlSet001\Control\Session Manager\SubSystems, Required`
+fn registry_value(key: &str, evidence: &Evidence) -> String {
+    const MACHINE: &str = "\\REGISTRY\\MACHINE\\";
+    let start = key.get(..MACHINE.len()).filter(|start| start.eq_ignore_ascii_case(MACHINE));
+    let short = start.and(key.get(MACHINE.len()..)).map_or_else(|| key.to_owned(), |rest| format!("HKLM\\{rest}"));
+    let value = evidence.field.rsplit('\\').next().unwrap_or(&evidence.field);
+    format!("{short}, {value}")
+}
+
+/// `_CM_KEY_VALUE, virtual 0x..., physical 0x...`
+fn addresses(evidence: &Evidence) -> String {
+    let mut text = String::new();
+    if let Some(at) = evidence.r#virtual {
+        text.push_str(&format!(", virtual {at}"));
+    }
+    if let Some(at) = evidence.physical {
+        text.push_str(&format!(", physical {at}"));
+    }
+    if text.is_empty() { text } else { format!("{}{text}", evidence.structure) }
 }
 
 /// `_EPROCESS.ImageFileName of 3260 at 0xffff..., physical 0x...`

@@ -1,6 +1,8 @@
 //! One machine written down by hand, and what becomes of it.
 
 mod inside;
+mod registry;
+mod registry_situations;
 mod rules;
 mod situations;
 

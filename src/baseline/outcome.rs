@@ -54,9 +54,12 @@ pub enum Confidence {
 pub struct Evidence {
     /// The process it belongs to.
     pub pid: Option<u64>,
+    /// Path of the registry key it belongs to, from `\REGISTRY` on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// C name of the structure.
     pub structure: String,
-    /// C name of the field.
+    /// C name of the field; of a registry value, the last part of its key's path and its own name: `SubSystems\Required`.
     pub field: String,
     /// Virtual address of the structure, where that of the field is not told.
     pub object: Option<VirtualAddress>,
@@ -191,6 +194,7 @@ impl Outcome {
             |of: fn(&Location) -> &String, else_: &str| found.map_or_else(|| else_.to_owned(), |at| of(at).clone());
         self.evidence.push(Evidence {
             pid: process.pid.value().copied(),
+            key: None,
             structure: text(|at| &at.structure, structure),
             field: text(|at| &at.field, name),
             object: None,
@@ -212,6 +216,7 @@ impl Outcome {
     ) -> Self {
         self.evidence.push(Evidence {
             pid: process.pid.value().copied(),
+            key: None,
             structure: structure.to_owned(),
             field: field.to_owned(),
             object: object.value().copied(),

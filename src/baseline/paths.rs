@@ -92,6 +92,11 @@ impl VolumePath {
             && ["\\Program Files\\", "\\Program Files (x86)\\"].iter().any(|top| strip(&self.path, top).is_some())
     }
 
+    /// True for this directory, given relative to the volume, and below it.
+    pub(super) fn is_at_or_below(&self, directory: &str) -> bool {
+        self.is_below(directory) || (!self.remote && !self.in_root && same(&self.path, directory))
+    }
+
     /// True below this directory, given relative to the volume.
     pub(super) fn is_below(&self, directory: &str) -> bool {
         !self.remote && !self.in_root && strip(&self.path, directory).is_some_and(|rest| rest.starts_with('\\'))

@@ -180,7 +180,7 @@ fn stem(name: &str) -> (&str, Form) {
 }
 
 /// Letters to insert, delete, replace or swap with their neighbour (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     // The last two rows of the table.
     let mut before: Vec<usize> = Vec::new();

@@ -2,6 +2,8 @@
 
 mod adversary;
 mod inside;
+mod registry;
+mod registry_situations;
 mod rules;
 mod situations;
 

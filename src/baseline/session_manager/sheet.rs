@@ -1,0 +1,348 @@
+//! One rule's answer in the making: what was read, what is wrong with it, what could not be read.
+
+use super::facts;
+use super::ground::{Ground, HiveKey, missing};
+use crate::baseline::{Confidence, Evidence, Outcome, Severity};
+use crate::process::Location;
+use crate::registry::{KeyRecord, RegistryData, RegistryValue};
+use crate::{Process, Reading};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// Longest value in the evidence; the whole of it is with the keys.
+const MAX_VALUE: usize = 1000;
+/// So many findings are told in words.
+const MAX_TOLD: usize = 6;
+/// Environments have twenty values, KnownDLLs forty.
+const MAX_EVIDENCE: usize = 64;
+
+/// Something that is not as Windows makes it.
+struct Finding {
+    severity: Severity,
+    observed: String,
+    expected: String,
+    guard: Option<String>,
+    /// The value it is about.
+    label: String,
+}
+
+/// See the module.
+pub(super) struct Sheet<'g, 'a> {
+    pub(super) ground: &'g Ground<'a>,
+    outcome: Outcome,
+    expected: String,
+    findings: Vec<Finding>,
+    unknown: Option<(String, String)>,
+    passed: Vec<String>,
+    notes: Vec<String>,
+    evidence: BTreeMap<String, Evidence>,
+    raise: bool,
+}
+
+impl<'g, 'a> Sheet<'g, 'a> {
+    /// A sheet for the rule `id`; `expected` is what the outcome says if nothing was found.
+    pub(super) fn new(ground: &'g Ground<'a>, id: &str, expected: impl Into<String>) -> Self {
+        Self::of(ground, Outcome::new(id, None), expected)
+    }
+
+    pub(super) fn of(ground: &'g Ground<'a>, outcome: Outcome, expected: impl Into<String>) -> Self {
+        Self {
+            ground,
+            outcome,
+            expected: expected.into(),
+            findings: Vec::new(),
+            unknown: ground.unresolved(),
+            passed: Vec::new(),
+            notes: Vec::new(),
+            evidence: BTreeMap::new(),
+            raise: true,
+        }
+    }
+
+    /// That a key was written after the boot says nothing here.
+    pub(super) const fn never_raised(mut self) -> Self {
+        self.raise = false;
+        self
+    }
+
+    /// The data of a value. `Some(None)`: there is no such value. `None`: not known, which is noted.
+    pub(super) fn data(&mut self, key: HiveKey<'a>, name: &str) -> Option<Option<&'a RegistryData>> {
+        let record = self.record(key)?;
+        let Some(record) = record else { return Some(None) };
+        match record.value(name) {
+            Reading::Nothing => Some(None),
+            Reading::Absent(absent) => {
+                self.not_known(missing(key.label(name), &absent));
+                None
+            }
+            Reading::Value(value) => {
+                self.looked_at(key, record, name, value);
+                match value.data.known() {
+                    Ok(Some(data)) => Some(Some(data)),
+                    Ok(None) => Some(None),
+                    Err(absent) => {
+                        self.not_known(missing(key.label(name), absent));
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    /// The text of a value, without blanks around it.
+    pub(super) fn text(&mut self, key: HiveKey<'a>, name: &str) -> Option<Option<&'a str>> {
+        match self.data(key, name)? {
+            None => Some(None),
+            Some(RegistryData::Text(text)) => Some(Some(text.trim())),
+            // One text in the form of a list.
+            Some(RegistryData::Texts(texts)) if texts.len() <= 1 => {
+                Some(Some(texts.first().map_or("", |text| text.trim())))
+            }
+            Some(other) => self.unfit(key, name, other, "a text"),
+        }
+    }
+
+    /// The texts of a value that are not blank.
+    pub(super) fn list(&mut self, key: HiveKey<'a>, name: &str) -> Option<Option<Vec<&'a str>>> {
+        let trimmed = |text: &'a str| Some(text.trim()).filter(|text| !text.is_empty());
+        match self.data(key, name)? {
+            None => Some(None),
+            Some(RegistryData::Text(text)) => Some(Some(trimmed(text).into_iter().collect())),
+            Some(RegistryData::Texts(texts)) => Some(Some(texts.iter().filter_map(|text| trimmed(text)).collect())),
+            Some(other) if other.is_empty() => Some(Some(Vec::new())),
+            Some(other) => self.unfit(key, name, other, "a list of texts"),
+        }
+    }
+
+    /// The number of a value.
+    pub(super) fn number(&mut self, key: HiveKey<'a>, name: &str) -> Option<Option<u64>> {
+        match self.data(key, name)? {
+            None => Some(None),
+            Some(data) => match data.as_number() {
+                Some(number) => Some(Some(number)),
+                None => self.unfit(key, name, data, "a number"),
+            },
+        }
+    }
+
+    fn unfit<T>(&mut self, key: HiveKey<'_>, name: &str, data: &RegistryData, wanted: &str) -> Option<T> {
+        let shown = shortened(&data.to_string(), 60);
+        self.not_known((key.label(name), format!("unparsable: {shown} is not {wanted}")));
+        None
+    }
+
+    /// Every value of a key whose name could be read, looked at. `None`: not known.
+    pub(super) fn all(&mut self, key: HiveKey<'a>) -> Option<Vec<(&'a str, &'a RegistryValue)>> {
+        let Some(record) = self.record(key)? else { return Some(Vec::new()) };
+        let values = match record.values.known() {
+            Ok(values) => values,
+            Err(absent) => {
+                self.not_known(missing(format!("the values of {}", key.name), absent));
+                return None;
+            }
+        };
+        if let Some(absent) = record.values_missing.first() {
+            self.not_known(missing(format!("every value of {}", key.name), absent));
+        }
+        let values: Vec<_> = values.into_iter().flatten().map(|(name, value)| (name.as_str(), value)).collect();
+        for (name, value) in &values {
+            self.looked_at(key, record, name, value);
+        }
+        Some(values)
+    }
+
+    /// Names and data, as text, of every value of a key that could be read; what could not is noted.
+    pub(super) fn values(&mut self, key: HiveKey<'a>) -> Vec<(&'a str, String)> {
+        let mut values = Vec::new();
+        for (name, value) in self.all(key).unwrap_or_default() {
+            match value.data.known() {
+                Ok(data) => values.push((name, data.map_or_else(String::new, ToString::to_string))),
+                Err(absent) => self.not_known(missing(key.label(name), absent)),
+            }
+        }
+        values
+    }
+
+    /// `Some(None)`: there is no such key.
+    pub(super) fn record(&mut self, key: HiveKey<'a>) -> Option<Option<&'a KeyRecord>> {
+        match key.read.known() {
+            Ok(record) => Some(record),
+            Err(absent) => {
+                self.not_known(missing(format!("the key {}", key.name), absent));
+                None
+            }
+        }
+    }
+
+    /// Makes a value part of the evidence.
+    pub(super) fn looked_at(&mut self, key: HiveKey<'_>, record: &KeyRecord, name: &str, value: &RegistryValue) {
+        let label = key.label(name);
+        self.evidence.entry(label).or_insert_with_key(|label| {
+            let text = value.data.value().map(|data| shortened(&data.to_string(), MAX_VALUE));
+            evidence(record, value.location.as_ref(), "_CM_KEY_VALUE", label, text)
+        });
+    }
+
+    /// What is wrong with a value of a key, or with its absence.
+    pub(super) fn violation(
+        &mut self,
+        key: HiveKey<'_>,
+        value: &str,
+        severity: Severity,
+        observed: impl Into<String>,
+        expected: impl Into<String>,
+    ) {
+        let label = key.label(value);
+        if let Some(record) = key.read.value() {
+            self.evidence
+                .entry(label.clone())
+                .or_insert_with_key(|label| evidence(record, record.location.as_ref(), "_CM_KEY_NODE", label, None));
+        }
+        let mut finding =
+            Finding { severity, observed: observed.into(), expected: expected.into(), guard: None, label };
+        if severity > Severity::Info {
+            match self.ground.special {
+                Some(words) if facts::LENIENT.contains(&self.outcome.id.as_str()) => {
+                    if severity < Severity::Critical {
+                        finding.severity = lowered(severity);
+                        finding.guard = Some(words.to_owned());
+                    }
+                }
+                _ if self.raise => {
+                    if let Some(after) = self.ground.written_after_boot(key) {
+                        finding.severity = raised(severity);
+                        self.note(format!("{} was written {after} after the boot.", key.name));
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.findings.push(finding);
+    }
+
+    /// Names the benign situation that the last finding was graded by.
+    pub(super) fn guard(&mut self, words: &str) {
+        if let Some(last) = self.findings.last_mut() {
+            last.guard.get_or_insert_with(|| words.to_owned());
+        }
+    }
+
+    pub(super) fn pass(&mut self, words: impl Into<String>) {
+        self.passed.push(words.into());
+    }
+
+    /// Something to add, once.
+    pub(super) fn note(&mut self, words: impl Into<String>) {
+        let words = words.into();
+        if !self.notes.contains(&words) {
+            self.notes.push(words);
+        }
+    }
+
+    /// The first reason is kept.
+    pub(super) fn unknown(&mut self, needs: &str, why: impl fmt::Display) {
+        self.not_known((needs.to_owned(), why.to_string()));
+    }
+
+    fn not_known(&mut self, reason: (String, String)) {
+        self.unknown.get_or_insert(reason);
+    }
+
+    /// Adds a process's field to the evidence.
+    pub(super) fn seen(mut self, process: &Process, field: &str, value: Option<String>) -> Self {
+        self.outcome = self.outcome.seen(process, field, value);
+        self
+    }
+
+    /// Lowers the confidence.
+    pub(super) fn unsure(&mut self) {
+        self.outcome.confidence = Some(Confidence::Medium);
+    }
+
+    pub(super) fn counts(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity > Severity::Info)
+    }
+
+    /// The worst decides: what counts, then what is not known, then what is worth knowing.
+    pub(super) fn judge(mut self) -> Outcome {
+        if self.ground.is_assumed() {
+            self.unsure();
+            self.note("The control set is the only one there is; nothing else tells that it is in use.");
+        }
+        self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        let counts = self.counts();
+        let told = joined(self.findings.iter().map(|finding| finding.observed.as_str()));
+        let mut outcome = self.outcome;
+        let worst = self.findings.first().map(|finding| finding.severity);
+        let about: BTreeSet<&String> = self.findings.iter().map(|finding| &finding.label).collect();
+        let evidence = self.evidence.into_iter().filter(|(label, _)| about.is_empty() || about.contains(label));
+        outcome.evidence.extend(evidence.map(|(_, evidence)| evidence).take(MAX_EVIDENCE));
+        if let Some((needs, why)) = self.unknown.filter(|_| !counts) {
+            outcome = outcome.expected(self.expected).unknown(&needs, why);
+            return if told.is_empty() { outcome } else { outcome.observed(told) };
+        }
+        if let Some(severity) = worst {
+            let expected = joined(self.findings.iter().map(|finding| finding.expected.as_str()));
+            outcome = outcome.observed(told).expected(expected).violation(severity);
+            let graded = self.findings.into_iter().take_while(|finding| finding.severity == severity);
+            outcome.guard = graded.filter_map(|finding| finding.guard).next();
+        } else {
+            let words = joined(self.passed.iter().map(String::as_str));
+            outcome = outcome.observed(words).expected(self.expected).pass();
+        }
+        if self.notes.is_empty() { outcome } else { outcome.reason(self.notes.join(" ")) }
+    }
+}
+
+fn evidence(
+    record: &KeyRecord,
+    at: Option<&Location>,
+    structure: &str,
+    label: &str,
+    value: Option<String>,
+) -> Evidence {
+    Evidence {
+        key: Some(record.path.clone()),
+        structure: structure.to_owned(),
+        field: label.to_owned(),
+        r#virtual: at.and_then(|at| at.r#virtual),
+        physical: at.and_then(|at| at.physical),
+        value,
+        ..Evidence::default()
+    }
+}
+
+/// Different texts, up to a number of them.
+fn joined<'t>(texts: impl Iterator<Item = &'t str>) -> String {
+    let mut seen = BTreeSet::new();
+    let mut different: Vec<&str> = texts.filter(|text| !text.is_empty() && seen.insert(*text)).collect();
+    let more = different.len().saturating_sub(MAX_TOLD);
+    different.truncate(MAX_TOLD);
+    let told = different.join("; ");
+    if more == 0 { told } else { format!("{told}; and {more} more") }
+}
+
+pub(super) fn shortened(text: &str, length: usize) -> String {
+    let mut short: String = text.chars().take(length).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
+const fn raised(severity: Severity) -> Severity {
+    match severity {
+        Severity::Info | Severity::Low => Severity::Medium,
+        Severity::Medium => Severity::High,
+        Severity::High | Severity::Critical => Severity::Critical,
+    }
+}
+
+const fn lowered(severity: Severity) -> Severity {
+    match severity {
+        Severity::Info | Severity::Low => Severity::Info,
+        Severity::Medium => Severity::Low,
+        Severity::High => Severity::Medium,
+        Severity::Critical => Severity::High,
+    }
+}

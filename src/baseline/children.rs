@@ -1,8 +1,9 @@
 //! What smss.exe started: SMSS-019.
 
+use super::paths::VolumePath;
 use super::scene::{ImagePath, Role, Scene};
 use super::{Outcome, Severity, table};
-use crate::{Parent, Process};
+use crate::{ModeKind, Parent, Process};
 
 /// One outcome for each child that is not usual, and one for the rest.
 pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
@@ -49,6 +50,12 @@ fn unusual(scene: &Scene<'_>, at: usize, child: &Process) -> Option<Outcome> {
     let (posix, last) = table::POSIX;
     if child.is_named(posix) && placed(posix) && scene.build.is_none_or(|build| build <= last) {
         return Some(outcome.guard("the POSIX subsystem").violation(Severity::Info));
+    }
+    // Setup has smss.exe start programs of its own, from where Windows is and from its own folder.
+    let path = child.path.value().and_then(|path| VolumePath::read(path));
+    let of_setup = path.is_some_and(|path| scene.root.holds_below(&path, "") || path.is_below("\\$WINDOWS.~BT"));
+    if let Some(mode) = scene.mode(ModeKind::Setup).filter(|_| of_setup) {
+        return Some(outcome.guard(mode.to_string()).violation(Severity::Low));
     }
     Some(outcome.violation(Severity::High))
 }

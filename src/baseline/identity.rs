@@ -3,7 +3,7 @@
 use super::scene::{ImagePath, Role, Scene, Smss, describe};
 use super::{Confidence, Outcome, Severity, table};
 use crate::process::SessionModel;
-use crate::{Liveness, Process, Reading, Ticks};
+use crate::{Liveness, ModeKind, Process, Reading, Ticks};
 
 pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
     let mut outcomes = vec![master_present(scene), one_master(scene)];
@@ -192,6 +192,14 @@ fn stale(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
     } else {
         Severity::Medium
     };
+    // The clock runs on while the machine sleeps, the process does not.
+    let asleep =
+        scene.system.machine.asleep.value().map(|seconds| Ticks::seconds(i64::try_from(*seconds).unwrap_or(0)));
+    if let (Some(mode), Some(asleep)) = (scene.mode(ModeKind::Resumed), asleep)
+        && age.0.saturating_sub(asleep.0) <= odd.0
+    {
+        return outcome.guard(mode.to_string()).confidence(Confidence::Medium).violation(Severity::Info);
+    }
     let containers = scene.running("CExecSvc.exe").next().is_some();
     if smss.role == Role::Silo {
         let guard = "a session with wininit and without winlogon: the smss.exe of a container stays";

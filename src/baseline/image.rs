@@ -104,7 +104,7 @@ fn file(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
         return outcome
             .expected("the file that is mapped")
             .observed(format!("{}, and {mapped} is mapped", file.name))
-            .seen_at(process, "_FILE_OBJECT", "FileName", address, Some(mapped.to_owned()))
+            .seen_at(process, "_MMVAD", "Subsection", address, Some(mapped.to_owned()))
             .violation(Severity::High);
     }
     let Some(kernel) = process.path.value() else {

@@ -3,7 +3,7 @@
 use super::paths::{SystemRoot, VolumePath, same};
 use super::{Outcome, table};
 use crate::process::{FIRST_WITH_SILOS, Members, SessionModel, clock_step};
-use crate::{ListEnd, Liveness, Parent, Process, ProcessTree, Reading, System, Ticks, Timestamp};
+use crate::{ListEnd, Liveness, Mode, ModeKind, Parent, Process, ProcessTree, Reading, System, Ticks, Timestamp};
 use std::collections::BTreeMap;
 
 /// The part that an smss.exe plays, by its parent.
@@ -61,6 +61,8 @@ pub(super) struct Scene<'a> {
     pub(super) root: SystemRoot,
     /// The sign that the clock was set back since smss started.
     pub(super) clock_step: Option<String>,
+    /// States of the machine.
+    pub(super) modes: Vec<Mode>,
     pub(super) passed_over: Vec<String>,
     /// Rows that an earlier boot left in memory: only a scan finds them, and they are older than System.
     pub(super) leftovers: Vec<&'a Process>,
@@ -85,6 +87,7 @@ impl<'a> Scene<'a> {
             model: SessionModel::of(items, build),
             root: SystemRoot::new(system.machine.root.value().map(String::as_str)),
             clock_step,
+            modes: Mode::detect(system),
             passed_over,
             leftovers,
             silo_signs: Members::silo_signs(&sessions, build),
@@ -205,6 +208,11 @@ impl<'a> Scene<'a> {
                     })
             }
         }
+    }
+
+    /// What tells that the machine is in this state, if it is.
+    pub(super) fn mode(&self, kind: ModeKind) -> Option<&Mode> {
+        self.modes.iter().find(|mode| mode.mode == kind)
     }
 
     /// True for a container's session.

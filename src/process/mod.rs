@@ -20,7 +20,7 @@ pub use modes::{Mode, ModeKind};
 pub use record::{Location, Privilege, Process, SectionFile, SidAndAttributes, Token};
 pub use session::{Creator, Session};
 pub(crate) use session::{FIRST_WITH_SILOS, Members, SessionModel, VISTA};
-pub(crate) use tree::clock_step;
 pub use tree::{Parent, ProcessTree};
+pub(crate) use tree::{clock_step, clock_step_by};
 pub use views::ProcessView;
 pub use well_known::{privilege_name, sid_name};

@@ -81,33 +81,23 @@ fn violation(out: &mut impl Write, outcome: &Outcome, palette: &Palette) -> fmt:
     Ok(())
 }
 
-/// `HKLM\SYSTEM\ControlSet001\Control\Session Manager\SubSystems, Required`
-fn registry_value(key: &str, evidence: &Evidence) -> String {
-    const MACHINE: &str = "\\REGISTRY\\MACHINE\\";
-    let start = key.get(..MACHINE.len()).filter(|start| start.eq_ignore_ascii_case(MACHINE));
-    let short = start.and(key.get(MACHINE.len()..)).map_or_else(|| key.to_owned(), |rest| format!("HKLM\\{rest}"));
-    let value = evidence.field.rsplit('\\').next().unwrap_or(&evidence.field);
-    format!("{short}, {value}")
-}
-
-/// `at  _EPROCESS.ImageFileName of 3260`, and the addresses beside it, or below it where they do not fit. Of a registry value
-/// its key and name, and the structure with the addresses.
+/// `at  _EPROCESS.ImageFileName of 3260`, and the addresses beside it, or below it where they do not fit.
 fn at(out: &mut impl Write, evidence: &Evidence, palette: &Palette) -> fmt::Result {
     const INDENT: usize = 12;
+    let mut places: Vec<String> = Vec::new();
     let mut what = match &evidence.key {
         Some(key) => registry_value(key, evidence),
         None => format!("{}.{}", evidence.structure, evidence.field),
     };
+    if evidence.key.is_some() && (evidence.r#virtual.is_some() || evidence.physical.is_some()) {
+        places.push(evidence.structure.clone());
+    }
     if let Some(pid) = evidence.pid {
         what.push_str(&format!(" of {pid}"));
     }
     let addresses = [("structure", evidence.object), ("virtual", evidence.r#virtual)];
-    let mut places: Vec<String> =
-        addresses.into_iter().filter_map(|(word, at)| Some(format!("{word} {}", at?))).collect();
+    places.extend(addresses.into_iter().filter_map(|(word, at)| Some(format!("{word} {}", at?))));
     places.extend(evidence.physical.map(|at| format!("physical {at}")));
-    if evidence.key.is_some() && !places.is_empty() {
-        places.insert(0, evidence.structure.clone());
-    }
     let places = places.join(", ");
     let together = INDENT.saturating_add(what.chars().count()).saturating_add(places.len()).saturating_add(2);
     let lines = if places.is_empty() {
@@ -122,6 +112,15 @@ fn at(out: &mut impl Write, evidence: &Evidence, palette: &Palette) -> fmt::Resu
         writeln!(out, "  {word:<9} {}", palette.faint.paint(Shown(line)))?;
     }
     Ok(())
+}
+
+/// `HKLM\SYSTEM\ControlSet001\Control\Session Manager\SubSystems, Required`
+fn registry_value(key: &str, evidence: &Evidence) -> String {
+    const MACHINE: &str = "\\REGISTRY\\MACHINE\\";
+    let start = key.get(..MACHINE.len()).filter(|start| start.eq_ignore_ascii_case(MACHINE));
+    let short = start.and(key.get(MACHINE.len()..)).map_or_else(|| key.to_owned(), |rest| format!("HKLM\\{rest}"));
+    let value = evidence.field.rsplit('\\').next().unwrap_or(&evidence.field);
+    format!("{short}, {value}")
 }
 
 /// Once per reason: on a list without paths, many checks lack the same.

@@ -202,11 +202,9 @@ impl<'g, 'a> Sheet<'g, 'a> {
             Finding { severity, observed: observed.into(), expected: expected.into(), guard: None, label };
         if severity > Severity::Info {
             match self.ground.special {
-                Some(words) if facts::LENIENT.contains(&self.outcome.id.as_str()) => {
-                    if severity < Severity::Critical {
-                        finding.severity = lowered(severity);
-                        finding.guard = Some(words.to_owned());
-                    }
+                Some(words) if severity < Severity::Critical && self.is_lenient() => {
+                    finding.severity = lowered(severity);
+                    finding.guard = Some(words.to_owned());
                 }
                 _ if self.raise => {
                     if let Some(after) = self.ground.written_after_boot(key) {
@@ -218,6 +216,10 @@ impl<'g, 'a> Sheet<'g, 'a> {
             }
         }
         self.findings.push(finding);
+    }
+
+    fn is_lenient(&self) -> bool {
+        facts::LENIENT.contains(&self.outcome.id.as_str())
     }
 
     /// Names the benign situation that the last finding was graded by.

@@ -267,6 +267,16 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// True where a process runs from where only administrators install: System32, Program Files, Defender's platform folder.
+    pub(super) fn is_installed(&self, process: &Process) -> bool {
+        let path = process.path.value().and_then(|path| VolumePath::read(path));
+        path.is_some_and(|path| {
+            path.in_program_files()
+                || path.is_below("\\ProgramData\\Microsoft\\Windows Defender\\Platform")
+                || self.root.holds_below(&path, "\\System32")
+        })
+    }
+
     /// True where containers exist and whether the process is a container's could not be looked at.
     pub(super) fn silo_unknown(&self, process: &Process) -> bool {
         process.silo.absent().is_some() && self.build.is_none_or(|build| build >= FIRST_WITH_SILOS)

@@ -177,3 +177,26 @@ pub(super) const POSIX: (&str, u32) = ("psxss.exe", 9200);
 /// Where Windows keeps other copies of smss.exe: below the root of the volume, and below the system root.
 pub(super) const SPARE_COPIES: [&[&str]; 2] =
     [&["\\$WINDOWS.~BT", "\\$WinREAgent"], &["\\WinSxS", "\\SoftwareDistribution", "\\SystemTemp", "\\uus"]];
+
+/// `PROCESS_VM_WRITE` and `PROCESS_CREATE_THREAD` (winnt.h): what it takes to run code in another process.
+pub(super) const INVASIVE_ACCESS: u64 = 0x20 | 0x2;
+/// Processes of Windows that have handles to others for their work.
+pub(super) const CORE_HOLDERS: &[&str] = &["csrss.exe", "services.exe", "lsass.exe", "wininit.exe", "winlogon.exe"];
+/// Services of products that watch other processes. By the vendors' documentation; more exist.
+pub(super) const SECURITY_PRODUCTS: &[&str] = &[
+    "MsMpEng.exe",
+    "MsSense.exe",
+    "CSFalconService.exe",
+    "SentinelAgent.exe",
+    "RepMgr.exe",
+    "cyserver.exe",
+    "elastic-endpoint.exe",
+    "ekrn.exe",
+    "avp.exe",
+    "AvastSvc.exe",
+    "AVGSvc.exe",
+    "bdservicehost.exe",
+    "mfemms.exe",
+    "SSPService.exe",
+    "xagt.exe",
+];

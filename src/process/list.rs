@@ -15,7 +15,7 @@ const ACTIVE_LIST: &str = "active_list";
 /// Walks `PsActiveProcessHead` both ways and reads every process on it.
 ///
 /// # Errors
-/// The symbols lack the head, or it cannot be read and leads nowhere in either direction.
+/// The symbols lack the head.
 pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warning>), Error> {
     let head = kernel.global("PsActiveProcessHead")?;
     let Joined { entries, forward, backward } =
@@ -25,16 +25,6 @@ pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warni
         if end.kind() != ListEnd::Complete {
             warnings.push(Warning::new("processes", format!("the active list, walked {direction}, {end}")));
         }
-    }
-    if entries.is_empty() {
-        return Err(Error::NoProcesses {
-            what: format!(
-                "the list of processes at PsActiveProcessHead ({head}) leads nowhere: walked forward it {forward}"
-            ),
-            advice:
-                "The symbols are those of this kernel, so the image is damaged there; try another image of the machine"
-                    .into(),
-        });
     }
     let mut items = Vec::new();
     for entry in entries {

@@ -1,5 +1,6 @@
 //! Processes, sessions and tokens as owned records.
 
+mod found;
 mod inside;
 pub(crate) mod list;
 mod liveness;

@@ -1,9 +1,10 @@
 //! Where else processes are kept than in the active list, and what that adds to it.
 
+use super::found::{Found, PROCESS_OBJECT};
 use super::{list, look_inside, scan};
 use crate::kernel::{Eprocess, Kernel, WalkEnd, handles, list_both_ways};
 use crate::reading::record;
-use crate::{Absent, ListEnd, PhysicalAddress, ProcessList, Reading, VirtualAddress, Warning};
+use crate::{Absent, ListEnd, ProcessList, Reading, VirtualAddress, Warning};
 use std::collections::{BTreeSet, HashMap};
 
 record! {
@@ -28,21 +29,8 @@ const HANDLES: &str = "handles";
 /// What a search of physical memory finds.
 const POOL_SCAN: &str = "pool_scan";
 
-/// `_KOBJECTS.ProcessObject`, the value of `DISPATCHER_HEADER.Type` (wdm.h).
-pub(super) const PROCESS_OBJECT: u8 = 3;
-
 /// A session has fewer processes than this.
 const MAX_IN_SESSION: usize = 1 << 16;
-
-/// What one view holds.
-pub(super) struct Found {
-    pub addresses: Vec<VirtualAddress>,
-    /// Where those lie that are not mapped at their address.
-    pub places: HashMap<VirtualAddress, PhysicalAddress>,
-    /// Whether they were found by what they look like, and so need not prove again to be processes.
-    pub judged: bool,
-    pub end: ListEnd,
-}
 
 /// Reads every view that takes no scan, and adds what is in it and not in `list`. Sources are added to what is in both.
 pub(crate) fn add(kernel: &Kernel<'_>, list: &mut ProcessList, warnings: &mut Vec<Warning>) {

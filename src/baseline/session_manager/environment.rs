@@ -42,11 +42,11 @@ fn command_interpreter<'a>(sheet: &mut Sheet<'_, 'a>, key: HiveKey<'a>) {
     match sheet.text(key, NAME) {
         None => {}
         Some(None) => sheet.violation(key, NAME, Severity::Info, "no ComSpec", EXPECTED),
+        Some(Some(program))
+            if path(program).is_some_and(|path| ground.scene.root.holds(&path, "\\System32\\cmd.exe")) => {}
         Some(Some(program)) => {
-            if !path(program).is_some_and(|path| ground.scene.root.holds(&path, "\\System32\\cmd.exe")) {
-                let words = format!("ComSpec = {}", shortened(program, 200));
-                sheet.violation(key, NAME, Severity::High, words, EXPECTED);
-            }
+            let words = format!("ComSpec = {}", shortened(program, 200));
+            sheet.violation(key, NAME, Severity::High, words, EXPECTED);
         }
     }
 }

@@ -80,10 +80,10 @@ impl<'a> Ground<'a> {
         }
     }
 
-    /// How long after the boot a key was written last, where that was not the boot itself.
-    pub(super) fn written_after_boot(&self, key: HiveKey<'_>) -> Option<Ticks> {
-        let written = key.read.value()?.last_written.value()?;
-        Some(written.since(self.boot?)).filter(|distance| *distance > BOOT_WRITES)
+    /// When a key was written last, if that was after the boot, and not by it.
+    pub(super) fn written_after_boot(&self, key: HiveKey<'_>) -> Option<Timestamp> {
+        let written = *key.read.value()?.last_written.value()?;
+        (written.since(self.boot?) > BOOT_WRITES).then_some(written)
     }
 }
 

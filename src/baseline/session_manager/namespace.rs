@@ -30,7 +30,7 @@ fn device(sheet: &mut Sheet<'_, '_>, key: HiveKey<'_>, name: &str, target: &str)
     let is_drive = chars.next().is_some_and(|drive| drive.is_ascii_alphabetic()) && matches!(chars.as_str(), "" | ":");
     if is_drive {
         sheet.violation(key, name, Severity::Medium, words, "no drive letters");
-    } else if !is_port(name) && !(name.is_empty() && target.is_empty()) {
+    } else if !(is_port(name) || name.is_empty() && target.is_empty()) {
         sheet.violation(key, name, Severity::Info, words, "AUX, MAILSLOT, NUL, PIPE, PRN, UNC");
     }
 }

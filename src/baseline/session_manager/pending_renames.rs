@@ -9,6 +9,9 @@ use crate::baseline::{Outcome, Severity};
 /// smss.exe takes the values away as it reads them: what is there is of the future.
 const VALUES: [&str; 2] = ["PendingFileRenameOperations", "PendingFileRenameOperations2"];
 
+/// Large updates leave thousands of operations.
+const MAX_OPERATIONS: usize = 1 << 16;
+
 /// A file, and what becomes of it.
 struct Operation<'t> {
     source: &'t str,
@@ -32,6 +35,9 @@ pub(super) fn pending(ground: &Ground<'_>) -> Outcome {
             }
             continue;
         };
+        if texts.len() / 2 > MAX_OPERATIONS {
+            sheet.unknown(&key.label(name), format!("{} texts long; not all were judged", texts.len()));
+        }
         let mut harmless = Vec::new();
         for operation in operations(texts) {
             all = all.saturating_add(1);
@@ -76,6 +82,7 @@ fn operations(texts: &[String]) -> impl Iterator<Item = Operation<'_>> {
             Some(Operation { source: without_mark(source.trim()), target: without_mark(target) })
         })
         .filter(|operation| !operation.source.is_empty())
+        .take(MAX_OPERATIONS)
 }
 
 /// `!`: replace what is there. `@`, `*1`: how to rename.

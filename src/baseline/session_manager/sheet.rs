@@ -15,6 +15,8 @@ const MAX_VALUE: usize = 1000;
 const MAX_TOLD: usize = 6;
 /// Environments have twenty values, KnownDLLs forty.
 const MAX_EVIDENCE: usize = 64;
+/// Values and texts beyond are hostile: no key here has a hundred.
+const MAX_LOOKED_AT: usize = 1024;
 
 /// Something that is not as Windows makes it.
 struct Finding {
@@ -36,6 +38,8 @@ pub(super) struct Sheet<'g, 'a> {
     passed: Vec<String>,
     notes: Vec<String>,
     evidence: BTreeMap<String, Evidence>,
+    /// Values that findings about others rest on.
+    related: BTreeSet<String>,
     raise: bool,
 }
 
@@ -55,6 +59,7 @@ impl<'g, 'a> Sheet<'g, 'a> {
             passed: Vec::new(),
             notes: Vec::new(),
             evidence: BTreeMap::new(),
+            related: BTreeSet::new(),
             raise: true,
         }
     }
@@ -108,7 +113,12 @@ impl<'g, 'a> Sheet<'g, 'a> {
         match self.data(key, name)? {
             None => Some(None),
             Some(RegistryData::Text(text)) => Some(Some(trimmed(text).into_iter().collect())),
-            Some(RegistryData::Texts(texts)) => Some(Some(texts.iter().filter_map(|text| trimmed(text)).collect())),
+            Some(RegistryData::Texts(texts)) => {
+                if texts.len() > MAX_LOOKED_AT {
+                    self.not_known((key.label(name), format!("{} texts long; so many are not judged", texts.len())));
+                }
+                Some(Some(texts.iter().take(MAX_LOOKED_AT).filter_map(|text| trimmed(text)).collect()))
+            }
             Some(other) if other.is_empty() => Some(Some(Vec::new())),
             Some(other) => self.unfit(key, name, other, "a list of texts"),
         }
@@ -174,10 +184,18 @@ impl<'g, 'a> Sheet<'g, 'a> {
         }
     }
 
+    /// A value that the finding about another one rests on.
+    pub(super) fn related(&mut self, key: HiveKey<'a>, name: &str) {
+        let _ = self.data(key, name);
+        self.related.insert(key.label(name));
+    }
+
     /// Makes a value part of the evidence.
     pub(super) fn looked_at(&mut self, key: HiveKey<'_>, record: &KeyRecord, name: &str, value: &RegistryValue) {
-        let label = key.label(name);
-        self.evidence.entry(label).or_insert_with_key(|label| {
+        if self.evidence.len() > MAX_LOOKED_AT {
+            return;
+        }
+        self.evidence.entry(key.label(name)).or_insert_with_key(|label| {
             let text = value.data.value().map(|data| shortened(&data.to_string(), MAX_VALUE));
             evidence(record, value.location.as_ref(), "_CM_KEY_VALUE", label, text)
         });
@@ -202,22 +220,24 @@ impl<'g, 'a> Sheet<'g, 'a> {
             Finding { severity, observed: observed.into(), expected: expected.into(), guard: None, label };
         if severity > Severity::Info {
             match self.ground.special {
-                Some(words) if facts::LENIENT.contains(&self.outcome.id.as_str()) => {
-                    if severity < Severity::Critical {
-                        finding.severity = lowered(severity);
-                        finding.guard = Some(words.to_owned());
-                    }
+                Some(words) if severity < Severity::Critical && self.is_lenient() => {
+                    finding.severity = lowered(severity);
+                    finding.guard = Some(words.to_owned());
                 }
                 _ if self.raise => {
-                    if let Some(after) = self.ground.written_after_boot(key) {
+                    if let Some(at) = self.ground.written_after_boot(key) {
                         finding.severity = raised(severity);
-                        self.note(format!("{} was written {after} after the boot.", key.name));
+                        self.note(format!("{} was written {at}, after the boot: a level worse.", key.name));
                     }
                 }
                 _ => {}
             }
         }
         self.findings.push(finding);
+    }
+
+    fn is_lenient(&self) -> bool {
+        facts::LENIENT.contains(&self.outcome.id.as_str())
     }
 
     /// Names the benign situation that the last finding was graded by.
@@ -275,7 +295,9 @@ impl<'g, 'a> Sheet<'g, 'a> {
         let mut outcome = self.outcome;
         let worst = self.findings.first().map(|finding| finding.severity);
         let about: BTreeSet<&String> = self.findings.iter().map(|finding| &finding.label).collect();
-        let evidence = self.evidence.into_iter().filter(|(label, _)| about.is_empty() || about.contains(label));
+        let related = self.related;
+        let wanted = |label: &String| about.is_empty() || about.contains(label) || related.contains(label);
+        let evidence = self.evidence.into_iter().filter(|(label, _)| wanted(label));
         outcome.evidence.extend(evidence.map(|(_, evidence)| evidence).take(MAX_EVIDENCE));
         if let Some((needs, why)) = self.unknown.filter(|_| !counts) {
             outcome = outcome.expected(self.expected).unknown(&needs, why);

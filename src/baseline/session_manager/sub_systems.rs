@@ -14,7 +14,7 @@ pub(super) fn required(ground: &Ground<'_>) -> Outcome {
     let mut sheet = Sheet::new(ground, "SMR-01", EXPECTED);
     let Some(names) = sheet.list(key, "Required") else { return sheet.judge() };
     let names = names.unwrap_or_default();
-    let all = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    let all = if names.is_empty() { "nothing".to_owned() } else { shortened(&names.join(", "), 200) };
     sheet.pass(all.clone());
     let has = |name: &str| names.iter().any(|found| same(found, name));
     if !has("Windows") {
@@ -45,7 +45,7 @@ pub(super) fn required(ground: &Ground<'_>) -> Outcome {
         sheet.violation(key, "Required", severity, words, EXPECTED);
         if definition.is_some() {
             // The program's own value is part of the evidence.
-            let _ = sheet.data(key, name);
+            sheet.related(key, name);
         }
     }
     sheet.judge()

@@ -29,6 +29,9 @@ pub(super) fn is_csrss(ground: &Ground<'_>, program: &str) -> bool {
     path(program).is_some_and(|path| ground.scene.root.holds(&path, "\\System32\\csrss.exe"))
 }
 
+/// A parameter: its name, how bad it is that it is another, what it should be, whether it is.
+type Usual<'t> = (&'t str, Severity, &'t str, &'t dyn Fn(&str) -> bool);
+
 /// csrss.exe from System32 is started, with the usual parameters.
 pub(super) fn program(ground: &Ground<'_>) -> Outcome {
     let key = ground.sub_systems();
@@ -43,7 +46,7 @@ pub(super) fn program(ground: &Ground<'_>) -> Outcome {
     };
     let is_old = ground.scene.build.is_some_and(|build| build < facts::FIRST_WITH_THREE_FIELDS);
     let fields = if is_old { 2..=3 } else { 3..=3 };
-    let usual: [(&str, Severity, &str, &dyn Fn(&str) -> bool); 6] = [
+    let usual: [Usual<'_>; 6] = [
         ("ObjectDirectory", Severity::High, "\\Windows", &|value| same(value, "\\Windows")),
         ("SharedSection", Severity::Medium, "three numbers", &|value| is_shared_section(value, fields.clone())),
         ("Windows", Severity::Low, "On", &|value| same(value, "On")),

@@ -145,6 +145,12 @@ fn subsystems() {
     assert_eq!(required(&["Debug", "Windows", "Foo"], 19045, none), Some(Severity::High));
     let foo: fn(&mut System) = |s| set(s, SUB_SYSTEMS, "foo", sz("%SystemRoot%\\foo.exe"));
     assert_eq!(required(&["Debug", "Windows", "Foo"], 19045, foo), Some(Severity::Critical));
+    let evidence = with(|s| {
+        foo(s);
+        set(s, SUB_SYSTEMS, "Required", multi(&["Debug", "Windows", "Foo"]));
+    });
+    let fields = outcome(&evidence, "SMR-01", None).evidence.iter().map(|evidence| evidence.field.as_str());
+    assert!(fields.eq([r"SubSystems\Foo", r"SubSystems\Required"]));
     assert_eq!(required(&["Debug"], 19045, none), Some(Severity::Medium));
     assert_eq!(required(&["Debug", "Windows", "Posix"], 7601, none), Some(Severity::Info));
     assert_eq!(required(&["Debug", "Windows", "Posix"], 19045, none), Some(Severity::Critical));
@@ -349,6 +355,23 @@ fn names_and_modes() {
         set(s, SESSION_MANAGER, "ObjectDirectories", multi(&[r"\Windows", r"\RPC Control", r"\Evil"]));
     });
     assert_eq!(graded(&directory, "SMR-17"), Some(Severity::Info));
+}
+
+/// Values that no Windows ever had are said not to be judged, and cost no time to speak of.
+#[test]
+fn endless_values() {
+    let many = |text: &str| RegistryData::Texts(vec![text.to_owned(); 300_000]);
+    let findings = with(|s| {
+        set(s, SUB_SYSTEMS, "Required", many("Windows"));
+        set(s, SUB_SYSTEMS, "Windows", sz(&format!("{WINDOWS} {}", "ServerDll=sxssrv,4 ".repeat(300_000))));
+        set(s, SESSION_MANAGER, "BootExecute", many("autocheck autochk *"));
+        set(s, SESSION_MANAGER, "PendingFileRenameOperations", many(r"\??\C:\x"));
+        set(s, KNOWN_DLLS, "DllDirectory", many("x"));
+    });
+    for id in ["SMR-10", "SMR-13"] {
+        assert_eq!(outcome(&findings, id, None).outcome, super::super::Judgement::Unknown, "{id}");
+    }
+    assert_eq!(graded(&findings, "SMR-04"), Some(Severity::Critical));
 }
 
 #[test]

@@ -168,8 +168,8 @@ mod tests {
     }
 
     fn kinds(change: impl FnOnce(&mut System)) -> Vec<ModeKind> {
-        let mut system = System::default();
-        system.kernel = Some(KernelInfo { build: Some(19045), ..KernelInfo::default() });
+        let kernel = Some(KernelInfo { build: Some(19045), ..KernelInfo::default() });
+        let mut system = System { kernel, ..System::default() };
         system.machine.root = Reading::Value("C:\\Windows".into());
         change(&mut system);
         Mode::detect(&system).into_iter().map(|mode| mode.mode).collect()

@@ -75,6 +75,7 @@ fn server_dlls_of_another_version() {
     // Left by an upgrade.
     assert_eq!(severity(19045, &line(7601)), (Some(Severity::Info), true));
     assert_eq!(severity(19045, &WINDOWS.replace("ServerDll=sxssrv,4 ", "")), (Some(Severity::Low), true));
+    assert_eq!(severity(19045, &WINDOWS.replace("basesrv,1", "basesrv,7")), (Some(Severity::High), false));
     assert_eq!(severity(7601, WINDOWS), (Some(Severity::Medium), false));
     assert_eq!(severity(2600, &line(7601)), (Some(Severity::High), false));
 }
@@ -201,10 +202,17 @@ fn programs_at_boot() {
         r"autocheck \??\C:\Temp\autochk.exe *",
         r"autocheck \SystemRoot\System32\..\Temp\autochk.exe *",
         "smss.exe",
+        "autocheck autorun *",
     ] {
         assert_eq!(boot(&["autocheck autochk *", foreign]), Some(Severity::High), "{foreign}");
     }
-    for close in ["autocheck autoche *", "autocheck autochck *", "autocheck autochkk *", "autocheck \u{430}utochk *"] {
+    for close in [
+        "autocheck autoche *",
+        "autocheck autochck *",
+        "autocheck autochkk *",
+        "autocheck autocheck *",
+        "autocheck \u{430}utochk *",
+    ] {
         assert_eq!(boot(&[close]), Some(Severity::Critical), "{close}");
     }
     let single = with(|s| set(s, SESSION_MANAGER, "BootExecute", sz("autocheck autochk *")));

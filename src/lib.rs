@@ -32,7 +32,7 @@ pub use baseline::{Findings, Outcome, Severity, Verdict, check_smss};
 pub use drivers::{Driver, DriverList};
 pub use error::Error;
 pub use image::{MemoryImage, PhysicalMemory};
-pub use process::{Creator, Liveness, Parent, Process, ProcessTree, Session};
+pub use process::{Creator, Liveness, Mode, ModeKind, Parent, Process, ProcessTree, Session};
 pub use reading::{Absent, AbsentKind, Reading};
 pub use report::Report;
 pub use system::{Clock, ImageInfo, KernelInfo, ListEnd, Machine, PdbInfo, ProcessList, ReadOptions, System};

@@ -5,7 +5,7 @@ use crate::kernel::{KUSER_SHARED_DATA, Kernel};
 use crate::process::{InsideOf, ProcessView};
 use crate::reading::record;
 use crate::registry::{Registry, SessionManagerKeys};
-use crate::{Absent, Error, PhysicalAddress, Process, Reading, Session, Timestamp, VirtualAddress, Warning};
+use crate::{Absent, Error, Mode, PhysicalAddress, Process, Reading, Session, Timestamp, VirtualAddress, Warning};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// One machine, as its memory image, or somebody's list of its processes, shows it.
@@ -112,6 +112,12 @@ record! {
         product: String,
         /// `KUSER_SHARED_DATA.SafeBootMode`.
         safe_mode: bool,
+        /// Seconds that the system slept or hibernated since it started: `KUSER_SHARED_DATA.InterruptTimeBias`. Nothing: this
+        /// build does not count them.
+        asleep: u64,
+        ;
+        /// The states that the records tell: see [`Mode::detect`].
+        modes: Vec<Mode>,
     }
 }
 
@@ -206,9 +212,18 @@ impl System {
         let session_manager = SessionManagerKeys::read(&registry);
         let odd = [image.warnings(), kernel.warnings(), registry.warnings()].into_iter().flatten().cloned();
         let warnings = odd.chain(listed).collect();
-        let sessions = Session::rebuild(&processes, kernel.build().ok());
         let (image, kernel) = (Some(image.info()), Some(kernel.info()));
-        Ok(Self { image, kernel, machine, processes, sessions, drivers, session_manager, warnings })
+        let sessions = Vec::new();
+        let mut system = Self { image, kernel, machine, processes, sessions, drivers, session_manager, warnings };
+        system.conclude();
+        Ok(system)
+    }
+
+    /// Fills in what follows from the records: the sessions, and the states of the machine.
+    pub fn conclude(&mut self) {
+        let build = self.kernel.as_ref().and_then(|kernel| kernel.build);
+        self.sessions = Session::rebuild(&self.processes, build);
+        self.machine.modes = Mode::detect(self);
     }
 }
 
@@ -231,7 +246,19 @@ impl Machine {
             processors: shared().map(|shared| Some(shared.processors).filter(|number| *number != 0)).into(),
             product: shared().map(|shared| shared.product().map(str::to_owned)).into(),
             safe_mode: shared().map(|shared| shared.safe_boot != 0).into(),
+            asleep: shared().and_then(asleep).into(),
+            modes: Vec::new(),
         }
+    }
+}
+
+/// Seconds of sleep, which cannot be more than the time since the start.
+fn asleep(shared: &crate::kernel::SharedData) -> Result<Option<u64>, Absent> {
+    match shared.interrupt_time_bias {
+        Some(bias) if bias > shared.interrupt_time => {
+            Err(Absent::unparsable("InterruptTimeBias is more than InterruptTime"))
+        }
+        bias => Ok(bias.map(|bias| bias / 10_000_000)),
     }
 }
 

@@ -87,14 +87,14 @@ enum Standing {
 }
 
 fn standing(scene: &Scene<'_>, holder: &Holder) -> Standing {
+    if holder.pid.value() == Some(&table::SYSTEM_PID) {
+        return Standing::Usual;
+    }
     let found = scene.rows.iter().find(|(_, process)| match (holder.eprocess.value(), process.eprocess.value()) {
         (Some(theirs), Some(own)) => theirs == own,
         _ => holder.pid.value().is_some() && holder.pid.value() == process.pid.value(),
     });
     let Some(&(at, process)) = found else { return Standing::Other };
-    if process.pid.value() == Some(&table::SYSTEM_PID) {
-        return Standing::Usual;
-    }
     let role = scene.smss.iter().find(|smss| smss.at == at).map(|smss| smss.role);
     let placed = |below: &str| matches!(scene.image_path(process, below), ImagePath::Right);
     if matches!(role, Some(Role::Master | Role::Child | Role::Silo)) && placed(table::SMSS_PATH) {

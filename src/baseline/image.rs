@@ -31,7 +31,19 @@ fn path(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
             .reason("The system root is not known: \\Windows and \\WINNT are accepted.");
     }
     match scene.image_path(process, table::SMSS_PATH) {
-        ImagePath::Right => outcome.pass(),
+        ImagePath::Right => match scene.other_volume(smss) {
+            None => outcome.pass(),
+            Some(volume) => {
+                let outcome = outcome.expected(format!("\\Device\\{volume}{}", scene.root.join(table::SMSS_PATH)));
+                let reason = format!("The other processes of System32 run from {volume}.");
+                // Which volume it is can differ from machine to machine; on one machine it should not.
+                if smss.role == Role::Master || scene.silo_unknown(process) {
+                    outcome.confidence(Confidence::Medium).reason(reason).violation(Severity::Info)
+                } else {
+                    outcome.reason(reason).violation(Severity::High)
+                }
+            }
+        },
         ImagePath::Unknown(why) => outcome.unknown("the kernel's path of the image", why),
         ImagePath::Missing if process.is_live() => {
             outcome.observed("no path").confidence(Confidence::Medium).violation(Severity::High)
@@ -104,7 +116,7 @@ fn file(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
         return outcome
             .expected("the file that is mapped")
             .observed(format!("{}, and {mapped} is mapped", file.name))
-            .seen_at(process, "_FILE_OBJECT", "FileName", address, Some(mapped.to_owned()))
+            .seen_at(process, "_MMVAD", "Subsection", address, Some(mapped.to_owned()))
             .violation(Severity::High);
     }
     let Some(kernel) = process.path.value() else {

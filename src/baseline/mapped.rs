@@ -49,8 +49,18 @@ fn modules(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
     let images: Vec<&Vad> = ranges.iter().flat_map(|ranges| ranges.vads).filter(|vad| is_image(vad)).collect();
     for vad in &images {
         if let Some(file) = vad.file.value().filter(|file| !known(file)) {
-            others.push(format!("{file} at {}", text(&vad.start)));
-            outcome = outcome.seen_at(process, "_FILE_OBJECT", "FileName", &vad.address, Some(file.clone()));
+            outcome = outcome.seen_at(process, "_MMVAD", "Subsection", &vad.address, Some(file.clone()));
+            // What the lists name too is said once.
+            let of_range = VolumePath::read(file);
+            let is_listed = |listed: &String| {
+                VolumePath::read(listed)
+                    .zip(of_range.as_ref())
+                    .is_some_and(|(of_list, of_range)| scene.root.agree(&of_list, of_range))
+            };
+            match others.iter_mut().find(|other| is_listed(other)) {
+                Some(other) => other.push_str(&format!(" at {}", text(&vad.start))),
+                None => others.push(format!("{file} at {}", text(&vad.start))),
+            }
         }
     }
     if !others.is_empty() {
@@ -152,7 +162,7 @@ fn bases(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
                     return outcome.observed(format!("{base} holds {what}")).violation(Severity::Critical);
                 }
                 Backing::Unknown(why) => {
-                    return outcome.observed(base).unknown("the kind and file of the range at the image base", why);
+                    return outcome.observed(base).unknown("what is mapped at the image base", why);
                 }
                 Backing::Right => {}
             }

@@ -59,5 +59,5 @@ pub fn check_smss(system: &System) -> Findings {
     ];
     let outcomes = groups.iter().flat_map(|check| check(&scene)).collect();
     let master = scene.master().and_then(|master| master.process.pid.value().copied());
-    Findings::new("smss", outcomes, master, scene.passed_over)
+    Findings::new("smss", outcomes, master, scene.passed_over).in_modes(scene.modes)
 }

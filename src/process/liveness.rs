@@ -21,10 +21,16 @@ const PID_END: u64 = 1 << 26;
 const MOST_THREADS: u32 = 100_000;
 
 impl Process {
-    /// Whether the process runs, by `EPROCESS.ExitTime` and `EPROCESS.ActiveThreads`.
+    /// Whether the process runs, by `EPROCESS.ExitTime`, `EPROCESS.ActiveThreads`, and where it was looked into its threads.
     #[must_use]
     pub fn liveness(&self) -> Liveness {
+        // Both fields can be written over; threads that wait or run are there nonetheless.
+        let runs = self.inside.value().and_then(|inside| inside.threads.value()).is_some_and(|threads| {
+            threads.iter().any(|thread| thread.terminated.value() == Some(&false) && thread.pid == self.pid)
+        });
         match (&self.exited, self.threads.value()) {
+            (Reading::Value(_), _) if runs => Liveness::Unknown("it has an exit time and threads that have not ended"),
+            (Reading::Nothing, Some(0)) if runs => Liveness::Live,
             (Reading::Value(_), Some(1..)) => Liveness::Unknown("it has an exit time and active threads"),
             (Reading::Value(_), _) | (Reading::Nothing, Some(0)) => Liveness::Exited,
             (Reading::Nothing, _) | (Reading::Absent(_), Some(1..)) => Liveness::Live,
@@ -110,6 +116,25 @@ mod tests {
         assert!(matches!(row(unknown(), Reading::Value(0)).liveness(), Liveness::Unknown(_)));
         assert!(matches!(row(unknown(), Reading::default()).liveness(), Liveness::Unknown(_)));
         assert_eq!(row(unknown(), Reading::Value(2)).liveness(), Liveness::Live);
+    }
+
+    #[test]
+    fn threads_that_are_there_contradict_the_fields() {
+        use crate::process::{Inside, Thread};
+        let inside = |terminated| {
+            let thread =
+                Thread { pid: Reading::Value(3260), terminated: Reading::Value(terminated), ..Thread::default() };
+            Reading::Value(Inside { threads: Reading::Value(vec![thread]), ..Inside::default() })
+        };
+        let process = |exited, terminated| Process {
+            pid: Reading::Value(3260),
+            inside: inside(terminated),
+            ..row(exited, Reading::Value(0))
+        };
+        let at = || Reading::Value(Timestamp(133_000_000_000_000_000));
+        assert_eq!(process(Reading::Nothing, false).liveness(), Liveness::Live);
+        assert!(matches!(process(at(), false).liveness(), Liveness::Unknown(_)));
+        assert_eq!(process(at(), true).liveness(), Liveness::Exited);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::foreign;
 use crate::drivers::DriverList;
 use crate::registry::{HiveList, KeyRecord, SessionManagerKeys};
 use crate::system::{ImageInfo, KernelInfo, Machine, ProcessList};
-use crate::{Findings, Session, System, Warning};
+use crate::{Findings, System, Warning};
 use serde::de::{Error as _, IgnoredAny, MapAccess};
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -128,8 +128,7 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
         if !generator.as_deref().is_some_and(|generator| generator.starts_with("ntmem")) {
             foreign::adopt(&mut system);
         }
-        let build = system.kernel.as_ref().and_then(|kernel| kernel.build);
-        system.sessions = Session::rebuild(&system.processes, build);
+        system.conclude();
         Ok(Report { generator, ..Report::new(system) })
     }
 }
@@ -163,7 +162,7 @@ impl<'de> Deserialize<'de> for Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ListEnd, Process, Reading};
+    use crate::{ListEnd, Process, Reading, Session};
 
     fn read(text: &str) -> Result<Report, String> {
         serde_json::from_str(text).map_err(|error| error.to_string())

@@ -55,6 +55,9 @@ pub fn info(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Re
     line("product", &Known(&machine.product))?;
     line("processors", &Known(&machine.processors))?;
     line("safe mode", &Known(&machine.safe_mode))?;
+    for mode in &machine.modes {
+        line("mode", &Shown(&mode.to_string()))?;
+    }
     line("started", &Known(&machine.boot))?;
     line("captured", &Known(&machine.captured))?;
     for clock in machine.clocks.value().into_iter().flatten() {

@@ -54,7 +54,8 @@ fn nothing_passes_on_part_of_the_memory_map() {
 
 #[test]
 fn what_stands_at_the_image_base() {
-    let cases: [(fn(&mut System), super::super::Judgement); 8] = [
+    type Case = (fn(&mut System), super::super::Judgement);
+    let cases: [Case; 8] = [
         // NtUnmapViewOfSection, then memory at the same address: both bases agree.
         (|s| vads(s)[1] = vad(IMAGE, "private", "PAGE_EXECUTE_READWRITE", None), Violation),
         (|s| vads(s)[1] = vad(IMAGE, "mapped", "PAGE_READWRITE", None), Violation),

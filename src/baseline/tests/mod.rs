@@ -1,5 +1,6 @@
 //! One machine written down by hand, and what becomes of it.
 
+mod adversary;
 mod inside;
 mod registry;
 mod registry_situations;

@@ -165,6 +165,9 @@ impl std::fmt::Debug for ReadOptions<'_> {
     }
 }
 
+/// A document holds this many warnings at most: a list that leads into other memory gives one for every entry.
+const MAX_WARNINGS: usize = 1000;
+
 impl System {
     /// Reads everything from an image's kernel, without scanning memory.
     ///
@@ -185,13 +188,26 @@ impl System {
             let progress = options.progress.unwrap_or(&|_, _| ());
             crate::process::views::add_by_scan(kernel, &mut processes, &mut listed, progress);
         }
+        if processes.items.is_empty() {
+            let why = listed.first().map_or_else(String::new, |warning| format!(": {}", warning.message));
+            return Err(Error::NoProcesses {
+                what: format!("no view of the processes leads to any{why}"),
+                advice: "The symbols are those of this kernel, so the image is damaged there; search all of it with --scan, or \
+                         try another image of the machine"
+                    .into(),
+            });
+        }
         crate::process::look_inside::look(kernel, &mut processes, options.inside);
         let image = kernel.image();
         let machine = Machine::read(kernel, &processes);
         let registry = Registry::open(kernel);
         let session_manager = SessionManagerKeys::read(&registry);
         let odd = [image.warnings(), kernel.warnings(), registry.warnings()].into_iter().flatten().cloned();
-        let warnings = odd.chain(listed).collect();
+        let mut warnings: Vec<Warning> = odd.chain(listed).collect();
+        if let Some(more) = warnings.len().checked_sub(MAX_WARNINGS).filter(|more| *more > 0) {
+            warnings.truncate(MAX_WARNINGS);
+            warnings.push(Warning::new("warnings", format!("{more} further warnings are left out")));
+        }
         let sessions = Session::rebuild(&processes, kernel.build().ok());
         let (image, kernel) = (Some(image.info()), Some(kernel.info()));
         Ok(Self { image, kernel, machine, processes, sessions, session_manager, warnings })
@@ -206,11 +222,14 @@ impl Machine {
             kernel.shared_data().ok_or_else(|| Absent::unreadable(format!("KUSER_SHARED_DATA at {KUSER_SHARED_DATA}")))
         };
         let boot_by_header = header.and_then(|header| header.boot);
-        let boot = shared().map(|shared| shared.boot().or(boot_by_header));
+        // There always is such a time.
+        let unclear = || Absent::unparsable("KUSER_SHARED_DATA: InterruptTime is later than SystemTime");
+        let boot = shared().and_then(|shared| shared.boot().ok_or_else(unclear));
+        let boot = boot.or_else(|absent| boot_by_header.ok_or(absent));
         let captured = shared().map(|shared| Some(shared.system_time).filter(|time| time.0 != 0));
         Self {
             root: shared().map(|shared| shared.root.clone()).into(),
-            boot: boot.clone().into(),
+            boot: boot.into(),
             captured: Reading::from(captured)
                 .or(header.and_then(|header| header.system_time).map_or(Reading::Nothing, Reading::Value)),
             clocks: Reading::Value(clocks(kernel, processes)),

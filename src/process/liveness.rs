@@ -54,10 +54,13 @@ impl Process {
     /// True where the row is no process: what a list walk makes of memory that was overwritten while it was copied.
     ///
     /// An impossible pid is enough; else it takes two impossible values, so that nobody hides a process by spoiling
-    /// one field of it, and a row that calls itself smss.exe is never put aside for that.
+    /// one field of it. A row that calls itself smss.exe is never put aside: the kernel runs it whatever pid stands there.
     #[must_use]
     pub fn is_garbage(&self) -> bool {
         let impossible_id = |id: &Reading<u64>| id.value().is_some_and(|id| *id >= PID_END);
+        if self.is_named("smss.exe") {
+            return false;
+        }
         if impossible_id(&self.pid) {
             return true;
         }
@@ -68,7 +71,7 @@ impl Process {
             self.threads.value().is_some_and(|threads| *threads > MOST_THREADS),
             self.name.value().is_some_and(|name| name.chars().any(|c| c.is_control() || c == '\u{fffd}')),
         ];
-        odd.into_iter().filter(|odd| *odd).count() >= 2 && !self.is_named("smss.exe")
+        odd.into_iter().filter(|odd| *odd).count() >= 2
     }
 
     /// True where `EPROCESS.ImageFileName` is `name`, as Windows compares names; `name` in ASCII.
@@ -123,6 +126,7 @@ mod tests {
         garbage.threads = Reading::Value(762_839_137);
         assert!(garbage.is_garbage());
         garbage.name = Reading::Value("SMSS.exe".into());
+        garbage.pid = Reading::Value(1 << 40);
         assert!(!garbage.is_garbage(), "not by spoiling fields");
     }
 

@@ -98,7 +98,7 @@ fn at(out: &mut impl Write, evidence: &Evidence, palette: &Palette) -> fmt::Resu
     let addresses = [("structure", evidence.object), ("virtual", evidence.r#virtual)];
     places.extend(addresses.into_iter().filter_map(|(word, at)| Some(format!("{word} {}", at?))));
     places.extend(evidence.physical.map(|at| format!("physical {at}")));
-    let places = places.join(", ");
+    let places = places.join(" ");
     let together = INDENT.saturating_add(what.chars().count()).saturating_add(places.len()).saturating_add(2);
     let lines = if places.is_empty() {
         vec![what]

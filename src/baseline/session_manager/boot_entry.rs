@@ -40,7 +40,10 @@ impl<'t> BootEntry<'t> {
         let mut rest = text.trim();
         let mut keyword = None;
         while let Some((word, after)) = first_word(rest) {
-            if !facts::KEYWORDS.iter().any(|known| same(known, word)) || after.is_empty() {
+            let is_keyword = facts::KEYWORDS.iter().any(|known| same(known, word));
+            // A second autocheck is a program of that name.
+            let again = keyword.is_some_and(|before| same(before, word));
+            if !is_keyword || again || after.is_empty() {
                 break;
             }
             keyword = Some(word);
@@ -133,6 +136,7 @@ mod tests {
             (" AutoCheck  AUTOCHK  /q /v * ", Some("AutoCheck"), "AUTOCHK", "/q /v *"),
             ("aswBoot.exe /M:1", None, "aswBoot.exe", "/M:1"),
             ("autocheck", None, "autocheck", ""),
+            ("autocheck autocheck *", Some("autocheck"), "autocheck", "*"),
             ("async debug x", Some("debug"), "x", ""),
             ("\"C:\\Program Files\\a b\\x.exe\" /y", None, "C:\\Program Files\\a b\\x.exe", "/y"),
             ("\\??\\C:\\Program Files\\a\\x.exe /y z.exe", None, "\\??\\C:\\Program Files\\a\\x.exe", "/y z.exe"),

@@ -18,7 +18,7 @@ fn is_invasive(access: &Reading<Hex>) -> bool {
 }
 
 fn invasive(scene: &Scene<'_>, process: &Process, outcome: Outcome) -> Outcome {
-    let mut outcome = outcome.expected("no debug port, no handle that can write to it or start threads in it");
+    let mut outcome = outcome.expected("no debug port, no handle to change it by, none of its own to strangers");
     if process.has_exited() {
         return outcome.not_applicable("It has exited.");
     }
@@ -46,6 +46,18 @@ fn invasive(scene: &Scene<'_>, process: &Process, outcome: Outcome) -> Outcome {
             "GrantedAccessBits",
             &Reading::Nothing,
             Some(format!("{access} in the table of {name} (pid {pid})")),
+        );
+    }
+    for (handle, target) in reaches(scene, process) {
+        let (name, pid, access) = (text(&target.name), text(&target.pid), text(&handle.access));
+        // What smss.exe opens beside its children has been seen on few images only.
+        found.push((Severity::Info, format!("it has a handle to {name} (pid {pid}) with access {access}")));
+        outcome = outcome.seen_at(
+            process,
+            "_HANDLE_TABLE_ENTRY",
+            "GrantedAccessBits",
+            &Reading::Nothing,
+            Some(format!("{access} to {name} (pid {pid})")),
         );
     }
     if let Some(worst) = found.iter().map(|(severity, _)| *severity).max() {
@@ -76,6 +88,22 @@ fn invasive(scene: &Scene<'_>, process: &Process, outcome: Outcome) -> Outcome {
         return outcome.unknown("the access of every handle to it", "not read for all");
     }
     outcome.observed(format!("no debug port; {} handles, none of them unusual", held.len())).pass()
+}
+
+/// Processes that it could read, write or run code in, and that are none it starts.
+fn reaches<'a>(scene: &Scene<'a>, process: &'a Process) -> Vec<(&'a Handle, &'a Process)> {
+    let handles = process.inside.value().and_then(|inside| inside.handles.value());
+    let reaches = |handle: &&Handle| {
+        handle.kind.value().is_some_and(|kind| kind == "Process")
+            && handle.access.value().is_some_and(|access| access.0 & (table::INVASIVE_ACCESS | table::VM_READ) != 0)
+    };
+    let target = |handle: &'a Handle| {
+        let object = handle.object.value()?;
+        let target = scene.rows.iter().map(|row| row.1).find(|other| other.eprocess.value() == Some(object))?;
+        let own = std::ptr::eq(target, process) || table::CHILDREN.iter().any(|name| target.is_named(name));
+        (!own && !target.has_exited()).then_some((handle, target))
+    };
+    handles.into_iter().flatten().filter(reaches).filter_map(target).collect()
 }
 
 enum Standing {

@@ -185,6 +185,8 @@ pub(super) const SPARE_COPIES: [&[&str]; 2] =
 
 /// `PROCESS_VM_WRITE` and `PROCESS_CREATE_THREAD` (winnt.h): what it takes to run code in another process.
 pub(super) const INVASIVE_ACCESS: u64 = 0x20 | 0x2;
+/// `PROCESS_VM_READ` (winnt.h).
+pub(super) const VM_READ: u64 = 0x10;
 /// Processes of Windows that have handles to others for their work.
 pub(super) const CORE_HOLDERS: &[&str] = &["csrss.exe", "services.exe", "lsass.exe", "wininit.exe", "winlogon.exe"];
 /// Services of products that watch other processes. By the vendors' documentation; more exist.

@@ -240,6 +240,28 @@ fn holders_by_who_they_are() {
 }
 
 #[test]
+fn what_it_holds_itself() {
+    let holding = |pid: u64, access| {
+        with(move |s| {
+            let handle = crate::process::Handle {
+                value: Reading::Value(0x120),
+                kind: text("Process"),
+                access: Reading::Value(Hex(access)),
+                object: find(s, pid).eprocess.clone(),
+                pid: Reading::Value(pid),
+                ..Default::default()
+            };
+            list(&mut within(s, MASTER).handles).push(handle);
+        })
+    };
+    // lsass.exe, to be read; to be asked for its exit code only; winlogon.exe, which smss.exe starts.
+    for (pid, access, severity) in [(660, 0x410, Some(Severity::Info)), (660, 0x10_1000, None), (600, 0x1f_ffff, None)]
+    {
+        assert_eq!(outcome(&holding(pid, access), "SMSS-022", MASTER).severity, severity, "{pid} {access:x}");
+    }
+}
+
+#[test]
 fn handles_that_cannot_all_be_read() {
     let spoils: [fn(&mut System); 4] = [
         |s| within(s, MASTER).held_by = gone(),

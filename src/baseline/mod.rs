@@ -1,5 +1,6 @@
 //! Whether what runs is what Windows would have built. Checks are pure: they look at records, never at memory or files.
 
+mod cast;
 mod children;
 mod creators;
 mod findings;
@@ -17,6 +18,7 @@ mod resemblance;
 mod scene;
 mod session_manager;
 mod sessions;
+mod stale;
 mod table;
 mod tally;
 #[cfg(test)]
@@ -44,8 +46,9 @@ pub fn check(name: &str, system: &System) -> Option<Findings> {
 #[must_use]
 pub fn check_smss(system: &System) -> Findings {
     let scene = Scene::new(system);
-    let groups: [fn(&Scene<'_>) -> Vec<Outcome>; 11] = [
+    let groups: [fn(&Scene<'_>) -> Vec<Outcome>; 12] = [
         identity::check,
+        stale::check,
         image::check,
         mapped::check,
         holders::check,

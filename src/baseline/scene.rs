@@ -3,7 +3,7 @@
 use super::paths::{SystemRoot, VolumePath, same};
 use super::{Outcome, table};
 use crate::process::{FIRST_WITH_SILOS, Members, SessionModel, clock_step};
-use crate::{ListEnd, Liveness, Mode, ModeKind, Parent, Process, ProcessTree, Reading, System, Ticks, Timestamp};
+use crate::{ListEnd, Mode, ModeKind, Parent, Process, ProcessTree, Reading, System, Ticks};
 use std::collections::BTreeMap;
 
 /// The part that an smss.exe plays, by its parent.
@@ -45,8 +45,6 @@ pub(super) enum ImagePath {
 
 /// The view that a scan of memory gives.
 pub(super) const SCAN: &str = "pool_scan";
-/// No machine ever had more; rows beyond are hostile, and every check looks at each of these.
-const MOST_SMSS: usize = 1024;
 
 /// See the module.
 pub(super) struct Scene<'a> {
@@ -102,116 +100,6 @@ impl<'a> Scene<'a> {
         scene.cast();
         scene.volume = scene.volume_of_system32();
         scene
-    }
-
-    /// Gives every smss.exe its role.
-    fn cast(&mut self) {
-        let named: Vec<(usize, &'a Process)> =
-            self.rows.iter().copied().filter(|(_, process)| is_called_smss(process)).collect();
-        let best = |fits: &dyn Fn(&Process) -> bool| {
-            named
-                .iter()
-                .filter(|(_, process)| fits(process))
-                .min_by_key(|(_, process)| self.unlikeness(process))
-                .map(|(at, _)| *at)
-        };
-        let of_system = |process: &Process| process.ppid.value() == Some(&table::SYSTEM_PID);
-        // A master whose parent field was changed still looks like one in everything else.
-        let master = best(&of_system).or_else(|| best(&|process| self.could_be_master(process, &named)));
-        let master_pid = named.iter().find(|(at, _)| Some(*at) == master).and_then(|(_, process)| process.pid.value());
-        if let Some(beyond) = named.len().checked_sub(MOST_SMSS).filter(|beyond| *beyond > 0) {
-            self.passed_over.push(format!("{beyond} more processes named smss.exe, beyond the first {MOST_SMSS}"));
-        }
-        self.smss = named
-            .iter()
-            .enumerate()
-            .filter(|(number, (at, _))| *number < MOST_SMSS || Some(*at) == master)
-            .map(|(_, row)| row)
-            .map(|&(at, process)| {
-                let role = match process.ppid.value() {
-                    _ if Some(at) == master => Role::Master,
-                    None => Role::Undetermined,
-                    Some(&table::SYSTEM_PID) => Role::Claimant,
-                    ppid if master_pid.is_some() && ppid == master_pid => {
-                        if self.is_silo_smss(process) {
-                            Role::Silo
-                        } else {
-                            Role::Child
-                        }
-                    }
-                    Some(&ppid) => self.other_role(ppid, at, master.is_some()),
-                };
-                Smss { process, at, role }
-            })
-            .collect();
-    }
-
-    /// The parent is neither System nor a known master. In part of a list it can be a master that is not in it.
-    fn other_role(&self, ppid: u64, at: usize, has_master: bool) -> Role {
-        let listed = self.tree.parent(at).position().is_some();
-        let open = !has_master && !listed && self.part_reason().is_some() && ppid != 0;
-        if open { Role::Undetermined } else { Role::Stranger }
-    }
-
-    /// The less, the more a process looks like the master.
-    fn unlikeness(&self, process: &Process) -> (u8, u8, u8, u8, Option<Timestamp>, Option<u64>) {
-        let rank = |reading: &Reading<String>, right: &str| match reading.value() {
-            Some(value) if value == right => 0,
-            None => 1,
-            Some(_) => 2,
-        };
-        let life = match process.liveness() {
-            Liveness::Live => 0,
-            Liveness::Unknown(_) => 1,
-            Liveness::Exited => 2,
-        };
-        let path = match self.image_path(process, table::SMSS_PATH) {
-            ImagePath::Right => 0,
-            ImagePath::Unknown(_) => 1,
-            ImagePath::Wrong(_) | ImagePath::Missing => 2,
-        };
-        let session = if process.session.value().is_some() { 1 } else { 0 };
-        let started = process.started().or(Some(Timestamp::MAX));
-        (life, path, session, rank(&process.user, table::LOCAL_SYSTEM), started, process.pid.value().copied())
-    }
-
-    /// Everything but the parent fits: right place, no session, not a user's, from the time of the boot.
-    fn could_be_master(&self, process: &Process, all: &[(usize, &Process)]) -> bool {
-        let child = all.iter().any(|(_, other)| {
-            other.pid.value().is_some() && other.pid.value() == process.ppid.value() && other.pid != process.pid
-        });
-        let at_boot = match (process.started(), self.system_process().and_then(Process::started)) {
-            (Some(smss), Some(system)) => smss.since(system).abs() <= Ticks::seconds(60),
-            _ => true,
-        };
-        // In part of a list, a parent that is not there may be the master.
-        let listed = |ppid: &u64| self.rows.iter().any(|(_, other)| other.pid.value() == Some(ppid));
-        !child
-            && (self.part_reason().is_none() || process.ppid.value().is_some_and(listed))
-            && process.ppid.value().is_some()
-            && !process.has_exited()
-            && matches!(self.image_path(process, table::SMSS_PATH), ImagePath::Right | ImagePath::Unknown(_))
-            && process.session.value().is_none()
-            && process.user.value().is_none_or(|user| user == table::LOCAL_SYSTEM)
-            && at_boot
-    }
-
-    fn is_silo_smss(&self, process: &Process) -> bool {
-        match &process.silo {
-            Reading::Value(at) if !at.is_null() => true,
-            Reading::Value(_) | Reading::Nothing => false,
-            // The job could not be looked at: a container's session that this smss built, or whose builder is not known.
-            Reading::Absent(_) => {
-                !process.has_exited()
-                    && self.sessions.iter().filter(|session| self.is_silo(session)).any(|session| {
-                        session
-                            .csrss
-                            .iter()
-                            .chain(&session.wininit)
-                            .any(|(_, part)| part.ppid.value().is_none() || part.ppid.value() == process.pid.value())
-                    })
-            }
-        }
     }
 
     /// What tells that the machine is in this state, if it is.

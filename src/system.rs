@@ -175,6 +175,9 @@ impl std::fmt::Debug for ReadOptions<'_> {
     }
 }
 
+/// A document holds this many warnings at most: a list that leads into other memory gives one for every entry.
+const MAX_WARNINGS: usize = 1000;
+
 impl System {
     /// Reads everything from an image's kernel, without scanning memory.
     ///
@@ -196,11 +199,11 @@ impl System {
             crate::process::views::add_by_scan(kernel, &mut processes, &mut listed, progress);
         }
         if processes.items.is_empty() {
-            let why: Vec<String> = listed.iter().map(ToString::to_string).collect();
+            let why = listed.first().map_or_else(String::new, |warning| format!(": {}", warning.message));
             return Err(Error::NoProcesses {
-                what: format!("no process can be read from this image: {}", why.join("; ")),
-                advice: "The symbols are those of its kernel, so the image is damaged there: try --scan, or another image of the \
-                         machine"
+                what: format!("no view of the processes leads to any{why}"),
+                advice: "The symbols are those of this kernel, so the image is damaged there; search all of it with --scan, or \
+                         try another image of the machine"
                     .into(),
             });
         }
@@ -211,7 +214,11 @@ impl System {
         let registry = Registry::open(kernel);
         let session_manager = SessionManagerKeys::read(&registry);
         let odd = [image.warnings(), kernel.warnings(), registry.warnings()].into_iter().flatten().cloned();
-        let warnings = odd.chain(listed).collect();
+        let mut warnings: Vec<Warning> = odd.chain(listed).collect();
+        if let Some(more) = warnings.len().checked_sub(MAX_WARNINGS).filter(|more| *more > 0) {
+            warnings.truncate(MAX_WARNINGS);
+            warnings.push(Warning::new("warnings", format!("{more} further warnings are left out")));
+        }
         let (image, kernel) = (Some(image.info()), Some(kernel.info()));
         let sessions = Vec::new();
         let mut system = Self { image, kernel, machine, processes, sessions, drivers, session_manager, warnings };
@@ -235,11 +242,14 @@ impl Machine {
             kernel.shared_data().ok_or_else(|| Absent::unreadable(format!("KUSER_SHARED_DATA at {KUSER_SHARED_DATA}")))
         };
         let boot_by_header = header.and_then(|header| header.boot);
-        let boot = shared().map(|shared| shared.boot().or(boot_by_header));
+        // There always is such a time.
+        let unclear = || Absent::unparsable("KUSER_SHARED_DATA: InterruptTime is later than SystemTime");
+        let boot = shared().and_then(|shared| shared.boot().ok_or_else(unclear));
+        let boot = boot.or_else(|absent| boot_by_header.ok_or(absent));
         let captured = shared().map(|shared| Some(shared.system_time).filter(|time| time.0 != 0));
         Self {
             root: shared().map(|shared| shared.root.clone()).into(),
-            boot: boot.clone().into(),
+            boot: boot.into(),
             captured: Reading::from(captured)
                 .or(header.and_then(|header| header.system_time).map_or(Reading::Nothing, Reading::Value)),
             clocks: Reading::Value(clocks(kernel, processes)),

@@ -178,13 +178,21 @@ fn what_the_registry_says_of_the_state() {
         modes(&system(&scenario))
     };
     const WINDOWS: &str = "C:\\Windows";
-    assert_eq!(with(WINDOWS, |root| drop(root.at("Setup").dword("SetupType", 2))), [ModeKind::Setup]);
     assert_eq!(
-        with(WINDOWS, |root| drop(root.at("ControlSet001\\Control\\SafeBoot\\Option").dword("OptionValue", 1))),
+        with(WINDOWS, |root| {
+            root.at("Setup").dword("SetupType", 2);
+        }),
+        [ModeKind::Setup]
+    );
+    assert_eq!(
+        with(WINDOWS, |root| {
+            root.at("ControlSet001\\Control\\SafeBoot\\Option").dword("OptionValue", 1);
+        }),
         [ModeKind::SafeMode]
     );
-    let mini_nt =
-        |root: &mut ntmem_forge::hive_plan::Key| drop(root.at("ControlSet001\\Control\\MiniNT").dword("x", 1));
+    let mini_nt = |root: &mut ntmem_forge::hive_plan::Key| {
+        root.at("ControlSet001\\Control\\MiniNT").dword("x", 1);
+    };
     assert_eq!(with(WINDOWS, mini_nt), [ModeKind::PreinstallationKey]);
     assert_eq!(with("X:\\Windows", mini_nt), [ModeKind::Preinstallation]);
 }

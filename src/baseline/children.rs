@@ -2,7 +2,7 @@
 
 use super::paths::VolumePath;
 use super::scene::{ImagePath, Role, Scene};
-use super::{Outcome, Severity, table};
+use super::{Confidence, Outcome, Severity, table};
 use crate::process::SessionModel;
 use crate::{ModeKind, Parent, Process, Ticks};
 
@@ -69,6 +69,16 @@ fn unusual(scene: &Scene<'_>, at: usize, child: &Process) -> Option<Outcome> {
     let (posix, last) = table::POSIX;
     if child.is_named(posix) && placed(posix) && scene.build.is_none_or(|build| build <= last) {
         return Some(outcome.guard("the POSIX subsystem").violation(Severity::Info));
+    }
+    let silo = |process: &Process| process.silo.value().is_some_and(|at| !at.is_null());
+    let of_silo = scene
+        .tree
+        .parent(at)
+        .position()
+        .is_some_and(|up| scene.smss.iter().any(|smss| smss.at == up && smss.role == Role::Silo));
+    if of_silo && (silo(child) || child.silo.absent().is_some()) {
+        let guard = "containers may have an initial program of their own, and few have been seen";
+        return Some(outcome.guard(guard).confidence(Confidence::Low).violation(Severity::Info));
     }
     // Setup has smss.exe start programs of its own, from where Windows is and from its own folder.
     let path = child.path.value().and_then(|path| VolumePath::read(path));

@@ -88,7 +88,10 @@ fn peb_path(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
 fn file(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
     let process = smss.process;
     let Some(file) = process.section_file.value() else {
-        return outcome.unknown("the file behind the image", describe(&process.section_file));
+        return match process.has_exited() {
+            true => outcome.unknown("the file behind the image", "gone with the process"),
+            false => outcome.unknown("the file behind the image", describe(&process.section_file)),
+        };
     };
     let outcome = outcome.observed(if file.name.is_empty() { "no name" } else { &file.name }).seen(
         process,

@@ -411,7 +411,7 @@ fn judged<'a>(items: &'a [Process], passed_over: &mut Vec<String>) -> Vec<(usize
         };
         if process.is_garbage() {
             passed_over.push(format!("{} is no process: its values are impossible", words()));
-        } else if process.pid.value() == Some(&0) {
+        } else if process.pid.value() == Some(&0) && !is_called_smss(process) {
             passed_over.push(format!("{} is the idle process", words()));
         } else {
             if let Some(pid) = process.pid.value() {

@@ -8,6 +8,7 @@ use crate::image::DumpHeader;
 use crate::memory::AddressSpace;
 use crate::symbols::{SymbolStore, Symbols};
 use crate::{Error, PAGE_SIZE, PdbInfo, PhysicalAddress, VirtualAddress};
+use std::collections::HashSet;
 
 /// The kernel's image.
 #[derive(Debug)]
@@ -34,8 +35,24 @@ const SYSTEM_IMAGES: (VirtualAddress, VirtualAddress) =
 const REACH: u64 = 32 << 20;
 /// Pages looked at: real systems map some ten thousand in this part, and hostile tables could map a hundred million.
 const MAX_PAGES: usize = 1 << 22;
+/// Pages with the mark of PE headers that are read as such: a system loads some hundred images there.
+const MAX_HEADERS: usize = 1 << 12;
+/// Places where `RSDS` stands that are read as CodeView records.
+const MAX_RECORDS: usize = 1 << 14;
+/// Records of kernels for which a base is looked for. More than one there is where a page is mapped twice.
+const MAX_BASE_SEARCHES: usize = 64;
+/// PDBs that are looked for: each costs a look at every folder, and reading the file.
+const MAX_PDBS: usize = 8;
 /// `IMAGE_FILE_MACHINE_AMD64`.
 const AMD64: u16 = 0x8664;
+
+/// The entry of the top table that leads to the pages where system images lie: roots with the same one map the same images.
+pub(super) fn images_entry(space: AddressSpace<'_>) -> Option<u64> {
+    let mut bytes = [0u8; 8];
+    let slot = (SYSTEM_IMAGES.0.0 >> 39) & 0x1ff;
+    let at = space.root().wrapping_add(slot.wrapping_mul(8));
+    (space.memory().read(at, &mut bytes) == bytes.len()).then(|| u64::from_le_bytes(bytes))
+}
 
 /// Finds the kernel's base. `near`: an address in it, or in the HAL.
 pub(super) fn find(
@@ -94,8 +111,9 @@ fn system_pages<'m>(space: AddressSpace<'m>) -> impl Iterator<Item = (VirtualAdd
 }
 
 fn by_page_tables(space: AddressSpace<'_>) -> Option<FoundBase> {
-    system_pages(space).find_map(|(base, physical)| {
-        space.memory().borrow(physical, 2).filter(|magic| *magic == b"MZ")?;
+    let like_pe =
+        |(_, physical): &(_, PhysicalAddress)| space.memory().borrow(*physical, 2).is_some_and(|magic| magic == b"MZ");
+    system_pages(space).filter(like_pe).take(MAX_HEADERS).find_map(|(base, _)| {
         let pdb = kernel_at(space, base)?;
         Some(FoundBase { base, pdb, how: "headers found by the page tables", symbols: None })
     })
@@ -111,21 +129,28 @@ fn by_code_view(
     store: &SymbolStore,
 ) -> Option<Result<FoundBase, BaseFailure>> {
     let mut failed = None;
-    for (page, physical) in system_pages(space) {
-        for offset in record_offsets(space.memory().borrow(physical, 0x1000).unwrap_or(&[])) {
-            let at = page.wrapping_add(offset);
-            let Some(pdb) = pe::rsds(space, at).filter(|pdb| pe::is_kernel_pdb(&pdb.name)) else { continue };
-            let symbols = match store.find(&pdb, &Layouts::wanted()) {
-                Ok(symbols) => symbols,
+    let mut known: Vec<(PdbInfo, Option<Symbols>)> = Vec::new();
+    for (at, pdb) in kernel_records(space).take(MAX_BASE_SEARCHES) {
+        let index = known.iter().position(|(known, _)| *known == pdb);
+        if index.is_none() {
+            if known.len() >= MAX_PDBS {
+                continue;
+            }
+            match store.find(&pdb, &Layouts::wanted()) {
+                Ok(symbols) => known.push((pdb.clone(), Some(symbols))),
                 Err(error) => {
                     failed.get_or_insert(BaseFailure::Symbols(error.into()));
-                    continue;
+                    known.push((pdb.clone(), None));
                 }
-            };
-            if let Some(base) = base_by_symbols(space, shared, at, given, header, &symbols) {
-                let how = "headers missing: CodeView record and symbols";
-                return Some(Ok(FoundBase { base, pdb, how, symbols: Some(symbols) }));
             }
+        }
+        let found = index.unwrap_or(known.len().saturating_sub(1));
+        let Some((_, symbols)) = known.get_mut(found) else { continue };
+        if let Some(base) = symbols.as_ref().and_then(|with| base_by_symbols(space, shared, at, given, header, with)) {
+            let how = "headers missing: CodeView record and symbols";
+            return Some(Ok(FoundBase { base, pdb, how, symbols: symbols.take() }));
+        }
+        if symbols.is_some() {
             failed.get_or_insert_with(|| {
                 BaseFailure::NotFound(format!(
                     "a CodeView record of {} lies at {at}, and no base around it fits its symbols",
@@ -135,6 +160,26 @@ fn by_code_view(
         }
     }
     failed.map(Err)
+}
+
+/// The CodeView records of kernels in the pages where system images lie, with their addresses.
+fn kernel_records<'m>(space: AddressSpace<'m>) -> impl Iterator<Item = (VirtualAddress, PdbInfo)> + use<'m> {
+    // Pages without any need no second look where they are mapped again, as hostile tables can do without end.
+    let mut without = HashSet::new();
+    let places = system_pages(space).flat_map(move |(page, physical)| {
+        let mut offsets = Vec::new();
+        if !without.contains(&physical) {
+            offsets.extend(record_offsets(space.memory().borrow(physical, 0x1000).unwrap_or(&[])));
+            if offsets.is_empty() {
+                without.insert(physical);
+            }
+        }
+        offsets.into_iter().map(move |offset| page.wrapping_add(offset))
+    });
+    places.take(MAX_RECORDS).filter_map(move |at| {
+        let pdb = pe::rsds(space, at).filter(|pdb| pe::is_kernel_pdb(&pdb.name))?;
+        Some((at, pdb))
+    })
 }
 
 /// Where `RSDS` stands in a page.

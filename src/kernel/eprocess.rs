@@ -16,6 +16,8 @@ pub struct Eprocess<'k> {
     view: View<'k>,
 }
 
+/// `_KOBJECTS.ProcessObject`, the value of `DISPATCHER_HEADER.Type` (wdm.h).
+pub(crate) const PROCESS_OBJECT: u8 = 3;
 /// Jobs nest a few levels deep.
 const MAX_JOBS: usize = 64;
 
@@ -77,12 +79,15 @@ impl<'k> Eprocess<'k> {
         self.view.get(self.layout().ppid)
     }
 
-    /// True unless what was read cannot be a process: pid beyond 32 bits, or no page-table root.
+    /// True unless what was read cannot be a process: no page-table root, or a pid beyond 32 bits in what does not say by its
+    /// type that it is a process (the kernel does not need the pid that stands there, so that anybody may write any number). A
+    /// root that cannot be read is no objection: it lies far in front of the rest, often in another page.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The pid cannot be read.
     pub fn is_plausible(&self) -> Result<bool, Absent> {
-        Ok(self.pid()? <= u64::from(u32::MAX) && self.dtb()?.0 != 0)
+        let numbered = self.pid()? <= u64::from(u32::MAX) || self.object_kind() == Ok(PROCESS_OBJECT);
+        Ok(numbered && self.dtb().map_or(true, |root| !root.is_null()))
     }
 
     /// True if every value here is one that a process can have, read where nothing says that there is one: ids that are

@@ -27,8 +27,9 @@ pub struct Handles {
     pub end: WalkEnd,
 }
 
-/// Windows stops at 2^24 handles in a table; a page holds 256.
-const MAX_PAGES: usize = 1 << 16;
+/// Two million handles: a page holds 256. Windows stops at 2^24 in a table, which no machine comes near, and hostile tables reach
+/// with one page mapped everywhere.
+const MAX_PAGES: usize = 1 << 13;
 
 /// Reads the handle table at `table`.
 ///

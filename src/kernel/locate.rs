@@ -9,8 +9,10 @@ use crate::image::{DumpHeader, PhysicalMemory};
 use crate::memory::{AddressSpace, scan_pages};
 use crate::symbols::SymbolStore;
 use crate::{Error, PhysicalAddress, VirtualAddress};
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// How to look for the kernel.
 #[derive(Clone, Copy, Default)]
@@ -116,8 +118,11 @@ pub(super) struct Located<'m> {
 
 /// Candidates kept for the error message.
 const MAX_CANDIDATES: usize = 16;
-/// Roots of the scan whose kernel is searched for: each costs a walk of page tables, and a hostile image can offer very many.
-const MAX_SEARCHED: usize = 64;
+/// Kernels that are searched for under roots of the scan: each search is a walk of page tables, and a hostile image can offer
+/// very many. The processes of one system share theirs, so that this is a number of systems.
+const MAX_SEARCHED: usize = 16;
+/// Low stubs that are followed up; firmware leaves one.
+const MAX_STUBS: usize = 8;
 
 /// Tries every way in turn, the cheap ones first.
 pub(super) fn locate<'m>(
@@ -139,7 +144,7 @@ pub(super) fn locate<'m>(
         if stubs.is_empty() {
             failure.ways.push((Way::LowStub, "no page below 1 MiB holds one".into()));
         }
-        proposals.extend(stubs.into_iter().map(|stub| (Way::LowStub, stub.dtb, Some(stub.target))));
+        proposals.extend(stubs.into_iter().take(MAX_STUBS).map(|stub| (Way::LowStub, stub.dtb, Some(stub.target))));
     }
     for (way, dtb, near) in proposals {
         match prove(memory, way, dtb, near, header, store, options) {
@@ -155,8 +160,8 @@ pub(super) fn locate<'m>(
         match scan(memory, header, store, options) {
             Ok(located) => return Ok(located),
             Err(ScanFailure { symbols: Some(error), .. }) => return Err(error),
-            Err(ScanFailure { candidates, .. }) => {
-                let outcome = match candidates.len() {
+            Err(ScanFailure { candidates, proposed, .. }) => {
+                let outcome = match proposed {
                     0 => "no page of physical memory refers to itself as a PML4 table does".to_owned(),
                     number => format!("{number} pages refer to themselves, and none maps a kernel"),
                 };
@@ -243,6 +248,8 @@ fn refers_to_itself(at: PhysicalAddress, page: &[u8; 4096]) -> bool {
 
 #[derive(Default)]
 struct ScanFailure {
+    /// How many pages refer to themselves.
+    proposed: usize,
     candidates: Vec<Candidate>,
     symbols: Option<Error>,
 }
@@ -254,18 +261,29 @@ fn scan<'m>(
     store: &SymbolStore,
     options: &LocateOptions<'_>,
 ) -> Result<Located<'m>, ScanFailure> {
-    let searched = AtomicUsize::new(0);
+    let proposed = AtomicUsize::new(0);
+    // Where the tables lie under which there is no kernel.
+    let barren: Mutex<HashSet<u64>> = Mutex::default();
+    let barren = || barren.lock().unwrap_or_else(PoisonError::into_inner);
     let look = |at: PhysicalAddress, page: &[u8; 4096]| {
         if !refers_to_itself(at, page) {
             return None;
         }
-        let way = Way::SelfReference;
-        if SharedData::read(AddressSpace::new(memory, at)).is_ok()
-            && searched.fetch_add(1, Ordering::Relaxed) >= MAX_SEARCHED
-        {
+        let number = proposed.fetch_add(1, Ordering::Relaxed);
+        let space = AddressSpace::new(memory, at);
+        let images = SharedData::read(space).ok().and_then(|_| base::images_entry(space));
+        let passed_over = match images {
+            Some(images) => barren().len() >= MAX_SEARCHED || barren().contains(&images),
+            None => number >= MAX_CANDIDATES,
+        };
+        if passed_over {
             return None;
         }
-        Some(prove(memory, way, at, None, header, store, options))
+        let outcome = prove(memory, Way::SelfReference, at, None, header, store, options);
+        if let (Err(_), Some(images)) = (&outcome, images) {
+            barren().insert(images);
+        }
+        Some(outcome)
     };
     let progress = options.progress.unwrap_or(&|_, _| ());
     let mut failure = ScanFailure::default();
@@ -276,5 +294,6 @@ fn scan<'m>(
             Err(Rejected::Symbols(error)) => failure.symbols = failure.symbols.or(Some(error)),
         }
     }
+    failure.proposed = proposed.into_inner();
     Err(failure)
 }

@@ -20,6 +20,7 @@ mod walk;
 
 pub use cmhive::{Cmhive, HIVE_SIGNATURE, Storage, hive_list, master_hive, registry_process};
 pub use eprocess::Eprocess;
+pub(crate) use eprocess::PROCESS_OBJECT;
 pub use handles::{HandleEntry, Handles, handles};
 pub use kuser::{KUSER_SHARED_DATA, SharedData};
 pub use layouts::Layouts;
@@ -146,18 +147,24 @@ impl<'m> Kernel<'m> {
             found_by,
             warnings: Vec::new(),
         };
-        kernel.space = space.with_invalid_pte_mask(kernel.invalid_pte_mask());
+        match kernel.invalid_pte_mask() {
+            Ok(mask) => kernel.space = space.with_invalid_pte_mask(mask),
+            Err(why) => kernel.warn(
+                "kernel",
+                format!("the mask of entries that are not present could not be read ({why}): pages in transition are read as if there were none"),
+            ),
+        }
         kernel.take_systems_root();
         kernel.build = kernel.read_build();
         Ok(kernel)
     }
 
     /// `MiState.Hardware.InvalidPteMask`, in the first builds with it `MiInvalidPteMask`; older ones have no mask.
-    fn invalid_pte_mask(&self) -> u64 {
+    fn invalid_pte_mask(&self) -> Result<u64, Absent> {
         let field = self.layouts.mi_system.as_ref().ok().and_then(|layout| layout.invalid_pte_mask);
         let in_state = self.global("MiState").ok().zip(field).map(|(state, field)| state.wrapping_add(field.offset));
         let place = in_state.or_else(|| self.global("MiInvalidPteMask").ok());
-        place.and_then(|at| self.space.read_u64(at).ok()).unwrap_or(0)
+        place.map_or(Ok(0), |at| Ok(self.space.read_u64(at)?))
     }
 
     /// The root that led here may be any process's; System's own is the one to read with.

@@ -12,6 +12,9 @@ use crate::{Absent, Reading, VirtualAddress};
 /// A process loads some hundred modules.
 const MAX_MODULES: usize = 4096;
 
+/// Bytes of their names in all: a thousand modules take some hundred thousand. Any number of entries can share one long name.
+const MAX_MODULE_TEXT: usize = 1 << 20;
+
 /// What a PEB says.
 #[derive(Clone, Debug)]
 pub struct UserHalf {
@@ -121,10 +124,20 @@ fn modules(kernel: &Kernel<'_>, space: AddressSpace<'_>, ldr: VirtualAddress) ->
         walk::list(space, head, Direction::Forward, MAX_MODULES, |entry| !entry.is_null() && !entry.is_kernel());
     let mut names = Vec::new();
     let mut lost = None;
+    let mut room = MAX_MODULE_TEXT;
     for entry in entries {
         let module = entry.wrapping_sub(layout.load_order.offset);
         match text::unicode_string(space, module.wrapping_add(layout.full_name.offset)) {
-            Ok(name) => names.push(name.unwrap_or_default()),
+            Ok(name) => {
+                let name = name.unwrap_or_default();
+                let Some(left) = room.checked_sub(name.len()) else {
+                    return Err(Absent::unparsable(format!(
+                        "the names in the module list have more than {MAX_MODULE_TEXT} bytes: no loader wrote them"
+                    )));
+                };
+                room = left;
+                names.push(name);
+            }
             Err(absent) => lost = lost.or(Some(absent.detail)),
         }
     }

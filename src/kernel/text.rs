@@ -59,24 +59,29 @@ const MAX_ENVIRONMENT: usize = 0x10000;
 /// Reads the `NAME=value` texts of an environment block of `size` bytes (0: unknown) at `at`.
 ///
 /// # Errors
-/// Its start cannot be read. A block that ends in a page that cannot be read is cut there.
+/// Some of it cannot be read, or it does not end. Half a block would look like a whole one.
 pub fn environment(space: AddressSpace<'_>, at: VirtualAddress, size: u64) -> Result<Vec<String>, Absent> {
-    let room = usize::try_from(size).ok().filter(|size| *size != 0).unwrap_or(MAX_ENVIRONMENT).min(MAX_ENVIRONMENT);
-    let mut bytes = vec![0u8; room];
+    let known = usize::try_from(size).ok().filter(|size| (1..=MAX_ENVIRONMENT).contains(size));
+    let mut bytes = vec![0u8; known.unwrap_or(MAX_ENVIRONMENT)];
     let (read, fault) = space.read_some(at, &mut bytes);
-    bytes.truncate(read);
-    if read == 0 {
-        return Err(fault.map_or_else(|| Absent::unparsable("empty"), Absent::from));
-    }
-    let (pairs, _) = bytes.as_chunks::<2>();
+    let (pairs, _) = bytes.get(..read).unwrap_or_default().as_chunks::<2>();
+    // An empty text ends the block; what lies behind it need not be there.
     let mut variables = Vec::new();
-    for variable in pairs.split(|pair| *pair == [0, 0]) {
+    let mut start = 0usize;
+    for (index, _) in pairs.iter().enumerate().filter(|(_, pair)| **pair == [0, 0]) {
+        let variable = pairs.get(start..index).unwrap_or_default();
         if variable.is_empty() {
-            break;
+            return Ok(variables);
         }
         variables.push(utf16(variable.as_flattened()));
+        start = index.saturating_add(1);
     }
-    Ok(variables)
+    match fault {
+        Some(fault) => Err(fault.into()),
+        // Its stated size ends it as well.
+        None if known.is_some() && start == pairs.len() => Ok(variables),
+        None => Err(Absent::unparsable(format!("the environment block at {at} does not end within {read} bytes"))),
+    }
 }
 
 #[cfg(test)]

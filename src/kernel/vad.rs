@@ -8,6 +8,8 @@ use crate::{Absent, Reading, VirtualAddress};
 
 /// The largest processes have some ten thousand ranges.
 const MAX_VADS: usize = 1 << 17;
+/// Bytes of file names that the ranges of one process have in all; hostile ones could all share one long name.
+const MAX_NAMES: usize = 1 << 22;
 /// `VadImageMap` of `_MI_VAD_TYPE`.
 const IMAGE_MAP: u64 = 2;
 
@@ -20,7 +22,21 @@ pub fn vads(process: &Eprocess<'_>) -> Result<(Vec<Vad>, WalkEnd), Absent> {
     let layout = kernel.layouts().vad.as_ref()?;
     let root = process.view().optional(process.layout().vad_root, "_EPROCESS.VadRoot")?;
     let (nodes, end) = tree(kernel.space(), root, (layout.left.offset, layout.right.offset), MAX_VADS);
-    let vads = nodes.into_iter().map(|node| vad(kernel, node)).collect::<Result<_, _>>()?;
+    let mut room = MAX_NAMES;
+    let mut limited = |mut vad: Vad| {
+        if let Some(name) = vad.file.value() {
+            match room.checked_sub(name.len()) {
+                Some(left) => room = left,
+                None => {
+                    let why = format!("the file names of the ranges before it have {MAX_NAMES} bytes");
+                    vad.file = Reading::Absent(Absent::not_collected(why));
+                }
+            }
+        }
+        vad
+    };
+    let vads = nodes.into_iter().map(|node| vad(kernel, node)).map(|vad| vad.map(&mut limited));
+    let vads = vads.collect::<Result<_, _>>()?;
     Ok((vads, end))
 }
 

@@ -52,6 +52,11 @@ pub(super) const fn is_canonical(at: VirtualAddress) -> bool {
     top == 0 || top == 0x1_ffff
 }
 
+/// The address with bits 48 to 63 as bit 47.
+pub(super) const fn canonical(at: u64) -> VirtualAddress {
+    VirtualAddress((at.cast_signed().wrapping_shl(16) >> 16).cast_unsigned())
+}
+
 /// Reads the entry at `at`.
 pub(super) fn entry(memory: &dyn PhysicalMemory, at: PhysicalAddress) -> Option<u64> {
     let mut bytes = [0u8; 8];

@@ -4,6 +4,7 @@ use super::fault::Fault;
 use super::paging::{self, Step, Translation};
 use crate::image::PhysicalMemory;
 use crate::{PhysicalAddress, VirtualAddress};
+use std::collections::HashSet;
 use std::fmt;
 
 /// One address space of the imaged machine: its memory and a page-table root. A handle, free to copy.
@@ -155,39 +156,73 @@ impl<'m> AddressSpace<'m> {
     }
 
     /// What is mapped in `[from, to)`, in address order. Tables that are not in the image are passed over, and so is a table
-    /// page that was met before on the way down: hostile tables cannot make the walk longer than the range has entries.
+    /// that was met before at the same level: hostile tables that lead to one another would make the walk as long as the
+    /// address space. For the same reason it ends after 2^23 entries, mapped or not.
     pub fn regions(self, from: VirtualAddress, to: VirtualAddress) -> impl Iterator<Item = MappedRegion> + use<'m> {
-        let mut next = Some(from);
-        std::iter::from_fn(move || {
-            loop {
-                let at = next.filter(|at| *at < to)?;
-                let (found, bytes) = self.probe(at);
-                next =
-                    at.0.checked_next_multiple_of(bytes)
-                        .and_then(|up| if up == at.0 { up.checked_add(bytes) } else { Some(up) })
-                        .map(VirtualAddress);
-                if let Some(physical) = found {
-                    let start = VirtualAddress(at.0 & !bytes.wrapping_sub(1));
-                    return Some(MappedRegion { at: start, physical, bytes });
-                }
-            }
-        })
+        Regions {
+            space: self,
+            from,
+            to,
+            left: MAX_ENTRIES,
+            seen: HashSet::new(),
+            path: vec![Table { at: self.root, level: 0, first: 0, next: 0 }],
+        }
     }
+}
 
-    /// The region around `at`: where it lies if it is mapped, and how many bytes the entry that decided spans.
-    fn probe(self, at: VirtualAddress) -> (Option<PhysicalAddress>, u64) {
-        let mut table = self.root;
-        for level in 0..4 {
-            let Some(shift) = paging::shift(level) else { break };
-            let span = 1u64 << shift;
-            let slot = table.wrapping_add(((at.0 >> shift) & 0x1ff).wrapping_mul(8));
-            let Some(entry) = paging::entry(self.memory, slot) else { return (None, span) };
-            match paging::step(entry, level, at, self.invalid_pte_mask) {
-                Step::Table(next) => table = next,
-                Step::Page(page) => return (Some(page), span),
-                Step::Prototype(_) | Step::Fault(_) => return (None, span),
+/// Entries of page tables that one walk over regions looks at: those of 32 GiB in small pages. A system maps a few GiB.
+const MAX_ENTRIES: u64 = 1 << 23;
+
+/// A table whose entries are being gone through.
+struct Table {
+    at: PhysicalAddress,
+    level: usize,
+    /// The address that its first entry translates, before its sign is extended.
+    first: u64,
+    /// The next entry: 0 to 512.
+    next: u64,
+}
+
+/// See [`AddressSpace::regions`].
+struct Regions<'m> {
+    space: AddressSpace<'m>,
+    from: VirtualAddress,
+    to: VirtualAddress,
+    left: u64,
+    seen: HashSet<(PhysicalAddress, usize)>,
+    path: Vec<Table>,
+}
+
+impl Iterator for Regions<'_> {
+    type Item = MappedRegion;
+
+    fn next(&mut self) -> Option<MappedRegion> {
+        loop {
+            let table = self.path.last_mut()?;
+            let span = 1u64 << paging::shift(table.level)?;
+            let start = paging::canonical(table.first.wrapping_add(table.next.wrapping_mul(span)));
+            if table.next >= 512 || start >= self.to {
+                self.path.pop();
+                continue;
+            }
+            let slot = table.at.wrapping_add(table.next.wrapping_mul(8));
+            let (level, first) = (table.level, table.first.wrapping_add(table.next.wrapping_mul(span)));
+            table.next = table.next.wrapping_add(1);
+            if start.0.saturating_add(span.wrapping_sub(1)) < self.from.0 {
+                continue;
+            }
+            self.left = self.left.checked_sub(1)?;
+            let Some(entry) = paging::entry(self.space.memory, slot) else { continue };
+            match paging::step(entry, level, start, self.space.invalid_pte_mask) {
+                Step::Page(physical) => return Some(MappedRegion { at: start, physical, bytes: span }),
+                Step::Table(at) => {
+                    let level = level.wrapping_add(1);
+                    if self.seen.insert((at, level)) {
+                        self.path.push(Table { at, level, first, next: 0 });
+                    }
+                }
+                Step::Prototype(_) | Step::Fault(_) => {}
             }
         }
-        (None, crate::PAGE_SIZE)
     }
 }

@@ -3,9 +3,6 @@
 use crate::{ListEnd, PhysicalAddress, VirtualAddress};
 use std::collections::HashMap;
 
-/// `_KOBJECTS.ProcessObject`, the value of `DISPATCHER_HEADER.Type` (wdm.h).
-pub(super) const PROCESS_OBJECT: u8 = 3;
-
 /// What one view holds.
 pub(super) struct Found {
     pub addresses: Vec<VirtualAddress>,

@@ -5,14 +5,14 @@ use crate::kernel::{Eprocess, Joined, Kernel, TokenReadings, UserHalf, list_both
 use crate::{Absent, Error, ListEnd, ProcessList, Reading, VirtualAddress, Warning};
 use std::collections::BTreeMap;
 
-/// A list of processes longer than this is no list of processes: a process object alone takes more than a page of nonpaged
-/// memory, and pids end long before.
-const MAX_PROCESSES: usize = 1 << 18;
+/// A list of processes longer than this is no list of processes: the largest terminal servers run some ten thousand. Every
+/// record takes some KiB, and links every few bytes would make a list of millions out of a small image.
+pub(super) const MAX_PROCESSES: usize = 1 << 15;
 
 /// The name of this view in [`Process::sources`].
 const ACTIVE_LIST: &str = "active_list";
 
-/// Walks `PsActiveProcessHead` both ways and reads every process on it.
+/// Walks `PsActiveProcessHead` both ways and reads every process on it. None, where its head is lost: other views may have them.
 ///
 /// # Errors
 /// The symbols lack the head.
@@ -26,11 +26,21 @@ pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warni
             warnings.push(Warning::new("processes", format!("the active list, walked {direction}, {end}")));
         }
     }
+    // An empty list is none that Windows leaves: System is on it.
+    let mut end = forward.kind().max(backward.kind());
+    if entries.is_empty() {
+        end = end.max(ListEnd::Broken);
+    }
     let mut items = Vec::new();
     for entry in entries {
         let address = entry.wrapping_sub(kernel.layouts().process.links.offset);
         let process = Eprocess::read(kernel, address);
-        match process.is_plausible() {
+        let plausible = process.is_plausible();
+        if plausible != Ok(true) {
+            // Somebody may have stood there: what is not in the list proves nothing.
+            end = end.max(ListEnd::Broken);
+        }
+        match plausible {
             Ok(true) => items.push(read(kernel, &process, ACTIVE_LIST)),
             Ok(false) => warnings.push(Warning::new(
                 "processes",
@@ -42,8 +52,7 @@ pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warni
             )),
         }
     }
-    let end = Some(forward.kind().max(backward.kind()));
-    Ok((ProcessList { end, items, views: Vec::new() }, warnings))
+    Ok((ProcessList { end: Some(end), items, views: Vec::new() }, warnings))
 }
 
 /// Reads one process from every structure around it.

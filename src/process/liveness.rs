@@ -59,22 +59,34 @@ impl Process {
 
     /// True where the row is no process: what a list walk makes of memory that was overwritten while it was copied.
     ///
-    /// An impossible pid is enough; else it takes two impossible values, so that nobody hides a process by spoiling
-    /// one field of it, and a row that calls itself smss.exe is never put aside for that.
+    /// It takes two impossible values, so that nobody hides a process by spoiling one field of it. An impossible pid is enough
+    /// where nothing else makes sense either. A row that calls itself smss.exe is never put aside: the kernel runs it whatever
+    /// pid stands there.
     #[must_use]
     pub fn is_garbage(&self) -> bool {
         let impossible_id = |id: &Reading<u64>| id.value().is_some_and(|id| *id >= PID_END);
-        if impossible_id(&self.pid) {
+        if self.is_named("smss.exe") {
+            return false;
+        }
+        if impossible_id(&self.pid) && !self.holds_together() {
             return true;
         }
         let odd = [
+            impossible_id(&self.pid),
             impossible_id(&self.ppid),
             self.pid.value().is_some_and(|pid| pid % 4 != 0),
             self.created.value().is_some() && self.started().is_none(),
             self.threads.value().is_some_and(|threads| *threads > MOST_THREADS),
             self.name.value().is_some_and(|name| name.chars().any(|c| c.is_control() || c == '\u{fffd}')),
         ];
-        odd.into_iter().filter(|odd| *odd).count() >= 2 && !self.is_named("smss.exe")
+        odd.into_iter().filter(|odd| *odd).count() >= 2
+    }
+
+    /// True where a row has what a process has, whatever its ids are: threads, a date, and a path.
+    fn holds_together(&self) -> bool {
+        self.started().is_some()
+            && self.threads.value().is_some_and(|threads| (1..=MOST_THREADS).contains(threads))
+            && self.path.value().is_some_and(|path| path.starts_with('\\') && !path.contains('\u{fffd}'))
     }
 
     /// True where `EPROCESS.ImageFileName` is `name`, as Windows compares names; `name` in ASCII.
@@ -148,7 +160,15 @@ mod tests {
         garbage.threads = Reading::Value(762_839_137);
         assert!(garbage.is_garbage());
         garbage.name = Reading::Value("SMSS.exe".into());
+        garbage.pid = Reading::Value(1 << 40);
         assert!(!garbage.is_garbage(), "not by spoiling fields");
+        let mut hidden = Process { pid: Reading::Value(1 << 30), threads: Reading::Value(3), ..Process::default() };
+        hidden.created = Reading::Value(Timestamp(133_000_000_000_000_000));
+        assert!(hidden.is_garbage());
+        hidden.path = Reading::Value("\\Device\\HarddiskVolume3\\Temp\\x.exe".into());
+        assert!(!hidden.is_garbage(), "a process whose pid was written over");
+        hidden.ppid = Reading::Value(1 << 30);
+        assert!(hidden.is_garbage(), "two impossible values");
     }
 
     #[test]

@@ -24,6 +24,15 @@ const CORE: [&str; 4] = ["smss.exe", "csrss.exe", "wininit.exe", "winlogon.exe"]
 /// Types of objects whose handles a record lists.
 const LISTED: [&str; 5] = ["Process", "Thread", "Section", "ALPC Port", "Port"];
 
+/// Handles that one record lists. A busy csrss.exe of Windows 7 has some thousand.
+const MAX_LISTED: usize = 1 << 16;
+/// Entries of handle tables compared in all: a machine has a million at most, and hostile processes can share one large table.
+const MAX_COMPARED: usize = 1 << 23;
+/// Holders recorded in all.
+const MAX_HOLDERS: usize = 1 << 16;
+/// Address ranges, threads and handles recorded in all: hostile processes can share these too.
+const MAX_RECORDS: usize = 1 << 20;
+
 impl InsideOf {
     fn takes(self, process: &Process) -> bool {
         match self {
@@ -55,14 +64,32 @@ pub(crate) fn look(kernel: &Kernel<'_>, list: &mut ProcessList, of: InsideOf) {
     }
     let types = ObjectTypes::read(kernel);
     let (mut held, held_end) = holders(kernel, list, &chosen);
+    let mut room = MAX_RECORDS;
+    // In list order, so that it is always the same ones that get no record where there is no room.
+    let mut chosen: Vec<_> = chosen.into_iter().collect();
+    chosen.sort_by_key(|(_, index)| *index);
     for (address, index) in chosen {
         let Some(process) = list.items.get_mut(index) else { continue };
+        if room == 0 {
+            let why = format!("the processes before it gave {MAX_RECORDS} records of what is in them");
+            process.inside = Reading::Absent(Absent::not_collected(why));
+            continue;
+        }
         let object = Eprocess::read_at(kernel, address, process.unmapped(kernel));
         let mut inside = read(kernel, &object, &types);
         inside.held_by = Reading::Value(held.remove(&address).unwrap_or_default());
         inside.held_by_end = Reading::Value(held_end);
+        room = room.saturating_sub(records(&inside));
         process.inside = Reading::Value(inside);
     }
+}
+
+/// How many records there are in it.
+fn records(inside: &Inside) -> usize {
+    let vads = inside.vads.value().map_or(0, Vec::len);
+    let threads = inside.threads.value().map_or(0, Vec::len);
+    let handles = inside.handles.value().map_or(0, Vec::len);
+    vads.saturating_add(threads).saturating_add(handles).saturating_add(1)
 }
 
 fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, types: &Result<ObjectTypes<'_>, Absent>) -> Inside {
@@ -104,7 +131,9 @@ fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, types: &Result<ObjectTypes<
             inside.handles =
                 types.as_ref().map(|types| listed(kernel, types, &table.entries)).map_err(Clone::clone).into();
             inside.handle_count = Reading::Value(u64::try_from(table.entries.len()).unwrap_or(u64::MAX));
-            inside.handles_end = Reading::Value(table.end.kind());
+            let full = inside.handles.value().is_some_and(|handles| handles.len() >= MAX_LISTED);
+            inside.handles_end =
+                Reading::Value(table.end.kind().max(if full { ListEnd::Limit } else { ListEnd::Complete }));
         }
         Ok(None) => {
             inside.handles = Reading::Nothing;
@@ -152,7 +181,7 @@ fn listed(kernel: &Kernel<'_>, types: &ObjectTypes<'_>, entries: &[HandleEntry])
             pid,
         })
     };
-    entries.iter().filter_map(record).collect()
+    entries.iter().filter_map(record).take(MAX_LISTED).collect()
 }
 
 fn thread_pid(kernel: &Kernel<'_>, thread: VirtualAddress) -> Result<u64, Absent> {
@@ -169,6 +198,7 @@ fn holders(
 ) -> (HashMap<VirtualAddress, Vec<Holder>>, ListEnd) {
     let mut held: HashMap<VirtualAddress, Vec<Holder>> = HashMap::new();
     let mut worst = ListEnd::Complete;
+    let (mut compared, mut holders) = (0usize, 0usize);
     let Ok(layout) = kernel.layouts().object_header.as_ref() else { return (held, ListEnd::Broken) };
     for process in &list.items {
         let Some(own) = process.eprocess.value() else { continue };
@@ -182,10 +212,18 @@ fn holders(
             }
         };
         worst = worst.max(table.end.kind());
+        compared = compared.saturating_add(table.entries.len());
+        if compared > MAX_COMPARED || holders > MAX_HOLDERS {
+            return (held, ListEnd::Limit);
+        }
         for entry in &table.entries {
             let body = entry.object.wrapping_add(layout.body.offset);
             if body == *own || !chosen.contains_key(&body) {
                 continue;
+            }
+            holders = holders.saturating_add(1);
+            if holders > MAX_HOLDERS {
+                break;
             }
             held.entry(body).or_default().push(Holder {
                 pid: process.pid.clone(),
@@ -196,7 +234,7 @@ fn holders(
             });
         }
     }
-    (held, worst)
+    (held, if holders > MAX_HOLDERS { ListEnd::Limit } else { worst })
 }
 
 /// The processes that csrss.exe holds handles to: up to Windows 7 it has one for every process of its session.

@@ -3,9 +3,9 @@
 //! A process object is known by values that the kernel itself depends on, so that a process cannot hide by changing them and
 //! live. Its pool header is only a second way to it: since Windows 10 1903 not every allocation has one.
 
-use super::found::{Found, PROCESS_OBJECT};
+use super::found::Found;
 use crate::image::PhysicalMemory;
-use crate::kernel::{Eprocess, Kernel, ObjectTypes};
+use crate::kernel::{Eprocess, Kernel, ObjectTypes, PROCESS_OBJECT};
 use crate::memory::scan_pages;
 use crate::{Absent, ListEnd, PAGE_SIZE, PhysicalAddress, VirtualAddress};
 use std::collections::BTreeMap;

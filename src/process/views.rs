@@ -1,8 +1,8 @@
 //! Where else processes are kept than in the active list, and what that adds to it.
 
-use super::found::{Found, PROCESS_OBJECT};
+use super::found::Found;
 use super::{list, look_inside, scan};
-use crate::kernel::{Eprocess, Kernel, WalkEnd, handles, list_both_ways};
+use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT, WalkEnd, handles, list_both_ways};
 use crate::reading::record;
 use crate::{Absent, ListEnd, ProcessList, Reading, VirtualAddress, Warning};
 use std::collections::{BTreeSet, HashMap};
@@ -29,8 +29,9 @@ const HANDLES: &str = "handles";
 /// What a search of physical memory finds.
 const POOL_SCAN: &str = "pool_scan";
 
-/// A session has fewer processes than this.
-const MAX_IN_SESSION: usize = 1 << 16;
+/// All sessions together have fewer processes than this. It is shared by their lists: hostile ones could all run along the same
+/// links.
+const MAX_IN_SESSIONS: usize = 1 << 16;
 
 /// Reads every view that takes no scan, and adds what is in it and not in `list`. Sources are added to what is in both.
 pub(crate) fn add(kernel: &Kernel<'_>, list: &mut ProcessList, warnings: &mut Vec<Warning>) {
@@ -93,6 +94,11 @@ fn add_found(
         .collect();
     let mut held = 0u64;
     for address in &found.addresses {
+        if list.items.len() >= list::MAX_PROCESSES {
+            warnings
+                .push(Warning::new("processes", format!("what else {source} holds is left out: too many processes")));
+            break;
+        }
         if let Some(process) = known.get(address).and_then(|index| list.items.get_mut(*index)) {
             process.sources.push(source.to_owned());
             held = held.saturating_add(1);
@@ -161,9 +167,11 @@ fn session_lists(kernel: &Kernel<'_>, list: &ProcessList, warnings: &mut Vec<War
         .collect();
     let mut found = Found { addresses: Vec::new(), places: HashMap::new(), judged: false, end: ListEnd::Complete };
     let mut seen = BTreeSet::new();
+    let mut room = MAX_IN_SESSIONS;
     for session in sessions {
         let head = session.wrapping_add(offset);
-        let joined = list_both_ways(kernel.space(), head, MAX_IN_SESSION, VirtualAddress::is_kernel);
+        let joined = list_both_ways(kernel.space(), head, room, VirtualAddress::is_kernel);
+        room = room.saturating_sub(joined.entries.len().saturating_add(1));
         warn_of_end(
             warnings,
             &format!("the process list of the session at {session}, walked forward,"),
@@ -175,6 +183,9 @@ fn session_lists(kernel: &Kernel<'_>, list: &ProcessList, warnings: &mut Vec<War
             joined.backward,
         );
         found.end = found.end.max(joined.end());
+        if room == 0 {
+            break;
+        }
         let processes = joined.entries.into_iter().map(|entry| entry.wrapping_sub(links.offset));
         found.addresses.extend(processes.filter(|process| seen.insert(*process)));
     }

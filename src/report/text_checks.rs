@@ -89,7 +89,7 @@ fn at(out: &mut impl Write, evidence: &Evidence, palette: &Palette) -> fmt::Resu
     match &evidence.key {
         Some(key) => {
             lines.push(short_key(key));
-            words.extend([value_name(key, &evidence.field).to_owned(), evidence.structure.clone()]);
+            words.push(format!("{}, {}", value_name(key, &evidence.field), evidence.structure));
         }
         None => {
             let of = evidence.pid.map_or_else(String::new, |pid| format!(" of {pid}"));
@@ -120,18 +120,16 @@ fn fits(parts: &[&str]) -> bool {
     length.saturating_add(INDENT) <= super::WIDTH
 }
 
-/// The words, with commas, in as few lines as they fit in.
+/// The words in as few lines as they fit in.
 fn packed(words: &[String]) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    for (number, word) in words.iter().enumerate() {
-        let comma = if number.saturating_add(1) < words.len() { "," } else { "" };
-        let word = format!("{word}{comma}");
+    for word in words {
         match lines.last_mut() {
-            Some(line) if fits(&[line, " ", &word]) => {
+            Some(line) if fits(&[line, " ", word]) => {
                 line.push(' ');
-                line.push_str(&word);
+                line.push_str(word);
             }
-            _ => lines.push(word),
+            _ => lines.push(word.clone()),
         }
     }
     lines

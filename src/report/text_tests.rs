@@ -98,7 +98,7 @@ fn addresses_stand_below_what_they_belong_to() {
     let mut text = String::new();
     findings(&mut text, &check_smss(&system), &Palette::default()).unwrap();
     let place = "  at        _EPROCESS.InheritedFromUniqueProcessId of 3260\n            \
-                 virtual 0xffff97a9ec0165a0, physical 0x0000000001ca05a0\n";
+                 virtual 0xffff97a9ec0165a0 physical 0x0000000001ca05a0\n";
     assert!(text.contains(place), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
 }

@@ -5,7 +5,7 @@ use super::super::{Severity, Verdict};
 use super::{
     CHILD, MASTER, add, at, find, gone, impostor, list, master, outcome, process, smss, text, thread, with, within,
 };
-use crate::{Hex, Process, Reading, System, Timestamp, VirtualAddress};
+use crate::{Hex, ListEnd, Process, Reading, System, Timestamp, VirtualAddress};
 
 fn severity(findings: &super::Findings, id: &str, pid: impl Into<Option<u64>>) -> Option<Severity> {
     outcome(findings, id, pid).severity
@@ -281,4 +281,43 @@ fn an_impostor_in_a_container() {
         assert_eq!(outcome(&findings, "SMSS-007", pid).outcome, Pass);
         assert_eq!(outcome(&findings, "SMSS-012", pid).outcome, NotApplicable);
     }
+}
+
+#[test]
+fn views_that_lack_somebody_or_were_not_read() {
+    use crate::process::ProcessView;
+    let views = |s: &mut System, end| {
+        let view = ProcessView { source: "cid_table".into(), end: Reading::Value(end), ..ProcessView::default() };
+        s.processes.views = vec![view];
+        for process in &mut s.processes.items {
+            process.sources = vec!["active_list".into(), "cid_table".into()];
+        }
+    };
+    let findings = with(|s| views(s, ListEnd::Complete));
+    assert_eq!(findings.of("SMSS-021").map(|found| found.outcome).collect::<Vec<_>>(), [Pass]);
+    assert_eq!(outcome(&with(|s| views(s, ListEnd::Broken)), "SMSS-021", None).outcome, Unknown);
+    // Taken off the table of ids, and still in the list.
+    let without = |s: &mut System| find(s, 800).sources = vec!["active_list".into()];
+    let findings = with(|s| {
+        views(s, ListEnd::Complete);
+        without(s);
+    });
+    assert_eq!(severity(&findings, "SMSS-021", 800), Some(Severity::Info));
+    let findings = with(|s| {
+        views(s, ListEnd::Broken);
+        without(s);
+    });
+    assert!(findings.of("SMSS-021").all(|found| found.outcome == Unknown));
+    // Its threads are gone by the counter alone.
+    let findings = with(|s| {
+        views(s, ListEnd::Complete);
+        let mut hidden = Process { threads: Reading::Value(0), sources: vec!["cid_table".into()], ..copy(3000) };
+        let mut running = thread(3264, super::NTDLL + 0x1000, super::NTDLL + 0x1000);
+        running.pid = Reading::Value(3260);
+        if let Reading::Value(inside) = &mut hidden.inside {
+            inside.threads = Reading::Value(vec![running]);
+        }
+        add(s, hidden);
+    });
+    assert_eq!(severity(&findings, "SMSS-021", 3260), Some(Severity::High));
 }

@@ -134,6 +134,20 @@ fn address(text: &str) -> Result<u64, String> {
     ntmem::parse_hex(text).ok_or_else(|| format!("{text:?} is no hexadecimal address, such as 0x1ad000"))
 }
 
+impl Command {
+    /// The files it reads, and what all commands take.
+    pub fn inputs(&self) -> (Vec<&PathBuf>, &Common) {
+        match self {
+            Self::Info(of) | Self::Pslist(of) | Self::Pstree(of) | Self::Sessions(of) | Self::Symbols(of) => {
+                (vec![&of.image], &of.common)
+            }
+            Self::Registry(of) => (vec![&of.image], &of.common),
+            Self::Hives(of) => (vec![&of.image], &of.common),
+            Self::Check(of) => (of.names.iter().chain(&of.report).collect(), &of.common),
+        }
+    }
+}
+
 impl Common {
     /// Every place to look for symbols.
     pub fn store(&self, image: &std::path::Path) -> SymbolStore {

@@ -47,6 +47,7 @@ fn main() -> ExitCode {
 struct Usage(String);
 
 fn run(command: &Command) -> anyhow::Result<u8> {
+    spare_evidence(command)?;
     match command {
         Command::Info(of) => info(of),
         Command::Pslist(of) => {
@@ -68,6 +69,28 @@ fn run(command: &Command) -> anyhow::Result<u8> {
         Command::Check(of) => check(of),
         Command::Symbols(of) => symbols(of),
     }
+}
+
+/// Refuses to write the result over what it is made from.
+fn spare_evidence(command: &Command) -> Result<(), Usage> {
+    let (inputs, common) = command.inputs();
+    let Some(output) = &common.output else { return Ok(()) };
+    match inputs.into_iter().chain(&common.symbols).find(|input| is_same_file(input, output)) {
+        Some(input) => {
+            Err(Usage(format!("--output {} would overwrite {}: name another file", output.display(), input.display())))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether two paths lead to one file that exists.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    #[cfg(unix)]
+    if let (Ok(one), Ok(other)) = (one.metadata(), other.metadata()) {
+        use std::os::unix::fs::MetadataExt as _;
+        return one.is_file() && (one.dev(), one.ino()) == (other.dev(), other.ino());
+    }
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Opens an image, finds its kernel, and gives both to `f`.
@@ -206,10 +229,14 @@ fn check(of: &Check) -> anyhow::Result<u8> {
     report.checks.push(findings);
     let out = Output::new(&of.common);
     let lines: Vec<_> = report.checks.iter().flat_map(|check| &check.outcomes).collect();
-    out.write(&report, &lines, |text, palette| {
+    let written = out.write(&report, &lines, |text, palette| {
         report.checks.iter().try_for_each(|check| report::findings(text, check, palette))
-    })?;
-    Ok(code)
+    });
+    match written {
+        // The verdict is in the exit status too: `ntmem check mem.raw | head` must not pass for clean.
+        Err(error) if !output::is_broken_pipe(&error) => Err(error),
+        _ => Ok(code),
+    }
 }
 
 /// Refuses names that no check has: a misspelt one must not pass for clean.

@@ -86,7 +86,8 @@ fn say(word: &str, style: &str, message: &str) {
     let (on, off) = if colour(&std::io::stderr()) { (style, "\u{1b}[0m") } else { ("", "") };
     // A hostile image may have written part of it.
     let shown: String = message.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect();
-    eprintln!("{on}{word}:{off} {shown}");
+    // Not `eprintln!`, which panics where nobody reads it any more.
+    let _ = writeln!(std::io::stderr(), "{on}{word}:{off} {shown}");
 }
 
 /// True if somebody closed the other end of the pipe: `ntmem pslist mem.raw | head`.

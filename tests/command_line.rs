@@ -1,0 +1,87 @@
+//! The program: what it leaves alone, and what its exit status says.
+#![cfg(feature = "cli")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn samples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/samples")
+}
+
+fn ntmem(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ntmem"));
+    command.args(arguments).arg("--symbols").arg(samples().join("symbols"));
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    ntmem(arguments).output().unwrap()
+}
+
+/// A result never goes over the file that it is made from, whatever the file is called.
+#[test]
+fn evidence_is_not_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("mem.raw");
+    std::fs::copy(samples().join("clean.raw"), &image).unwrap();
+    let before = std::fs::read(&image).unwrap();
+    let link = folder.path().join("link.raw");
+    std::fs::hard_link(&image, &link).unwrap();
+    let around = folder.path().join("..").join(folder.path().file_name().unwrap()).join("mem.raw");
+    let path = image.to_str().unwrap();
+    for output in [path, link.to_str().unwrap(), around.to_str().unwrap()] {
+        for arguments in [
+            vec!["pslist", path],
+            vec!["check", "smss", path],
+            vec!["registry", "SYSTEM", path],
+            vec!["hives", path, "--extract", "SYSTEM"],
+        ] {
+            let out = ntmem(&arguments).args(["--output", output]).output().unwrap();
+            assert_eq!(out.status.code(), Some(64), "{arguments:?} {output}");
+            assert!(std::fs::read(&image).unwrap() == before, "{arguments:?} {output}");
+        }
+    }
+    let report = folder.path().join("report.json");
+    let report = report.to_str().unwrap();
+    assert_eq!(run(&["pslist", path, "--format", "json", "--output", report]).status.code(), Some(0));
+    let before = std::fs::read(report).unwrap();
+    assert_eq!(run(&["check", "--report", report, "--output", report]).status.code(), Some(64));
+    assert!(std::fs::read(report).unwrap() == before);
+}
+
+/// `ntmem check mem.raw | head` is no clean machine, and nobody on standard error is no panic.
+#[test]
+fn nobody_reads() {
+    let image = samples().join("suspicious.raw");
+    for format in ["text", "json", "jsonl"] {
+        let arguments = ["check", "smss", image.to_str().unwrap(), "--format", format];
+        let mut child = ntmem(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        drop(child.stdout.take());
+        assert_eq!(child.wait().unwrap().code(), Some(1), "{format}");
+    }
+    let mut child = ntmem(&["info", "no such file"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn exit_status() {
+    let image = samples().join("suspicious.raw");
+    let image = image.to_str().unwrap();
+    for (arguments, code) in [
+        (vec!["info", image], 0),
+        (vec!["check", "smss", image], 1),
+        (vec!["info", "no such file"], 3),
+        (vec!["check", "smss"], 64),
+        (vec!["check", "smms", image], 64),
+        (vec!["--nonsense"], 64),
+    ] {
+        let out = run(&arguments);
+        assert_eq!(out.status.code(), Some(code), "{arguments:?}");
+        // Results and complaints do not mix.
+        assert_eq!(out.stdout.is_empty(), code > 2, "{arguments:?}");
+        assert_eq!(out.stderr.is_empty(), code <= 2, "{arguments:?}");
+        assert!(!out.stdout.contains(&0x1b) && !out.stderr.contains(&0x1b), "{arguments:?}");
+    }
+}

@@ -81,32 +81,31 @@ fn violation(out: &mut impl Write, outcome: &Outcome, palette: &Palette) -> fmt:
     Ok(())
 }
 
-/// `at  _EPROCESS.ImageFileName of 3260`, and the addresses beside it, or below it where they do not fit.
+/// `at  _EPROCESS.ImageFileName of 3260`, or a registry key and its value; and the addresses beside it, or below it where they
+/// do not fit.
 fn at(out: &mut impl Write, evidence: &Evidence, palette: &Palette) -> fmt::Result {
-    const INDENT: usize = 12;
-    let mut places: Vec<String> = Vec::new();
-    let mut what = match &evidence.key {
-        Some(key) => registry_value(key, evidence),
-        None => format!("{}.{}", evidence.structure, evidence.field),
-    };
-    if evidence.key.is_some() && (evidence.r#virtual.is_some() || evidence.physical.is_some()) {
-        places.push(evidence.structure.clone());
-    }
-    if let Some(pid) = evidence.pid {
-        what.push_str(&format!(" of {pid}"));
+    let mut lines = Vec::new();
+    let mut words = Vec::new();
+    match &evidence.key {
+        Some(key) => {
+            lines.push(short_key(key));
+            words.push(format!("{}, {}", value_name(key, &evidence.field), evidence.structure));
+        }
+        None => {
+            let of = evidence.pid.map_or_else(String::new, |pid| format!(" of {pid}"));
+            lines.push(format!("{}.{}{of}", evidence.structure, evidence.field));
+        }
     }
     let addresses = [("structure", evidence.object), ("virtual", evidence.r#virtual)];
-    places.extend(addresses.into_iter().filter_map(|(word, at)| Some(format!("{word} {}", at?))));
-    places.extend(evidence.physical.map(|at| format!("physical {at}")));
-    let places = places.join(" ");
-    let together = INDENT.saturating_add(what.chars().count()).saturating_add(places.len()).saturating_add(2);
-    let lines = if places.is_empty() {
-        vec![what]
-    } else if together <= super::WIDTH {
-        vec![format!("{what}, {places}")]
-    } else {
-        vec![what, places]
-    };
+    words.extend(addresses.into_iter().filter_map(|(word, at)| Some(format!("{word} {}", at?))));
+    words.extend(evidence.physical.map(|at| format!("physical {at}")));
+    let below = packed(&words);
+    match (lines.as_mut_slice(), below.as_slice()) {
+        ([what], [places]) if evidence.key.is_none() && fits(&[what, ", ", places]) => {
+            what.push_str(&format!(", {places}"));
+        }
+        _ => lines.extend(below),
+    }
     for (number, line) in lines.iter().enumerate() {
         let word = if number == 0 { "at" } else { "" };
         writeln!(out, "  {word:<9} {}", palette.faint.paint(Shown(line)))?;
@@ -114,13 +113,40 @@ fn at(out: &mut impl Write, evidence: &Evidence, palette: &Palette) -> fmt::Resu
     Ok(())
 }
 
-/// `HKLM\SYSTEM\ControlSet001\Control\Session Manager\SubSystems, Required`
-fn registry_value(key: &str, evidence: &Evidence) -> String {
+/// Whether the parts, one behind another, fit in a line of evidence.
+fn fits(parts: &[&str]) -> bool {
+    const INDENT: usize = 12;
+    let length: usize = parts.iter().map(|part| part.chars().count()).sum();
+    length.saturating_add(INDENT) <= super::WIDTH
+}
+
+/// The words in as few lines as they fit in.
+fn packed(words: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(line) if fits(&[line, " ", word]) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.clone()),
+        }
+    }
+    lines
+}
+
+/// `HKLM\SYSTEM\ControlSet001\Control\Session Manager\SubSystems`
+fn short_key(key: &str) -> String {
     const MACHINE: &str = "\\REGISTRY\\MACHINE\\";
     let start = key.get(..MACHINE.len()).filter(|start| start.eq_ignore_ascii_case(MACHINE));
-    let short = start.and(key.get(MACHINE.len()..)).map_or_else(|| key.to_owned(), |rest| format!("HKLM\\{rest}"));
-    let value = evidence.field.rsplit('\\').next().unwrap_or(&evidence.field);
-    format!("{short}, {value}")
+    start.and(key.get(MACHINE.len()..)).map_or_else(|| key.to_owned(), |rest| format!("HKLM\\{rest}"))
+}
+
+/// `Required` of `SubSystems\Required`.
+fn value_name<'f>(key: &str, field: &'f str) -> &'f str {
+    let last = key.rsplit('\\').next().unwrap_or(key);
+    let name = field.split_once(&format!("{last}\\")).map(|(_, name)| name);
+    name.or_else(|| field.rsplit('\\').next()).unwrap_or(field)
 }
 
 /// Once per reason: on a list without paths, many checks lack the same.

@@ -4,6 +4,7 @@ use super::Sheet;
 use super::ground::{Ground, HiveKey};
 use super::places::{Place, path, place};
 use super::sheet::shortened;
+use crate::ModeKind;
 use crate::baseline::paths::same;
 use crate::baseline::{Outcome, Severity};
 
@@ -126,9 +127,7 @@ fn safe_boot<'a>(sheet: &mut Sheet<'_, 'a>, key: HiveKey<'a>) {
     const NAME: &str = "SAFEBOOT_OPTION";
     let ground = sheet.ground;
     let Some(Some(option)) = sheet.text(key, NAME) else { return };
-    let safe =
-        ground.keys.safe_boot_option.value().is_some() || ground.scene.system.machine.safe_mode.value() == Some(&true);
-    if safe {
+    if ground.scene.mode(ModeKind::SafeMode).is_some() {
         sheet.note(format!("The system was started in safe mode: {NAME} = {}.", shortened(option, 60)));
     } else {
         sheet.violation(key, NAME, Severity::Info, format!("{NAME} = {}", shortened(option, 60)), "in safe mode only");

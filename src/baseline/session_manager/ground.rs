@@ -2,7 +2,7 @@
 
 use crate::baseline::scene::Scene;
 use crate::registry::{KeyRecord, SessionManagerKeys};
-use crate::{Absent, AbsentKind, Process, Reading, Ticks, Timestamp};
+use crate::{Absent, AbsentKind, ModeKind, Process, Reading, Ticks, Timestamp};
 
 /// One key that rules look into.
 #[derive(Clone, Copy)]
@@ -44,7 +44,7 @@ impl<'a> Ground<'a> {
         Self {
             scene,
             keys,
-            special: special(scene, keys),
+            special: special(scene),
             boot: system.or_else(|| scene.system.machine.boot.value().copied()),
             dangling,
         }
@@ -95,15 +95,13 @@ pub(super) fn missing(needs: String, absent: &Absent) -> (String, String) {
     (needs, absent.to_string())
 }
 
-fn special(scene: &Scene<'_>, keys: &SessionManagerKeys) -> Option<&'static str> {
-    let set = |name: &str| {
-        let data = keys.setup.value().map(|setup| setup.data(name));
-        data.is_some_and(|data| data.value().and_then(|data| data.as_number()).is_some_and(|number| number != 0))
-    };
-    if keys.mini_nt.value().is_some() || scene.root.is_preinstallation() {
+/// Windows PE by its root: the key Control\MiniNT alone is written by others too, to stop the event log.
+fn special(scene: &Scene<'_>) -> Option<&'static str> {
+    let is = |kind| scene.mode(kind).is_some();
+    if is(ModeKind::Preinstallation) {
         Some("Windows PE")
-    } else if set("SystemSetupInProgress") || set("SetupType") {
-        Some("Windows Setup in progress")
+    } else if is(ModeKind::Setup) {
+        Some("setup in progress")
     } else {
         None
     }

@@ -327,8 +327,9 @@ fn evidence_tells_key_value_and_place() {
     assert_eq!(found.value.as_deref(), Some("Debug | Windows | Foo"));
     let mut written = String::new();
     crate::report::findings(&mut written, &findings, &crate::report::Palette::default()).unwrap();
-    let place = r"  at        HKLM\SYSTEM\ControlSet001\Control\Session Manager\SubSystems, Required
-            _CM_KEY_VALUE virtual 0x0000024d5a002654 physical 0x0000000000841654
+    let place = r"  at        HKLM\SYSTEM\ControlSet001\Control\Session Manager\SubSystems
+            Required, _CM_KEY_VALUE virtual 0x0000024d5a002654
+            physical 0x0000000000841654
 ";
     assert!(written.contains(place), "{written}");
 }

@@ -237,8 +237,14 @@ fn servicing_and_setup() {
             s.session_manager.setup = s.session_manager.select.clone();
             set(s, |keys| &mut keys.setup, "SystemSetupInProgress", dword(1));
         },
-        |s| s.session_manager.mini_nt = s.session_manager.select.clone(),
+        |s| s.machine.root = text(r"X:\Windows"),
     ];
+    // Written to stop the event log; no sign of Windows PE alone.
+    let key = with(|s| {
+        new(s);
+        s.session_manager.mini_nt = s.session_manager.select.clone();
+    });
+    assert_eq!(graded(&key, "SMR-11"), Some(Severity::High));
     for mode in changes {
         let findings = with(|s| {
             new(s);

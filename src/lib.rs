@@ -13,6 +13,7 @@
 
 mod addr;
 pub mod baseline;
+mod drivers;
 mod error;
 pub mod image;
 pub mod kernel;
@@ -28,9 +29,10 @@ mod warning;
 
 pub use addr::{Hex, PAGE_SIZE, PhysicalAddress, VirtualAddress, parse_hex};
 pub use baseline::{Findings, Outcome, Severity, Verdict, check_smss};
+pub use drivers::{Driver, DriverList};
 pub use error::Error;
 pub use image::{MemoryImage, PhysicalMemory};
-pub use process::{Creator, Liveness, Parent, Process, ProcessTree, Session};
+pub use process::{Creator, Liveness, Mode, ModeKind, Parent, Process, ProcessTree, Session};
 pub use reading::{Absent, AbsentKind, Reading};
 pub use report::Report;
 pub use system::{Clock, ImageInfo, KernelInfo, ListEnd, Machine, PdbInfo, ProcessList, ReadOptions, System};

@@ -1,10 +1,11 @@
 //! Everything that was read from one machine, owned: what the checks judge and what documents hold.
 
+use crate::drivers::DriverList;
 use crate::kernel::{KUSER_SHARED_DATA, Kernel};
 use crate::process::{InsideOf, ProcessView};
 use crate::reading::record;
 use crate::registry::{Registry, SessionManagerKeys};
-use crate::{Absent, Error, PhysicalAddress, Process, Reading, Session, Timestamp, VirtualAddress, Warning};
+use crate::{Absent, Error, Mode, PhysicalAddress, Process, Reading, Session, Timestamp, VirtualAddress, Warning};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// One machine, as its memory image, or somebody's list of its processes, shows it.
@@ -26,6 +27,9 @@ pub struct System {
     /// The sessions, rebuilt from the processes.
     #[serde(deserialize_with = "null_is_default")]
     pub sessions: Vec<Session>,
+    /// The kernel's modules.
+    #[serde(deserialize_with = "null_is_default")]
+    pub drivers: DriverList,
     /// The keys that smss.exe reads when the system starts, as they are in memory.
     #[serde(deserialize_with = "null_is_default")]
     pub session_manager: SessionManagerKeys,
@@ -108,6 +112,12 @@ record! {
         product: String,
         /// `KUSER_SHARED_DATA.SafeBootMode`.
         safe_mode: bool,
+        /// Seconds that the system slept or hibernated since it started: `KUSER_SHARED_DATA.InterruptTimeBias`. Nothing: this
+        /// build does not count them.
+        asleep: u64,
+        ;
+        /// The states that the records tell: see [`Mode::detect`].
+        modes: Vec<Mode>,
     }
 }
 
@@ -172,7 +182,7 @@ impl System {
     /// Reads everything from an image's kernel, without scanning memory.
     ///
     /// # Errors
-    /// The list of processes cannot even be started on.
+    /// The symbols lack the head of the process list, or no process was found by any view.
     pub fn read(kernel: &Kernel<'_>) -> Result<Self, Error> {
         Self::read_with(kernel, &ReadOptions::default())
     }
@@ -200,6 +210,7 @@ impl System {
         crate::process::look_inside::look(kernel, &mut processes, options.inside);
         let image = kernel.image();
         let machine = Machine::read(kernel, &processes);
+        let drivers = DriverList::read(kernel, &mut listed);
         let registry = Registry::open(kernel);
         let session_manager = SessionManagerKeys::read(&registry);
         let odd = [image.warnings(), kernel.warnings(), registry.warnings()].into_iter().flatten().cloned();
@@ -208,9 +219,18 @@ impl System {
             warnings.truncate(MAX_WARNINGS);
             warnings.push(Warning::new("warnings", format!("{more} further warnings are left out")));
         }
-        let sessions = Session::rebuild(&processes, kernel.build().ok());
         let (image, kernel) = (Some(image.info()), Some(kernel.info()));
-        Ok(Self { image, kernel, machine, processes, sessions, session_manager, warnings })
+        let sessions = Vec::new();
+        let mut system = Self { image, kernel, machine, processes, sessions, drivers, session_manager, warnings };
+        system.conclude();
+        Ok(system)
+    }
+
+    /// Fills in what follows from the records: the sessions, and the states of the machine.
+    pub fn conclude(&mut self) {
+        let build = self.kernel.as_ref().and_then(|kernel| kernel.build);
+        self.sessions = Session::rebuild(&self.processes, build);
+        self.machine.modes = Mode::detect(self);
     }
 }
 
@@ -236,7 +256,19 @@ impl Machine {
             processors: shared().map(|shared| Some(shared.processors).filter(|number| *number != 0)).into(),
             product: shared().map(|shared| shared.product().map(str::to_owned)).into(),
             safe_mode: shared().map(|shared| shared.safe_boot != 0).into(),
+            asleep: shared().and_then(asleep).into(),
+            modes: Vec::new(),
         }
+    }
+}
+
+/// Seconds of sleep, which cannot be more than the time since the start.
+fn asleep(shared: &crate::kernel::SharedData) -> Result<Option<u64>, Absent> {
+    match shared.interrupt_time_bias {
+        Some(bias) if bias > shared.interrupt_time => {
+            Err(Absent::unparsable("InterruptTimeBias is more than InterruptTime"))
+        }
+        bias => Ok(bias.map(|bias| bias / 10_000_000)),
     }
 }
 

@@ -116,6 +116,7 @@ fn an_unreadable_process_in_the_middle() {
     }
 }
 
+/// The other views hold what the list would have.
 #[test]
 fn a_list_whose_head_is_lost() {
     let mut scenario = Scenario::clean(Build::W10_19045);

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use ntmem::{
-    Absent, KernelInfo, ListEnd, Process, ProcessList, ProcessTree, Reading, Report, Session, System, Timestamp,
-    check_smss, report,
+    Absent, KernelInfo, ListEnd, Process, ProcessList, ProcessTree, Reading, Report, System, Timestamp, check_smss,
+    report,
 };
 use proptest::prelude::*;
 
@@ -90,7 +90,7 @@ prop_compose! {
         };
         system.machine.captured = captured;
         system.machine.root = root;
-        system.sessions = Session::rebuild(&system.processes, build);
+        system.conclude();
         system
     }
 }

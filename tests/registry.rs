@@ -10,12 +10,12 @@
 
 mod common;
 
+use common::registry::{object, same_tree};
 use ntmem::kernel::{Cmhive, Kernel, Layouts};
-use ntmem::process::Location;
-use ntmem::registry::{Hive, KeyRecord, Registry, RegistryData, SessionManagerKeys};
+use ntmem::registry::{Hive, KeyRecord, Registry, SessionManagerKeys};
 use ntmem::symbols::SymbolStore;
-use ntmem::{ListEnd, MemoryImage, PhysicalAddress, PhysicalMemory, Reading, VirtualAddress};
-use serde_json::{Map, Value};
+use ntmem::{ListEnd, MemoryImage, PhysicalAddress, Reading, VirtualAddress};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -26,70 +26,12 @@ fn image_of(material: &Path, name: &str) -> (MemoryImage, Value) {
     (image, common::json(&material.join("samples").join(name).join("truth.json")))
 }
 
-fn object(of: &Value, member: &str) -> Map<String, Value> {
-    of.get(member).and_then(Value::as_object).cloned().unwrap_or_default()
-}
-
-fn starts_with(image: &MemoryImage, place: Option<&Location>, expected: &[u8]) -> bool {
-    let physical = place.and_then(|place| place.physical.filter(|_| place.r#virtual.is_some())).unwrap();
-    image.borrow(physical, expected.len()) == Some(expected)
-}
-
-/// Compares a key and all below it; returns how many keys and values were compared.
-fn same_tree(image: &MemoryImage, ours: &KeyRecord, truth: &Value, volatile: bool) -> (usize, usize) {
-    let path = &ours.path;
-    assert_eq!(ours.volatile, volatile, "{path}");
-    assert!(ours.values_missing.is_empty() && ours.keys_missing.is_empty() && ours.notes.is_empty(), "{ours:?}");
-    assert!(ours.last_written.value().is_some(), "{path}: {:?}", ours.last_written);
-    let values = ours.values.value().unwrap();
-    let expected = object(truth, "values");
-    assert_eq!(values.len(), expected.len(), "{path}: {values:?}");
-    for (name, truth) in &expected {
-        let value = values.get(name).unwrap_or_else(|| panic!("{path}: no value {name}"));
-        let written = serde_json::to_value(value).unwrap();
-        for field in ["type", "data"] {
-            assert_eq!(written[field], truth[field], "{path}: value {name}: {field}");
-        }
-        assert_eq!(value.volatile, volatile, "{path}: value {name}");
-        // Evidence: the bytes are where they are said to be.
-        assert!(starts_with(image, value.location.as_ref(), b"vk"), "{path}: {name}");
-        if let Some(RegistryData::Text(text)) = value.data.value().filter(|data| !data.is_empty()) {
-            let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).take(2).collect();
-            assert!(starts_with(image, value.data_location.as_ref(), &wide), "{path}: {name}");
-        }
-    }
-    assert!(starts_with(image, ours.location.as_ref(), b"nk"), "{path}");
-    let keys = ours.keys.value().unwrap();
-    let (stable, gone) = (object(truth, "keys"), object(truth, "volatile_keys"));
-    assert_eq!(keys.len(), stable.len() + gone.len(), "{path}");
-    let mut count = (1, expected.len());
-    for (truth, volatile) in stable.iter().map(|k| (k, volatile)).chain(gone.iter().map(|k| (k, true))) {
-        let key = keys.get(truth.0).unwrap_or_else(|| panic!("{path}: no key {}", truth.0));
-        let below = same_tree(image, key, truth.1, volatile);
-        count = (count.0 + below.0, count.1 + below.1);
-    }
-    count
-}
-
 fn compare(material: &Path, name: &str, symbols: &Path) {
     let (image, truth) = image_of(material, name);
     let kernel = image.locate_kernel(&SymbolStore::new().directory(symbols)).unwrap();
     let registry = Registry::open(&kernel);
     assert!(registry.warnings().is_empty(), "{name}: {:?}", registry.warnings());
-    let list = serde_json::to_value(registry.hive_list()).unwrap();
-    assert_eq!(list["end"], "complete");
-    let truth = truth["hives"].as_array().unwrap();
-    assert_eq!(registry.hives().len(), truth.len(), "{name}: {list}");
-    for ((hive, ours), truth) in registry.hives().iter().zip(list["items"].as_array().unwrap()).zip(truth) {
-        assert_eq!(common::number(&ours["cmhive"]), common::number(&truth["cmhive"]), "{name}");
-        for field in ["file", "root"] {
-            assert_eq!(ours[field], truth[field], "{name}: {field}");
-        }
-        let tree = hive.root().unwrap().record(u32::MAX);
-        let (keys, values) = same_tree(&image, &tree, &truth["tree"], false);
-        eprintln!("{name}: {}: {keys} keys, {values} values", truth["root"]);
-        assert!(keys > 5 && values > 5);
-    }
+    common::registry::assert_agrees(name, &image, &registry, &truth["hives"]);
 }
 
 #[test]
@@ -103,8 +45,9 @@ fn hives_by_pdb() {
 #[test]
 fn hives_by_isf() {
     let Some(material) = common::material("hives_by_isf") else { return };
+    let Some(symbols) = common::symbol_files("hives_by_isf", &material) else { return };
     for name in SAMPLES {
-        compare(&material, name, &material.join("symbols/isf"));
+        compare(&material, name, &symbols);
     }
 }
 

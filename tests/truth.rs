@@ -81,8 +81,10 @@ fn outcomes_are_those_expected() {
             assert_eq!(!counted.is_empty(), dirty, "{}: {counted:#?}", sample.display());
             for wanted in expected["outcomes"].as_array().unwrap() {
                 let id = wanted["id"].as_str().unwrap();
-                // The truth's hives are not part of a report.
-                if id.starts_with("SMR") {
+                // The truth's hives are not part of a report, and it has no address ranges, without which nothing is known of
+                // hollowing: the images themselves are judged in samples.rs.
+                if id.starts_with("SMR") || id == "SMSS-017" {
+                    assert!(findings.of(id).all(|outcome| outcome.outcome != Judgement::Pass), "{id}");
                     continue;
                 }
                 let found: Vec<_> = findings

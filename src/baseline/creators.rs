@@ -30,7 +30,7 @@ pub(super) fn gone(scene: &Scene<'_>) -> Outcome {
             creator(scene, session, at, process, &mut tally);
         }
     }
-    tally.into_outcome(outcome, "csrss.exe or its partner of a session", "not in the list")
+    tally.into_outcome(outcome, "the csrss.exe of a session, or its partner", "not in the list")
 }
 
 fn creator(scene: &Scene<'_>, session: &Members<'_>, at: usize, process: &Process, tally: &mut Tally) {
@@ -75,7 +75,7 @@ fn live_creator(scene: &Scene<'_>, smss: &Smss<'_>, words: String, tally: &mut T
 fn other_creator(scene: &Scene<'_>, up: usize, process: &Process, words: String, tally: &mut Tally) {
     let parent = scene.system.processes.items.get(up);
     if parent.and_then(Process::started).is_none() || process.started().is_none() {
-        tally.unknown("the creation times of both", format!("not known ({words})"));
+        tally.unknown("the creation time of both", format!("not known ({words})"));
     } else if let Some(sign) = &scene.clock_step {
         tally.unknown("a clock that ran evenly", format!("set: {sign}"));
     } else {

@@ -1,6 +1,7 @@
 //! What all checks of one kind say, and the verdict.
 
 use super::{Judgement, Outcome, table};
+use crate::Mode;
 use serde::{Deserialize, Serialize};
 
 /// The sum of the outcomes.
@@ -27,6 +28,9 @@ pub struct Findings {
     /// Rows of the process list that are no process, or otherwise not judged, and why.
     #[serde(default)]
     pub passed_over: Vec<String>,
+    /// The states of the machine that were reckoned with.
+    #[serde(default)]
+    pub modes: Vec<Mode>,
 }
 
 impl Findings {
@@ -45,7 +49,12 @@ impl Findings {
         } else {
             Verdict::Clean
         };
-        Self { check: check.to_owned(), verdict, outcomes, passed_over }
+        Self { check: check.to_owned(), verdict, outcomes, passed_over, modes: Vec::new() }
+    }
+
+    pub(super) fn in_modes(mut self, modes: Vec<Mode>) -> Self {
+        self.modes = modes;
+        self
     }
 
     /// Violations of any severity, info included.

@@ -1,7 +1,7 @@
-//! How smss.exe is guarded, and what never touches it: SMSS-013, 014, 015, 022, 023, 026, 027, 028.
+//! How smss.exe is guarded, and what never touches it: SMSS-013, 014, 015, 023, 026, 027.
 
 use super::scene::{Role, Scene, Smss, describe};
-use super::{Outcome, Severity, table};
+use super::{Confidence, Outcome, Severity, table};
 use crate::{Absent, AbsentKind, Process, Reading, VirtualAddress};
 
 pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
@@ -10,14 +10,9 @@ pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
         scene.each("SMSS-013", |smss, outcome| protection(scene, smss.process, smss.role == Role::Silo, outcome));
     outcomes.extend(scene.each("SMSS-014", |smss, outcome| wow64(scene, smss.process, outcome)));
     outcomes.extend(scene.each_if("SMSS-015", of_system, |smss, outcome| critical(smss.process, outcome)));
-    outcomes.extend(scene.each("SMSS-022", |smss, outcome| debugger(smss.process, outcome)));
     outcomes.extend(scene.each("SMSS-023", |smss, outcome| windows(smss.process, outcome)));
     outcomes.extend(scene.each("SMSS-026", |smss, outcome| priority(smss.process, outcome)));
     outcomes.extend(scene.each_if("SMSS-027", of_system, |smss, outcome| dynamic_code(scene, smss.process, outcome)));
-    outcomes
-        .extend(scene.each_if("SMSS-028", of_system, |_, outcome| {
-            outcome.unknown("the master's handle table", "not collected")
-        }));
     outcomes
 }
 
@@ -78,21 +73,6 @@ fn critical(process: &Process, outcome: Outcome) -> Outcome {
     }
 }
 
-fn debugger(process: &Process, outcome: Outcome) -> Outcome {
-    let outcome = outcome.expected("none");
-    if process.has_exited() {
-        return outcome.not_applicable("It has exited.");
-    }
-    match process.debug_port.known() {
-        Err(absent) => outcome.unknown("EPROCESS.DebugPort", absent),
-        Ok(Some(at)) if !at.is_null() => outcome
-            .observed(format!("debug port {at}"))
-            .seen(process, "debug_port", Some(at.to_string()))
-            .violation(Severity::Medium),
-        Ok(_) => outcome.observed("no debug port").unknown("the handle table of every process", "not collected"),
-    }
-}
-
 fn windows(process: &Process, outcome: Outcome) -> Outcome {
     let outcome = outcome.expected("none");
     if process.has_exited() {
@@ -107,6 +87,7 @@ fn windows(process: &Process, outcome: Outcome) -> Outcome {
         Ok(_) => outcome
             .observed("no window manager state")
             .seen(process, "win32_process", None)
+            .confidence(Confidence::Medium)
             .reason("Sockets were not looked at.")
             .pass(),
     }

@@ -2,8 +2,8 @@
 
 use super::scene::{ImagePath, Role, Scene, Smss, describe};
 use super::{Confidence, Outcome, Severity, table};
-use crate::process::SessionModel;
-use crate::{Liveness, Process, Reading, Ticks};
+use crate::process::{SessionModel, clock_step_by};
+use crate::{Liveness, ModeKind, Process, Reading, Ticks};
 
 pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
     let mut outcomes = vec![master_present(scene), one_master(scene)];
@@ -91,13 +91,31 @@ fn parent(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
     let outcome = outcome.observed(scene.parent_words(smss.at)).seen(process, "ppid", Some(ppid.to_string()));
     match smss.role {
         Role::Master | Role::Claimant if *ppid == table::SYSTEM_PID => outcome.expected("4 (System)").pass(),
-        Role::Child | Role::Silo => outcome.expected("4 (System), or the master for a session child").pass(),
+        Role::Child | Role::Silo => {
+            let outcome = outcome.expected("4 (System), or the master for a session child");
+            match older_than_master(scene, process) {
+                Some(distance) => outcome
+                    .observed(format!("{}, which is {distance} younger", scene.parent_words(smss.at)))
+                    .seen(process, "created", process.created.value().map(ToString::to_string))
+                    .violation(Severity::Medium),
+                None => outcome.pass(),
+            }
+        }
         Role::Undetermined => outcome
             .expected("4 (System), or the master for a session child")
             .unknown("the master, which may be the parent", "not in this part of the list"),
         Role::Master | Role::Claimant => outcome.expected("4 (System)").violation(Severity::High),
         Role::Stranger => outcome.expected("4 (System), or the master for a session child").violation(Severity::High),
     }
+}
+
+/// How much older than the master a session child says that it is. Nobody is older than who started it, unless the clock was
+/// set back: then others are, too.
+fn older_than_master(scene: &Scene<'_>, child: &Process) -> Option<Ticks> {
+    let distance = scene.master()?.process.started()?.since(child.started()?);
+    let is_other = |process: &Process| !std::ptr::eq(process, child) && !process.is_named("smss.exe");
+    let stepped = || scene.clock_step.is_some() && clock_step_by(&scene.system.processes.items, is_other).is_some();
+    (distance > Ticks::seconds(2) && !stepped()).then_some(distance)
 }
 
 /// Counts what is neither a session child nor a container's: each of those claims to be the master.
@@ -153,7 +171,27 @@ fn stale_children(scene: &Scene<'_>) -> Vec<Outcome> {
             (None, Some(_)) => outcome.pass(),
         }];
     }
-    scene.each_if("SMSS-007", is_child, |smss, outcome| stale(scene, smss, outcome))
+    let mut outcomes = scene.each_if("SMSS-007", is_child, |smss, outcome| stale(scene, smss, outcome));
+    outcomes.extend(too_many(scene));
+    outcomes
+}
+
+/// More sessions in the making than the master makes at a time: 4, or as many as there are processors.
+fn too_many(scene: &Scene<'_>) -> Option<Outcome> {
+    let is_young = |smss: &&Smss<'_>| smss.role == Role::Child && smss.process.is_live();
+    let number = scene.smss.iter().filter(is_young).count();
+    if number <= table::CHILDREN_AT_ONCE {
+        return None;
+    }
+    let outcome = Outcome::new("SMSS-007", None).observed(format!("{number} live session children"));
+    let Some(processors) = scene.system.machine.processors.value().and_then(|number| usize::try_from(*number).ok())
+    else {
+        let why = describe(&scene.system.machine.processors);
+        return Some(outcome.unknown("the number of processors", why));
+    };
+    let most = processors.max(table::CHILDREN_AT_ONCE);
+    let outcome = outcome.expected(format!("at most {most} at a time"));
+    Some(if number <= most { outcome.pass() } else { outcome.violation(Severity::Low) })
 }
 
 fn stale(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
@@ -192,6 +230,14 @@ fn stale(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
     } else {
         Severity::Medium
     };
+    // The clock runs on while the machine sleeps, the process does not.
+    let asleep =
+        scene.system.machine.asleep.value().map(|seconds| Ticks::seconds(i64::try_from(*seconds).unwrap_or(0)));
+    if let (Some(mode), Some(asleep)) = (scene.mode(ModeKind::Resumed), asleep)
+        && age.0.saturating_sub(asleep.0) <= odd.0
+    {
+        return outcome.guard(mode.to_string()).confidence(Confidence::Medium).violation(Severity::Info);
+    }
     let containers = scene.running("CExecSvc.exe").next().is_some();
     if smss.role == Role::Silo {
         let guard = "a session with wininit and without winlogon: the smss.exe of a container stays";

@@ -1,23 +1,19 @@
-//! What smss.exe was started from: SMSS-002, 003, 004, 005, 016, 017, 018, 024.
+//! What smss.exe was started from: SMSS-002, 003, 004, 005, 024.
 
 use super::paths::{VolumePath, same};
+use super::ranges::Ranges;
 use super::scene::{ImagePath, Role, Scene, Smss, describe};
 use super::{Confidence, Outcome, Severity, table};
-use crate::Reading;
+use crate::{Process, Reading, VirtualAddress};
 
 /// Of checks that look at what only a running process has.
-const EXITED: &str = "It has exited, and its memory with it.";
+pub(super) const EXITED: &str = "It has exited, and its memory with it.";
 
 pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
     let mut outcomes = scene.each("SMSS-002", |smss, outcome| path(scene, smss, outcome));
     outcomes.extend(scene.each("SMSS-003", |smss, outcome| peb_path(scene, smss, outcome)));
     outcomes.extend(scene.each("SMSS-004", |smss, outcome| file(scene, smss, outcome)));
     outcomes.extend(scene.each("SMSS-005", |smss, outcome| command_line(scene, smss, outcome)));
-    outcomes.extend(scene.each("SMSS-016", |smss, outcome| modules(scene, smss, outcome)));
-    outcomes.extend(scene.each("SMSS-017", bases));
-    outcomes.extend(scene.each("SMSS-018", |_, outcome| {
-        outcome.unknown("the memory map, with the threads' start addresses", "not collected")
-    }));
     outcomes.extend(scene.each("SMSS-024", names));
     outcomes
 }
@@ -35,7 +31,19 @@ fn path(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
             .reason("The system root is not known: \\Windows and \\WINNT are accepted.");
     }
     match scene.image_path(process, table::SMSS_PATH) {
-        ImagePath::Right => outcome.pass(),
+        ImagePath::Right => match scene.other_volume(smss) {
+            None => outcome.pass(),
+            Some(volume) => {
+                let outcome = outcome.expected(format!("\\Device\\{volume}{}", scene.root.join(table::SMSS_PATH)));
+                let reason = format!("The other processes of System32 run from {volume}.");
+                // Which volume it is can differ from machine to machine; on one machine it should not.
+                if smss.role == Role::Master || scene.silo_unknown(process) {
+                    outcome.confidence(Confidence::Medium).reason(reason).violation(Severity::Info)
+                } else {
+                    outcome.reason(reason).violation(Severity::High)
+                }
+            }
+        },
         ImagePath::Unknown(why) => outcome.unknown("the kernel's path of the image", why),
         ImagePath::Missing if process.is_live() => {
             outcome.observed("no path").confidence(Confidence::Medium).violation(Severity::High)
@@ -80,7 +88,10 @@ fn peb_path(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
 fn file(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
     let process = smss.process;
     let Some(file) = process.section_file.value() else {
-        return outcome.unknown("the file behind the image", describe(&process.section_file));
+        return match process.has_exited() {
+            true => outcome.unknown("the file behind the image", "gone with the process"),
+            false => outcome.unknown("the file behind the image", describe(&process.section_file)),
+        };
     };
     let outcome = outcome.observed(if file.name.is_empty() { "no name" } else { &file.name }).seen(
         process,
@@ -99,6 +110,18 @@ fn file(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
             .reason("The file is part of a transaction.")
             .violation(Severity::High);
     }
+    // What is mapped can be another section than the one that the process was made from.
+    let of_section = VolumePath::read(&file.name);
+    if let Some((mapped, address)) = mapped_file(process)
+        && let (Some(of_section), Some(of_range)) = (&of_section, VolumePath::read(mapped))
+        && !scene.root.agree(of_section, &of_range)
+    {
+        return outcome
+            .expected("the file that is mapped")
+            .observed(format!("{}, and {mapped} is mapped", file.name))
+            .seen_at(process, "_MMVAD", "Subsection", address, Some(mapped.to_owned()))
+            .violation(Severity::High);
+    }
     let Some(kernel) = process.path.value() else {
         return outcome.unknown("the kernel's path", describe(&process.path));
     };
@@ -106,7 +129,7 @@ fn file(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
     let Some(of_kernel) = VolumePath::read(kernel) else {
         return outcome.unknown("the kernel's path", "unparsable");
     };
-    match VolumePath::read(&file.name) {
+    match of_section {
         Some(of_file) if scene.root.agree(&of_kernel, &of_file) => match file.transaction {
             Some(_) => outcome.pass(),
             None => {
@@ -117,6 +140,14 @@ fn file(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
         None if file.name.is_empty() => outcome.violation(Severity::High),
         None => outcome.unknown("the name of the file", "unparsable"),
     }
+}
+
+/// The file of the image that is mapped where the section was, with the address of its descriptor.
+fn mapped_file(process: &Process) -> Option<(&str, &Reading<VirtualAddress>)> {
+    let base = process.section_base.value().filter(|at| !at.is_null())?;
+    let vad = Ranges::of(process).ok()?.at(*base)?;
+    vad.kind.value().filter(|kind| *kind == "image")?;
+    Some((vad.file.value()?, &vad.address))
 }
 
 /// The words behind the image in a child's command line.
@@ -178,62 +209,6 @@ fn command_line(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome
             outcome.guard(guard).confidence(Confidence::Low).violation(Severity::Info)
         }
         _ => outcome.violation(Severity::Medium),
-    }
-}
-
-fn modules(scene: &Scene<'_>, smss: &Smss<'_>, outcome: Outcome) -> Outcome {
-    let process = smss.process;
-    let modules = match process.modules.value() {
-        Some(modules) if !modules.is_empty() => modules,
-        _ if process.has_exited() => return outcome.not_applicable(EXITED),
-        Some(_) => return outcome.unknown("the module list", "empty"),
-        None => return outcome.unknown("the module list", describe(&process.modules)),
-    };
-    let noise = scene.build.is_some_and(|build| table::API_SET_NOISE.contains(&build));
-    let known = |module: &&String| {
-        VolumePath::read(module).is_some_and(|path| {
-            table::MODULES.iter().any(|below| scene.root.holds(&path, below))
-                || (noise && scene.root.holds(&path, "\\System32\\apisetschema.dll"))
-        })
-    };
-    let others: Vec<&str> = modules.iter().filter(|module| !known(module)).map(String::as_str).collect();
-    let outcome = outcome.expected("smss.exe and ntdll.dll, both from System32").seen(
-        process,
-        "modules",
-        Some(modules.join(", ")),
-    );
-    if others.is_empty() {
-        // An image that was taken out of the lists is still in the memory map.
-        outcome
-            .observed(modules.join(", "))
-            .unknown("the memory map (the module list alone is as expected)", "not collected")
-    } else {
-        outcome.observed(format!("also {}", others.join(", "))).violation(Severity::High)
-    }
-}
-
-fn bases(smss: &Smss<'_>, outcome: Outcome) -> Outcome {
-    let process = smss.process;
-    let known = |reading: &Reading<crate::VirtualAddress>| reading.value().copied().filter(|at| !at.is_null());
-    if process.has_exited() && known(&process.image_base).is_none() {
-        return outcome.not_applicable(EXITED);
-    }
-    // A page that is there and all zero was lost, not written.
-    let Some(peb) = known(&process.image_base) else {
-        return outcome.unknown("the PEB's image base", describe(&process.image_base));
-    };
-    let Some(section) = known(&process.section_base) else {
-        return outcome.unknown("the section's base", describe(&process.section_base));
-    };
-    let outcome = outcome
-        .observed(peb)
-        .expected(format!("{section} (EPROCESS.SectionBaseAddress)"))
-        .seen(process, "image_base", Some(peb.to_string()))
-        .seen(process, "section_base", Some(section.to_string()));
-    if peb == section {
-        outcome.confidence(Confidence::Medium).reason("That smss.exe itself is mapped there was not looked at.").pass()
-    } else {
-        outcome.violation(Severity::Critical)
     }
 }
 

@@ -83,7 +83,7 @@ fn the_rest(scene: &Scene<'_>, found: usize) -> Outcome {
     let unread = |process: &Process| process.name.absent().is_some() || process.path.absent().is_some();
     let number = scene.rows.iter().filter(|(_, process)| !process.has_exited() && unread(process)).count();
     if number > 0 {
-        return outcome.unknown("the name and path of every process", format!("not read for {number} of them"));
+        return outcome.unknown("a name and path for every process", format!("not read for {number} of them"));
     }
     outcome.pass()
 }

@@ -4,12 +4,15 @@ mod children;
 mod creators;
 mod findings;
 mod hardening;
+mod holders;
 mod identity;
 mod image;
 mod lookalike;
+mod mapped;
 mod members;
 mod outcome;
 mod paths;
+mod ranges;
 mod resemblance;
 mod scene;
 mod session_manager;
@@ -41,9 +44,11 @@ pub fn check(name: &str, system: &System) -> Option<Findings> {
 #[must_use]
 pub fn check_smss(system: &System) -> Findings {
     let scene = Scene::new(system);
-    let groups: [fn(&Scene<'_>) -> Vec<Outcome>; 9] = [
+    let groups: [fn(&Scene<'_>) -> Vec<Outcome>; 11] = [
         identity::check,
         image::check,
+        mapped::check,
+        holders::check,
         token::check,
         hardening::check,
         children::check,
@@ -54,5 +59,5 @@ pub fn check_smss(system: &System) -> Findings {
     ];
     let outcomes = groups.iter().flat_map(|check| check(&scene)).collect();
     let master = scene.master().and_then(|master| master.process.pid.value().copied());
-    Findings::new("smss", outcomes, master, scene.passed_over)
+    Findings::new("smss", outcomes, master, scene.passed_over).in_modes(scene.modes)
 }

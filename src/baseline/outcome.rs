@@ -2,7 +2,7 @@
 
 use super::table;
 use crate::process::Location;
-use crate::{PhysicalAddress, Process, VirtualAddress};
+use crate::{PhysicalAddress, Process, Reading, VirtualAddress};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -54,10 +54,15 @@ pub enum Confidence {
 pub struct Evidence {
     /// The process it belongs to.
     pub pid: Option<u64>,
+    /// Path of the registry key it belongs to, from `\REGISTRY` on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// C name of the structure.
     pub structure: String,
-    /// C name of the field.
+    /// C name of the field; of a registry value, the last part of its key's path and its own name: `SubSystems\Required`.
     pub field: String,
+    /// Virtual address of the structure, where that of the field is not told.
+    pub object: Option<VirtualAddress>,
     /// Virtual address of the field, if the record tells.
     pub r#virtual: Option<VirtualAddress>,
     /// Physical address of the field, if the record tells.
@@ -189,10 +194,34 @@ impl Outcome {
             |of: fn(&Location) -> &String, else_: &str| found.map_or_else(|| else_.to_owned(), |at| of(at).clone());
         self.evidence.push(Evidence {
             pid: process.pid.value().copied(),
+            key: None,
             structure: text(|at| &at.structure, structure),
             field: text(|at| &at.field, name),
+            object: None,
             r#virtual: found.and_then(|at| at.r#virtual),
             physical: found.and_then(|at| at.physical),
+            value,
+        });
+        self
+    }
+
+    /// Adds one field of a structure that belongs to a process; `object` is the structure's address.
+    pub(super) fn seen_at(
+        mut self,
+        process: &Process,
+        structure: &str,
+        field: &str,
+        object: &Reading<VirtualAddress>,
+        value: Option<String>,
+    ) -> Self {
+        self.evidence.push(Evidence {
+            pid: process.pid.value().copied(),
+            key: None,
+            structure: structure.to_owned(),
+            field: field.to_owned(),
+            object: object.value().copied(),
+            r#virtual: None,
+            physical: None,
             value,
         });
         self

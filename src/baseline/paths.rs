@@ -14,6 +14,8 @@ pub(super) struct VolumePath {
     drive: Option<char>,
     /// It is on a server or a shared folder.
     remote: bool,
+    /// `HarddiskVolume3`, where the form has a device.
+    device: Option<String>,
 }
 
 /// The directory Windows runs from, as far as it is known.
@@ -38,7 +40,8 @@ impl VolumePath {
             .iter()
             .find_map(|prefix| strip(text, prefix))
             .unwrap_or(text);
-        let plain = |path: &str| Self { path: path.to_owned(), in_root: false, drive: None, remote: false };
+        let plain =
+            |path: &str| Self { path: path.to_owned(), in_root: false, drive: None, remote: false, device: None };
         for root in ["\\SystemRoot", "%SystemRoot%", "%windir%"] {
             if let Some(rest) = strip(text, root)
                 && rest.starts_with('\\')
@@ -61,7 +64,8 @@ impl VolumePath {
             // A dynamic disk has a group and a volume below its device: \Device\HarddiskDmVolumes\Group\Volume1\x
             let parts = if same(device, "HarddiskDmVolumes") { 3 } else { 1 };
             let volume: usize = rest.split('\\').take(parts).map(|part| part.len().saturating_add(1)).sum();
-            return rest.get(volume.saturating_sub(1)..).filter(|path| path.starts_with('\\')).map(plain);
+            let (device, path) = rest.split_at_checked(volume.saturating_sub(1))?;
+            return path.starts_with('\\').then(|| Self { device: Some(device.to_owned()), ..plain(path) });
         }
         let mut chars = text.chars();
         if let (Some(drive), Some(':')) = (chars.next().filter(char::is_ascii_alphabetic), chars.next()) {
@@ -69,6 +73,11 @@ impl VolumePath {
             return path.starts_with('\\').then(|| Self { drive: Some(drive.to_ascii_uppercase()), ..plain(path) });
         }
         text.starts_with('\\').then(|| plain(text))
+    }
+
+    /// The device of its volume, if the form has one.
+    pub(super) fn device(&self) -> Option<&str> {
+        self.device.as_deref()
     }
 
     /// The part after the last backslash.
@@ -81,6 +90,11 @@ impl VolumePath {
         !self.in_root
             && !self.remote
             && ["\\Program Files\\", "\\Program Files (x86)\\"].iter().any(|top| strip(&self.path, top).is_some())
+    }
+
+    /// True for this directory, given relative to the volume, and below it.
+    pub(super) fn is_at_or_below(&self, directory: &str) -> bool {
+        self.is_below(directory) || (!self.remote && !self.in_root && same(&self.path, directory))
     }
 
     /// True below this directory, given relative to the volume.

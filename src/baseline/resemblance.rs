@@ -59,6 +59,14 @@ pub(super) fn likeness(name: &str) -> Option<Likeness> {
     if name.eq_ignore_ascii_case("smss.exe") {
         return Some(Likeness::Case);
     }
+    // A program can be started from an alternate stream of a file: `smss.exe:x`, `notes.txt:smss.exe`.
+    if let Some((file, stream)) = name.split_once(':')
+        && [file, stream].iter().any(|part| {
+            *part == "smss.exe" || likeness(part).is_some_and(|like| like != Likeness::Near(NAME.to_owned()))
+        })
+    {
+        return Some(Likeness::Disguised("an alternate stream of a file"));
+    }
     let name = unescaped(name);
     let visible: String = name.chars().filter(|c| !is_invisible(*c)).collect();
     if let Some((before, after)) = name.split_once('\u{202e}') {
@@ -172,7 +180,7 @@ fn stem(name: &str) -> (&str, Form) {
 }
 
 /// Letters to insert, delete, replace or swap with their neighbour (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     // The last two rows of the table.
     let mut before: Vec<usize> = Vec::new();
@@ -230,6 +238,9 @@ mod tests {
             "smss.scr",
             "\\xd1mss.exe",
             "smss\u{2024}exe.exe",
+            "smss.exe:evil",
+            "SMSS.EXE:x.exe",
+            "x.txt:smss.exe",
         ] {
             assert!(matches!(likeness(name), Some(Likeness::Disguised(_))), "{name:?}: {:?}", likeness(name));
         }
@@ -260,6 +271,8 @@ mod tests {
             "Ünïcode.exe",
             "mstsc.exe",
             "amsss12.exe",
+            "a:b",
+            "file:smss",
         ] {
             assert_eq!(likeness(name), None, "{name:?}");
         }

@@ -3,7 +3,7 @@
 use super::paths::{SystemRoot, VolumePath, same};
 use super::{Outcome, table};
 use crate::process::{FIRST_WITH_SILOS, Members, SessionModel, clock_step};
-use crate::{ListEnd, Liveness, Parent, Process, ProcessTree, Reading, System, Ticks, Timestamp};
+use crate::{ListEnd, Liveness, Mode, ModeKind, Parent, Process, ProcessTree, Reading, System, Ticks, Timestamp};
 use std::collections::BTreeMap;
 
 /// The part that an smss.exe plays, by its parent.
@@ -61,10 +61,14 @@ pub(super) struct Scene<'a> {
     pub(super) root: SystemRoot,
     /// The sign that the clock was set back since smss started.
     pub(super) clock_step: Option<String>,
+    /// States of the machine.
+    pub(super) modes: Vec<Mode>,
     pub(super) passed_over: Vec<String>,
     /// Rows that an earlier boot left in memory: only a scan finds them, and they are older than System.
     pub(super) leftovers: Vec<&'a Process>,
     silo_signs: bool,
+    /// The volume of this Windows.
+    volume: Option<String>,
     /// System, by its pid.
     of_system: Option<&'a Process>,
 }
@@ -85,6 +89,7 @@ impl<'a> Scene<'a> {
             model: SessionModel::of(items, build),
             root: SystemRoot::new(system.machine.root.value().map(String::as_str)),
             clock_step,
+            modes: Mode::detect(system),
             passed_over,
             leftovers,
             silo_signs: Members::silo_signs(&sessions, build),
@@ -92,8 +97,10 @@ impl<'a> Scene<'a> {
             sessions,
             rows,
             smss: Vec::new(),
+            volume: None,
         };
         scene.cast();
+        scene.volume = scene.volume_of_system32();
         scene
     }
 
@@ -207,6 +214,11 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// What tells that the machine is in this state, if it is.
+    pub(super) fn mode(&self, kind: ModeKind) -> Option<&Mode> {
+        self.modes.iter().find(|mode| mode.mode == kind)
+    }
+
     /// True for a container's session.
     pub(super) fn is_silo(&self, session: &Members<'_>) -> bool {
         session.is_silo(self.silo_signs)
@@ -265,6 +277,44 @@ impl<'a> Scene<'a> {
                 Some(path) => ImagePath::Wrong(path),
             },
         }
+    }
+
+    /// The volume of this Windows, if the process runs from another one. Containers have volumes of their own.
+    pub(super) fn other_volume(&self, smss: &Smss<'_>) -> Option<&str> {
+        if smss.role == Role::Silo || in_silo(smss.process) {
+            return None;
+        }
+        let (own, theirs) = (device(smss.process)?, self.volume.as_deref()?);
+        (!same(&own, theirs)).then_some(theirs)
+    }
+
+    /// The volume that processes of System32 run from, if all agree.
+    fn volume_of_system32(&self) -> Option<String> {
+        let silos: Vec<u32> =
+            self.sessions.iter().filter(|session| self.is_silo(session)).map(|session| session.id).collect();
+        let outside = |process: &Process| {
+            !in_silo(process) && process.session.value().is_none_or(|session| !silos.contains(session))
+        };
+        let placed = |process: &Process| {
+            let name = table::OF_SYSTEM32.iter().find(|name| process.is_named(name));
+            name.is_some_and(|name| {
+                matches!(self.image_path(process, &format!("\\System32\\{name}")), ImagePath::Right)
+            })
+        };
+        let rows = self.rows.iter().map(|(_, process)| *process);
+        let mut volumes = rows.filter(|process| outside(process) && placed(process)).filter_map(device);
+        let first = volumes.next()?;
+        volumes.all(|other| same(&other, &first)).then_some(first)
+    }
+
+    /// True where a process runs from where only administrators install: System32, Program Files, Defender's platform folder.
+    pub(super) fn is_installed(&self, process: &Process) -> bool {
+        let path = process.path.value().and_then(|path| VolumePath::read(path));
+        path.is_some_and(|path| {
+            path.in_program_files()
+                || path.is_below("\\ProgramData\\Microsoft\\Windows Defender\\Platform")
+                || self.root.holds_below(&path, "\\System32")
+        })
     }
 
     /// True where containers exist and whether the process is a container's could not be looked at.
@@ -328,6 +378,16 @@ pub(super) fn describe<T>(reading: &Reading<T>) -> String {
         Reading::Nothing => "empty".to_owned(),
         Reading::Absent(absent) => absent.to_string(),
     }
+}
+
+/// True where the process is known to run in a container.
+fn in_silo(process: &Process) -> bool {
+    process.silo.value().is_some_and(|at| !at.is_null())
+}
+
+/// The device that the kernel's path of a process names.
+fn device(process: &Process) -> Option<String> {
+    VolumePath::read(process.path.value()?)?.device().map(str::to_owned)
 }
 
 /// By name, or by the file's: an attacker can change one of the two in memory.

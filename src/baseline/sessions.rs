@@ -48,7 +48,7 @@ fn missing(scene: &Scene<'_>, session: &Members<'_>, severity: Severity, words: 
     if ending("winlogon.exe") || ending("csrss.exe") {
         tally.not_applicable(format!("session {} is ending", session.id));
     } else if perhaps_in_the_making(scene, session) {
-        tally.unknown("the age of the smss.exe child that runs, and its session", "not known");
+        tally.unknown("an age and session for the smss.exe child that runs", "not known");
     } else {
         tally.absence(scene, severity, words);
     }
@@ -100,7 +100,7 @@ fn one_csrss(scene: &Scene<'_>) -> Outcome {
         }
     }
     tally.needs_whole_list(scene);
-    tally.into_outcome(outcome, "running processes whose session is known", "not in the list")
+    tally.into_outcome(outcome, "a running process whose session is known", "not in the list")
 }
 
 fn one_creator(scene: &Scene<'_>) -> Outcome {
@@ -158,7 +158,7 @@ fn one_creator(scene: &Scene<'_>) -> Outcome {
             ),
         }
     }
-    tally.into_outcome(outcome, "csrss.exe and its partner of a session", "not in the list")
+    tally.into_outcome(outcome, "the csrss.exe of a session with its partner", "not in the list")
 }
 
 fn wininit(scene: &Scene<'_>) -> Outcome {
@@ -191,7 +191,7 @@ fn wininit(scene: &Scene<'_>) -> Outcome {
             .any(|process| process.pid.value() != Some(&table::SYSTEM_PID) && !is_called_smss(process))
     };
     match scene.sessions.iter().filter(|session| session.id == 0).find(beside_smss) {
-        None => tally.unknown("the processes of session 0", "not in the list"),
+        None => tally.unknown("a list of session 0's processes", "not in the list"),
         Some(session) if surely(&session.wininit) > 1 => {
             tally.violation(
                 Severity::High,
@@ -206,7 +206,7 @@ fn wininit(scene: &Scene<'_>) -> Outcome {
         },
     }
     tally.needs_whole_list(scene);
-    tally.into_outcome(outcome, "the processes of session 0", "not in the list")
+    tally.into_outcome(outcome, "a list of session 0's processes", "not in the list")
 }
 
 fn winlogon(scene: &Scene<'_>) -> Outcome {
@@ -253,7 +253,7 @@ fn winlogon(scene: &Scene<'_>) -> Outcome {
         }
     }
     tally.needs_whole_list(scene);
-    tally.into_outcome(outcome, "the processes of a user session", "not in the list")
+    tally.into_outcome(outcome, "a list of a user session's processes", "not in the list")
 }
 
 fn classified(scene: &Scene<'_>) -> Outcome {
@@ -271,6 +271,6 @@ fn classified(scene: &Scene<'_>) -> Outcome {
     if open == 0 {
         outcome.pass()
     } else {
-        outcome.unknown("signs of what a session is for", format!("not there for {open} of them"))
+        outcome.unknown("a sign of what each session is for", format!("not there for {open} of them"))
     }
 }

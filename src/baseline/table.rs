@@ -130,6 +130,9 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("silo", "_EPROCESS", "Job"),
 ];
 
+/// Processes that run from System32 of every machine, in all that their volume tells of where that is.
+pub(super) const OF_SYSTEM32: &[&str] =
+    &["csrss.exe", "wininit.exe", "winlogon.exe", "services.exe", "lsass.exe", "svchost.exe"];
 /// Pid of System on every version.
 pub(super) const SYSTEM_PID: u64 = 4;
 /// The image, below the system root.
@@ -158,6 +161,8 @@ pub(super) const MANY_THREADS: u32 = 16;
 pub(super) const START_BANDS: [i64; 4] = [-2, 10, 60, 600];
 /// Seconds a session child lives at most before it is odd (low), and suspicious (medium).
 pub(super) const CHILD_AGE: [i64; 2] = [60, 300];
+/// Session children that the master has at work at a time on a machine of few processors.
+pub(super) const CHILDREN_AT_ONCE: usize = 4;
 /// Modules of smss.exe in its loader lists, below the system root.
 pub(super) const MODULES: &[&str] = &[SMSS_PATH, "\\System32\\ntdll.dll"];
 /// Builds of Windows 7, where apisetschema.dll is mapped into every process.
@@ -177,3 +182,26 @@ pub(super) const POSIX: (&str, u32) = ("psxss.exe", 9200);
 /// Where Windows keeps other copies of smss.exe: below the root of the volume, and below the system root.
 pub(super) const SPARE_COPIES: [&[&str]; 2] =
     [&["\\$WINDOWS.~BT", "\\$WinREAgent"], &["\\WinSxS", "\\SoftwareDistribution", "\\SystemTemp", "\\uus"]];
+
+/// `PROCESS_VM_WRITE` and `PROCESS_CREATE_THREAD` (winnt.h): what it takes to run code in another process.
+pub(super) const INVASIVE_ACCESS: u64 = 0x20 | 0x2;
+/// Processes of Windows that have handles to others for their work.
+pub(super) const CORE_HOLDERS: &[&str] = &["csrss.exe", "services.exe", "lsass.exe", "wininit.exe", "winlogon.exe"];
+/// Services of products that watch other processes. By the vendors' documentation; more exist.
+pub(super) const SECURITY_PRODUCTS: &[&str] = &[
+    "MsMpEng.exe",
+    "MsSense.exe",
+    "CSFalconService.exe",
+    "SentinelAgent.exe",
+    "RepMgr.exe",
+    "cyserver.exe",
+    "elastic-endpoint.exe",
+    "ekrn.exe",
+    "avp.exe",
+    "AvastSvc.exe",
+    "AVGSvc.exe",
+    "bdservicehost.exe",
+    "mfemms.exe",
+    "SSPService.exe",
+    "xagt.exe",
+];

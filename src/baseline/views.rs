@@ -1,10 +1,12 @@
 //! Whether every view of the machine has the same processes: SMSS-021.
 
 use super::scene::Scene;
-use super::{Outcome, Severity};
-use crate::Process;
+use super::{Confidence, Outcome, Severity};
+use crate::process::ProcessView;
+use crate::{ListEnd, Process};
 
 const LIST: &str = "active_list";
+const IDS: &str = "cid_table";
 
 /// One outcome for each running process that the kernel's list lacks, and one for the rest.
 pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
@@ -29,17 +31,51 @@ pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
         |process: &&&Process| process.is_live() && process.threads.value().is_some_and(|threads| *threads > 0);
     let unlinked = outcomes.len();
     outcomes.extend(scene.leftovers.iter().filter(running).map(|process| leftover(process)));
+    outcomes.extend(without_id(scene));
     let rest = rest.observed(format!("{unlinked} unlinked"));
-    outcomes.push(match scene.part_reason() {
-        Some(part) => rest.unknown("the whole process list", part),
-        None => rest.pass(),
+    let views = &scene.system.processes.views;
+    let whole = |view: &ProcessView| view.end.value() == Some(&ListEnd::Complete);
+    outcomes.push(if let Some(part) = scene.part_reason() {
+        rest.unknown("the whole process list", part)
+    } else if !views.is_empty() && !views.iter().any(whole) {
+        // A document may name the sources of its rows without saying how the views ended.
+        rest.unknown("another view of the processes that is whole", "not read to its end")
+    } else {
+        rest.pass()
     });
     outcomes
 }
 
+/// Running processes that the table of ids lacks, although that was read to its end. Ids are given up after a process has
+/// left the list, so that somebody must have taken them off; nothing published says so, and it is worth knowing, no more.
+fn without_id(scene: &Scene<'_>) -> Vec<Outcome> {
+    let table = scene.system.processes.views.iter().find(|view| view.source == IDS);
+    if table.is_none_or(|view| view.end.value() != Some(&ListEnd::Complete)) {
+        return Vec::new();
+    }
+    let has = |process: &Process, source: &str| process.sources.iter().any(|own| own == source);
+    let live: Vec<&Process> =
+        scene.rows.iter().map(|row| row.1).filter(|process| process.is_live() && has(process, LIST)).collect();
+    let without: Vec<&Process> = live.iter().copied().filter(|process| !has(process, IDS)).collect();
+    if without.len().saturating_mul(2) > live.len() {
+        // Then it is the table that was not understood.
+        return Vec::new();
+    }
+    let outcome = |process: &&Process| {
+        let name = process.name.value().map_or("?", String::as_str);
+        Outcome::about("SMSS-021", process)
+            .observed(format!("{name}, not in {IDS}"))
+            .expected("in every view of the kernel")
+            .seen(process, "pid", process.pid.value().map(u64::to_string))
+            .confidence(Confidence::Low)
+            .violation(Severity::Info)
+    };
+    without.iter().map(outcome).collect()
+}
+
 fn judge(process: &Process) -> Option<Outcome> {
     // What is left in freed memory: over, or without threads.
-    if !process.is_live() || process.threads.value().is_none_or(|threads| *threads == 0) {
+    if !process.is_live() || process.threads.value().is_none() {
         return None;
     }
     let name = process.name.value().map_or("?", String::as_str);

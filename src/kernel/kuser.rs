@@ -20,6 +20,8 @@ pub struct SharedData {
     pub system_time: Timestamp,
     /// `InterruptTime`: 100 ns ticks since the system started, sleep not counted on some builds.
     pub interrupt_time: u64,
+    /// `InterruptTimeBias` (Windows 7 on): the part of it that the system slept or hibernated. `None`: an older system.
+    pub interrupt_time_bias: Option<u64>,
     /// `NtProductType`.
     pub product_type: u32,
     /// `SafeBootMode`.
@@ -51,16 +53,20 @@ impl SharedData {
         let root = bytes.get(0x30..0x30 + 520)?;
         let (units, _) = root.as_chunks::<2>();
         let length = units.iter().position(|unit| *unit == [0, 0])?;
-        let data = Self {
+        let mut data = Self {
             version: (u32_at(0x26c)?, u32_at(0x270)?),
             build: u32_at(0x260)?,
             root: text::utf16(units.get(..length)?.as_flattened()),
             system_time: Timestamp::plausible(time_at(0x14)?)?,
             interrupt_time: time_at(0x8)?,
+            interrupt_time_bias: Some(u64::from(u32_at(0x3b0)?) | (u64::from(u32_at(0x3b4)?) << 32)),
             product_type: u32_at(0x264)?,
             safe_boot: *bytes.get(0x2ec)?,
             processors: u32_at(0x3c0)?,
         };
+        if data.version < (6, 1) {
+            data.interrupt_time_bias = None;
+        }
         data.is_plausible().then_some(data)
     }
 

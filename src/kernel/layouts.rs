@@ -275,8 +275,12 @@ layout! {
         load_order: Field<Embedded> = "InLoadOrderLinks",
         /// Where the module is mapped.
         base: Field<VirtualAddress> = "DllBase",
+        /// Size of the image.
+        image_size: Field<u32> = "SizeOfImage",
         /// Path.
         full_name: Field<Embedded> = "FullDllName",
+        /// File name.
+        base_name: Field<Embedded> = "BaseDllName",
     }
 }
 
@@ -417,6 +421,7 @@ const GLOBALS: &[&str] = &[
     "CmpRegistryProcess",
     "PsActiveProcessHead",
     "PsInitialSystemProcess",
+    "PsLoadedModuleList",
     "NtBuildNumber",
     "NtBuildLab",
     "NtBuildLabEx",

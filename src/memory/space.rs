@@ -157,7 +157,7 @@ impl<'m> AddressSpace<'m> {
 
     /// What is mapped in `[from, to)`, in address order. Tables that are not in the image are passed over, and so is a table
     /// that was met before at the same level: hostile tables that lead to one another would make the walk as long as the
-    /// address space. For the same reason it ends after eight million entries, mapped or not.
+    /// address space. For the same reason it ends after 2^23 entries, mapped or not.
     pub fn regions(self, from: VirtualAddress, to: VirtualAddress) -> impl Iterator<Item = MappedRegion> + use<'m> {
         Regions {
             space: self,

@@ -21,10 +21,16 @@ const PID_END: u64 = 1 << 26;
 const MOST_THREADS: u32 = 100_000;
 
 impl Process {
-    /// Whether the process runs, by `EPROCESS.ExitTime` and `EPROCESS.ActiveThreads`.
+    /// Whether the process runs, by `EPROCESS.ExitTime`, `EPROCESS.ActiveThreads`, and where it was looked into its threads.
     #[must_use]
     pub fn liveness(&self) -> Liveness {
+        // Both fields can be written over; threads that wait or run are there nonetheless.
+        let runs = self.inside.value().and_then(|inside| inside.threads.value()).is_some_and(|threads| {
+            threads.iter().any(|thread| thread.terminated.value() == Some(&false) && thread.pid == self.pid)
+        });
         match (&self.exited, self.threads.value()) {
+            (Reading::Value(_), _) if runs => Liveness::Unknown("it has an exit time and threads that have not ended"),
+            (Reading::Nothing, Some(0)) if runs => Liveness::Live,
             (Reading::Value(_), Some(1..)) => Liveness::Unknown("it has an exit time and active threads"),
             (Reading::Value(_), _) | (Reading::Nothing, Some(0)) => Liveness::Exited,
             (Reading::Nothing, _) | (Reading::Absent(_), Some(1..)) => Liveness::Live,
@@ -53,18 +59,20 @@ impl Process {
 
     /// True where the row is no process: what a list walk makes of memory that was overwritten while it was copied.
     ///
-    /// An impossible pid is enough; else it takes two impossible values, so that nobody hides a process by spoiling
-    /// one field of it. A row that calls itself smss.exe is never put aside: the kernel runs it whatever pid stands there.
+    /// It takes two impossible values, so that nobody hides a process by spoiling one field of it. An impossible pid is enough
+    /// where nothing else makes sense either. A row that calls itself smss.exe is never put aside: the kernel runs it whatever
+    /// pid stands there.
     #[must_use]
     pub fn is_garbage(&self) -> bool {
         let impossible_id = |id: &Reading<u64>| id.value().is_some_and(|id| *id >= PID_END);
         if self.is_named("smss.exe") {
             return false;
         }
-        if impossible_id(&self.pid) {
+        if impossible_id(&self.pid) && !self.holds_together() {
             return true;
         }
         let odd = [
+            impossible_id(&self.pid),
             impossible_id(&self.ppid),
             self.pid.value().is_some_and(|pid| pid % 4 != 0),
             self.created.value().is_some() && self.started().is_none(),
@@ -72,6 +80,13 @@ impl Process {
             self.name.value().is_some_and(|name| name.chars().any(|c| c.is_control() || c == '\u{fffd}')),
         ];
         odd.into_iter().filter(|odd| *odd).count() >= 2
+    }
+
+    /// True where a row has what a process has, whatever its ids are: threads, a date, and a path.
+    fn holds_together(&self) -> bool {
+        self.started().is_some()
+            && self.threads.value().is_some_and(|threads| (1..=MOST_THREADS).contains(threads))
+            && self.path.value().is_some_and(|path| path.starts_with('\\') && !path.contains('\u{fffd}'))
     }
 
     /// True where `EPROCESS.ImageFileName` is `name`, as Windows compares names; `name` in ASCII.
@@ -116,6 +131,25 @@ mod tests {
     }
 
     #[test]
+    fn threads_that_are_there_contradict_the_fields() {
+        use crate::process::{Inside, Thread};
+        let inside = |terminated| {
+            let thread =
+                Thread { pid: Reading::Value(3260), terminated: Reading::Value(terminated), ..Thread::default() };
+            Reading::Value(Inside { threads: Reading::Value(vec![thread]), ..Inside::default() })
+        };
+        let process = |exited, terminated| Process {
+            pid: Reading::Value(3260),
+            inside: inside(terminated),
+            ..row(exited, Reading::Value(0))
+        };
+        let at = || Reading::Value(Timestamp(133_000_000_000_000_000));
+        assert_eq!(process(Reading::Nothing, false).liveness(), Liveness::Live);
+        assert!(matches!(process(at(), false).liveness(), Liveness::Unknown(_)));
+        assert_eq!(process(at(), true).liveness(), Liveness::Exited);
+    }
+
+    #[test]
     fn garbage_takes_two_spoilt_fields_or_an_impossible_pid() {
         // The row of listing W11-22000.
         let mut garbage = Process { pid: Reading::Value(128_017_663_995_251), ..Process::default() };
@@ -128,6 +162,13 @@ mod tests {
         garbage.name = Reading::Value("SMSS.exe".into());
         garbage.pid = Reading::Value(1 << 40);
         assert!(!garbage.is_garbage(), "not by spoiling fields");
+        let mut hidden = Process { pid: Reading::Value(1 << 30), threads: Reading::Value(3), ..Process::default() };
+        hidden.created = Reading::Value(Timestamp(133_000_000_000_000_000));
+        assert!(hidden.is_garbage());
+        hidden.path = Reading::Value("\\Device\\HarddiskVolume3\\Temp\\x.exe".into());
+        assert!(!hidden.is_garbage(), "a process whose pid was written over");
+        hidden.ppid = Reading::Value(1 << 30);
+        assert!(hidden.is_garbage(), "two impossible values");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Reads what is in a process, for those processes where it is worth its time.
 
 use super::Process;
+use super::found::Found;
 use super::inside::{Handle, Holder, Inside};
-use super::views::Found;
 use crate::kernel::{Eprocess, HandleEntry, Kernel, ObjectTypes, WalkEnd, handles, threads, vads};
 use crate::{Absent, Hex, ListEnd, ProcessList, Reading, VirtualAddress};
 use std::collections::{BTreeSet, HashMap};

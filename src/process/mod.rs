@@ -1,9 +1,11 @@
 //! Processes, sessions and tokens as owned records.
 
+mod found;
 mod inside;
 pub(crate) mod list;
 mod liveness;
 pub(crate) mod look_inside;
+mod modes;
 mod record;
 mod scan;
 mod session;
@@ -14,10 +16,11 @@ mod well_known;
 pub use inside::{Handle, Holder, Inside, Thread, Vad};
 pub use liveness::Liveness;
 pub use look_inside::InsideOf;
+pub use modes::{Mode, ModeKind};
 pub use record::{Location, Privilege, Process, SectionFile, SidAndAttributes, Token};
 pub use session::{Creator, Session};
 pub(crate) use session::{FIRST_WITH_SILOS, Members, SessionModel, VISTA};
-pub(crate) use tree::clock_step;
 pub use tree::{Parent, ProcessTree};
+pub(crate) use tree::{clock_step, clock_step_by};
 pub use views::ProcessView;
 pub use well_known::{privilege_name, sid_name};

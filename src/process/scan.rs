@@ -3,7 +3,7 @@
 //! A process object is known by values that the kernel itself depends on, so that a process cannot hide by changing them and
 //! live. Its pool header is only a second way to it: since Windows 10 1903 not every allocation has one.
 
-use super::views::Found;
+use super::found::Found;
 use crate::image::PhysicalMemory;
 use crate::kernel::{Eprocess, Kernel, ObjectTypes, PROCESS_OBJECT};
 use crate::memory::scan_pages;

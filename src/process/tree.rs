@@ -239,6 +239,12 @@ fn is_session_process(process: &Process) -> bool {
 /// carries an older stamp by more than a minute.
 #[must_use]
 pub(crate) fn clock_step(processes: &[Process]) -> Option<String> {
+    clock_step_by(processes, |_| true)
+}
+
+/// The same, told by those processes only that `counts` lets through.
+#[must_use]
+pub(crate) fn clock_step_by(processes: &[Process], counts: impl Fn(&Process) -> bool) -> Option<String> {
     let master = processes
         .iter()
         .filter(|process| process.is_named("smss.exe") && process.ppid.value() == Some(&4) && !process.is_garbage())
@@ -250,6 +256,7 @@ pub(crate) fn clock_step(processes: &[Process]) -> Option<String> {
                 || is_session_process(process)
                 || (process.is_named("smss.exe") && process.ppid.value() != Some(&4));
         later_by_nature
+            && counts(process)
             && !process.is_garbage()
             // What only a scan finds may be from an earlier boot.
             && (process.sources.is_empty() || listed_in_order(process))

@@ -1,9 +1,10 @@
 //! Where else processes are kept than in the active list, and what that adds to it.
 
+use super::found::Found;
 use super::{list, look_inside, scan};
 use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT, WalkEnd, handles, list_both_ways};
 use crate::reading::record;
-use crate::{Absent, ListEnd, PhysicalAddress, ProcessList, Reading, VirtualAddress, Warning};
+use crate::{Absent, ListEnd, ProcessList, Reading, VirtualAddress, Warning};
 use std::collections::{BTreeSet, HashMap};
 
 record! {
@@ -31,16 +32,6 @@ const POOL_SCAN: &str = "pool_scan";
 /// All sessions together have fewer processes than this. It is shared by their lists: hostile ones could all run along the same
 /// links.
 const MAX_IN_SESSIONS: usize = 1 << 16;
-
-/// What one view holds.
-pub(super) struct Found {
-    pub addresses: Vec<VirtualAddress>,
-    /// Where those lie that are not mapped at their address.
-    pub places: HashMap<VirtualAddress, PhysicalAddress>,
-    /// Whether they were found by what they look like, and so need not prove again to be processes.
-    pub judged: bool,
-    pub end: ListEnd,
-}
 
 /// Reads every view that takes no scan, and adds what is in it and not in `list`. Sources are added to what is in both.
 pub(crate) fn add(kernel: &Kernel<'_>, list: &mut ProcessList, warnings: &mut Vec<Warning>) {

@@ -1,9 +1,10 @@
 //! The document: what `--format json` writes and `--report` reads. `schema.md` beside this file describes it.
 
 use super::foreign;
+use crate::drivers::DriverList;
 use crate::registry::{HiveList, KeyRecord, SessionManagerKeys};
 use crate::system::{ImageInfo, KernelInfo, Machine, ProcessList};
-use crate::{Findings, Session, System, Warning};
+use crate::{Findings, System, Warning};
 use serde::de::{Error as _, IgnoredAny, MapAccess};
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -47,7 +48,7 @@ impl Report {
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let warnings: Vec<String> = self.system.warnings.iter().map(Warning::to_string).collect();
-        let mut document = to.serialize_struct("Report", 12)?;
+        let mut document = to.serialize_struct("Report", 13)?;
         document.serialize_field("schema", &SCHEMA)?;
         document.serialize_field("generator", &self.generator)?;
         document.serialize_field("warnings", &warnings)?;
@@ -56,6 +57,7 @@ impl Serialize for Report {
         document.serialize_field("system", &self.system.machine)?;
         document.serialize_field("processes", &self.system.processes)?;
         document.serialize_field("sessions", &self.system.sessions)?;
+        document.serialize_field("drivers", &self.system.drivers)?;
         document.serialize_field("session_manager", &self.system.session_manager)?;
         document.serialize_field("checks", &self.checks)?;
         match &self.hives {
@@ -110,6 +112,7 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
                 "image" => system.image = map.next_value::<Option<ImageInfo>>()?,
                 "kernel" => system.kernel = map.next_value::<Option<KernelInfo>>()?,
                 "system" => system.machine = map.next_value::<Option<Machine>>()?.unwrap_or_default(),
+                "drivers" => system.drivers = map.next_value::<Option<DriverList>>()?.unwrap_or_default(),
                 "session_manager" => {
                     system.session_manager = map.next_value::<Option<SessionManagerKeys>>()?.unwrap_or_default();
                 }
@@ -125,8 +128,7 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
         if !generator.as_deref().is_some_and(|generator| generator.starts_with("ntmem")) {
             foreign::adopt(&mut system);
         }
-        let build = system.kernel.as_ref().and_then(|kernel| kernel.build);
-        system.sessions = Session::rebuild(&system.processes, build);
+        system.conclude();
         Ok(Report { generator, ..Report::new(system) })
     }
 }
@@ -160,7 +162,7 @@ impl<'de> Deserialize<'de> for Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ListEnd, Process, Reading};
+    use crate::{ListEnd, Process, Reading, Session};
 
     fn read(text: &str) -> Result<Report, String> {
         serde_json::from_str(text).map_err(|error| error.to_string())

@@ -47,7 +47,11 @@ fn verdict(out: &mut impl Write, findings: &Findings, palette: &Palette) -> fmt:
     let passed = findings.outcomes.iter().filter(|outcome| outcome.outcome == Judgement::Pass).count();
     writeln!(out, "{}: {}", Shown(&findings.check), style.paint(word))?;
     let line = format!("{counted} violations, {informative} worth knowing, {passed} passed, {unknown} not evaluated");
-    wrap(out, &line, 2, 2)
+    wrap(out, &line, 2, 2)?;
+    for mode in &findings.modes {
+        wrap(out, &format!("machine: {}", Shown(&mode.to_string())), 2, 4)?;
+    }
+    Ok(())
 }
 
 fn violation(out: &mut impl Write, outcome: &Outcome, palette: &Palette) -> fmt::Result {
@@ -72,25 +76,51 @@ fn violation(out: &mut impl Write, outcome: &Outcome, palette: &Palette) -> fmt:
         line("ATT&CK", &outcome.attack.join(", "))?;
     }
     for evidence in &outcome.evidence {
-        let text = place(evidence);
-        writeln!(out, "  {:<9} {}", "at", palette.faint.paint(Shown(&text)))?;
+        at(out, evidence, palette)?;
     }
     Ok(())
 }
 
-/// `_EPROCESS.ImageFileName of 3260 at 0xffff..., physical 0x...`
-fn place(evidence: &Evidence) -> String {
-    let mut text = format!("{}.{}", evidence.structure, evidence.field);
+/// `at  _EPROCESS.ImageFileName of 3260`, and the addresses beside it, or below it where they do not fit.
+fn at(out: &mut impl Write, evidence: &Evidence, palette: &Palette) -> fmt::Result {
+    const INDENT: usize = 12;
+    let mut places: Vec<String> = Vec::new();
+    let mut what = match &evidence.key {
+        Some(key) => registry_value(key, evidence),
+        None => format!("{}.{}", evidence.structure, evidence.field),
+    };
+    if evidence.key.is_some() && (evidence.r#virtual.is_some() || evidence.physical.is_some()) {
+        places.push(evidence.structure.clone());
+    }
     if let Some(pid) = evidence.pid {
-        text.push_str(&format!(" of {pid}"));
+        what.push_str(&format!(" of {pid}"));
     }
-    if let Some(at) = evidence.r#virtual {
-        text.push_str(&format!(", virtual {at}"));
+    let addresses = [("structure", evidence.object), ("virtual", evidence.r#virtual)];
+    places.extend(addresses.into_iter().filter_map(|(word, at)| Some(format!("{word} {}", at?))));
+    places.extend(evidence.physical.map(|at| format!("physical {at}")));
+    let places = places.join(" ");
+    let together = INDENT.saturating_add(what.chars().count()).saturating_add(places.len()).saturating_add(2);
+    let lines = if places.is_empty() {
+        vec![what]
+    } else if together <= super::WIDTH {
+        vec![format!("{what}, {places}")]
+    } else {
+        vec![what, places]
+    };
+    for (number, line) in lines.iter().enumerate() {
+        let word = if number == 0 { "at" } else { "" };
+        writeln!(out, "  {word:<9} {}", palette.faint.paint(Shown(line)))?;
     }
-    if let Some(at) = evidence.physical {
-        text.push_str(&format!(", physical {at}"));
-    }
-    text
+    Ok(())
+}
+
+/// `HKLM\SYSTEM\ControlSet001\Control\Session Manager\SubSystems, Required`
+fn registry_value(key: &str, evidence: &Evidence) -> String {
+    const MACHINE: &str = "\\REGISTRY\\MACHINE\\";
+    let start = key.get(..MACHINE.len()).filter(|start| start.eq_ignore_ascii_case(MACHINE));
+    let short = start.and(key.get(MACHINE.len()..)).map_or_else(|| key.to_owned(), |rest| format!("HKLM\\{rest}"));
+    let value = evidence.field.rsplit('\\').next().unwrap_or(&evidence.field);
+    format!("{short}, {value}")
 }
 
 /// Once per reason: on a list without paths, many checks lack the same.

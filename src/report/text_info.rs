@@ -1,10 +1,12 @@
 //! The image and its kernel, as text.
 
 use super::text_registry::Known;
-use super::{Palette, Shown};
+use super::{Palette, Shown, wrap};
 use crate::System;
 use std::fmt::{self, Display, Write};
 
+/// Columns that the names take.
+const NAMES: usize = 13;
 /// Runs shown; a document has more.
 const RUNS: usize = 12;
 
@@ -13,8 +15,11 @@ const RUNS: usize = 12;
 /// # Errors
 /// `out` fails.
 pub fn info(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Result {
-    let mut line =
-        |name: &str, value: &dyn Display| writeln!(out, "{} {value}", palette.head.paint(format!("{name:<12}")));
+    let mut line = |name: &str, value: &dyn Display| {
+        let mut lines = String::new();
+        wrap(&mut lines, &value.to_string(), NAMES, NAMES)?;
+        write!(out, "{} {}", palette.head.paint(format!("{name:<12}")), lines.trim_start())
+    };
     if let Some(image) = &system.image {
         line("image", &format!("{}, {}", image.format, size(image.bytes)))?;
         for (start, end) in image.runs.iter().take(RUNS) {
@@ -50,6 +55,9 @@ pub fn info(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Re
     line("product", &Known(&machine.product))?;
     line("processors", &Known(&machine.processors))?;
     line("safe mode", &Known(&machine.safe_mode))?;
+    for mode in &machine.modes {
+        line("mode", &Shown(&mode.to_string()))?;
+    }
     line("started", &Known(&machine.boot))?;
     line("captured", &Known(&machine.captured))?;
     for clock in machine.clocks.value().into_iter().flatten() {

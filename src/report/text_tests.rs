@@ -84,6 +84,26 @@ fn unknowns_are_said_with_their_reason() {
 }
 
 #[test]
+fn addresses_stand_below_what_they_belong_to() {
+    let at = crate::process::Location {
+        structure: "_EPROCESS".into(),
+        field: "InheritedFromUniqueProcessId".into(),
+        r#virtual: Some(crate::VirtualAddress(0xffff_97a9_ec01_65a0)),
+        physical: Some(crate::PhysicalAddress(0x1ca_05a0)),
+    };
+    let mut system = system();
+    let mut impostor = row(3260, 600, "smss.exe");
+    impostor.located.insert("ppid".into(), at);
+    system.processes.items.push(impostor);
+    let mut text = String::new();
+    findings(&mut text, &check_smss(&system), &Palette::default()).unwrap();
+    let place = "  at        _EPROCESS.InheritedFromUniqueProcessId of 3260\n            \
+                 virtual 0xffff97a9ec0165a0 physical 0x0000000001ca05a0\n";
+    assert!(text.contains(place), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+#[test]
 fn colours_change_nothing_else() {
     let plain = all(&Palette::default()).concat();
     let mut coloured = all(&Palette::ANSI).concat();

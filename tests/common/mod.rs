@@ -1,8 +1,17 @@
 //! What several tests share: the extra material, which not everybody has.
-#![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    dead_code,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 
 #[cfg(feature = "isf")]
 pub mod forged;
+pub mod registry;
 
 use std::path::{Path, PathBuf};
 
@@ -81,6 +90,11 @@ pub fn assert_agrees(name: &str, document: &serde_json::Value, truth: &serde_jso
     assert_eq!(document["system"]["root"], truth["system_root"]);
     assert_eq!(document["system"]["boot"], truth["boot"]);
     assert_eq!(document["system"]["captured"], truth["captured"]);
+    let drivers: Vec<_> =
+        document["drivers"]["items"].as_array().unwrap().iter().map(|d| (&d["name"], number(&d["base"]))).collect();
+    let modules = truth["kernel"]["loaded_modules"].as_array().unwrap();
+    let modules: Vec<_> = modules.iter().map(|module| (&module["name"], number(&module["base"]))).collect();
+    assert_eq!(drivers, modules, "{name}: loaded modules");
     assert_eq!(document["processes"]["end"], "complete");
     for (source, fact) in [("active_list", "in_active_list"), ("cid_table", "in_cid_table")] {
         assert_eq!(by_source(document, source), by_fact(truth, fact), "{name}: {source}");

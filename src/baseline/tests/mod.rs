@@ -1,10 +1,14 @@
 //! One machine written down by hand, and what becomes of it.
 
+mod adversary;
+mod inside;
+mod registry;
+mod registry_situations;
 mod rules;
 mod situations;
 
 use super::{Findings, Outcome, check_smss, table};
-use crate::process::{SectionFile, Token};
+use crate::process::{Handle, Holder, Inside, SectionFile, Thread, Token, Vad};
 use crate::{Absent, Hex, KernelInfo, ListEnd, Process, ProcessList, Reading, System, Timestamp, VirtualAddress};
 
 const MASTER: u64 = 348;
@@ -50,8 +54,95 @@ fn process(pid: u64, ppid: u64, name: &str, session: Option<u32>, second: u64) -
         win32_process: Reading::Nothing,
         silo: Reading::Nothing,
         minimal: Reading::Value(false),
+        eprocess: Reading::Value(VirtualAddress(0xffff_8000_0000_0000 + (pid << 12))),
         sources: vec!["active_list".into(), "pool_scan".into()],
         ..Process::default()
+    }
+}
+
+const IMAGE: u64 = 0x7ff6_0000_0000;
+const NTDLL: u64 = 0x7ffb_5a00_0000;
+const HEAP: u64 = 0x1_5000_0000;
+
+fn vad(start: u64, kind: &str, protection: &str, file: Option<&str>) -> Vad {
+    Vad {
+        start: Reading::Value(VirtualAddress(start)),
+        end: Reading::Value(VirtualAddress(start + 0x2_5fff)),
+        kind: text(kind),
+        private: Reading::Value(kind == "private"),
+        protection: text(protection),
+        executable: Reading::Value(protection.contains("EXECUTE")),
+        file: file.map_or(Reading::Nothing, text),
+        address: Reading::Value(VirtualAddress(0xffff_b000_0000_0000 + (start >> 12))),
+        ..Vad::default()
+    }
+}
+
+fn thread(tid: u64, start: u64, win32_start: u64) -> Thread {
+    Thread {
+        tid: Reading::Value(tid),
+        start: Reading::Value(VirtualAddress(start)),
+        win32_start: Reading::Value(VirtualAddress(win32_start)),
+        terminated: Reading::Value(false),
+        ..Thread::default()
+    }
+}
+
+fn holder(pid: u64, name: &str, access: u64) -> Holder {
+    Holder {
+        pid: Reading::Value(pid),
+        name: text(name),
+        value: Reading::Value(0x2c),
+        access: Reading::Value(Hex(access)),
+        ..Holder::default()
+    }
+}
+
+/// What is in smss.exe: its image and ntdll, a heap, threads that start in either, a handle to csrss.exe (pid 452).
+fn inside() -> Inside {
+    let image = |start, file| vad(start, "image", "PAGE_EXECUTE_WRITECOPY", Some(file));
+    let csrss = Handle {
+        value: Reading::Value(0x98),
+        kind: text("Process"),
+        access: Reading::Value(Hex(0x1f_ffff)),
+        object: Reading::Value(VirtualAddress(0xffff_8000_0000_0000 + (452 << 12))),
+        pid: Reading::Value(452),
+        ..Handle::default()
+    };
+    Inside {
+        vads: Reading::Value(vec![
+            vad(HEAP, "private", "PAGE_READWRITE", None),
+            image(IMAGE, "\\Windows\\System32\\smss.exe"),
+            image(NTDLL, "\\Windows\\System32\\ntdll.dll"),
+        ]),
+        vads_end: Reading::Value(ListEnd::Complete),
+        private_executable: Reading::Value(false),
+        threads: Reading::Value(vec![
+            thread(352, NTDLL + 0x1000, IMAGE + 0x1000),
+            thread(356, NTDLL + 0x1000, NTDLL + 0x2000),
+            thread(360, NTDLL + 0x1000, IMAGE + 0x3000),
+        ]),
+        threads_end: Reading::Value(ListEnd::Complete),
+        handles: Reading::Value(vec![csrss]),
+        handle_count: Reading::Value(53),
+        handles_end: Reading::Value(ListEnd::Complete),
+        held_by: Reading::Value(vec![holder(4, "System", 0x1f_ffff), holder(800, "svchost.exe", 0x1000)]),
+        held_by_end: Reading::Value(ListEnd::Complete),
+    }
+}
+
+/// What is in the process with this pid, to be changed.
+fn within(system: &mut System, pid: u64) -> &mut Inside {
+    match &mut find(system, pid).inside {
+        Reading::Value(inside) => inside,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn list<T>(reading: &mut Reading<Vec<T>>) -> &mut Vec<T> {
+    match reading {
+        Reading::Value(list) => list,
+        _ => panic!("no list"),
     }
 }
 
@@ -72,6 +163,7 @@ fn smss(pid: u64, ppid: u64, session: Option<u32>, second: u64, command: &str) -
         critical: Reading::Value(true),
         dynamic_code_disabled: Reading::Value(true),
         base_priority: Reading::Value(11),
+        inside: Reading::Value(inside()),
         ..process(pid, ppid, "smss.exe", session, second)
     }
 }

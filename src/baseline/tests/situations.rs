@@ -3,6 +3,7 @@
 use super::super::Judgement::{NotApplicable, Pass, Unknown, Violation};
 use super::super::{Confidence, Severity, Verdict, table};
 use super::{CHILD, MASTER, add, at, find, gone, impostor, master, outcome, process, smss, text, with};
+use crate::registry::{KeyRecord, RegistryData, RegistryValue};
 use crate::{Hex, ImageInfo, KernelInfo, ListEnd, Process, Reading, System, Timestamp, VirtualAddress};
 
 #[test]
@@ -368,6 +369,50 @@ fn known_children_pass_and_names_alone_do_not() {
     assert_eq!(outcome(&fake, "SMSS-019", 500).severity, Some(Severity::High));
     let posix = with(|s| add(s, process(500, MASTER, "psxss.exe", Some(0), 17)));
     assert_eq!(outcome(&posix, "SMSS-019", 500).severity, Some(Severity::High), "gone since 9600");
+}
+
+#[test]
+fn states_of_the_machine_excuse_what_they_explain_and_are_named() {
+    let number =
+        |number| RegistryValue { data: Reading::Value(RegistryData::Dword(number)), ..RegistryValue::default() };
+    let child = |directory: &str| Process {
+        path: text(&format!("\\Device\\HarddiskVolume3\\{directory}\\oobeldr.exe")),
+        ..process(500, MASTER, "oobeldr.exe", None, 17)
+    };
+    let setting_up = |directory: &'static str, in_progress| {
+        with(move |s| {
+            let values = [("SystemSetupInProgress".to_owned(), number(in_progress))].into();
+            let key = KeyRecord { values: Reading::Value(values), ..KeyRecord::default() };
+            s.session_manager.setup = Reading::Value(key);
+            add(s, child(directory));
+        })
+    };
+    let findings = setting_up("Windows\\System32\\oobe", 1);
+    let found = outcome(&findings, "SMSS-019", 500);
+    assert_eq!(found.severity, Some(Severity::Low));
+    assert!(found.guard.as_deref().is_some_and(|guard| guard.starts_with("setup in progress (")), "{:?}", found.guard);
+    assert_eq!(findings.modes.len(), 1);
+    assert_eq!(outcome(&setting_up("Temp", 1), "SMSS-019", 500).severity, Some(Severity::High));
+    assert_eq!(outcome(&setting_up("Windows\\System32\\oobe", 0), "SMSS-019", 500).severity, Some(Severity::High));
+
+    // Asleep for most of the time that the session child has been there.
+    let slept = |seconds| {
+        with(move |s| {
+            s.machine.asleep = Reading::Value(seconds);
+            add(s, smss(4400, MASTER, Some(2), 3000, CHILD));
+        })
+    };
+    let woken = slept(960);
+    assert_eq!(outcome(&woken, "SMSS-007", 4400).severity, Some(Severity::Info));
+    assert!(outcome(&woken, "SMSS-007", 4400).guard.as_deref().unwrap().starts_with("resumed ("));
+    assert_eq!(outcome(&slept(60), "SMSS-007", 4400).severity, Some(Severity::Medium));
+
+    // The key of Windows PE on another system excuses nothing.
+    let key = with(|s| {
+        s.session_manager.mini_nt = Reading::Value(KeyRecord::default());
+        add(s, process(610, 444, "winlogon.exe", Some(0), 21));
+    });
+    assert_eq!(outcome(&key, "SES-05", None).outcome, Violation);
 }
 
 #[test]

@@ -65,6 +65,27 @@ fn nobody_reads() {
     assert_eq!(child.wait().unwrap().code(), Some(3));
 }
 
+/// A dump whose memory is missing: the message says so, beside that there is no kernel.
+#[test]
+fn truncated_dump() {
+    use ntmem_forge::{Build, DumpType, Scenario};
+    let mut dump = Scenario::clean(Build::W10_19045).forge().as_crash_dump(DumpType::Full);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("memory.dmp");
+    for length in [0x3000, dump.len() - 1] {
+        std::fs::write(&path, &dump[..length]).unwrap();
+        let out = run(&["symbols", path.to_str().unwrap()]);
+        let told = run(&["info", path.to_str().unwrap()]);
+        let told = String::from_utf8_lossy(&told.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(if length == 0x3000 { 3 } else { 0 }));
+        // One byte is enough; what symbols lack for the second is another matter.
+        assert!(told.contains("truncated"), "{length:#x}: {told}");
+    }
+    dump.truncate(0x30);
+    std::fs::write(&path, &dump).unwrap();
+    assert_eq!(run(&["info", path.to_str().unwrap()]).status.code(), Some(3));
+}
+
 #[test]
 fn exit_status() {
     let image = samples().join("suspicious.raw");

@@ -138,3 +138,20 @@ proptest! {
         prop_assert!(!harmful, "{}", text);
     }
 }
+
+/// Fifty thousand rows, each with the name of a core process and a session of its own: judged in time.
+#[test]
+fn long_lists() {
+    let rows: Vec<_> = (0..50_000u64)
+        .map(|row| {
+            let name = ["smss.exe", "csrss.exe", "winlogon.exe"][(row % 3) as usize];
+            serde_json::json!({ "pid": 8 + row * 4, "ppid": 4 + row * 4, "name": name, "threads": 2, "session": row / 2 })
+        })
+        .collect();
+    let document = serde_json::json!({ "schema": 1, "processes": { "end": "complete", "items": rows } });
+    let report: ntmem::report::Report = serde_json::from_value(document).unwrap();
+    let begun = std::time::Instant::now();
+    let findings = ntmem::check_smss(&report.system);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(8), "it took {:?}", begun.elapsed());
+    assert!(findings.violations().count() > 0);
+}

@@ -4,10 +4,15 @@ use super::hardening::protection;
 use super::scene::{ImagePath, Scene, is_called_smss};
 use super::{Judgement, Outcome, Severity, table};
 use crate::Process;
+use std::collections::HashSet;
 
 /// One outcome for each csrss.exe that is not known to be over.
 pub(super) fn csrss_images(scene: &Scene<'_>) -> Vec<Outcome> {
     const BELOW: &str = "\\System32\\csrss.exe";
+    // Once for all: whoever writes the list can fill it with sessions.
+    let silos = scene.sessions.iter().filter(|session| scene.is_silo(session));
+    let in_silos: HashSet<*const Process> =
+        silos.flat_map(|session| &session.csrss).map(|(_, process)| std::ptr::from_ref(*process)).collect();
     let judge = |process: &Process| {
         let path = process.path.value();
         let outcome = Outcome::about("SES-06", process)
@@ -15,9 +20,7 @@ pub(super) fn csrss_images(scene: &Scene<'_>) -> Vec<Outcome> {
             .observed(path.map_or("no path known", String::as_str))
             .seen(process, "path", path.cloned());
         // A container's csrss.exe has not been observed yet.
-        let silo = scene.sessions.iter().any(|session| {
-            scene.is_silo(session) && session.csrss.iter().any(|(_, part)| std::ptr::eq(*part, process))
-        });
+        let silo = in_silos.contains(&std::ptr::from_ref(process));
         let guarded = protection(scene, process, silo, Outcome::about("SES-06", process));
         match (scene.image_path(process, BELOW), guarded.outcome) {
             (ImagePath::Wrong(_), _) => outcome.violation(Severity::Critical),

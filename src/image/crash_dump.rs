@@ -68,7 +68,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Error> {
     let (format, map, missing) = match kind {
         1 => {
             let (table, lost) = full(bytes, length)?;
-            ("crash_dump_full", Map::Runs(table), lost / PAGE_SIZE)
+            ("crash_dump_full", Map::Runs(table), lost.div_ceil(PAGE_SIZE))
         }
         5 | 6 => {
             let (bitmap, missing) = bitmap(bytes, length)?;

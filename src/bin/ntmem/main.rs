@@ -102,8 +102,13 @@ fn with_kernel<T>(
     let progress = Progress::new("looking for the kernel");
     let show = |done, total| progress.at(done, total);
     let opened = MemoryImage::open(image)?;
-    let kernel = opened.locate_kernel_with(&common.store(image), &locate_options(common, &show))?;
+    let kernel = opened.locate_kernel_with(&common.store(image), &locate_options(common, &show));
     drop(progress);
+    if kernel.is_err() {
+        // A truncated file may be why.
+        output::warnings(opened.warnings());
+    }
+    let kernel = kernel?;
     f(&kernel)
 }
 

@@ -141,6 +141,15 @@ pub(super) fn kernel_mode(ground: &Ground<'_>) -> Outcome {
             }
         }
     }
+    // What runs is the better witness of this boot than what is named for the next.
+    let loaded = ground.scene.system.drivers.named("win32k.sys").and_then(|driver| driver.path.value());
+    if let Some((text, loaded)) = loaded.and_then(|text| Some((text, path(text)?))) {
+        if ground.scene.root.holds(&loaded, "\\System32\\win32k.sys") {
+            sheet.note("win32k.sys is loaded from there.");
+        } else {
+            sheet.violation(key, "Kmode", Severity::High, format!("loaded from {}", shortened(text, 200)), EXPECTED);
+        }
+    }
     sheet.judge()
 }
 

@@ -131,6 +131,24 @@ fn parameters_of_csrss() {
     }
 }
 
+/// The kernel half of the Windows subsystem, as it runs.
+#[test]
+fn the_loaded_win32k() {
+    let loaded = |path: &str| {
+        graded(
+            &with(|s| {
+                let driver = crate::Driver { name: text("win32k.sys"), path: text(path), ..crate::Driver::default() };
+                s.drivers.items.push(driver);
+            }),
+            "SMR-07",
+        )
+    };
+    assert_eq!(loaded("\\SystemRoot\\System32\\win32k.sys"), None);
+    assert_eq!(loaded("\\??\\C:\\Windows\\system32\\WIN32K.SYS"), None);
+    assert_eq!(loaded("\\SystemRoot\\Temp\\win32k.sys"), Some(Severity::High));
+    assert_eq!(loaded("\\??\\C:\\Users\\a\\win32k.sys"), Some(Severity::High));
+}
+
 #[test]
 fn subsystems() {
     let required = |names: &[&str], version, change: fn(&mut System)| {

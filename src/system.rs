@@ -45,6 +45,11 @@ pub(crate) fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + D
     Option::<T>::deserialize(from).map(Option::unwrap_or_default)
 }
 
+/// Reads a list, itself perhaps null, without those of its members that are.
+fn without_nulls<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    Option::<Vec<Option<T>>>::deserialize(from).map(|items| items.into_iter().flatten().flatten().collect())
+}
+
 /// The image file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -137,7 +142,7 @@ pub struct ProcessList {
     /// How the walk ended: the worse of the two directions. `None`: whoever made the list does not say.
     pub end: Option<ListEnd>,
     /// The processes.
-    #[serde(deserialize_with = "null_is_default")]
+    #[serde(deserialize_with = "without_nulls")]
     pub items: Vec<Process>,
     /// The views beside the active list that were looked at.
     #[serde(deserialize_with = "null_is_default")]

@@ -137,6 +137,20 @@ fn a_list_whose_head_is_lost() {
     }
 }
 
+/// The real one with a pid written over is no clean machine.
+#[test]
+fn a_master_whose_pid_was_written_over() {
+    for build in BUILDS {
+        for pid in [1 << 40, 347] {
+            let mut scenario = Scenario::clean(build);
+            scenario.damage.push(Damage::Field { pid: 348, path: "UniqueProcessId", value: pid });
+            let (_, system) = opened(&scenario);
+            let findings = check_smss(&system);
+            assert!(counted(&findings).contains(&("SMSS-021", Some(pid))), "{build:?}: {:?}", counted(&findings));
+        }
+    }
+}
+
 /// The kernel does not need the pid that stands in an object: no number there hides an impostor.
 #[test]
 fn pids_that_cannot_be() {

@@ -2,7 +2,7 @@
 
 use super::scene::Scene;
 use super::{Confidence, Outcome, Severity};
-use crate::process::ProcessView;
+use crate::process::{PID_END, ProcessView};
 use crate::{ListEnd, Process};
 
 const LIST: &str = "active_list";
@@ -32,6 +32,7 @@ pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
     let unlinked = outcomes.len();
     outcomes.extend(scene.leftovers.iter().filter(running).map(|process| leftover(process)));
     outcomes.extend(without_id(scene));
+    outcomes.extend(written_over(scene));
     let rest = rest.observed(format!("{unlinked} unlinked"));
     let views = &scene.system.processes.views;
     let whole = |view: &ProcessView| view.end.value() == Some(&ListEnd::Complete);
@@ -44,6 +45,21 @@ pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
         rest.pass()
     });
     outcomes
+}
+
+/// Running processes named smss.exe whose pid is none that Windows gives: ids are multiples of 4, and the table that gives them
+/// has room for 2^24.
+fn written_over(scene: &Scene<'_>) -> Vec<Outcome> {
+    let outcome = |process: &Process| {
+        let pid = process.pid.value().filter(|pid| **pid >= PID_END || !pid.is_multiple_of(4))?;
+        let outcome = Outcome::about("SMSS-021", process)
+            .observed(format!("pid {pid:#x}"))
+            .expected("a multiple of 4 below 2^26, as PspCidTable gives ids")
+            .seen(process, "pid", Some(pid.to_string()));
+        Some(outcome.violation(Severity::High))
+    };
+    let named = scene.rows.iter().map(|row| row.1).filter(|process| process.is_named("smss.exe") && process.is_live());
+    named.filter_map(outcome).collect()
 }
 
 /// Running processes that the table of ids lacks, although that was read to its end. Ids are given up after a process has

@@ -16,7 +16,7 @@ pub enum Liveness {
 /// 1990-01-01T00:00:00Z: no stamp that Windows wrote is older.
 const FIRST_STAMP: Timestamp = Timestamp(122_756_256_000_000_000);
 /// Process ids come from a handle table: at most 2^24 entries, and ids step by 4.
-const PID_END: u64 = 1 << 26;
+pub(crate) const PID_END: u64 = 1 << 26;
 /// More threads than any one process was ever seen with; garbage rows print hundreds of thousands.
 const MOST_THREADS: u32 = 100_000;
 

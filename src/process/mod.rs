@@ -15,6 +15,7 @@ mod well_known;
 
 pub use inside::{Handle, Holder, Inside, Thread, Vad};
 pub use liveness::Liveness;
+pub(crate) use liveness::PID_END;
 pub use look_inside::InsideOf;
 pub use modes::{Mode, ModeKind};
 pub use record::{Location, Privilege, Process, SectionFile, SidAndAttributes, Token};

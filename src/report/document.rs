@@ -209,7 +209,7 @@ mod tests {
     fn nulls_and_strangers_are_no_errors() {
         let report = read(
             r#"{"schema": 1, "image": null, "kernel": {"build": 7601, "pdb": null, "more": []}, "system": null,
-                "processes": {"items": null}, "sessions": null, "checks": [1], "warnings": ["a", {"b": 1}], "x": {}}"#,
+                "processes": {"items": [null]}, "sessions": null, "checks": [1], "warnings": ["a", {"b": 1}], "x": {}}"#,
         )
         .unwrap();
         assert_eq!(report.system.kernel.unwrap().build, Some(7601));

@@ -3,20 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+mod common;
+
 use ntmem::baseline::{Judgement, Severity, check_smss};
 use ntmem::{Findings, Outcome, Report, System, Verdict};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
 fn listings() -> Option<PathBuf> {
-    let material = std::env::var_os("NTMEM_TEST_MATERIAL").map(PathBuf::from);
-    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let directory = material.unwrap_or_else(beside).join("listings");
-    if !directory.is_dir() {
-        eprintln!("skipped: no {}", directory.display());
-        return None;
-    }
-    Some(directory)
+    Some(common::material("listings")?.join("listings"))
 }
 
 /// The listing in the form that `--report` reads, declared whole unless `end` says otherwise.

@@ -8,26 +8,17 @@
     clippy::arithmetic_side_effects
 )]
 
+mod common;
+
 use ntmem::PdbInfo;
 use ntmem::symbols::{SymbolError, SymbolStore, Symbols, Wanted, isf, pdb_file};
 use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// The folder of test material, if there is one.
-fn material() -> Option<PathBuf> {
-    let folder = std::env::var_os("NTMEM_TEST_MATERIAL")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let found = folder.join("symbols").is_dir();
-    if !found {
-        eprintln!("skipped: there is no test material in {}", folder.display());
-    }
-    found.then_some(folder)
-}
-
 /// GUID, PDB and symbol file, of four kernels. The age is always 1.
 fn pairs() -> Vec<(&'static str, PathBuf, PathBuf)> {
-    let Some(folder) = material() else { return Vec::new() };
+    let Some(folder) = common::material("symbols") else { return Vec::new() };
     let mut pairs = vec![(
         "30B5FB31AE7E4ACAABA750AA241FF331",
         folder.join("real/xp_sp3_ntkrnlpa.pdb"),
@@ -130,7 +121,7 @@ fn pdb_and_symbol_file_of_a_kernel_say_the_same() {
 
 #[test]
 fn symbol_files_of_many_builds_load_under_the_name_of_their_build() {
-    let Some(folder) = material() else { return };
+    let Some(folder) = common::material("symbols") else { return };
     let wanted = Wanted { types: vec!["_EPROCESS"], globals: vec!["PsActiveProcessHead"] };
     let mut files: Vec<_> =
         std::fs::read_dir(folder.join("symbols/kernels")).unwrap().map(|it| it.unwrap().path()).collect();
@@ -148,7 +139,7 @@ fn symbol_files_of_many_builds_load_under_the_name_of_their_build() {
 
 #[test]
 fn globals_lie_as_far_apart_as_a_dump_of_the_kernel_says() {
-    let Some(folder) = material() else { return };
+    let Some(folder) = common::material("symbols") else { return };
     let dump = std::fs::read(folder.join("real/triage_x64.dmp")).unwrap();
     // DUMP_HEADER64 has PsLoadedModuleList, PsActiveProcessHead and KdDebuggerDataBlock at these offsets.
     let header = [("PsLoadedModuleList", 0x20), ("PsActiveProcessHead", 0x28), ("KdDebuggerDataBlock", 0x80)]

@@ -3,19 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+mod common;
+
 use ntmem::baseline::{Judgement, Severity, check_smss};
 use ntmem::{Findings, Report, Verdict};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 fn samples() -> Vec<PathBuf> {
-    let material = std::env::var_os("NTMEM_TEST_MATERIAL").map(PathBuf::from);
-    let directory =
-        material.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared")).join("samples");
-    let Ok(entries) = std::fs::read_dir(&directory) else {
-        eprintln!("skipped: no {}", directory.display());
-        return Vec::new();
-    };
+    let Some(material) = common::material("truth") else { return Vec::new() };
+    let entries = std::fs::read_dir(material.join("samples")).unwrap();
     let mut samples: Vec<PathBuf> =
         entries.map(|entry| entry.unwrap().path()).filter(|path| path.join("truth.json").is_file()).collect();
     samples.sort();

@@ -210,8 +210,12 @@ fn info(of: &OneImage) -> anyhow::Result<u8> {
 }
 
 fn check(of: &Check) -> anyhow::Result<u8> {
-    let (names, system) = match (&of.report, of.names.split_last()) {
-        (Some(file), _) => (&of.names[..], saved(file)?),
+    let system = match (&of.report, of.names.split_last()) {
+        (Some(file), _) => {
+            let system = saved(file)?;
+            known_checks(&of.names)?;
+            system
+        }
         (None, Some((image, names))) => {
             known_checks(names)?;
             if image.as_os_str() == "smss" && !image.exists() {
@@ -219,11 +223,10 @@ fn check(of: &Check) -> anyhow::Result<u8> {
                     Usage("which image? `ntmem check smss IMAGE`, or `ntmem check smss --report FILE`".into()).into()
                 );
             }
-            (names, read(image, &of.common)?)
+            read(image, &of.common)?
         }
         (None, None) => return Err(Usage("check needs an image, or a report with --report".into()).into()),
     };
-    known_checks(names)?;
     let findings = check_smss(&system);
     let code = match findings.verdict {
         Verdict::Clean => 0,

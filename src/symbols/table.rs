@@ -18,7 +18,7 @@ pub struct Symbols {
     pub(super) globals: HashMap<String, u64>,
 }
 
-/// The kind of file that symbols came from, best first.
+/// Where symbols came from, best first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SymbolSource {
     /// Microsoft's program database.
@@ -26,15 +26,21 @@ pub enum SymbolSource {
     Pdb,
     /// A Volatility 3 symbol file.
     Isf,
+    /// The table in this crate, by the kernel's PDB id or by its build number.
+    BuiltIn,
+    /// Layouts of a neighbouring build, corrected by what the image itself proves.
+    Heuristic,
 }
 
 impl SymbolSource {
-    /// The word that documents use: `pdb`, `isf`.
+    /// The word that documents use: `pdb`, `isf`, `built_in`, `heuristic`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pdb => "pdb",
             Self::Isf => "isf",
+            Self::BuiltIn => "built_in",
+            Self::Heuristic => "heuristic",
         }
     }
 }

@@ -18,7 +18,7 @@ const MAX_OTHERS: usize = 256;
 /// # use ntmem::{PdbInfo, symbols::{SymbolStore, Wanted}};
 /// let store = SymbolStore::new().directory("symbols").nt_symbol_path(r"srv*D:\Symbols*https://example.org/symbols");
 /// let needed = PdbInfo { name: "ntkrnlmp.pdb".into(), guid: "606FF669409B00F7FC8C61A9C1670129".into(), age: 1 };
-/// match store.find(&needed, &Wanted { types: vec!["_EPROCESS"], globals: vec!["PsActiveProcessHead"] }) {
+/// match store.find(&needed, &Wanted { types: vec!["_EPROCESS"], globals: vec!["PsActiveProcessHead"], ..Wanted::default() }) {
 ///     Ok(symbols) => println!("{:?}", symbols.size_of("_EPROCESS")),
 ///     Err(missing) => eprintln!("{missing}"),
 /// }

@@ -2,7 +2,7 @@
 //!
 //! `testdata/tables` makes it, of public symbol files and type headers; every entry names its source.
 
-use super::{Pack, PackedKernel, SymbolError, SymbolSource, Symbols, Wanted};
+use super::{Pack, PackedKernel, SymbolError, Symbols, Wanted, same_id};
 use crate::PdbInfo;
 
 static TABLE: &[u8] = include_bytes!("built_in.ntpack");
@@ -13,12 +13,14 @@ pub fn built_in() -> Pack {
     Pack::trusted(TABLE)
 }
 
-/// The layouts and globals of the kernel with this GUID and age. `None`: it is not in the table.
+/// The build number of the kernel with this GUID and age, its layouts and its globals. `None`: it is not in the table.
 ///
 /// # Errors
 /// The table was made for fewer fields than are wanted.
-pub(super) fn exact(needed: &PdbInfo, wanted: &Wanted) -> Result<Option<Symbols>, SymbolError> {
-    Ok(built_in().find(needed, wanted)?.map(|symbols| Symbols { source: SymbolSource::BuiltIn, ..symbols }))
+pub(super) fn exact(needed: &PdbInfo, wanted: &Wanted) -> Result<Option<(Option<u32>, Symbols)>, SymbolError> {
+    let is_it = |kernel: &PackedKernel| kernel.pdb.as_ref().is_some_and(|pdb| same_id(pdb, needed));
+    let found = built_in().choose(wanted, is_it)?.into_iter().next();
+    Ok(found.map(|(kernel, symbols)| (kernel.build, Symbols { pdb: Some(needed.clone()), ..symbols })))
 }
 
 /// Layouts of kernels of x64 systems, each distinct one once, with the builds and sources they come from; without globals,

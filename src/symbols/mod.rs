@@ -18,7 +18,7 @@ pub use built_in::{built_in, builds};
 pub use error::{SymbolError, server_path};
 pub use layout::{Bits, Embedded, Field, Natural, Stored};
 pub use pack::{Pack, PackWriter, PackedKernel};
-pub use store::SymbolStore;
+pub use store::{SymbolStore, Trust};
 pub use table::{FieldInfo, SymbolSource, Symbols, TypeInfo, Wanted};
 
 use crate::PdbInfo;

@@ -4,13 +4,14 @@
 mod common;
 
 use ntmem::kernel::Layouts;
-use ntmem::symbols::{self, SymbolSource, Symbols, built_in, builds};
+use ntmem::symbols::{self, SymbolSource, Symbols, builds, built_in};
 use std::collections::BTreeMap;
 
 /// Where a field lies, or that there is none.
 fn places(symbols: &Symbols) -> BTreeMap<String, Option<(u64, u64, Option<(u8, u8)>)>> {
     let wanted = Layouts::wanted();
-    let sizes = wanted.types.iter().map(|name| ((*name).to_owned(), symbols.size_of(name).ok().map(|size| (0, size, None))));
+    let sizes =
+        wanted.types.iter().map(|name| ((*name).to_owned(), symbols.size_of(name).ok().map(|size| (0, size, None))));
     let fields = wanted.fields.iter().map(|(name, path)| {
         let field = symbols.field(name, path).ok();
         (format!("{name}.{path}"), field.map(|field| (field.offset, field.size, field.bits)))
@@ -32,7 +33,10 @@ fn covers_everything_that_is_read() {
             assert!(resolved.token.is_ok() && resolved.object_header.is_ok() && resolved.vad.is_ok(), "{kernel:?}");
         }
     }
-    for build in [7600, 7601, 9200, 9600, 10240, 10586, 14393, 15063, 16299, 17134, 17763, 18362, 19041, 20348, 22000, 22621, 22631, 26100] {
+    for build in [
+        7600, 7601, 9200, 9600, 10240, 10586, 14393, 15063, 16299, 17134, 17763, 18362, 19041, 20348, 22000, 22621,
+        22631, 26100,
+    ] {
         assert!(all.iter().any(|(kernel, _)| kernel.build == Some(build)), "{build}");
     }
     let x86 = kernels.iter().filter(|kernel| kernel.arch == "x86").count();
@@ -53,7 +57,8 @@ fn says_of_each_kernel_what_its_symbol_file_says() {
         let file = file.unwrap().path();
         let symbols = symbols::load(&file, None, &wanted).unwrap();
         let pdb = symbols.pdb.clone().unwrap();
-        let found = built_in().find(&pdb, &wanted).unwrap().unwrap_or_else(|| panic!("{} is not in the table", file.display()));
+        let found =
+            built_in().find(&pdb, &wanted).unwrap().unwrap_or_else(|| panic!("{} is not in the table", file.display()));
         assert_eq!(found.source, SymbolSource::Isf, "what it was made from");
         assert_eq!(places(&found), places(&symbols), "{}", file.display());
         assert_eq!(found.globals(), symbols.globals(), "{}", file.display());
@@ -69,7 +74,8 @@ fn builds_are_told_apart() {
     for kernel in built_in().kernels().unwrap().iter().filter(|kernel| kernel.source.starts_with("JPCERTCC")) {
         *numbers.entry(kernel.build.unwrap()).or_insert(0) += 1;
     }
-    let expected = [(7601, 1), (9600, 32), (14393, 26), (17763, 40), (18362, 11), (19041, 39), (20348, 35), (22000, 29)];
+    let expected =
+        [(7601, 1), (9600, 32), (14393, 26), (17763, 40), (18362, 11), (19041, 39), (20348, 35), (22000, 29)];
     assert_eq!(numbers, BTreeMap::from(expected));
 }
 
@@ -79,7 +85,8 @@ fn headers_agree_with_symbol_files() {
     let all = built_in().choose(&Layouts::wanted(), |kernel| kernel.arch == "x64").unwrap();
     for build in [18362, 19041, 22000] {
         let of_build = |pdb: bool| {
-            let chosen = all.iter().filter(move |(kernel, _)| kernel.build == Some(build) && kernel.pdb.is_some() == pdb);
+            let chosen =
+                all.iter().filter(move |(kernel, _)| kernel.build == Some(build) && kernel.pdb.is_some() == pdb);
             chosen.map(|(_, symbols)| places(symbols)).collect::<Vec<_>>()
         };
         let (headers, files) = (of_build(false), of_build(true));

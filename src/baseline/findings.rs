@@ -39,7 +39,6 @@ pub struct Findings {
 /// The word of [`SymbolSource::Heuristic`](crate::symbols::SymbolSource::Heuristic), as `kernel.symbols` has it.
 pub(super) const HEURISTIC: &str = crate::symbols::SymbolSource::Heuristic.name();
 
-
 impl Findings {
     /// Sorts and sums up. `master` is the pid whose unknowns count; unknowns of other processes do not.
     pub(super) fn new(check: &str, mut outcomes: Vec<Outcome>, master: Option<u64>, passed_over: Vec<String>) -> Self {

@@ -21,7 +21,9 @@ pub(super) fn disagreements(symbols: &Symbols, pdb: &PdbInfo) -> Vec<Warning> {
     let mut warnings: Vec<Warning> = all
         .iter()
         .take(MAX_NAMED)
-        .map(|what| Warning::new("symbols", format!("{file} and the built-in table disagree, the file is used: {what}")))
+        .map(|what| {
+            Warning::new("symbols", format!("{file} and the built-in table disagree, the file is used: {what}"))
+        })
         .collect();
     if let Some(more) = all.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {
         warnings.push(Warning::new("symbols", format!("{file} and the built-in table disagree in {more} more places")));

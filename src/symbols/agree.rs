@@ -12,7 +12,8 @@ pub fn disagreements(one: &Symbols, other: &Symbols, wanted: &Wanted) -> Vec<Str
     });
     let fields = wanted.fields.iter().filter_map(|(name, path)| {
         let (one, other) = (one.field(name, path).ok()?, other.field(name, path).ok()?);
-        let bits = |bits: Option<(u8, u8)>| bits.map_or_else(String::new, |(at, length)| format!(" bits {at}+{length}"));
+        let bits =
+            |bits: Option<(u8, u8)>| bits.map_or_else(String::new, |(at, length)| format!(" bits {at}+{length}"));
         ((one.offset, one.bits) != (other.offset, other.bits)).then(|| {
             format!("{name}.{path}: {:#x}{} and {:#x}{}", one.offset, bits(one.bits), other.offset, bits(other.bits))
         })

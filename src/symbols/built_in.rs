@@ -33,7 +33,8 @@ pub fn builds(wanted: &Wanted, hidden: impl Fn(u32) -> bool) -> Result<Vec<(Pack
     let types = Wanted { globals: Vec::new(), ..wanted.clone() };
     let mut distinct: Vec<(PackedKernel, Symbols)> = Vec::new();
     for (kernel, symbols) in built_in().choose(&types, x64)? {
-        let same = |(other, known): &&(PackedKernel, Symbols)| other.build == kernel.build && known.types == symbols.types;
+        let same =
+            |(other, known): &&(PackedKernel, Symbols)| other.build == kernel.build && known.types == symbols.types;
         if !distinct.iter().any(|entry| same(&entry)) {
             distinct.push((kernel, symbols));
         }

@@ -8,16 +8,18 @@ mod error;
 pub mod isf;
 pub(crate) mod layout;
 mod pack;
+mod pack_folder;
 pub mod pdb_file;
 mod pdb_types;
 mod store;
 mod table;
 
 pub use agree::disagreements;
-pub use built_in::{built_in, builds};
+pub use built_in::{builds, built_in};
 pub use error::{SymbolError, server_path};
 pub use layout::{Bits, Embedded, Field, Natural, Stored};
 pub use pack::{Pack, PackWriter, PackedKernel};
+pub use pack_folder::Packed;
 pub use store::{SymbolStore, Trust};
 pub use table::{FieldInfo, SymbolSource, Symbols, TypeInfo, Wanted};
 

@@ -292,7 +292,7 @@ impl<'b> Names<'b> {
 /// ```
 #[derive(Debug)]
 pub struct PackWriter {
-    wanted: Wanted,
+    pub(super) wanted: Wanted,
     structures: Vec<(&'static str, Vec<&'static str>)>,
     /// The distinct layouts of each structure, with their numbers counted from 1.
     rows: Vec<HashMap<Vec<u8>, u32>>,

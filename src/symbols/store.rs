@@ -1,7 +1,7 @@
 //! Where symbols are looked for: folders and files of this machine. Nothing here opens a network connection.
 
-use super::error::file_name;
 use super::cache::Cache;
+use super::error::file_name;
 use super::{PackedKernel, SymbolError, Symbols, Wanted, built_in, pdb_file, same_id};
 use crate::PdbInfo;
 use std::fs;
@@ -60,7 +60,7 @@ impl SymbolStore {
     }
 
     /// Adds a folder. It may be laid out as symbol servers and debuggers do (`NAME/GUIDAGE/NAME`, in one or two tiers), as
-    /// Volatility 3 does (`GUID-AGE.json.xz`, also under `NAME/` or `windows/NAME/`), or just have the file in it.
+    /// Volatility 3 does (`GUID-AGE.json.xz`, also under `NAME/` or `windows/NAME/`), or just have the file in it; packs (`.ntpack`) too.
     #[must_use]
     pub fn directory(mut self, folder: impl Into<PathBuf>) -> Self {
         self.places.push(Place::Path(folder.into()));
@@ -225,7 +225,13 @@ impl Search<'_> {
             .or_else(|| self.inside(folder, &[&build, name]))
             .or_else(|| self.inside(folder, &[name]))
             .or_else(|| self.other_names(folder, name));
-        pdb.or_else(|| self.symbol_files(folder, name))
+        pdb.or_else(|| self.symbol_files(folder, name)).or_else(|| self.packs(folder))
+    }
+
+    /// Packs of layouts, whatever their names before the dot.
+    fn packs(&mut self, folder: &Path) -> Option<Symbols> {
+        let is_pack = |file: &PathBuf| file.extension().is_some_and(|it| it.eq_ignore_ascii_case("ntpack"));
+        entries(folder).into_iter().filter(is_pack).find_map(|file| self.file(&file))
     }
 
     /// Large symbol servers put `ntkrnlmp.pdb` under `nt`, and have an `index2.txt` to say so.

@@ -263,7 +263,8 @@ impl Header {
                 (Some(name), Some(offset)) => {
                     // Offsets within count from the outer type in some headers, from the part itself in others.
                     let absolute = offset > 0 && inner.first().is_some_and(|first| first.offset >= offset);
-                    let own = |member: Member| Member { offset: member.offset - if absolute { offset } else { 0 }, ..member };
+                    let own =
+                        |member: Member| Member { offset: member.offset - if absolute { offset } else { 0 }, ..member };
                     let kind = Kind::Body(inner.into_iter().map(own).collect());
                     members.push(Member { name, kind: array(kind, &counts), offset, bits: None });
                 }
@@ -314,7 +315,9 @@ impl Header {
             Kind::Pointer => self.pointer,
             Kind::Named(name) => self.types.get(name).map_or(0, |of| of.size),
             Kind::Array(of, count) => self.size(of) * count,
-            Kind::Body(members) => members.iter().map(|member| member.offset + self.size(&member.kind)).max().unwrap_or(0),
+            Kind::Body(members) => {
+                members.iter().map(|member| member.offset + self.size(&member.kind)).max().unwrap_or(0)
+            }
         }
     }
 }

@@ -31,17 +31,17 @@ fn main() {
         let source = arguments.next().expect("where it comes from");
         match kind.as_str() {
             "--isf" => kernels.extend(files(&folder).into_iter().map(|file| (exact(&file, &wanted), source.clone()))),
-            "--headers" => builds.extend(files(&folder).into_iter().map(|file| (types(&file, &wanted), source.clone()))),
+            "--headers" => {
+                builds.extend(files(&folder).into_iter().map(|file| (types(&file, &wanted), source.clone())))
+            }
             other => panic!("unknown: {other}"),
         }
     }
     builds.sort_by_key(|(build, _)| (build.arch.clone(), build.number, build.version.clone()));
     let known: Vec<&Build> = builds.iter().map(|(build, _)| build).collect();
     let mut pack = PackWriter::new(wanted.clone());
-    let mut entries: Vec<_> = kernels
-        .iter()
-        .map(|(symbols, source)| (build_of(symbols, &known, &wanted), symbols, source))
-        .collect();
+    let mut entries: Vec<_> =
+        kernels.iter().map(|(symbols, source)| (build_of(symbols, &known, &wanted), symbols, source)).collect();
     entries.sort_by_key(|(number, symbols, _)| (*number, symbols.pdb.as_ref().map(|pdb| pdb.guid.clone())));
     for (number, symbols, source) in entries {
         let kernel = PackedKernel {

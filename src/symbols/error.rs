@@ -1,5 +1,6 @@
 //! What can go wrong with symbols.
 
+use super::names::{file_name, server_path};
 use crate::PdbInfo;
 use std::path::PathBuf;
 
@@ -85,19 +86,6 @@ impl SymbolError {
     }
 }
 
-/// Where a symbol server keeps a PDB, below its address: `NAME/GUIDAGE/NAME`, the age in hexadecimal.
-#[must_use]
-pub fn server_path(needed: &PdbInfo) -> String {
-    let PdbInfo { guid, age, .. } = needed;
-    let name = file_name(needed);
-    format!("{name}/{}{age:X}/{name}", guid.to_ascii_uppercase())
-}
-
-/// The name alone: a kernel built by hand names its PDB with the path it was written to.
-pub(super) fn file_name(needed: &PdbInfo) -> &str {
-    needed.name.rsplit(['/', '\\']).next().unwrap_or_default()
-}
-
 fn missing_text(needed: &PdbInfo, tried: &[String]) -> String {
     let PdbInfo { guid, age, .. } = needed;
     let (name, path) = (file_name(needed), server_path(needed));
@@ -108,6 +96,9 @@ fn missing_text(needed: &PdbInfo, tried: &[String]) -> String {
          and keep it as DIR/{path} or DIR/{name}, where DIR is a folder given with --symbols.\n\
          A Volatility 3 symbol file of the same kernel serves too: DIR/{guid}-{age}.json.xz"
     );
+    if cfg!(feature = "symbol-server") {
+        text.push_str("\nIf this machine may ask that server itself: --fetch");
+    }
     if tried.is_empty() {
         text.push_str("\nNo place to look was given.");
     } else {

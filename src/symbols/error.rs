@@ -1,6 +1,6 @@
 //! What can go wrong with symbols.
 
-use super::names::{file_name, server_path};
+use super::names::{MICROSOFT, file_name, server_path};
 use crate::PdbInfo;
 use std::path::PathBuf;
 
@@ -81,6 +81,7 @@ impl SymbolError {
             Self::WrongId { file, found, .. } => {
                 format!("{}: wrong GUID: {}, age {}", file.display(), found.guid, found.age)
             }
+            Self::Missing { tried, .. } if !tried.is_empty() => tried.join("; "),
             other => other.to_string(),
         }
     }
@@ -92,7 +93,7 @@ fn missing_text(needed: &PdbInfo, tried: &[String]) -> String {
     let mut text = format!(
         "no symbols for this kernel: it needs {name}, GUID {guid}, age {age}.\n\
          Fetch it where there is a network, from Microsoft's symbol server:\n  \
-           https://msdl.microsoft.com/download/symbols/{path}\n\
+           {MICROSOFT}/{path}\n\
          and keep it as DIR/{path} or DIR/{name}, where DIR is a folder given with --symbols.\n\
          A Volatility 3 symbol file of the same kernel serves too: DIR/{guid}-{age}.json.xz"
     );

@@ -8,6 +8,7 @@ mod error;
 #[cfg(feature = "isf")]
 pub mod isf;
 pub(crate) mod layout;
+mod manifest;
 mod names;
 mod nt_symbol_path;
 pub mod pdb_file;
@@ -21,6 +22,7 @@ mod zip_archive;
 
 pub use error::SymbolError;
 pub use layout::{Bits, Embedded, Field, Natural, Stored};
+pub use manifest::{FailedImage, Manifest, NeededSymbols};
 pub use names::server_path;
 #[cfg(feature = "symbol-server")]
 pub use server::{Fetching, Server};

@@ -2,6 +2,9 @@
 
 use crate::PdbInfo;
 
+/// Microsoft's public symbol server.
+pub(super) const MICROSOFT: &str = "https://msdl.microsoft.com/download/symbols";
+
 /// The names for one build.
 pub(super) struct FileNames<'a> {
     /// `ntkrnlmp.pdb`.

@@ -43,7 +43,7 @@ pub struct Fetching<'a> {
 
 impl Server {
     /// Microsoft's public server.
-    pub const MICROSOFT: &'static str = "https://msdl.microsoft.com/download/symbols";
+    pub const MICROSOFT: &'static str = super::names::MICROSOFT;
 
     /// A server by its `http://` or `https://` address. It is not contacted until symbols are looked for that no local
     /// place has.

@@ -45,7 +45,10 @@ pub(super) fn load(file: &Path, needed: Option<&PdbInfo>, wanted: &Wanted) -> Re
                 Err(error) => drop(first_error.get_or_insert(error)),
             }
         }
-        Err(first_error.unwrap_or_else(|| damaged(file, "no symbols of this kernel are in the archive")))
+        Err(first_error.unwrap_or_else(|| SymbolError::Missing {
+            needed: Box::new(needed.clone()),
+            tried: vec![format!("{}: the archive has no symbols of this kernel", file.display())],
+        }))
     })
 }
 

@@ -106,6 +106,54 @@ fn compressed_pdbs_lie_where_plain_ones_would() {
     assert_eq!(fs::read_dir(plain.path()).unwrap().count(), 2);
 }
 
+/// A cabinet packed with LZX, the way of most of Microsoft's: one uncompressed LZX block ([MS-PATCH] 2.3.1.1), in a window of
+/// 2 MiB. Written by hand: nothing here can pack that way.
+fn lzx(pdb: &[u8]) -> Vec<u8> {
+    assert!(pdb.len() <= 0x8000 && pdb.len() % 2 == 0);
+    let name = "ntkrnlmp.pdb";
+    // No translation of calls, a block of kind 3, its length: 28 bits and 4 of nothing, in words of 16.
+    let start = 3u32 << 28 | (pdb.len() as u32) << 4;
+    let repeated = [1u32.to_le_bytes(); 3].concat();
+    let data = bytes![(start >> 16) as u16, start as u16, repeated, pdb.to_vec()];
+    let files = 36 + 8;
+    let blocks = files + 16 + name.len() as u32 + 1;
+    let length = blocks + 8 + data.len() as u32;
+    bytes![
+        b"MSCF".to_vec(),
+        0u32,
+        length,
+        0u32,
+        files,
+        0u32,
+        0x0103u16,
+        1u16,
+        1u16,
+        0u16,
+        0u16,
+        0u16,
+        blocks,
+        1u16,
+        0x1503u16,
+        pdb.len() as u32,
+        0u32,
+        0u16,
+        0u16,
+        0u16,
+        0x20u16,
+        name,
+        0u32,
+        data.len() as u16,
+        pdb.len() as u16,
+        data
+    ]
+}
+
+#[test]
+fn cabinets_packed_with_lzx_are_unpacked() {
+    let folder = folder(&[("ntkrnlmp.pd_", &lzx(&pdb()))]);
+    assert_eq!(find(folder.path()).unwrap().global("Head").unwrap(), 0x1010);
+}
+
 #[test]
 fn a_cabinet_that_is_none_is_named() {
     let says = |bytes: &[u8], words: &str| {

@@ -250,7 +250,7 @@ fn what_is_not_there_is_said() {
     asked.push(format!("{folder}/file.ptr"));
     // Nothing is asked twice.
     assert_eq!(local.requests(), asked);
-    Local::new(|_, stream| head(stream, "403 Forbidden", "")).fails("HTTP 403");
+    Local::new(|_, stream| head(stream, "403 Forbidden", "")).fails("refused (HTTP 403)");
     // Nobody listens: that is final too.
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let keep = tempfile::tempdir().unwrap();
@@ -265,7 +265,10 @@ fn a_busy_server_is_asked_again() {
         _ => whole(stream, &pdb()),
     })
     .serves();
-    Local::new(|_, stream| head(stream, "500 Internal Server Error", "")).fails("HTTP 500 (attempts: 3");
+    let broken = Local::new(|_, stream| head(stream, "500 Internal Server Error", ""));
+    broken.fails("HTTP 500 (attempts: 3");
+    // And then not for anything else.
+    assert_eq!(broken.requests(), vec![format!("/symbols/{}", place()); 3]);
 }
 
 #[test]

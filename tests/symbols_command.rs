@@ -89,7 +89,8 @@ fn many_images_give_one_list() {
     assert_eq!(lines, [needed.as_slice(), failed.as_slice()].concat());
 
     let plain = text(&images.run(&[&arguments[..], &["text"]].concat()).stdout);
-    for part in [guid, &path, "clean.raw", "suspicious.raw", "other.raw", "missing", "found", "not analysed: none.raw"] {
+    for part in [guid, &path, "clean.raw", "suspicious.raw", "other.raw", "missing", "found", "not analysed: none.raw"]
+    {
         assert!(plain.contains(part), "{part} is not in:\n{plain}");
     }
     for line in plain.lines() {

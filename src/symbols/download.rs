@@ -38,8 +38,10 @@ impl Default for Limits {
 
 /// Why a file could not be fetched.
 pub(super) enum Failure {
-    /// The server does not have it.
+    /// The server does not have it, or does not give it to us (some say so of what they do not have).
     NotFound(u16),
+    /// It came, and is not what it should be.
+    Wrong(String),
     /// It may work if asked again.
     Passing(String),
     /// Asking again would change nothing.
@@ -49,7 +51,9 @@ pub(super) enum Failure {
 impl Display for Failure {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotFound(status) => write!(f, "not there (HTTP {status})"),
+            Self::NotFound(status @ (404 | 410)) => write!(f, "not there (HTTP {status})"),
+            Self::NotFound(status) => write!(f, "refused (HTTP {status})"),
+            Self::Wrong(why) => write!(f, "fetched, and not kept: {why}"),
             Self::Passing(why) | Self::Final(why) => f.write_str(why),
         }
     }
@@ -143,7 +147,7 @@ impl Download<'_> {
                 self.restart()?;
                 return Err(Failure::Passing("the server has no rest of the file".to_owned()));
             }
-            status @ (404 | 410) => return Err(Failure::NotFound(status)),
+            status @ (401 | 403 | 404 | 410) => return Err(Failure::NotFound(status)),
             status @ (408 | 429 | 500..=599) => return Err(Failure::Passing(format!("HTTP {status}"))),
             status => return Err(Failure::Final(format!("HTTP {status}"))),
         }

@@ -129,18 +129,21 @@ impl Server {
         let folder = keep.join(names.pdb).join(&names.folder);
         let base = format!("{}/{}/{}", self.url.trim_end_matches('/'), encoded(names.pdb), encoded(&names.folder));
         let one = Request { limits: &self.limits, needed, wanted, progress, folder: &folder };
-        let mut ask = |url: &str, name: &str| match one.file(url, name) {
-            Ok(file) => Some(file),
-            Err(why) => {
-                tried.push(format!("{url}: {why}"));
-                None
+        let mut asked = vec![(format!("{base}/{}", encoded(names.pdb)), names.pdb)];
+        if cfg!(feature = "compressed-symbols") {
+            asked.push((format!("{base}/{}", encoded(&names.packed)), &names.packed));
+        }
+        for (url, name) in asked {
+            match one.file(&url, name) {
+                Ok(file) => return Some(file),
+                Err(why) => {
+                    tried.push(format!("{url}: {why}"));
+                    // A server that does not answer is not asked for the next.
+                    if !matches!(why, Failure::NotFound(_) | Failure::Wrong(_)) {
+                        return None;
+                    }
+                }
             }
-        };
-        let plain = ask(&format!("{base}/{}", encoded(names.pdb)), names.pdb);
-        let packed = || format!("{base}/{}", encoded(&names.packed));
-        let found = plain.or_else(|| cfg!(feature = "compressed-symbols").then(|| ask(&packed(), &names.packed))?);
-        if found.is_some() {
-            return found;
         }
         let pointer = format!("{base}/file.ptr");
         match self.pointer(&pointer) {
@@ -195,7 +198,7 @@ impl Request<'_> {
         let mut part = Part::new(self.folder).map_err(cannot)?;
         download(url, self.limits, part.file.as_file_mut(), self.progress)?;
         let kept = part.file.path();
-        check(kept, self.needed, self.wanted).map_err(|why| Failure::Final(format!("fetched, and not kept: {why}")))?;
+        check(kept, self.needed, self.wanted).map_err(Failure::Wrong)?;
         part.file.as_file().sync_all().map_err(cannot)?;
         part.keep(&target).map_err(cannot)?;
         Ok(target)

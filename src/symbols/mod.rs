@@ -66,7 +66,7 @@ impl Kind {
             _ if is(b"MSCF") => Self::Cabinet,
             _ if is(b"PK\x03\x04") || is(b"PK\x05\x06") => Self::Zip,
             _ if is(pack::MAGIC) => Self::Pack,
-            _ => return Err("neither a PDB, a symbol file of Volatility 3, one of these packed, nor a pack of layouts"),
+            _ => return Err("neither a PDB nor a symbol file of Volatility 3, nor one of these packed, nor a pack of layouts"),
         };
         match kind {
             Self::Isf if !cfg!(feature = "isf") => Err("a JSON file: this program was built without them"),

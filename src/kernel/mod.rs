@@ -3,6 +3,8 @@
 mod base;
 mod cmhive;
 mod eprocess;
+#[allow(dead_code)]
+mod exports;
 mod file_object;
 mod handles;
 mod kuser;

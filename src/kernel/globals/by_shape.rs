@@ -85,12 +85,12 @@ impl Search<'_> {
         heads.iter().filter(|head| head.entries.into_iter().flatten().all(&is)).map(|head| head.at).collect()
     }
 
-    /// Whether the process System lies here: pid 4, its name, and the mark of a process object.
+    /// Whether the process System lies here: pid 4, and the mark of a process object or at least its name.
     pub(super) fn is_system(&self, process: VirtualAddress) -> bool {
         let layout = &self.layouts.process;
+        let named = || self.space.read_array(process.wrapping_add(layout.name.offset)) == Ok(*b"System\0");
         self.pid(layout, process) == Some(4)
-            && self.space.read_array(process.wrapping_add(layout.name.offset)) == Ok(*b"System\0")
-            && self.is_process(process)
+            && if layout.header_type.is_some() { self.is_process(process) } else { named() }
     }
 
     fn is_process(&self, process: VirtualAddress) -> bool {

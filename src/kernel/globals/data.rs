@@ -1,15 +1,16 @@
-//! What the kernel's image holds of its own variables: the pages of the sections that can be written.
+//! What the kernel's image holds of its own variables: the pages of the sections without code.
 
 use crate::kernel::pe;
 use crate::memory::AddressSpace;
 use crate::{PAGE_SIZE, VirtualAddress};
 
-/// Pages that are read: the sections that kernels write to have 2 to 4 MiB; a damaged table of sections may promise 4 GiB.
+/// Pages that are read: kernels' sections without code have 3 to 6 MiB; a damaged table of sections may promise 4 GiB.
 const MAX_PAGES: u64 = 1 << 13;
-/// Size of an image whose headers are gone: kernels have 6 to 20 MiB.
-const UNKNOWN_SIZE: u64 = 32 << 20;
-/// `IMAGE_SCN_MEM_WRITE` (winnt.h).
-const WRITABLE: u32 = 0x8000_0000;
+/// Kernels are smaller: they have 6 to 20 MiB. Taken for the size of one whose headers are gone.
+const MAX_SIZE: u64 = 32 << 20;
+/// `IMAGE_SCN_MEM_EXECUTE` and `IMAGE_SCN_MEM_DISCARDABLE` (winnt.h). What is not to be written later (`ALMOSTRO`, `CFGRO`) holds
+/// variables too, so that `IMAGE_SCN_MEM_WRITE` would say less.
+const NO_DATA: u32 = 0x2200_0000;
 
 /// The kernel's variables, read once.
 pub(super) struct KernelData {
@@ -25,17 +26,16 @@ struct Piece {
 }
 
 impl KernelData {
-    /// Reads the sections of the kernel at `base` that can be written; without headers, all that is mapped there. Pages that
+    /// Reads the sections without code of the kernel at `base`; without headers, all that is mapped there. Pages that
     /// cannot be read, or hold nothing but zeros, are left out.
     pub(super) fn read(space: AddressSpace<'_>, base: VirtualAddress) -> Self {
-        let (size, ranges) = match pe::sections(space, base) {
-            Some((size, sections)) => {
-                let writable = sections.iter().filter(|section| section.characteristics & WRITABLE != 0);
-                let ranges = writable.map(|s| (u64::from(s.virtual_address), u64::from(s.virtual_size))).collect();
-                (size, ranges)
-            }
-            None => (UNKNOWN_SIZE, vec![(0, UNKNOWN_SIZE)]),
-        };
+        let (size, sections) = pe::sections(space, base).unwrap_or((MAX_SIZE, Vec::new()));
+        let size = size.min(MAX_SIZE);
+        let data = sections.iter().filter(|section| section.characteristics & NO_DATA == 0);
+        let mut ranges: Vec<(u64, u64)> = data.map(|s| (s.virtual_address.into(), s.virtual_size.into())).collect();
+        if ranges.is_empty() {
+            ranges.push((0, size));
+        }
         let mut data = Self { base, size, pieces: Vec::new() };
         let mut left = MAX_PAGES;
         for (from, bytes) in ranges {
@@ -52,11 +52,17 @@ impl KernelData {
     }
 
     fn take_page(&mut self, space: AddressSpace<'_>, at: VirtualAddress) {
-        let mut page = [0u8; 4096];
-        if space.read(at, &mut page).is_err() || page.iter().all(|byte| *byte == 0) {
+        let mut copy = [0u8; 4096];
+        let borrowed = space.translate(at).ok().and_then(|page| space.memory().borrow(page, copy.len()));
+        let page = match borrowed.filter(|page| page.len() == copy.len()) {
+            Some(page) => page,
+            None if space.read(at, &mut copy).is_ok() => &copy,
+            None => return,
+        };
+        let (words, _) = page.as_chunks::<8>();
+        if words.iter().all(|word| *word == [0; 8]) {
             return;
         }
-        let (words, _) = page.as_chunks::<8>();
         let words = words.iter().map(|word| u64::from_le_bytes(*word));
         match self.pieces.last_mut() {
             Some(piece) if piece.end() == at => piece.words.extend(words),

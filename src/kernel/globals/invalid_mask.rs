@@ -2,7 +2,7 @@
 //!
 //! Windows 10 1803 and later set the bits of this mask in every entry that is not present, so that the processor does not look ahead
 //! at memory there. They lie above all memory that the machine has. So the frames of pages in transition show it: all have the same bits
-//! above the memory, and without them all are in it. An entry of which the mask's bits were set before says so by its swizzle bit.
+//! above the memory. An entry of which the mask's bits were set before says so by its swizzle bit.
 
 use crate::kernel::Layouts;
 use crate::memory::{AddressSpace, transition_frames};
@@ -11,15 +11,13 @@ use std::collections::BTreeSet;
 
 /// Pages in transition that are asked: one tells, more confirm it.
 const ENOUGH: usize = 64;
-/// Fewer different frames than this prove nothing.
-const LEAST: usize = 2;
 /// Page tables that are read for it in the kernel's half, which has some ten thousand on a busy system, and again in those of processes.
 const MAX_TABLES: usize = 1 << 12;
 /// The lowest bit that may be in the mask. It is meant to lie beyond memory whatever the machine has, and x64 processors have 36 address
 /// bits at least. Lower bits above the memory that is in the image mean that the image is cut short.
 const LOWEST_BIT: u32 = 35;
 
-/// The mask. `None`: too few pages are in transition, or they contradict each other.
+/// The mask. `None`: no page is in transition, or they contradict each other.
 pub(super) fn find(space: AddressSpace<'_>, layouts: &Layouts, processes: &[VirtualAddress]) -> Option<u64> {
     let memory = space.memory();
     // The bits of all frames within the memory.
@@ -40,9 +38,7 @@ pub(super) fn find(space: AddressSpace<'_>, layouts: &Layouts, processes: &[Virt
     }
     let mask = frames.first()? & !within;
     let fits = |frame: &u64| frame & !within == mask;
-    let in_memory = |frame: &&u64| memory.borrow(PhysicalAddress(*frame & within), 1).is_some();
-    (frames.iter().all(fits)
-        && frames.iter().filter(in_memory).count() >= LEAST
-        && (mask == 0 || mask.trailing_zeros() >= LOWEST_BIT))
-        .then_some(mask)
+    let in_memory = |frame: &u64| memory.borrow(PhysicalAddress(*frame & within), 1).is_some();
+    let beyond = mask == 0 || mask.trailing_zeros() >= LOWEST_BIT;
+    (beyond && frames.iter().all(fits) && frames.iter().any(in_memory)).then_some(mask)
 }

@@ -1,5 +1,9 @@
 //! Addresses of the kernel's globals where no symbol file says them: from its exports, from its block for debuggers, from the header of
 //! a crash dump, and by their shape. Sources are held against one another.
+//!
+//! Some are not looked for. `KeBootTime` is a number like others: what would single it out is the very clock that it is to be held
+//! against. Of `MiState` one value is of use, and the page tables show it; the value of `ObHeaderCookie` is in the headers of objects
+//! ([`ObjectTypes`](super::ObjectTypes)). `PspHostSiloGlobals` and `NtBuildLabEx` have no shape of their own.
 
 mod by_shape;
 mod data;
@@ -101,8 +105,10 @@ pub(super) fn find(
         answers.add("PsActiveProcessHead", Origin::DumpHeader, header.active_process_head);
     }
     let blocks = debugger_block::find(space, &data, base, header.map(|header| header.debugger_data_block));
-    for block in &blocks {
+    if let Some(block) = blocks.first() {
         answers.add("KdDebuggerDataBlock", Origin::DebuggerBlock, block.at);
+    }
+    for block in &blocks {
         for (name, at) in block.globals(&data) {
             answers.add(name, Origin::DebuggerBlock, at);
         }

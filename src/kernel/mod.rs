@@ -3,7 +3,9 @@
 mod base;
 mod cmhive;
 mod eprocess;
+mod exports;
 mod file_object;
+mod globals;
 mod handles;
 mod kuser;
 mod layouts;
@@ -22,6 +24,7 @@ mod walk;
 pub use cmhive::{Cmhive, HIVE_SIGNATURE, Storage, hive_list, master_hive, registry_process};
 pub use eprocess::Eprocess;
 pub(crate) use eprocess::PROCESS_OBJECT;
+pub use globals::{FoundGlobal, FoundGlobals, Origin, ProcessOffsets};
 pub use handles::{HandleEntry, Handles, handles};
 pub use kuser::{KUSER_SHARED_DATA, SharedData};
 pub use layouts::Layouts;

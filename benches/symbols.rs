@@ -31,6 +31,7 @@ fn wanted() -> Wanted {
             "_CM_KEY_VALUE",
             "_KPCR",
         ],
+        fields: Vec::new(),
         globals: vec![
             "PsActiveProcessHead",
             "PsInitialSystemProcess",

@@ -83,6 +83,10 @@ pub struct KernelInfo {
     pub symbols: Option<String>,
     /// The file the symbols were read from.
     pub symbols_file: Option<String>,
+    /// Where they came from in more words, if not from a file of this very kernel: the build whose layouts they are, what of
+    /// the image confirms them, how each global was found.
+    #[serde(deserialize_with = "null_is_default")]
+    pub symbols_notes: Vec<String>,
     /// `NtBuildLabEx` or `NtBuildLab`: the source branch, for example `19041.1.amd64fre.vb_release.191206-1406`.
     pub lab: Option<String>,
     /// How the page-table root and the kernel were found.

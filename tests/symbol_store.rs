@@ -22,7 +22,7 @@ fn needed() -> PdbInfo {
 }
 
 fn wanted() -> Wanted {
-    Wanted { types: vec!["_OUT"], globals: vec!["Head", "Text"] }
+    Wanted { types: vec!["_OUT"], globals: vec!["Head", "Text"], ..Wanted::default() }
 }
 
 /// The members are in no good order, and there are some that nobody asked for.

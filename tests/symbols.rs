@@ -54,7 +54,7 @@ fn unpacked(file: &Path) -> Vec<u8> {
 fn everything(file: &Path) -> Wanted {
     let json: serde_json::Value = serde_json::from_slice(&unpacked(file)).unwrap();
     let names = |of: &str| json[of].as_object().unwrap().keys().map(|name| &*name.clone().leak()).collect();
-    Wanted { types: names("user_types"), globals: names("symbols") }
+    Wanted { types: names("user_types"), globals: names("symbols"), ..Wanted::default() }
 }
 
 /// Compares one structure in both, and those that it embeds; they may be named differently where C gives no name.
@@ -122,7 +122,7 @@ fn pdb_and_symbol_file_of_a_kernel_say_the_same() {
 #[test]
 fn symbol_files_of_many_builds_load_under_the_name_of_their_build() {
     let Some(folder) = common::material("symbols") else { return };
-    let wanted = Wanted { types: vec!["_EPROCESS"], globals: vec!["PsActiveProcessHead"] };
+    let wanted = Wanted { types: vec!["_EPROCESS"], globals: vec!["PsActiveProcessHead"], ..Wanted::default() };
     let mut files: Vec<_> =
         std::fs::read_dir(folder.join("symbols/kernels")).unwrap().map(|it| it.unwrap().path()).collect();
     files.sort();
@@ -144,7 +144,7 @@ fn globals_lie_as_far_apart_as_a_dump_of_the_kernel_says() {
     // DUMP_HEADER64 has PsLoadedModuleList, PsActiveProcessHead and KdDebuggerDataBlock at these offsets.
     let header = [("PsLoadedModuleList", 0x20), ("PsActiveProcessHead", 0x28), ("KdDebuggerDataBlock", 0x80)]
         .map(|(name, at)| (name, u64::from_le_bytes(dump[at..at + 8].try_into().unwrap())));
-    let wanted = Wanted { types: vec![], globals: header.map(|it| it.0).to_vec() };
+    let wanted = Wanted { types: vec![], globals: header.map(|it| it.0).to_vec(), ..Wanted::default() };
     let file = folder.join("real/5278AFF86C341677D7D7835C85B7B844-1.json.xz");
     let symbols = isf::load(&file, None, &wanted).unwrap();
     let bases = header.map(|(name, address)| address - symbols.global(name).unwrap());

@@ -15,7 +15,7 @@ use ntmem::symbols::{FieldInfo, SymbolError, Symbols, Wanted, pdb_file};
 use std::path::Path;
 
 fn load(made: &Made, types: &[&'static str], globals: &[&'static str]) -> Result<Symbols, SymbolError> {
-    let wanted = Wanted { types: types.to_vec(), globals: globals.to_vec() };
+    let wanted = Wanted { types: types.to_vec(), globals: globals.to_vec(), ..Wanted::default() };
     pdb_file::parse(&made.pdb(), Path::new("made.pdb"), None, &wanted)
 }
 

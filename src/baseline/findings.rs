@@ -1,6 +1,6 @@
 //! What all checks of one kind say, and the verdict.
 
-use super::{Judgement, Outcome, table};
+use super::{Confidence, Judgement, Outcome, table};
 use crate::Mode;
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,13 @@ pub struct Findings {
     /// The states of the machine that were reckoned with.
     #[serde(default)]
     pub modes: Vec<Mode>,
+    /// `heuristic`, where all of it rests on layouts that were worked out from the image itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layouts: Option<String>,
 }
+
+/// The word of [`SymbolSource::Heuristic`](crate::symbols::SymbolSource::Heuristic), as `kernel.symbols` has it.
+pub(super) const HEURISTIC: &str = crate::symbols::SymbolSource::Heuristic.name();
 
 impl Findings {
     /// Sorts and sums up. `master` is the pid whose unknowns count; unknowns of other processes do not.
@@ -49,7 +55,19 @@ impl Findings {
         } else {
             Verdict::Clean
         };
-        Self { check: check.to_owned(), verdict, outcomes, passed_over, modes: Vec::new() }
+        Self { check: check.to_owned(), verdict, outcomes, passed_over, modes: Vec::new(), layouts: None }
+    }
+
+    /// Says of every outcome that it rests on layouts that were worked out from the image: none is of high confidence then.
+    pub(super) fn by_heuristic_layouts(mut self) -> Self {
+        for outcome in &mut self.outcomes {
+            outcome.confidence = outcome.confidence.map(|confidence| confidence.min(Confidence::Medium));
+            for evidence in &mut outcome.evidence {
+                evidence.layout = Some(HEURISTIC.to_owned());
+            }
+        }
+        self.layouts = Some(HEURISTIC.to_owned());
+        self
     }
 
     pub(super) fn in_modes(mut self, modes: Vec<Mode>) -> Self {

@@ -62,5 +62,9 @@ pub fn check_smss(system: &System) -> Findings {
     ];
     let outcomes = groups.iter().flat_map(|check| check(&scene)).collect();
     let master = scene.master().and_then(|master| master.process.pid.value().copied());
-    Findings::new("smss", outcomes, master, scene.passed_over).in_modes(scene.modes)
+    let findings = Findings::new("smss", outcomes, master, scene.passed_over).in_modes(scene.modes);
+    match system.kernel.as_ref().and_then(|kernel| kernel.symbols.as_deref()) {
+        Some(findings::HEURISTIC) => findings.by_heuristic_layouts(),
+        _ => findings,
+    }
 }

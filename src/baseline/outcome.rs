@@ -69,6 +69,10 @@ pub struct Evidence {
     pub physical: Option<PhysicalAddress>,
     /// What was there. `None`: nothing, or not readable.
     pub value: Option<String>,
+    /// `heuristic`, where the place of the field is not known from symbols of this kernel or build, but was worked out from
+    /// the image itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layout: Option<String>,
 }
 
 /// The outcome of one check for one process, or for the machine.
@@ -201,6 +205,7 @@ impl Outcome {
             r#virtual: found.and_then(|at| at.r#virtual),
             physical: found.and_then(|at| at.physical),
             value,
+            layout: None,
         });
         self
     }
@@ -223,6 +228,7 @@ impl Outcome {
             r#virtual: None,
             physical: None,
             value,
+            layout: None,
         });
         self
     }

@@ -5,10 +5,16 @@ use std::ops::Deref;
 use std::path::Path;
 
 /// Bytes of an image.
-#[derive(Debug)]
 pub(super) enum Source {
     Mapped(memmap2::Mmap),
     Owned(Vec<u8>),
+}
+
+/// How many there are: nobody wants to see them all.
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple(if matches!(self, Self::Mapped(_)) { "Mapped" } else { "Owned" }).field(&self.len()).finish()
+    }
 }
 
 impl Source {

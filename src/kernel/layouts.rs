@@ -448,7 +448,18 @@ macro_rules! layouts {
             /// What has to be loaded from a symbol file.
             #[must_use]
             pub fn wanted() -> Wanted {
-                Wanted { types: vec![EprocessLayout::STRUCTURE, $($layout::STRUCTURE,)*], globals: GLOBALS.to_vec() }
+                let structures = [
+                    (EprocessLayout::STRUCTURE, EprocessLayout::FIELDS),
+                    $(($layout::STRUCTURE, $layout::FIELDS),)*
+                ];
+                Wanted {
+                    types: structures.iter().map(|(structure, _)| *structure).collect(),
+                    fields: structures
+                        .iter()
+                        .flat_map(|(structure, fields)| fields.iter().map(|field| (*structure, *field)))
+                        .collect(),
+                    globals: GLOBALS.to_vec(),
+                }
             }
 
             /// Finds every field.

@@ -11,6 +11,7 @@ mod locate;
 mod object;
 mod pe;
 mod peb;
+mod sources;
 pub mod text;
 mod thread;
 mod token;
@@ -135,6 +136,7 @@ impl<'m> Kernel<'m> {
             None => store.find(&found.pdb, &Layouts::wanted())?,
         };
         let layouts = Layouts::resolve(&symbols)?;
+        let disagreements = sources::disagreements(&symbols, &found.pdb);
         let mut kernel = Self {
             image,
             space,
@@ -145,7 +147,7 @@ impl<'m> Kernel<'m> {
             shared,
             build: Err(Absent::not_collected("")),
             found_by,
-            warnings: Vec::new(),
+            warnings: disagreements,
         };
         match kernel.invalid_pte_mask() {
             Ok(mask) => kernel.space = space.with_invalid_pte_mask(mask),
@@ -300,6 +302,7 @@ impl<'m> Kernel<'m> {
             pdb: Some(self.pdb.clone()),
             symbols: Some(self.symbols.source.name().to_owned()),
             symbols_file: self.symbols.file.as_ref().map(|file| file.display().to_string()),
+            symbols_notes: self.symbols.notes.clone(),
             lab: self.lab(),
             found_by: Some(self.found_by.clone()),
         }

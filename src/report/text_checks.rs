@@ -48,6 +48,10 @@ fn verdict(out: &mut impl Write, findings: &Findings, palette: &Palette) -> fmt:
     writeln!(out, "{}: {}", Shown(&findings.check), style.paint(word))?;
     let line = format!("{counted} violations, {informative} worth knowing, {passed} passed, {unknown} not evaluated");
     wrap(out, &line, 2, 2)?;
+    if let Some(layouts) = &findings.layouts {
+        let line = format!("layouts: {}: worked out from the image itself, not known from symbols", Shown(layouts));
+        wrap(out, &line, 2, 4)?;
+    }
     for mode in &findings.modes {
         wrap(out, &format!("machine: {}", Shown(&mode.to_string())), 2, 4)?;
     }
@@ -99,6 +103,7 @@ fn at(out: &mut impl Write, evidence: &Evidence, palette: &Palette) -> fmt::Resu
     let addresses = [("structure", evidence.object), ("virtual", evidence.r#virtual)];
     words.extend(addresses.into_iter().filter_map(|(word, at)| Some(format!("{word} {}", at?))));
     words.extend(evidence.physical.map(|at| format!("physical {at}")));
+    words.extend(evidence.layout.as_ref().map(|layout| format!("({layout} layout)")));
     let below = packed(&words);
     match (lines.as_mut_slice(), below.as_slice()) {
         ([what], [places]) if evidence.key.is_none() && fits(&[what, ", ", places]) => {

@@ -45,6 +45,9 @@ pub fn info(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Re
         if let Some(symbols) = &kernel.symbols {
             let file = kernel.symbols_file.as_deref().unwrap_or("");
             line("symbols", &format!("{symbols} {}", Shown(file)))?;
+            for note in &kernel.symbols_notes {
+                line("", &Shown(note))?;
+            }
         }
         if let Some(found) = &kernel.found_by {
             line("found by", found)?;

@@ -64,7 +64,14 @@ fn read(json: &[u8], file: &Path, needed: Option<&PdbInfo>, wanted: &Wanted) -> 
     let found = super::check_id(file, found, needed)?;
     let types = document.types(wanted).map_err(|error| damaged(file, error))?;
     let globals = document.globals(wanted).map_err(|error| damaged(file, error))?;
-    Ok(Symbols { source: SymbolSource::Isf, file: Some(file.to_owned()), pdb: Some(found), types, globals })
+    Ok(Symbols {
+        source: SymbolSource::Isf,
+        file: Some(file.to_owned()),
+        pdb: Some(found),
+        types,
+        globals,
+        ..Symbols::default()
+    })
 }
 
 /// A document of which only the outline is read: a kernel has 1,600 types and 40,000 symbols, and a hundred are wanted.

@@ -188,6 +188,9 @@ macro_rules! layout {
             /// C name of the structure.
             pub const STRUCTURE: &'static str = $structure;
 
+            /// Every field that is asked for, under every name that it has had.
+            pub const FIELDS: &'static [&'static str] = &[$($($path),+),*];
+
             /// Finds every field.
             ///
             /// # Errors

@@ -1,17 +1,26 @@
 //! Symbols: where they are looked for, what they say, and the typed offsets made of them. Nothing here knows of memory.
 
+mod agree;
+mod built_in;
+mod cache;
 mod error;
 #[cfg(feature = "isf")]
 pub mod isf;
 pub(crate) mod layout;
+mod pack;
+mod pack_folder;
 pub mod pdb_file;
 mod pdb_types;
 mod store;
 mod table;
 
+pub use agree::disagreements;
+pub use built_in::{builds, built_in};
 pub use error::{SymbolError, server_path};
 pub use layout::{Bits, Embedded, Field, Natural, Stored};
-pub use store::SymbolStore;
+pub use pack::{Pack, PackWriter, PackedKernel};
+pub use pack_folder::Packed;
+pub use store::{SymbolStore, Trust};
 pub use table::{FieldInfo, SymbolSource, Symbols, TypeInfo, Wanted};
 
 use crate::PdbInfo;
@@ -19,7 +28,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Reads the wanted symbols of a file: a PDB, or a Volatility 3 symbol file. Its content says which, not its name.
+/// Reads the wanted symbols of a file: a PDB, a Volatility 3 symbol file, or a [`Pack`] (which takes a `needed`). Its content
+/// says which, not its name.
 ///
 /// # Errors
 /// The file cannot be read, is damaged or of another kind; its GUID or age is not the `needed` one.
@@ -39,7 +49,13 @@ pub fn load(file: &Path, needed: Option<&PdbInfo>, wanted: &Wanted) -> Result<Sy
             Err(other("a JSON file: this program was built without them"))
         }
         [b'M', b'S', b'C', b'F', ..] => Err(other("compressed: expand it first")),
-        _ => Err(other("neither a PDB nor a symbol file of Volatility 3")),
+        start if start == *pack::MAGIC => {
+            let pack = Pack::open(file)?;
+            let needed = needed.ok_or_else(|| other("a pack holds many kernels: name the one that is needed"))?;
+            let none = || other(&format!("this pack has no kernel of GUID {}, age {}", needed.guid, needed.age));
+            pack.find(needed, wanted)?.ok_or_else(none)
+        }
+        _ => Err(other("neither a PDB, nor a symbol file of Volatility 3, nor a pack of layouts")),
     }
 }
 

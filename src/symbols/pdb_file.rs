@@ -95,6 +95,7 @@ fn read<'s, S: Source<'s> + 's>(
         pdb: Some(found),
         types: types.map_err(|reason| damaged(file, reason))?,
         globals: globals(&mut pdb, wanted).map_err(|error| damaged(file, error))?,
+        ..Symbols::default()
     })
 }
 

@@ -1,10 +1,12 @@
 //! Where symbols are looked for: folders and files of this machine. Nothing here opens a network connection.
 
+use super::cache::Cache;
 use super::error::file_name;
-use super::{SymbolError, Symbols, Wanted, pdb_file, same_id};
+use super::{PackedKernel, SymbolError, Symbols, Wanted, built_in, pdb_file, same_id};
 use crate::PdbInfo;
 use std::fs;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// Entries of one folder that are looked at for a name in another case. Symbol servers' folders have one for each module.
@@ -18,7 +20,7 @@ const MAX_OTHERS: usize = 256;
 /// # use ntmem::{PdbInfo, symbols::{SymbolStore, Wanted}};
 /// let store = SymbolStore::new().directory("symbols").nt_symbol_path(r"srv*D:\Symbols*https://example.org/symbols");
 /// let needed = PdbInfo { name: "ntkrnlmp.pdb".into(), guid: "606FF669409B00F7FC8C61A9C1670129".into(), age: 1 };
-/// match store.find(&needed, &Wanted { types: vec!["_EPROCESS"], globals: vec!["PsActiveProcessHead"] }) {
+/// match store.find(&needed, &Wanted { types: vec!["_EPROCESS"], globals: vec!["PsActiveProcessHead"], ..Wanted::default() }) {
 ///     Ok(symbols) => println!("{:?}", symbols.size_of("_EPROCESS")),
 ///     Err(missing) => eprintln!("{missing}"),
 /// }
@@ -26,6 +28,21 @@ const MAX_OTHERS: usize = 256;
 #[derive(Clone, Debug, Default)]
 pub struct SymbolStore {
     places: Vec<Place>,
+    trust: Trust,
+    hidden: Vec<RangeInclusive<u32>>,
+    cache: Option<Cache>,
+}
+
+/// Which layouts are good enough.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trust {
+    /// Those of this very kernel, by the GUID and age of its PDB.
+    Exact,
+    /// Also those of another update of its build, if the image itself confirms them.
+    Build,
+    /// Also those of other builds, corrected by what the image itself proves.
+    #[default]
+    Any,
 }
 
 #[derive(Clone, Debug)]
@@ -43,7 +60,7 @@ impl SymbolStore {
     }
 
     /// Adds a folder. It may be laid out as symbol servers and debuggers do (`NAME/GUIDAGE/NAME`, in one or two tiers), as
-    /// Volatility 3 does (`GUID-AGE.json.xz`, also under `NAME/` or `windows/NAME/`), or just have the file in it.
+    /// Volatility 3 does (`GUID-AGE.json.xz`, also under `NAME/` or `windows/NAME/`), or just have the file in it; packs (`.ntpack`) too.
     #[must_use]
     pub fn directory(mut self, folder: impl Into<PathBuf>) -> Self {
         self.places.push(Place::Path(folder.into()));
@@ -85,18 +102,55 @@ impl SymbolStore {
         self
     }
 
-    /// The wanted symbols of the first file that has those of this very build. Within a folder a PDB is preferred.
+    /// Sets which layouts are good enough where there are none of this very kernel: [`Trust::Any`] unless told.
+    #[must_use]
+    pub fn trust(self, trust: Trust) -> Self {
+        Self { trust, ..self }
+    }
+
+    /// Leaves kernels of these build numbers out of the table in the crate, as if nobody knew them yet.
+    #[must_use]
+    pub fn without_builds(mut self, builds: RangeInclusive<u32>) -> Self {
+        self.hidden.push(builds);
+        self
+    }
+
+    /// Keeps what is read of symbol files in this folder, from one run to the next. Entries that are damaged are made again.
+    #[must_use]
+    pub fn cache(self, folder: impl Into<PathBuf>) -> Self {
+        Self { cache: Some(Cache::new(folder.into())), ..self }
+    }
+
+    /// Which layouts are good enough.
+    #[must_use]
+    pub const fn trusted(&self) -> Trust {
+        self.trust
+    }
+
+    /// The layouts of kernels in the crate's table that are not left out: see [`builds`](super::builds).
+    ///
+    /// # Errors
+    /// The table was made for fewer fields than are wanted.
+    pub fn builds(
+        &self,
+        wanted: &Wanted,
+        choose: impl Fn(u32) -> bool,
+    ) -> Result<Vec<(PackedKernel, Symbols)>, SymbolError> {
+        super::builds(wanted, |build| self.hides(Some(build)) || !choose(build))
+    }
+
+    fn hides(&self, build: Option<u32>) -> bool {
+        build.is_some_and(|build| self.hidden.iter().any(|range| range.contains(&build)))
+    }
+
+    /// The wanted symbols of the first file that has those of this very build. Within a folder a PDB is preferred. Where no
+    /// file has them, the table in the crate may; [`Symbols::notes`] then say what was wrong with files that were there.
     ///
     /// # Errors
     /// [`SymbolError::Missing`], with every place that was looked at and what was there. If one file is all that the store
     /// has, the error says what is wrong with it.
     pub fn find(&self, needed: &PdbInfo, wanted: &Wanted) -> Result<Symbols, SymbolError> {
-        if let [Place::Path(only)] = self.places.as_slice()
-            && only.is_file()
-        {
-            return super::load(only, Some(needed), wanted);
-        }
-        let mut search = Search { needed, wanted, tried: Vec::new() };
+        let mut search = Search { needed, wanted, cache: self.cache.as_ref(), tried: Vec::new(), failed: Vec::new() };
         for place in &self.places {
             let found = match place {
                 Place::Path(folder) if folder.is_dir() => search.folder(folder),
@@ -110,7 +164,16 @@ impl SymbolStore {
                 return Ok(symbols);
             }
         }
-        Err(SymbolError::Missing { needed: Box::new(needed.clone()), tried: search.tried })
+        let Search { tried, mut failed, .. } = search;
+        let known = built_in::exact(needed, wanted)?.filter(|(build, _)| !self.hides(*build));
+        if let Some((_, symbols)) = known {
+            let notes = failed.iter().map(ToString::to_string).collect();
+            return Ok(Symbols { notes, ..symbols });
+        }
+        match (self.places.as_slice(), failed.pop()) {
+            ([Place::Path(only)], Some(error)) if only.is_file() => Err(error),
+            _ => Err(SymbolError::Missing { needed: Box::new(needed.clone()), tried }),
+        }
     }
 }
 
@@ -118,19 +181,25 @@ impl SymbolStore {
 struct Search<'a> {
     needed: &'a PdbInfo,
     wanted: &'a Wanted,
+    cache: Option<&'a Cache>,
     tried: Vec<String>,
+    /// What was wrong with files that are there.
+    failed: Vec<SymbolError>,
 }
 
 impl Search<'_> {
     /// Asks a file; notes what is wrong with it.
     fn file(&mut self, file: &Path) -> Option<Symbols> {
-        match super::load(file, Some(self.needed), self.wanted) {
-            Ok(symbols) => Some(symbols),
-            Err(error) => {
+        let loaded = match self.cache {
+            Some(cache) => cache.load(file, self.needed, self.wanted),
+            None => super::load(file, Some(self.needed), self.wanted),
+        };
+        loaded
+            .map_err(|error| {
                 self.tried.push(error.of_file());
-                None
-            }
-        }
+                self.failed.push(error);
+            })
+            .ok()
     }
 
     /// Asks the file that these names lead to from `folder`; notes it if there is none.
@@ -156,7 +225,13 @@ impl Search<'_> {
             .or_else(|| self.inside(folder, &[&build, name]))
             .or_else(|| self.inside(folder, &[name]))
             .or_else(|| self.other_names(folder, name));
-        pdb.or_else(|| self.symbol_files(folder, name))
+        pdb.or_else(|| self.symbol_files(folder, name)).or_else(|| self.packs(folder))
+    }
+
+    /// Packs of layouts, whatever their names before the dot.
+    fn packs(&mut self, folder: &Path) -> Option<Symbols> {
+        let is_pack = |file: &PathBuf| file.extension().is_some_and(|it| it.eq_ignore_ascii_case("ntpack"));
+        entries(folder).into_iter().filter(is_pack).find_map(|file| self.file(&file))
     }
 
     /// Large symbol servers put `ntkrnlmp.pdb` under `nt`, and have an `index2.txt` to say so.

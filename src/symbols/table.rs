@@ -14,6 +14,8 @@ pub struct Symbols {
     pub file: Option<PathBuf>,
     /// The PDB these symbols belong to.
     pub pdb: Option<PdbInfo>,
+    /// What is worth knowing about where they came from: a file that was named and could not be used.
+    pub notes: Vec<String>,
     pub(super) types: HashMap<String, TypeInfo>,
     pub(super) globals: HashMap<String, u64>,
 }
@@ -46,7 +48,7 @@ impl SymbolSource {
 }
 
 /// One structure or union.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TypeInfo {
     /// Size in bytes.
     pub size: u64,
@@ -72,6 +74,9 @@ pub struct FieldInfo {
 pub struct Wanted {
     /// Names of structures; the ones they embed come with them.
     pub types: Vec<&'static str>,
+    /// The fields that will be asked for: a structure's name and the path from it, with dots. Files that hold whole types do
+    /// not need them; a [`Pack`](super::Pack) keeps nothing else.
+    pub fields: Vec<(&'static str, &'static str)>,
     /// Names of globals.
     pub globals: Vec<&'static str>,
 }
@@ -112,6 +117,10 @@ impl Symbols {
     /// # Errors
     /// Names the structure or field that the symbols lack.
     pub fn field(&self, structure: &str, path: &str) -> Result<FieldInfo, SymbolError> {
+        // Packs have the fields that are asked for under their whole path.
+        if let Some(field) = self.types.get(structure).and_then(|info| info.fields.get(path)) {
+            return Ok(field.clone());
+        }
         let mut at = structure;
         let mut offset = 0u64;
         let mut parts = path.split('.').take(MAX_PATH).peekable();
@@ -147,6 +156,19 @@ impl Symbols {
     /// The symbols lack it.
     pub fn global(&self, name: &str) -> Result<u64, SymbolError> {
         self.globals.get(name).copied().ok_or_else(|| SymbolError::NoGlobal { name: name.to_owned() })
+    }
+
+    /// Takes the address of a global away, as if the symbols lacked it.
+    #[must_use]
+    pub fn without_global(mut self, name: &str) -> Self {
+        self.globals.remove(name);
+        self
+    }
+
+    /// The globals by name, in order.
+    #[must_use]
+    pub fn globals(&self) -> std::collections::BTreeMap<&str, u64> {
+        self.globals.iter().map(|(name, rva)| (name.as_str(), *rva)).collect()
     }
 
     /// Numbers of structures and globals that were loaded.

@@ -111,7 +111,7 @@ impl<'p, 'n> Placer<'p, 'n> {
             let (_, there) = self.in_build(*neighbour, paths)?;
             there.offset.checked_add_signed(self.nearest_shift(*neighbour, there.offset).unwrap_or(0))
         };
-        self.neighbours.all.iter().filter_map(place).collect()
+        self.neighbours.nearest().filter_map(|neighbour| place(&neighbour)).collect()
     }
 
     /// Takes the one place where a field was found by value; of several, the one where other builds would have it. `size` is
@@ -193,6 +193,12 @@ impl<'p, 'n> Placer<'p, 'n> {
         let names: BTreeSet<_> =
             self.neighbours.older().take(1).chain(self.neighbours.newer().take(1)).map(name).collect();
         (self.neighbours.lasting(|neighbour| name(neighbour).is_some()) && names.len() == 1).then_some(())
+    }
+
+    /// Where a field is in the builds next to this one, if it is at one place in all of them.
+    pub fn steady(&self, paths: &'static [&'static str]) -> Option<(&'static str, FieldInfo)> {
+        self.lasting(paths)?;
+        self.agreed(paths, |_, _, _| Some(0))
     }
 
     fn agreed(

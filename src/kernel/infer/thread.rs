@@ -205,7 +205,7 @@ pub(super) fn infer(ground: Ground<'_, '_>, neighbours: &Neighbours<'_>) -> Opti
         let waits = Tally::of(threads.iter().map(waits));
         Tally::of(threads.iter().map(fits)).share(95) && waits.share(50)
     };
-    let between = placer.between(&["Tcb.State"]);
-    placer.place("Tcb.State", between, |info| state(info.offset));
+    let steady = placer.steady(&["Tcb.State"]);
+    placer.place("Tcb.State", steady, |info| state(info.offset));
     Some(placer.finish())
 }

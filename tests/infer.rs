@@ -1,0 +1,154 @@
+//! Layouts that an image itself gives, held against the true ones: a field that is given is right, or it is not given.
+#![cfg(feature = "isf")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+mod common;
+
+use common::forged::Opened;
+use ntmem::kernel::{Inferred, Kernel, Layouts, confirm, infer};
+use ntmem::symbols::{Symbols, builds};
+use ntmem_forge::{Build, Forged, Scenario};
+
+/// The layouts of all builds in the table but the hidden ones.
+fn others(hidden: impl Fn(u32) -> bool) -> Vec<(u32, Symbols)> {
+    let all = builds(&Layouts::wanted(), hidden).unwrap();
+    all.into_iter().filter_map(|(kernel, symbols)| Some((kernel.build?, symbols))).collect()
+}
+
+fn system(kernel: &Kernel<'_>) -> ntmem::VirtualAddress {
+    kernel.space().read_pointer(kernel.global("PsInitialSystemProcess").unwrap()).unwrap()
+}
+
+/// Names that one field has had.
+const ALIASES: [(&str, &str); 2] =
+    [("VadRoot.Root", "VadRoot.BalancedRoot.RightChild"), ("WoW64Process", "Wow64Process")];
+
+fn truth_of(truth: &Symbols, structure: &str, path: &str) -> Option<ntmem::symbols::FieldInfo> {
+    let other = ALIASES.iter().find_map(|(one, other)| match path {
+        _ if path == *one => Some(*other),
+        _ if path == *other => Some(*one),
+        _ => None,
+    });
+    truth.field(structure, path).ok().or_else(|| truth.field(structure, other?).ok())
+}
+
+/// Structures whose size is a distance.
+const SIZED: [&str; 6] = [
+    "_OBJECT_HEADER_CREATOR_INFO",
+    "_OBJECT_HEADER_NAME_INFO",
+    "_HANDLE_TABLE_ENTRY",
+    "_DUAL",
+    "_HMAP_ENTRY",
+    "_KPROCESS",
+];
+
+/// Fields that differ from the truth, and fields of the truth that are not given.
+fn compare(found: &Symbols, truth: &Symbols) -> (Vec<String>, Vec<String>, usize) {
+    let (mut wrong, mut missing, mut right) = (Vec::new(), Vec::new(), 0);
+    let wanted = Layouts::wanted();
+    for (structure, path) in wanted.fields {
+        let ours = found.field(structure, path).ok();
+        match (ours, truth_of(truth, structure, path)) {
+            (Some(ours), Some(theirs)) => {
+                let size = ours.bits.is_some() && ours.size != theirs.size;
+                if ours.offset != theirs.offset || ours.bits != theirs.bits || size {
+                    wrong.push(format!("{structure}.{path}: {ours:?}, and not {theirs:?}"));
+                } else {
+                    right += 1;
+                }
+            }
+            (Some(ours), None) => wrong.push(format!("{structure}.{path}: {ours:?}, and there is none")),
+            (None, Some(_)) if truth.field(structure, path).is_ok() => {
+                let other = ALIASES.iter().find(|(one, other)| path == *one || path == *other);
+                let has = |path| found.field(structure, path).is_ok();
+                if !other.is_some_and(|(one, other)| has(one) || has(other)) {
+                    missing.push(format!("{structure}.{path}"));
+                }
+            }
+            _ => {}
+        }
+    }
+    for structure in SIZED {
+        if let (Ok(ours), Ok(theirs)) = (found.size_of(structure), truth.size_of(structure))
+            && ours != theirs
+        {
+            wrong.push(format!("{structure}: {ours:#x} bytes, and not {theirs:#x}"));
+        }
+    }
+    (wrong, missing, right)
+}
+
+fn inferred(kernel: &Kernel<'_>, others: &[(u32, Symbols)]) -> Option<Inferred> {
+    infer(kernel.space(), kernel.base(), system(kernel), others)
+}
+
+/// Builds to hide: the one itself under all its numbers, and `more` on each side of it.
+fn hidden(build: Build, more: usize) -> Vec<u32> {
+    let at = Build::ALL.iter().position(|other| *other == build).unwrap();
+    let from = at.saturating_sub(more);
+    Build::ALL[from..=(at + more).min(Build::ALL.len() - 1)].iter().map(|build| build.number()).collect()
+}
+
+fn same_build(one: u32, other: u32) -> bool {
+    let family = |build: u32| match build {
+        7600 | 7601 => 7601,
+        18362 | 18363 => 18362,
+        19041..=19045 => 19041,
+        22621 | 22631 => 22621,
+        26100 | 26200 => 26100,
+        other => other,
+    };
+    family(one) == family(other)
+}
+
+fn run(forged: &Forged, what: &str, build: Build, more: usize) {
+    let opened = Opened::new(forged);
+    let kernel = opened.kernel();
+    let hide = hidden(build, more);
+    let others = others(|number| hide.iter().any(|hidden| same_build(*hidden, number)));
+    let started = std::time::Instant::now();
+    let Some(found) = inferred(&kernel, &others) else {
+        panic!("{what}: nothing inferred");
+    };
+    let took = started.elapsed();
+    let (wrong, missing, right) = compare(&found.symbols, kernel.symbols());
+    eprintln!("{what} hiding {hide:?}: {right} right, {} missing, {took:?}: {missing:?}", missing.len());
+    if std::env::var_os("NOTES").is_some() {
+        for note in &found.notes {
+            eprintln!("    {note}");
+        }
+    }
+    assert!(wrong.is_empty(), "{what}: {wrong:#?}");
+    Layouts::resolve(&found.symbols).unwrap();
+}
+
+#[test]
+fn clean_images_give_right_layouts() {
+    for build in Build::ALL {
+        let forged = Scenario::clean(build).forge();
+        for more in [0, 1] {
+            let result = std::panic::catch_unwind(|| run(&forged, &format!("{build:?}"), build, more));
+            if let Err(e) = result { eprintln!("FAILED {:?}", e.downcast_ref::<String>()); }
+        }
+    }
+    panic!();
+}
+
+#[test]
+fn the_right_layouts_are_confirmed() {
+    for build in Build::ALL {
+        let forged = Scenario::clean(build).forge();
+        let opened = Opened::new(&forged);
+        let kernel = opened.kernel();
+        let confirmation = confirm(kernel.space(), kernel.base(), system(&kernel), kernel.symbols());
+        eprintln!("{build:?}: {} held, failed {:?}, silent {:?}", confirmation.held.len(), confirmation.failed, confirmation.silent);
+    }
+    panic!();
+}

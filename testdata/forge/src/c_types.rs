@@ -66,6 +66,8 @@ enum Token<'a> {
 
 fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut out = Vec::new();
+    // Long lines are wrapped, in the comment too.
+    let mut open = false;
     for line in text.lines().filter(|l| !l.starts_with('#')) {
         let (code, comment) = line.split_once("//").map_or((line, ""), |(a, b)| (a, b.trim()));
         let mut rest = code.trim_start();
@@ -75,14 +77,20 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
             rest = rest[word.max(1)..].trim_start();
         }
         let number = |text: &str| u64::from_str_radix(text.split(' ').next()?.strip_prefix("0x")?, 16).ok();
-        if let Some(offset) = comment.strip_prefix("offset: ").and_then(number) {
+        let offset = comment.strip_prefix("offset:").map(str::trim_start);
+        if let Some(offset) = offset.or(open.then_some(comment)).and_then(number) {
             out.push(Token::Offset(offset));
         } else if let Some(size) = number(comment) {
             out.push(Token::Size(size));
         }
+        open = offset == Some("");
     }
     out
 }
+
+/// A number of which bit-fields take the bits: its offset, and how many are taken.
+type Unit = (u64, u32);
+const NONE: Unit = (u64::MAX, 0);
 
 /// What a declarator says of a name.
 struct Declared {
@@ -141,7 +149,7 @@ impl<'a> Header<'a> {
                 Token::Word(word @ ("struct" | "union")) => {
                     let name = self.word().expect("a type has a name").to_owned();
                     if self.mark(b'{') {
-                        let fields = self.members(&name, word == "union");
+                        let fields = self.members(&name, NONE);
                         if size > 0 {
                             self.types.insert(name, Type { union: word == "union", size, fields });
                         }
@@ -154,11 +162,11 @@ impl<'a> Header<'a> {
         }
     }
 
-    /// The members up to the closing brace; members of unnamed members are the outer type's.
-    fn members(&mut self, owner: &str, union: bool) -> Vec<Field> {
+    /// The members up to the closing brace; members of unnamed members are the outer type's. `unit`: the offset of the number whose
+    /// bits go on in this type, and how many of its bits are used. (Headers made of symbols tell no bit positions, and take the
+    /// struct around the bits of a number apart when the number is in a union.)
+    fn members(&mut self, owner: &str, mut unit: Unit) -> Vec<Field> {
         let mut out = Vec::new();
-        // The bit-field that goes on: its unit's offset, and how many bits of it are used.
-        let mut unit = (u64::MAX, 0);
         while !self.mark(b'}') {
             while matches!(self.peek(), Some(Token::Word("volatile" | "const"))) {
                 self.at += 1;
@@ -167,8 +175,8 @@ impl<'a> Header<'a> {
             if let Some(word @ ("struct" | "union")) = self.word()
                 && self.mark(b'{')
             {
-                self.nested(owner, word == "union", &mut out);
-                unit = (u64::MAX, 0);
+                self.nested(owner, word == "union", unit, &mut out);
+                unit = NONE;
                 continue;
             }
             self.at = start;
@@ -176,12 +184,13 @@ impl<'a> Header<'a> {
             let Some(Token::Offset(offset)) = self.peek() else { panic!("{owner}.{} has no offset", declared.name) };
             self.at += 1;
             let spec = if let Some(bits) = declared.bits {
-                unit = if unit.0 == offset && !union { unit } else { (offset, 0) };
+                let fits = u64::from(unit.1 + bits) <= self.width(&declared.spec) * 8;
+                unit = if unit.0 == offset && fits { unit } else { (offset, 0) };
                 let position = unit.1;
                 unit.1 += bits;
                 Spec::Bits(Box::new(declared.spec), position, bits)
             } else {
-                unit = (u64::MAX, 0);
+                unit = NONE;
                 declared.spec
             };
             if !declared.name.is_empty() {
@@ -192,14 +201,14 @@ impl<'a> Header<'a> {
     }
 
     /// A struct or union within a type, behind its opening brace: with a name behind it, it is a type of its own.
-    fn nested(&mut self, owner: &str, union: bool, out: &mut Vec<Field>) {
+    fn nested(&mut self, owner: &str, union: bool, unit: Unit, out: &mut Vec<Field>) {
         let from = self.at;
         // Its name comes last, and those of its own inner types hang on that.
         self.skip_past(b'}');
         let name = self.word();
         self.at = from;
         let inner = name.map(|n| format!("{owner}__{n}"));
-        let mut fields = self.members(inner.as_deref().unwrap_or(owner), union);
+        let mut fields = self.members(inner.as_deref().unwrap_or(owner), if inner.is_some() { NONE } else { unit });
         self.at += usize::from(name.is_some());
         let count = self.count();
         assert!(self.mark(b';'), "{owner}: no end of a member");
@@ -209,8 +218,10 @@ impl<'a> Header<'a> {
             out.append(&mut fields);
             return;
         };
-        let size = fields.iter().map(|f| f.offset - offset + self.width(&f.spec)).max().unwrap_or(0);
-        fields.iter_mut().for_each(|f| f.offset -= offset);
+        // Members of a named union count from the outer type, those of a named struct from itself.
+        let start = if fields.iter().any(|f| f.offset < offset) { 0 } else { offset };
+        let size = fields.iter().map(|f| f.offset - start + self.width(&f.spec)).max().unwrap_or(0);
+        fields.iter_mut().for_each(|f| f.offset -= start);
         self.types.insert(inner.clone(), Type { union, size, fields });
         let spec = count.into_iter().rev().fold(Spec::Named(inner), |item, n| Spec::Array(n, Box::new(item)));
         out.push(Field { name: name.to_owned(), spec, offset });

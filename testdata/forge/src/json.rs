@@ -230,6 +230,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "no } at byte")]
     fn half_a_document_is_none() {
-        Value::parse(r#"{"a": 1"#);
+        let _ = Value::parse(r#"{"a": 1"#);
     }
 }

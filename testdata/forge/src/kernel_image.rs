@@ -58,15 +58,10 @@ impl Machine {
             .filter(|(_, since)| self.layout.number >= *since)
             .filter_map(|(n, _)| Some(((*n).to_owned(), *self.layout.globals.get(*n)? as u32)))
             .collect();
-        // Exported too, in no table of the forge: no debugger, no safe boot.
-        for (name, rva, value) in [
-            ("InitSafeBootMode", debug + 0x1f00, 0),
-            ("KdDebuggerEnabled", debug + 0x1f10, 0),
-            ("KdDebuggerNotPresent", debug + 0x1f11, 1),
-        ] {
-            names.push((name.to_owned(), rva));
-            self.write(base + u64::from(rva), &[value]);
-        }
+        // Exported too, in no table of the forge: no safe boot, no debugger.
+        let flags =
+            [("InitSafeBootMode", 0xf00, 0), ("KdDebuggerEnabled", 0xf10, 0), ("KdDebuggerNotPresent", 0xf11, 1)];
+        names.extend(flags.map(|(name, at, _)| (name.to_owned(), debug + at)));
         // What is exported by name in every kernel, with addresses in code.
         for (i, name) in ["DbgPrint", "KeBugCheckEx", "KeInitializeThread", "ZwCreateFile", "RtlInitUnicodeString"]
             .iter()
@@ -116,6 +111,9 @@ impl Machine {
         if !record.is_empty() {
             directory.extend_from_slice(&record);
             self.write(base + u64::from(debug), &directory);
+        }
+        for (_, at, value) in flags {
+            self.write(base + u64::from(debug + at), &[value]);
         }
         match self.plan.kernel.headers {
             Headers::Present => {}

@@ -2,6 +2,7 @@
 
 mod walk;
 
+use ntmem_forge::layout::Spec;
 use ntmem_forge::{Build, CodeView, DebuggerData, Forged, Layout, Scenario};
 use std::path::{Path, PathBuf};
 use walk::{translate, u64_at};
@@ -47,6 +48,26 @@ fn assert_listed(what: &str, layout: &Layout, forged: &Forged) {
     let number = read(truth.kernel_base + layout.globals["NtBuildNumber"]) as u32;
     let own = if layout.number == 19_045 { 19_041 } else { layout.number };
     assert_eq!(number, 0xf000_0000 | own, "{what}");
+}
+
+/// How many fields two layouts share by name, in types of the same size, and which of them lie elsewhere or look otherwise.
+fn differences(ours: &Layout, theirs: &Layout) -> (usize, Vec<String>) {
+    let shape = |of: &Layout, spec: &Spec| match spec {
+        Spec::Bits(_, at, bits) => (*at, *bits, of.width(spec)),
+        _ => (0, 0, of.width(spec)),
+    };
+    let (mut all, mut differ) = (0, Vec::new());
+    for (kind, fields) in &theirs.types {
+        for field in ours.types.get(kind).filter(|t| t.size == fields.size).map_or(&[][..], |_| &fields.fields) {
+            let place = ours.find(kind, &field.name);
+            let ours = place.map(|p| (p.offset, shape(ours, &p.spec)));
+            all += 1;
+            if ours != Some((field.offset, shape(theirs, &field.spec))) {
+                differ.push(format!("{kind}.{}", field.name));
+            }
+        }
+    }
+    (all, differ)
 }
 
 /// Names in the export table of the kernel, with their addresses.
@@ -112,8 +133,31 @@ fn headers_of_real_kernels() {
         }
         let layout = Layout::from_header(&text, number);
         assert_listed(&name, &layout, &Scenario::of(&layout).forge());
-        if let Some(build) = Build::ALL.into_iter().find(|b| name.contains(&format!(".{}.", b.number()))) {
+        // The columns of these builds were made of the same headers, with other tools.
+        if [".9200.16384-", ".10240.16384-", ".17134.1-", ".22621.382-"].iter().any(|c| name.contains(c)) {
+            let build = Build::ALL.into_iter().find(|b| b.number() == number).expect("a column");
             assert_eq!(Layout::nearest(&layout.types), build, "{name}");
+            // Two views of one number, of which the header does not say so.
+            let mut differ = differences(&layout, &Layout::of(build)).1;
+            differ.retain(|d| d != "_RTL_BALANCED_NODE.Balance");
+            assert!(differ.is_empty(), "{name}: {differ:?}");
+        }
+    }
+}
+
+#[test]
+fn headers_and_symbol_files_agree() {
+    let (Some(headers), Some(symbols)) = (folder("FORGE_TYPE_HEADERS"), folder("FORGE_SYMBOL_FILES")) else { return };
+    let symbols: Vec<Layout> = files(&symbols, ".json").iter().map(|file| Layout::from_isf(&file.1)).collect();
+    for number in [17_763, 18_362, 19_041, 22_000] {
+        let part = format!("-10.0.{number}.");
+        for (name, text) in files(&headers, "-x64.h").iter().filter(|file| file.0.contains(&part)) {
+            let header = Layout::from_header(text, number);
+            let same_build = symbols.iter().filter(|s| s.build == header.build);
+            let (all, differ) =
+                same_build.map(|s| differences(&header, s)).min_by_key(|d| d.1.len()).expect("such a kernel");
+            // Of the nearest update; pointers to functions have no type in symbol files of these kernels.
+            assert!(all > 3_000 && differ.len() * 100 < all, "{name}: {} of {all}: {differ:?}", differ.len());
         }
     }
 }

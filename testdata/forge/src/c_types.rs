@@ -25,6 +25,11 @@ impl Layout {
             layout = layout.numbered(number);
         }
         let known = layout.types.keys().cloned().collect();
+        if number < 7600 {
+            // Vista's object headers point to their type, and say themselves what lies before them.
+            layout.globals.remove("ObTypeIndexTable");
+            layout.globals.remove("ObpInfoMaskToOffset");
+        }
         layout.replace_types(with_embedded(&header.types, known));
         layout.unknown(u64::from(number) << 32 | text.len() as u64)
     }

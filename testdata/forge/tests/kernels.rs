@@ -4,22 +4,62 @@ mod walk;
 
 use ntmem_forge::layout::Spec;
 use ntmem_forge::{Build, CodeView, DebuggerData, Forged, Layout, Scenario};
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use walk::{translate, u64_at};
 
-/// Folder of the environment's choice, if it is there: files that are not part of the project.
-fn folder(variable: &str) -> Option<PathBuf> {
-    let folder = PathBuf::from(std::env::var_os(variable)?);
-    folder.is_dir().then_some(folder)
+/// A file or folder of the extra test material (`NTMEM_TEST_MATERIAL`, or `../shared` beside the checkout), if it is there.
+fn material(path: &str) -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let found = std::env::var_os("NTMEM_TEST_MATERIAL").map_or_else(beside, PathBuf::from).join(path);
+    if !found.exists() {
+        eprintln!("skipped, {path} is not in the extra test material (set NTMEM_TEST_MATERIAL to its folder)");
+    }
+    found.exists().then_some(found)
 }
 
-fn files(folder: &Path, end: &str) -> Vec<(String, String)> {
-    let entries = std::fs::read_dir(folder).expect("a folder");
-    let mut names: Vec<_> = entries.map(|e| e.expect("an entry").path()).collect();
-    names.retain(|p| p.to_string_lossy().ends_with(end));
-    names.sort();
-    let name = |p: &Path| p.file_name().expect("a name").to_string_lossy().into_owned();
-    names.iter().map(|p| (name(p), std::fs::read_to_string(p).expect("text"))).collect()
+fn unpacked(path: &Path) -> Vec<u8> {
+    let file = BufReader::new(File::open(path).expect("a file"));
+    let mut bytes = Vec::new();
+    lzma_rust2::XzReader::new(file, true).read_to_end(&mut bytes).expect("xz");
+    bytes
+}
+
+/// Names and text of the symbol files of the collection.
+fn symbol_files() -> Vec<(String, String)> {
+    let Some(folder) = material("symbols/kernels") else { return Vec::new() };
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|e| e == "xz"));
+    paths.sort();
+    let text = |path: &PathBuf| String::from_utf8(unpacked(path)).expect("text");
+    paths.iter().map(|p| (p.file_stem().expect("a name").to_string_lossy().into_owned(), text(p))).collect()
+}
+
+/// Names and text of the x64 headers in the archive (a tar file: a block of name and size in octal, then the bytes in whole blocks).
+fn headers() -> Vec<(String, String)> {
+    let Some(archive) = material("symbols/type-headers.tar.xz") else { return Vec::new() };
+    let bytes = unpacked(&archive);
+    let (mut out, mut at) = (Vec::new(), 0);
+    while at + 512 <= bytes.len() && bytes[at] != 0 {
+        let text = |range: std::ops::Range<usize>| {
+            String::from_utf8_lossy(&bytes[range]).trim_end_matches('\0').trim().to_owned()
+        };
+        let (name, size) = (text(at..at + 100), usize::from_str_radix(&text(at + 124..at + 135), 8).expect("octal"));
+        if name.ends_with("-x64.h") {
+            let name = name.rsplit('/').next().expect("a name").to_owned();
+            out.push((name, String::from_utf8(bytes[at + 512..at + 512 + size].to_vec()).expect("text")));
+        }
+        at += 512 + size.next_multiple_of(512);
+    }
+    out.sort();
+    out
+}
+
+/// The build number in `bindings-10.0.22631.2428-x64.h`.
+fn number_of(header: &str) -> u32 {
+    header.split('.').nth(2).expect("a number").parse().expect("a number")
 }
 
 /// Follows the active list as a reader would that has this kernel's symbols, and holds it against the facts.
@@ -111,24 +151,18 @@ fn a_layout_survives_the_way_through_its_symbol_file() {
 
 #[test]
 fn symbol_files_of_real_kernels() {
-    let Some(folder) = folder("FORGE_SYMBOL_FILES") else { return };
-    let mut counts = std::collections::BTreeMap::new();
-    for (name, text) in files(&folder, ".json") {
+    for (name, text) in symbol_files() {
         let layout = Layout::from_isf(&text);
         assert_eq!(format!("{}-{}.json", layout.guid, layout.age), name);
-        *counts.entry(layout.build).or_insert(0) += 1;
         assert_listed(&name, &layout, &Scenario::of(&layout).forge());
     }
-    eprintln!("{counts:?}");
 }
 
 #[test]
 fn headers_of_real_kernels() {
-    let Some(folder) = folder("FORGE_TYPE_HEADERS") else { return };
-    for (name, text) in files(&folder, "-x64.h") {
-        // bindings-10.0.22631.2428-x64.h
-        let number: u32 = name.split('.').nth(2).expect("a number").parse().expect("a number");
-        if number < 7600 {
+    for (name, text) in headers() {
+        let number = number_of(&name);
+        if number < 6000 {
             continue;
         }
         let layout = Layout::from_header(&text, number);
@@ -147,12 +181,13 @@ fn headers_of_real_kernels() {
 
 #[test]
 fn headers_and_symbol_files_agree() {
-    let (Some(headers), Some(symbols)) = (folder("FORGE_TYPE_HEADERS"), folder("FORGE_SYMBOL_FILES")) else { return };
-    let symbols: Vec<Layout> = files(&symbols, ".json").iter().map(|file| Layout::from_isf(&file.1)).collect();
-    for number in [17_763, 18_362, 19_041, 22_000] {
-        let part = format!("-10.0.{number}.");
-        for (name, text) in files(&headers, "-x64.h").iter().filter(|file| file.0.contains(&part)) {
-            let header = Layout::from_header(text, number);
+    let symbols: Vec<Layout> = symbol_files().iter().map(|file| Layout::from_isf(&file.1)).collect();
+    if symbols.is_empty() {
+        return;
+    }
+    for (name, text) in headers() {
+        if [17_763, 18_362, 19_041, 22_000].contains(&number_of(&name)) {
+            let header = Layout::from_header(&text, number_of(&name));
             let same_build = symbols.iter().filter(|s| s.build == header.build);
             let (all, differ) =
                 same_build.map(|s| differences(&header, s)).min_by_key(|d| d.1.len()).expect("such a kernel");

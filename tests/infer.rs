@@ -14,7 +14,7 @@ mod common;
 use common::forged::Opened;
 use ntmem::kernel::{Inferred, Kernel, Layouts, confirm, infer};
 use ntmem::symbols::{Symbols, builds};
-use ntmem_forge::{Build, Forged, Scenario};
+use ntmem_forge::{Build, Damage, Forged, Impostor, Paged, Scenario};
 
 /// The layouts of all builds in the table but the hidden ones.
 fn others(hidden: impl Fn(u32) -> bool) -> Vec<(u32, Symbols)> {
@@ -134,11 +134,77 @@ fn clean_images_give_right_layouts() {
     for build in Build::ALL {
         let forged = Scenario::clean(build).forge();
         for more in [0, 1] {
-            let result = std::panic::catch_unwind(|| run(&forged, &format!("{build:?}"), build, more));
-            if let Err(e) = result { eprintln!("FAILED {:?}", e.downcast_ref::<String>()); }
+            run(&forged, &format!("{build:?}"), build, more);
         }
     }
-    panic!();
+}
+
+/// What may be wrong with a machine, or with its image.
+fn variants(build: Build) -> Vec<(&'static str, Scenario)> {
+    let clean = || Scenario::clean(build);
+    let mut all = vec![
+        ("impostor's path", clean().with_impostor(Impostor::Path)),
+        ("impostor's parent", clean().with_impostor(Impostor::Parent)),
+        ("impostor's user", clean().with_impostor(Impostor::User)),
+        ("impostor in a session", clean().with_impostor(Impostor::Session)),
+        ("32-bit impostor", clean().with_impostor(Impostor::Wow64)),
+        ("late impostor", clean().with_impostor(Impostor::Late)),
+        ("impostor in all", clean().with_impostor(Impostor::All)),
+        ("hollowed", clean().with_hollowed_smss()),
+        ("unlinked smss", clean().with_unlinked(348)),
+        ("unlinked csrss", clean().with_unlinked(452)),
+        ("ids used again", clean().with_reused_ids()),
+        ("ring of parents", clean().with_parent_ring()),
+        ("clock set", clean().with_clock_step(-3600)),
+        ("torn forward", clean().with_torn_flink(664)),
+        ("torn backward", clean().with_torn_blink(664)),
+        ("exited children", clean().with_exited_session_children()),
+        ("young child", clean().with_young_session_child()),
+        ("no PEB of smss", clean().with_peb(348, Paged::Transition)),
+    ];
+    let mut nobody_ended = clean();
+    nobody_ended.processes.retain(|process| process.exited.is_none());
+    all.push(("nobody ended", nobody_ended));
+    let mut renamed = clean();
+    renamed.processes.iter_mut().find(|process| process.pid == 452).unwrap().name = b"innocent".to_vec();
+    all.push(("renamed csrss", renamed));
+    for (what, damage) in [
+        ("circle", Damage::ListCycle { from: 804, to: 452 }),
+        ("lost head", Damage::ListHead { flink: 0, blink: 0 }),
+        ("lost token", Damage::TokenPage { pid: 4, state: Paged::Unmapped }),
+        ("lost System", Damage::EprocessPage { pid: 348, state: Paged::Unmapped }),
+    ] {
+        let mut damaged = clean();
+        damaged.damage.push(damage);
+        all.push((what, damaged));
+    }
+    let mut hole = clean();
+    hole.damage.push(Damage::EprocessHole { pid: 664 });
+    all.push(("hole in a process", hole));
+    let mut small = clean();
+    small.processes.truncate(6);
+    all.push(("six processes", small));
+    if build.has_silos() {
+        all.push(("silo", clean().with_silo()));
+    }
+    all
+}
+
+#[test]
+fn machines_that_are_not_clean_give_no_wrong_layouts() {
+    let mut failed = Vec::new();
+    for build in Build::ALL {
+        for (what, scenario) in variants(build) {
+            let forged = scenario.forge();
+            for more in [0, 1] {
+                let result = std::panic::catch_unwind(|| run(&forged, &format!("{build:?}, {what}"), build, more));
+                if let Err(e) = result {
+                    failed.push(format!("{build:?} {what} {more} {:?}", e.downcast_ref::<String>()));
+                }
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl<'k> Eprocess<'k> {
         let values = || {
             let (pid, ppid) = (self.pid()?, self.ppid()?);
             let created = self.view.get(layout.created)?;
-            let exited = self.view.get(layout.exited)?;
+            let exited = layout.exited.map_or(Ok(0), |field| self.view.get(field))?;
             let name = self.view.bytes(layout.name.offset, 15)?;
             let old = created == 0 && pid == 4 && self.kernel.build().is_ok_and(|build| build < 6000);
             Ok::<bool, Absent>(
@@ -171,7 +171,7 @@ impl<'k> Eprocess<'k> {
 
     /// `ExitTime`.
     pub fn exited(&self) -> Reading<Timestamp> {
-        time(self.view.get(self.layout().exited))
+        time(self.view.optional(self.layout().exited, "_EPROCESS.ExitTime"))
     }
 
     /// `Peb`.
@@ -363,11 +363,11 @@ impl<'k> Eprocess<'k> {
             ("ppid", self.view.locate(layout.ppid)),
             ("name", self.view.locate(layout.name)),
             ("created", self.view.locate(layout.created)),
-            ("exited", self.view.locate(layout.exited)),
             ("peb", self.view.locate(layout.peb)),
             ("token", self.view.locate(layout.token)),
         ];
         let mut add = |name, place: Option<Location>| places.extend(place.map(|place| (name, place)));
+        add("exited", layout.exited.map(|field| self.view.locate(field)));
         add("session", layout.session.map(|field| self.view.locate(field)));
         add("threads", layout.threads.map(|field| self.view.locate(field)));
         add("wow64", layout.wow64.map(|field| self.view.locate(field)));

@@ -21,8 +21,8 @@ layout! {
         name: Field<Embedded> = "ImageFileName",
         /// Creation time.
         created: Field<u64> = "CreateTime",
-        /// Exit time.
-        exited: Field<u64> = "ExitTime",
+        /// Exit time: nothing in those that run, so that it is not always told where it lies in a build that nobody knows.
+        exited: Option<Field<u64>> = "ExitTime",
         /// Process environment block.
         peb: Field<VirtualAddress> = "Peb",
         /// Access token, as a fast reference.

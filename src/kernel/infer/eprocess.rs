@@ -93,15 +93,24 @@ const FLAGS: [(&[&str], JudgeFlag); 2] = [
     (&["MitigationFlagsValues.DisableDynamicCode", "DisableDynamicCode"], process::mitigation),
 ];
 
+/// Fields that are empty in most processes, and how far behind the last proven one they may lie: what is further may belong to
+/// another object.
+const SPARSE: [(&str, u64); 2] = [("ExitTime", 0x200), ("WoW64Process", 0x80)];
+
 /// Finds the fields of `_EPROCESS`.
 pub(super) fn infer(scene: &Scene<'_>, vads: &[VadLayout], neighbours: &Neighbours<'_>) -> (Known, Report, TypeInfo) {
     let mut placer = Placer::new("_EPROCESS", neighbours);
     let mut known = Known::default();
+    let limit = placer.limit().min(WINDOW);
     let mut missed: Vec<&'static str> = Vec::new();
     for field in &BY_VALUE {
         let ground = Ground { scene, known, vads };
         let held = |at: &u64| (field.judge)(ground, *at) == Judgement::Held;
-        let found: Vec<u64> = (0..WINDOW).step_by(field.step).filter(held).collect();
+        let end = match SPARSE.iter().find(|(name, _)| field.paths.contains(name)) {
+            Some((_, reach)) => placer.last().saturating_add(*reach).min(limit),
+            None => limit,
+        };
+        let found: Vec<u64> = (0..end).step_by(field.step).filter(held).collect();
         let at = placer.prove(field.paths, field.size, &found);
         if at.is_none() {
             missed.extend(field.paths.first());

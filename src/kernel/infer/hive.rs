@@ -19,6 +19,9 @@ const MAX_HIVES: usize = 32;
 /// List heads in the kernel's image whose entries are looked at: it has some hundreds.
 const MAX_HEADS: usize = 1 << 14;
 
+/// Blocks of a hive that are looked at.
+const MAX_BLOCKS: u64 = 16;
+
 /// The hives of a list, as bytes.
 pub(super) struct Hives<'m> {
     /// The list's head.
@@ -57,6 +60,18 @@ impl Hives<'_> {
     pub fn has_links(&self, at: u64) -> bool {
         self.links.contains(&at)
     }
+}
+
+impl Hives<'_> {
+    /// Whether one of them has enough blocks that entries of another size cannot pass: with one or two, they can.
+    pub fn are_large(&self, storage: u64) -> bool {
+        self.hives.iter().any(|hive| is_large(hive, storage))
+    }
+}
+
+fn is_large(hive: &View<'_>, storage: u64) -> bool {
+    const BLOCKS: u32 = 4;
+    get::<u32>(hive, storage).is_some_and(|length| length / 0x1000 >= BLOCKS)
 }
 
 /// The distinct forms of maps that builds have.
@@ -111,7 +126,7 @@ fn get<T: Stored>(hive: &View<'_>, offset: u64) -> Option<T> {
     T::decode(hive.bytes(offset, T::SIZE?).ok()?)
 }
 
-/// Whether the first block of a hive's stable storage at `storage` is a bin, by these forms of the map.
+/// Whether the first blocks of a hive's stable storage at `storage` are those of bins, by these forms of the map.
 fn leads_to_bin(
     ground: Ground<'_, '_>,
     hive: &View<'_>,
@@ -136,33 +151,34 @@ fn leads_to_bin(
     if !table.is_kernel() {
         return Some(false);
     }
-    let read = |field: crate::symbols::Field<u64>| space.read_u64(table.wrapping_add(field.offset)).ok();
-    let block = match (entry.block_offset, entry.permanent_bin, entry.block_address) {
-        (Some(offset), Some(bin), _) => {
-            let mut at = read(bin)? & !0xf;
-            if let Some(temporary) = entry.temporary_bin.filter(|_| at == 0) {
-                at = read(temporary)? & !0xf;
+    let registry = || ground.named("registry").next().and_then(|registry| ground.space(registry));
+    let magic = |at: VirtualAddress| -> Option<bool> {
+        let space = if at.is_kernel() { space } else { registry()? };
+        Some(space.read_array::<4>(at).ok()? == *b"hbin")
+    };
+    // Each block is the first of a bin, or the one after that before it.
+    let mut before: Option<VirtualAddress> = None;
+    for index in 0..u64::from(length / 0x1000).min(MAX_BLOCKS) {
+        let own = table.wrapping_add(index.wrapping_mul(entry.size));
+        let read = |field: crate::symbols::Field<u64>| space.read_u64(own.wrapping_add(field.offset)).ok();
+        let block = match (entry.block_offset, entry.permanent_bin, entry.block_address) {
+            (Some(offset), Some(bin), _) => {
+                let mut at = read(bin)? & !0xf;
+                if let Some(temporary) = entry.temporary_bin.filter(|_| at == 0) {
+                    at = read(temporary)? & !0xf;
+                }
+                VirtualAddress(at).wrapping_add(read(offset)?)
             }
-            VirtualAddress(at).wrapping_add(read(offset)?)
+            (_, _, Some(block)) => VirtualAddress(read(block)? & !0xf),
+            _ => return Some(false),
+        };
+        let follows = before.is_some_and(|before| before.wrapping_add(0x1000) == block);
+        if !follows && !magic(block)? {
+            return Some(false);
         }
-        (_, _, Some(block)) => VirtualAddress(read(block)? & !0xf),
-        _ => return Some(false),
-    };
-    // The second entry tells how large one is.
-    let second = if length > 0x1000 {
-        let field = entry.permanent_bin.or(entry.block_address)?;
-        let next = space.read_u64(table.wrapping_add(entry.size).wrapping_add(field.offset)).ok()?;
-        next != 0
-    } else {
-        true
-    };
-    let user = || {
-        let registry = ground.named("registry").next()?;
-        ground.space(registry)
-    };
-    let space = if block.is_kernel() { space } else { user()? };
-    let magic: [u8; 4] = space.read_array(block).ok()?;
-    Some(&magic == b"hbin" && second)
+        before = Some(block);
+    }
+    before.map(|_| true)
 }
 
 /// Judges one form of maps, with the storage at `storage`.
@@ -172,7 +188,9 @@ fn maps(
     (dual, entry): &(DualLayout, HmapEntryLayout),
     storage: u64,
 ) -> Judgement {
-    Tally::of(hives.hives.iter().map(|hive| leads_to_bin(ground, hive, storage, dual, entry))).judge(1, 60)
+    let large = hives.are_large(storage);
+    let telling = hives.hives.iter().filter(|hive| !large || is_large(hive, storage));
+    Tally::of(telling.map(|hive| leads_to_bin(ground, hive, storage, dual, entry))).judge(1, 60)
 }
 
 /// Fields of `_CMHIVE`, and where its storage lies.

@@ -184,7 +184,7 @@ pub fn infer(
     }
     let wanted = Layouts::wanted().fields;
     for structures in GROUPS.iter().skip(1) {
-        let ballot = Ballot { structures, fields: &wanted };
+        let ballot = Ballot { structures, fields: &wanted, sized: true };
         work.voted(structures, ballot.vote(&neighbours, |symbols| judge(ground, structures, symbols)));
     }
     if let Some(hives) = hive::Hives::find(&scene) {
@@ -194,7 +194,8 @@ pub fn infer(
         work.global("CmpHiveListHead", hives.head);
         if let Some(storage) = storage {
             let structures = ["_DUAL", "_HMAP_ENTRY"];
-            let ballot = Ballot { structures: &structures, fields: &wanted };
+            let sized = hives.are_large(storage);
+            let ballot = Ballot { structures: &structures, fields: &wanted, sized };
             work.voted(&structures, ballot.vote(&neighbours, |symbols| hive::judge(ground, &hives, storage, symbols)));
         }
     }

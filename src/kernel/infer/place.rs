@@ -54,6 +54,16 @@ impl<'n> Neighbours<'n> {
         self.older().next().is_some_and(&has) && self.newer().next().is_none_or(has)
     }
 
+    /// The ones next to it: one on each side, or the last two where there is none after it.
+    pub fn adjacent(&self) -> Vec<Neighbour<'n>> {
+        let mut adjacent: Vec<_> = self.older().take(1).chain(self.newer().take(1)).collect();
+        if self.newer().next().is_none() {
+            let last = adjacent.first().map(|one| one.build);
+            adjacent.extend(self.older().find(|one| Some(one.build) != last));
+        }
+        adjacent
+    }
+
     /// The nearest few on each side.
     fn nearest(&self) -> impl Iterator<Item = Neighbour<'n>> + '_ {
         self.older().take(NEAREST).chain(self.newer().take(NEAREST))
@@ -105,6 +115,18 @@ impl<'p, 'n> Placer<'p, 'n> {
         shifts.min().map(|(_, shift)| shift)
     }
 
+    /// No field lies behind this: where the largest of the builds around this one ends, and some more.
+    pub fn limit(&self) -> u64 {
+        const MORE: u64 = 0x100;
+        let sizes = self.neighbours.nearest().filter_map(|one| one.symbols.size_of(self.structure).ok());
+        sizes.max().unwrap_or(0).saturating_add(MORE)
+    }
+
+    /// The last of the proven fields.
+    pub fn last(&self) -> u64 {
+        self.anchors.iter().map(|(_, at)| *at).max().unwrap_or(0)
+    }
+
     /// Where other builds have a field, moved like the proven field next to it.
     pub fn expected(&self, paths: &[&'static str]) -> BTreeSet<u64> {
         let place = |neighbour: &Neighbour<'n>| {
@@ -145,8 +167,8 @@ impl<'p, 'n> Placer<'p, 'n> {
     /// Where a field lies between two proven ones that moved alike from other builds to here. `None`: no build places it, or
     /// two place it differently, or it may not be in this build.
     pub fn between(&self, paths: &'static [&'static str]) -> Option<(&'static str, FieldInfo)> {
-        self.lasting(paths)?;
-        self.agreed(paths, |placer, neighbour, offset| {
+        let name = self.lasting(paths)?;
+        self.agreed(name, paths, |placer, neighbour, offset| {
             let mut below = Some((0, 0));
             let mut above = None;
             for (anchor, here) in &placer.anchors {
@@ -163,7 +185,7 @@ impl<'p, 'n> Placer<'p, 'n> {
         })
     }
 
-    /// Where a field lies that has the same distance, of at most `reach` bytes, from a proven one in every other build.
+    /// Where a field lies that has the same distance, of at most `reach` bytes, from a proven one in the builds next to this.
     pub fn beside(
         &self,
         paths: &'static [&'static str],
@@ -172,9 +194,9 @@ impl<'p, 'n> Placer<'p, 'n> {
     ) -> Option<(&'static str, FieldInfo)> {
         let (anchor, here) = self.anchors.iter().find(|(paths, _)| paths.first() == Some(&anchor))?;
         self.lasting(paths)?;
-        let both = self.neighbours.all.iter().filter_map(|neighbour| {
-            let (path, info) = self.in_build(*neighbour, paths)?;
-            let (_, there) = self.in_build(*neighbour, anchor)?;
+        let both = self.neighbours.nearest().filter_map(|neighbour| {
+            let (path, info) = self.in_build(neighbour, paths)?;
+            let (_, there) = self.in_build(neighbour, anchor)?;
             Some((path, there.offset, info))
         });
         let mut placed = both.map(|(path, there, info)| {
@@ -187,27 +209,29 @@ impl<'p, 'n> Placer<'p, 'n> {
         placed.all(|other| other.as_ref() == Some(&first)).then_some(first)
     }
 
-    /// Whether a field has one name, and is there, in the builds next to this one.
-    fn lasting(&self, paths: &[&'static str]) -> Option<()> {
+    /// The name of a field that is there in the builds next to this one, if both call it the same.
+    fn lasting(&self, paths: &[&'static str]) -> Option<&'static str> {
         let name = |neighbour| self.in_build(neighbour, paths).map(|(path, _)| path);
         let names: BTreeSet<_> =
             self.neighbours.older().take(1).chain(self.neighbours.newer().take(1)).map(name).collect();
-        (self.neighbours.lasting(|neighbour| name(neighbour).is_some()) && names.len() == 1).then_some(())
+        let lasting = self.neighbours.lasting(|neighbour| name(neighbour).is_some()) && names.len() == 1;
+        names.into_iter().next().flatten().filter(|_| lasting)
     }
 
     /// Where a field is in the builds next to this one, if it is at one place in all of them.
     pub fn steady(&self, paths: &'static [&'static str]) -> Option<(&'static str, FieldInfo)> {
-        self.lasting(paths)?;
-        self.agreed(paths, |_, _, _| Some(0))
+        let name = self.lasting(paths)?;
+        self.agreed(name, paths, |_, _, _| Some(0))
     }
 
     fn agreed(
         &self,
+        name: &'static str,
         paths: &[&'static str],
         shift: impl Fn(&Self, Neighbour<'n>, u64) -> Option<i64>,
     ) -> Option<(&'static str, FieldInfo)> {
         let mut placed = self.neighbours.nearest().filter_map(|neighbour| {
-            let (path, info) = self.in_build(neighbour, paths)?;
+            let (path, info) = self.in_build(neighbour, paths).filter(|(path, _)| *path == name)?;
             let offset = info.offset.checked_add_signed(shift(self, neighbour, info.offset)?)?;
             Some((path, FieldInfo { offset, structure: None, ..info }))
         });

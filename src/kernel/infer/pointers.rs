@@ -58,8 +58,7 @@ pub(super) fn session(ground: Ground<'_, '_>, at: u64) -> Judgement {
     if ground.system().and_then(|system| pointer(system, at)).is_some_and(|session| !session.is_null()) {
         return Judgement::Failed;
     }
-    let Some(master) = ground.master() else { return Judgement::Silent };
-    if pointer(master, at).is_some_and(|session| !session.is_null()) {
+    if ground.master().and_then(|master| pointer(master, at)).is_some_and(|session| !session.is_null()) {
         return Judgement::Failed;
     }
     let mut members: BTreeMap<VirtualAddress, usize> = BTreeMap::new();

@@ -25,6 +25,8 @@ pub(super) struct Ballot<'a> {
     pub structures: &'a [&'static str],
     /// Everything that is read of them.
     pub fields: &'a [(&'static str, &'static str)],
+    /// Whether the image has enough of them to tell sizes.
+    pub sized: bool,
 }
 
 /// How a vote came out.
@@ -92,22 +94,40 @@ impl Ballot<'_> {
                 continue;
             }
             let all: Vec<Neighbour<'_>> = all.iter().copied().filter(|one| has(*one)).collect();
+            // Where those that held differ, the ones next to this build decide, if they are among them and agree.
+            let adjacent: Vec<Neighbour<'_>> = neighbours.adjacent();
+            let among = |one: &Neighbour<'_>| all.iter().any(|other| std::ptr::eq(other.symbols, one.symbols));
+            let deciding =
+                judgement == Judgement::Held && adjacent.len() >= 2 && adjacent.iter().all(|one| among(one));
             let sizes: BTreeSet<u64> = all.iter().filter_map(|one| one.symbols.size_of(structure).ok()).collect();
-            let Some(size) = sizes.last().copied() else { continue };
-            if EXACT.contains(structure) && sizes.len() > 1 {
-                continue;
+            let Some(mut size) = sizes.last().copied() else { continue };
+            if EXACT.contains(structure) && (sizes.len() > 1 || !self.sized) {
+                let near: BTreeSet<u64> =
+                    adjacent.iter().filter_map(|one| one.symbols.size_of(structure).ok()).collect();
+                match near.first() {
+                    Some(only) if deciding && near.len() == 1 => size = *only,
+                    _ => continue,
+                }
             }
             let mut fields = HashMap::new();
             let mut left_out = Vec::new();
             for (_, path) in self.fields.iter().filter(|(of, _)| of == structure) {
-                let mut places = all.iter().map(|one| one.symbols.field(structure, path).ok());
-                match places.next().flatten() {
-                    Some(first) if places.all(|other| other.as_ref().is_some_and(|other| same(other, &first))) => {
-                        fields.insert((*path).to_owned(), FieldInfo { structure: None, ..first });
+                let place = |one: Neighbour<'_>| one.symbols.field(structure, path).ok();
+                let places: Vec<FieldInfo> = all.iter().filter_map(|one| place(*one)).collect();
+                let Some((first, rest)) = places.split_first() else { continue };
+                let there = places.len() == all.len() || neighbours.lasting(|one| place(one).is_some());
+                if there && rest.iter().all(|other| same(other, first)) {
+                    fields.insert((*path).to_owned(), FieldInfo { structure: None, ..first.clone() });
+                    continue;
+                }
+                let near: Vec<FieldInfo> = adjacent.iter().filter_map(|one| place(*one)).collect();
+                match near.split_first() {
+                    Some((first, rest))
+                        if deciding && near.len() == adjacent.len() && rest.iter().all(|other| same(other, first)) =>
+                    {
+                        fields.insert((*path).to_owned(), FieldInfo { structure: None, ..first.clone() });
                     }
-                    Some(_) => left_out.push(*path),
-                    None if all.iter().any(|one| one.symbols.field(structure, path).is_ok()) => left_out.push(*path),
-                    None => {}
+                    _ => left_out.push(*path),
                 }
             }
             types.push((*structure, TypeInfo { size, fields }, left_out));

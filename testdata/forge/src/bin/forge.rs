@@ -75,6 +75,8 @@ fn main() -> std::io::Result<()> {
         let forged = Scenario::of(&Layout::from_isf(&fs::read_to_string(file)?)).forge();
         fs::create_dir_all(out)?;
         fs::write(Path::new(out).join("image.raw"), &forged.image)?;
+        // With the types that a trimmed file lacks.
+        fs::write(Path::new(out).join(format!("{}-{}.json", forged.truth.guid, forged.truth.age)), &forged.isf)?;
         return fs::write(Path::new(out).join("truth.json"), forged.truth.to_json());
     }
     if let [word, image, map] = arguments.as_slice()

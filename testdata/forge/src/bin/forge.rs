@@ -48,6 +48,9 @@ const CONTAINERS: [Container; 6] = [
 
 fn usage() -> ! {
     eprintln!("usage: forge BUILD OUT_DIR [VARIANT [CONTAINER]]");
+    eprintln!(
+        "   or: forge kernel SYMBOL_FILE OUT_DIR (a clean machine with the kernel of a Volatility 3 symbol file)"
+    );
     eprintln!("   or: forge c BUILD (the tables as C)");
     eprintln!("   or: forge symbols IMAGE MAP (what the linker made of them)");
     eprintln!("   or: forge samples TABLE OUT_DIR (the committed samples)");
@@ -65,6 +68,16 @@ fn main() -> std::io::Result<()> {
         let Some(build) = Build::ALL.into_iter().find(|b| b.number().to_string() == *number) else { usage() };
         print!("{}", ntmem_forge::c_source(&Layout::of(build)));
         return Ok(());
+    }
+    if let [word, file, out] = arguments.as_slice()
+        && word == "kernel"
+    {
+        let forged = Scenario::of(&Layout::from_isf(&fs::read_to_string(file)?)).forge();
+        fs::create_dir_all(out)?;
+        fs::write(Path::new(out).join("image.raw"), &forged.image)?;
+        // With the types that a trimmed file lacks.
+        fs::write(Path::new(out).join(format!("{}-{}.json", forged.truth.guid, forged.truth.age)), &forged.isf)?;
+        return fs::write(Path::new(out).join("truth.json"), forged.truth.to_json());
     }
     if let [word, image, map] = arguments.as_slice()
         && word == "symbols"

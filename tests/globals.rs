@@ -1,6 +1,14 @@
 //! Globals found in the image itself, without symbols for them, held against where they are.
 #![cfg(feature = "isf")]
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation
+)]
 
 mod common;
 
@@ -123,7 +131,7 @@ fn encoded_block() {
         let flag = forged.globals["KdpDataBlockEncoded"];
         for word in bytes[at..at + 0x340].as_chunks_mut::<8>().0 {
             let swapped = (u64::from_le_bytes(*word) ^ always).swap_bytes() ^ flag;
-            *word = (swapped.rotate_right(never as u32 & 0x3f) ^ never).to_le_bytes();
+            *word = (swapped.rotate_right((never & 0x3f) as u32) ^ never).to_le_bytes();
         }
         let found = found_in(&forged, bytes);
         let needed: Vec<&str> = NEEDED.into_iter().filter(|name| *name != "NtBuildNumber").collect();

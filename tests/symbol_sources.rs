@@ -225,12 +225,9 @@ fn disagreements_are_told() {
     let forged = Scenario::clean(Build::W10_19045).forge();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("symbols.json");
-    let field = r#""ExitTime":{"#;
-    assert!(forged.isf.contains(field));
-    let at = forged.isf.find(field).unwrap();
-    let offset = forged.isf[at..].find(r#""offset":"#).unwrap() + at + 9;
-    let end = offset + forged.isf[offset..].find([',', '}']).unwrap();
-    let other = format!("{}{}{}", &forged.isf[..offset], 8, &forged.isf[end..]);
+    let (true_place, other_place) = (r#""ExitTime": {"offset": 2112,"#, r#""ExitTime": {"offset": 8,"#);
+    assert!(forged.isf.contains(true_place));
+    let other = forged.isf.replace(true_place, other_place);
     std::fs::write(&file, other).unwrap();
     let image = MemoryImage::from_bytes(forged.image).unwrap();
     let kernel = image.locate_kernel(&SymbolStore::new().file(&file)).unwrap();

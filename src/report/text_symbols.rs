@@ -23,7 +23,9 @@ pub fn symbols(out: &mut impl Write, manifest: &Manifest, palette: &Palette) -> 
             writeln!(out, "  image   {}", Shown(image))?;
         }
         for place in &entry.looked_at {
-            wrap(out, &format!("tried   {}", Shown(place)), 2, 10)?;
+            let mut lines = String::new();
+            wrap(&mut lines, &Shown(place).to_string(), 10, 10)?;
+            write!(out, "  tried   {}", lines.trim_start())?;
         }
         writeln!(out)?;
     }

@@ -17,6 +17,9 @@ pub fn symbols(out: &mut impl Write, manifest: &Manifest, palette: &Palette) -> 
             (Some(symbols), None) => writeln!(out, "  found   {symbols}")?,
             (None, _) => writeln!(out, "  {}", palette.odd.paint("missing"))?,
         }
+        if let Some(instead) = &entry.instead {
+            writeln!(out, "  instead {} layouts", Shown(instead))?;
+        }
         writeln!(out, "  path    {}", Shown(&entry.server_path))?;
         writeln!(out, "  url     {}", Shown(&entry.url))?;
         for image in &entry.images {

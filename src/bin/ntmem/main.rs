@@ -176,7 +176,7 @@ fn hives(of: &Hives) -> anyhow::Result<u8> {
         let path = of.common.output.as_ref().ok_or_else(|| Usage("--extract needs --output FILE".into()))?;
         let mut file = std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         let written = hive.write_file(&mut file)?;
-        output::note(&format!(
+        output::note("written", &format!(
             "{}: {} bytes, {} of {} blocks could not be read and are zero",
             path.display(),
             written.bytes,

@@ -145,6 +145,15 @@ fn every_collected_kernel_by_every_source() {
 }
 
 #[test]
+fn every_build_of_the_headers_by_its_number_and_without() {
+    for (name, layout) in kernels::headers("every_build_of_the_headers_by_its_number_and_without") {
+        if layout.number >= 7600 {
+            by_every_source(&name, &Scenario::of(&layout), layout.number, false);
+        }
+    }
+}
+
+#[test]
 fn sample_images_without_a_symbol_file() {
     let Some(material) = common::material("sample_images_without_a_symbol_file") else { return };
     for name in ["win7-7601-clean", "win10-19045-clean", "win11-26100-clean", "win10-19045-brontok-lojax"] {

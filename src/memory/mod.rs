@@ -2,11 +2,13 @@
 
 mod fault;
 mod paging;
+mod pattern;
 mod scan;
 mod space;
 
 pub use fault::{EntryLevel, Fault};
-pub use scan::scan_pages;
+pub use pattern::{Page, Word};
+pub use scan::{Hit, Scan, ScanEnd, Scanner};
 #[cfg(test)]
 mod tests;
 

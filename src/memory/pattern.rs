@@ -24,12 +24,6 @@ impl Page<'_> {
         (line.iter().all(|word| *word == filled) && differences(rest, filled) == 0).then_some(*first)
     }
 
-    /// The 32-bit word at `offset`.
-    #[must_use]
-    pub fn u32(&self, offset: usize) -> Option<u32> {
-        self.bytes.get(offset..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
-    }
-
     /// The 64-bit word at `offset`.
     #[must_use]
     pub fn u64(&self, offset: usize) -> Option<u64> {
@@ -46,7 +40,7 @@ fn differences(words: &[[u8; 8]], other: [u8; 8]) -> u64 {
 /// A 32-bit word that marks a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// Places are multiples of this, which is a multiple of 4.
+    /// Places are multiples of this: 4, 8, or a multiple of 16.
     pub step: usize,
     /// Bytes from the place to the word: a multiple of 4.
     pub offset: usize,
@@ -69,11 +63,50 @@ impl Word {
         word & self.mask == self.value
     }
 
-    /// Whether the word is anywhere in the page, at a place or not.
-    fn is_in(&self, page: Page<'_>) -> bool {
-        let (words, _) = page.bytes.as_chunks::<4>();
-        words.iter().fold(false, |any, word| any | self.is(u32::from_le_bytes(*word)))
+    /// Gives the places in a page that the word marks.
+    fn places(&self, columns: &Columns, mut give: impl FnMut(usize)) {
+        for (column, words) in (0usize..).zip(&columns.0) {
+            let shift = column.wrapping_mul(4).wrapping_sub(self.offset);
+            if shift % self.step.min(16) != 0 {
+                continue;
+            }
+            for (block, words) in (0usize..).zip(words.as_chunks::<32>().0) {
+                // A loop without a way out is one that compilers make wide.
+                if !words.iter().fold(false, |any, word| any | self.is(*word)) {
+                    continue;
+                }
+                for (row, word) in (0usize..).zip(words) {
+                    let place = block.wrapping_mul(32).wrapping_add(row).wrapping_mul(16).wrapping_add(shift);
+                    if self.is(*word) && place < 4096 && place.is_multiple_of(self.step) {
+                        give(place);
+                    }
+                }
+            }
+        }
     }
+}
+
+/// The 32-bit words of a page by their place in each 16 bytes: those that are looked for stand in one or two of the columns.
+pub(super) struct Columns([[u32; 256]; 4]);
+
+impl Columns {
+    pub(super) const fn new() -> Self {
+        Self([[0; 256]; 4])
+    }
+
+    pub(super) fn fill(&mut self, page: Page<'_>) {
+        let Self([first, second, third, fourth]) = self;
+        let (rows, _) = page.bytes.as_chunks::<16>();
+        for ((((row, first), second), third), fourth) in rows.iter().zip(first).zip(second).zip(third).zip(fourth) {
+            let row = u128::from_le_bytes(*row);
+            [*first, *second, *third, *fourth] = [0, 32, 64, 96].map(|shift| low_half(row >> shift));
+        }
+    }
+}
+
+const fn low_half(row: u128) -> u32 {
+    let [a, b, c, d, ..] = row.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
 /// What is made of a place that a word marks; the last argument takes the offset of each hit in the page.
@@ -92,7 +125,7 @@ pub(super) enum Look<'s> {
 impl<'s> Look<'s> {
     pub(super) fn signature(bytes: &[u8], alignment: usize) -> Self {
         match bytes.first_chunk() {
-            Some(first) if alignment.is_multiple_of(4) => {
+            Some(first) if matches!(alignment, 4 | 8) || alignment.is_multiple_of(16) => {
                 let word = Word { step: alignment, offset: 0, mask: u32::MAX, value: u32::from_le_bytes(*first) };
                 let bytes = bytes.to_vec();
                 let judge = move |page: Page<'_>, offset: usize, add: &mut dyn FnMut(usize)| {
@@ -106,6 +139,11 @@ impl<'s> Look<'s> {
         }
     }
 
+    /// Whether it takes the columns of a page.
+    pub(super) const fn takes_columns(&self) -> bool {
+        matches!(self, Self::Words(..))
+    }
+
     /// Whether it can be in a page that this byte fills.
     pub(super) fn can_be_in(&self, byte: u8) -> bool {
         match self {
@@ -115,7 +153,7 @@ impl<'s> Look<'s> {
         }
     }
 
-    pub(super) fn page(&self, page: Page<'_>, add: &mut dyn FnMut(usize)) {
+    pub(super) fn page(&self, page: Page<'_>, columns: &Columns, add: &mut dyn FnMut(usize)) {
         match self {
             Self::Bytes(finder, _) if finder.needle().is_empty() => {}
             Self::Bytes(finder, alignment) => {
@@ -130,12 +168,8 @@ impl<'s> Look<'s> {
                 }
             }
             Self::Words(words, judge) => {
-                for word in words.iter().filter(|word| word.is_in(page)) {
-                    for place in (0..page.bytes.len()).step_by(word.step.max(4)) {
-                        if page.u32(place.saturating_add(word.offset)).is_some_and(|found| word.is(found)) {
-                            judge(page, place, add);
-                        }
-                    }
+                for word in words {
+                    word.places(columns, |place| judge(page, place, add));
                 }
             }
             Self::Page(judge) => {

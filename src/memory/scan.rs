@@ -1,6 +1,6 @@
 //! The scan of physical memory: everything that is looked for in one pass, in parallel, with hits in address order.
 
-use super::pattern::{Look, Page, Word};
+use super::pattern::{Columns, Look, Page, Word};
 use crate::image::{PhysicalMemory, PhysicalRun, runs};
 use crate::{PAGE_SIZE, PhysicalAddress};
 use std::collections::BTreeMap;
@@ -277,7 +277,7 @@ impl<F: FnMut(Hit) -> ControlFlow<()> + Send> Pass<'_, '_, F> {
     /// All hits in one chunk, in order; no further ones where there are more than are allowed.
     fn look(&self, chunk: &Chunk) -> Vec<Hit> {
         let enough = self.scanner.max_hits.saturating_add(1);
-        let mut hits = Vec::new();
+        let (mut hits, mut columns) = (Vec::new(), Columns::new());
         let mut from = chunk.start;
         while let Some(run) = self.memory.next_run(from).filter(|run| run.start < chunk.end) {
             let end = run.end().min(chunk.end);
@@ -299,7 +299,7 @@ impl<F: FnMut(Hit) -> ControlFlow<()> + Send> Pass<'_, '_, F> {
                     if hits.len() >= enough {
                         break;
                     }
-                    self.page(Page { at, bytes }, &mut hits);
+                    self.page(Page { at, bytes }, &mut columns, &mut hits);
                     at = at.wrapping_add(PAGE_SIZE);
                 }
             }
@@ -308,15 +308,20 @@ impl<F: FnMut(Hit) -> ControlFlow<()> + Send> Pass<'_, '_, F> {
     }
 
     /// Adds the hits in one page, each once.
-    fn page(&self, page: Page<'_>, hits: &mut Vec<Hit>) {
+    fn page(&self, page: Page<'_>, columns: &mut Columns, hits: &mut Vec<Hit>) {
         let filled_with = page.filled_with();
         let mut found = Vec::new();
+        let mut filled = false;
         for (what, look) in self.scanner.looks.iter().enumerate() {
-            if filled_with.is_none_or(|byte| look.can_be_in(byte)) {
-                look.page(page, &mut |offset| {
-                    found.push(Hit { at: page.at.wrapping_add(u64::try_from(offset).unwrap_or(0)), what });
-                });
+            if filled_with.is_some_and(|byte| !look.can_be_in(byte)) {
+                continue;
             }
+            if look.takes_columns() && !std::mem::replace(&mut filled, true) {
+                columns.fill(page);
+            }
+            look.page(page, columns, &mut |offset| {
+                found.push(Hit { at: page.at.wrapping_add(u64::try_from(offset).unwrap_or(0)), what });
+            });
         }
         found.sort_unstable();
         found.dedup();

@@ -9,7 +9,7 @@ use super::found::Found;
 use super::place::{Place, is_pointer, own_address};
 use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT};
 use crate::memory::{Page, Scanner, Word};
-use crate::{Absent, ListEnd, PAGE_SIZE, PhysicalAddress, VirtualAddress};
+use crate::{Absent, ListEnd, PAGE_SIZE, PhysicalAddress, Timestamp, VirtualAddress};
 use std::collections::BTreeMap;
 
 /// Objects lie at multiples of this: pool blocks do (x64), and so do all headers in them.
@@ -107,11 +107,12 @@ impl<'k> ProcessLook<'k> {
     fn judge(&self, physical: PhysicalAddress) -> Option<Place> {
         let place = own_address(self.kernel.space(), physical, &self.links_at)?;
         let process = Eprocess::read_at(self.kernel, place.address, Some(physical).filter(|_| !place.mapped));
-        process.has_process_values(|created| CREATED.contains(&created.0)).then_some(())?;
+        let plausible = |created: Timestamp| CREATED.contains(&created.0);
         // Objects of another system (a virtual machine's, an earlier boot's) are not mapped by this one, and the type in
-        // front of them is hidden with another cookie. What can be read in part only must be typed too.
-        let proven = place.mapped && process.is_whole();
-        (proven || self.allocations.is_or_was(place.address, physical, "Process")).then_some(place)
+        // front of them is hidden with another cookie. What is spoilt or gone in part must be typed too.
+        let proven = place.mapped && process.is_whole() && process.has_process_values(plausible);
+        let typed = || self.allocations.is_or_was(place.address, physical, "Process");
+        (proven || process.has_ids_and_times(plausible) && typed()).then_some(place)
     }
 }
 
@@ -143,7 +144,6 @@ impl ProcessHits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Timestamp;
 
     #[test]
     fn range_of_creation_times() {

@@ -36,6 +36,7 @@ pub mod physical;
 mod pool;
 mod process;
 mod pte;
+pub mod relics;
 pub mod rng;
 pub mod samples;
 pub mod scenario;
@@ -59,9 +60,9 @@ pub use container::DumpType;
 pub use forge::Forged;
 pub use hive_plan::{Data, HiveDamage, HivePlan, Key, ListKind};
 pub use scenario::{
-    Damage, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, Private, Proc, Product, Scenario, SymbolPlan,
-    TokenPlan, UserPlan,
+    Damage, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, PoolForm, Private, Proc, Product, Relic,
+    Remains, Scenario, SymbolPlan, TokenPlan, UserPlan,
 };
 pub use time::Time;
-pub use truth::{Truth, TruthHive, TruthProcess};
+pub use truth::{Truth, TruthHive, TruthProcess, TruthRelic};
 pub use variants::Impostor;

@@ -191,10 +191,13 @@ impl<'s> Scanner<'s> {
         let threads = self.threads.unwrap_or_else(processors).min(MAX_THREADS).min(chunks).max(1);
         let ahead = AHEAD.saturating_mul(u64::try_from(threads).unwrap_or(1));
         std::thread::scope(|scope| {
-            for _ in 1..threads {
-                scope.spawn(|| pass.work(ahead));
-            }
+            let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(|| pass.work(ahead))).collect();
             pass.work(ahead);
+            for helper in helpers {
+                if let Err(panic) = helper.join() {
+                    std::panic::resume_unwind(panic);
+                }
+            }
         });
         pass.finish()
     }

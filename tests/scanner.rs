@@ -210,7 +210,10 @@ fn progress_comes_to_its_end() {
 #[should_panic(expected = "in a page")]
 fn a_panic_ends_the_scan() {
     let memory = memory();
-    hits(&Scanner::new().threads(2).pages(|page| if page.at.0 == 0x4000 { panic!("in a page") } else { false }), &memory);
+    hits(
+        &Scanner::new().threads(2).pages(|page| if page.at.0 == 0x4000 { panic!("in a page") } else { false }),
+        &memory,
+    );
 }
 
 #[test]

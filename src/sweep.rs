@@ -24,7 +24,8 @@ pub(crate) fn sweep(kernel: &Kernel<'_>, progress: &(dyn Fn(u64, u64) + Sync)) -
     let (by_object, by_thread) = (ProcessLook::new(kernel), ThreadLook::new(kernel));
     let (mut processes, mut threads, mut hives) =
         (ProcessHits::default(), ThreadOwners::default(), HiveSearch::default());
-    let mut scanner = HiveSearch::add_to(Scanner::new().progress(progress));
+    // Each of the three bounds what it keeps: many hits of one kind must not end the search for the others.
+    let mut scanner = HiveSearch::add_to(Scanner::new().max_hits(usize::MAX).progress(progress));
     let hives_end = scanner.added();
     if let Ok(look) = &by_object {
         scanner = look.add_to(scanner);

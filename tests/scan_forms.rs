@@ -15,7 +15,7 @@ mod common;
 use common::forged::Opened;
 use ntmem::{Process, ReadOptions, Reading, System, Verdict, check_smss};
 use ntmem_forge::relics::ended;
-use ntmem_forge::{Build, Forged, PoolForm, Relic, Remains, Scenario};
+use ntmem_forge::{Build, Damage, Forged, PoolForm, Relic, Remains, Scenario};
 
 const ODD: u64 = 804;
 
@@ -79,6 +79,24 @@ fn pages_of_its_own_another_tag_and_a_segment_heap() {
             assert_eq!(forged.truth.process(ODD).unwrap().eprocess & 0xfff, place);
             assert_found(&forged, &format!("{build:?} at {place:#x} of a page"));
         }
+    }
+}
+
+#[test]
+fn what_shows_no_sign_of_a_process_is_found_by_its_threads() {
+    for build in [Build::W7_7601, Build::W10_19045, Build::W11_26100] {
+        let mut scenario = roomy(build);
+        let process = scenario.process(ODD);
+        (process.linked, process.in_cid_table, process.session) = (false, false, None);
+        scenario.pool_forms.insert(ODD, PoolForm::Tag(*b"Wrng"));
+        scenario.damage.push(Damage::Field { pid: ODD, path: "Pcb.Header.Type", value: 0 });
+        let forged = scenario.forge();
+        let system = scan(&forged);
+        let process = at(&system, forged.truth.process(ODD).unwrap().eprocess).unwrap();
+        assert_eq!(process.sources, ["thread_scan"], "{build:?}");
+        let view = system.processes.views.iter().find(|view| view.source == "thread_scan").unwrap();
+        let running = forged.truth.processes.iter().filter(|p| p.threads > 0).count();
+        assert_eq!(view.processes.value(), Some(&(running as u64)), "{build:?}");
     }
 }
 

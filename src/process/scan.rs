@@ -116,16 +116,28 @@ impl<'k> ProcessLook<'k> {
     }
 }
 
+/// Objects that are kept, far more than a list takes: a hostile image can hold millions.
+const MAX_OBJECTS: usize = 1 << 18;
+
 /// The process objects that a scan found, once each.
 #[derive(Debug, Default)]
-pub(crate) struct ProcessHits(BTreeMap<VirtualAddress, (PhysicalAddress, bool)>);
+pub(crate) struct ProcessHits {
+    /// Where each lies, and whether it is mapped there.
+    by_address: BTreeMap<VirtualAddress, (PhysicalAddress, bool)>,
+    /// There were more than are kept.
+    is_full: bool,
+}
 
 impl ProcessHits {
     /// Takes a place that a scan gave. A copy of a process object elsewhere says that it lies where the object does: the one
     /// that is mapped there counts, else the first.
     pub(crate) fn take(&mut self, look: &ProcessLook<'_>, at: PhysicalAddress) {
         let Some(place) = own_address(look.kernel.space(), at, &look.links_at) else { return };
-        let kept = self.0.entry(place.address).or_insert((at, place.mapped));
+        if self.by_address.len() >= MAX_OBJECTS && !self.by_address.contains_key(&place.address) {
+            self.is_full = true;
+            return;
+        }
+        let kept = self.by_address.entry(place.address).or_insert((at, place.mapped));
         if place.mapped && !kept.1 {
             *kept = (at, true);
         }
@@ -133,8 +145,10 @@ impl ProcessHits {
 
     /// What the scan gives to the list: the address of every object in the order of their places, with its place for those
     /// that are not mapped any more.
-    pub(crate) fn found(&self, end: ListEnd) -> Found {
-        let mut hits: Vec<_> = self.0.iter().map(|(address, (at, mapped))| (*at, *address, *mapped)).collect();
+    pub(crate) fn found(self, end: ListEnd) -> Found {
+        let end = if self.is_full { end.max(ListEnd::Limit) } else { end };
+        let mut hits: Vec<_> =
+            self.by_address.into_iter().map(|(address, (at, mapped))| (at, address, mapped)).collect();
         hits.sort_unstable();
         let places = hits.iter().filter(|(_, _, mapped)| !mapped).map(|(at, address, _)| (*address, *at)).collect();
         Found { addresses: hits.iter().map(|(_, address, _)| *address).collect(), places, judged: true, end }

@@ -67,7 +67,7 @@ impl Word {
     fn places(&self, columns: &Columns, mut give: impl FnMut(usize)) {
         for (column, words) in (0usize..).zip(&columns.0) {
             let shift = column.wrapping_mul(4).wrapping_sub(self.offset);
-            if shift % self.step.min(16) != 0 {
+            if !shift.is_multiple_of(self.step.min(16)) {
                 continue;
             }
             for (block, words) in (0usize..).zip(words.as_chunks::<32>().0) {
@@ -124,7 +124,7 @@ type Judge<'s> = dyn Fn(Page<'_>, usize, &mut dyn FnMut(usize)) + Sync + 's;
 /// One thing to look for.
 pub(super) enum Look<'s> {
     /// Bytes at multiples of a number.
-    Bytes(Finder<'static>, usize),
+    Bytes(Box<Finder<'static>>, usize),
     /// What is made of places that words mark.
     Words(Vec<Word>, Box<Judge<'s>>),
     /// Whole pages.
@@ -144,7 +144,7 @@ impl<'s> Look<'s> {
                 };
                 Self::Words(vec![word], Box::new(judge))
             }
-            _ => Self::Bytes(Finder::new(bytes).into_owned(), alignment),
+            _ => Self::Bytes(Box::new(Finder::new(bytes).into_owned()), alignment),
         }
     }
 

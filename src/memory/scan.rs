@@ -10,11 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Bytes that one thread takes at a time. What one chunk can give is held until the chunks before it are done, so that it
-/// bounds memory too: 4 MiB of hits, if there is one in every 16 bytes.
+/// Bytes that one thread takes at a time. It bounds memory too: some MiB of hits, if there is one in every 16 bytes.
 const CHUNK: u64 = 4 << 20;
-/// Chunks that may be done before their turn, for each thread.
-const AHEAD: u64 = 4;
+/// Hits of chunks that are done before their turn. While there are more, threads wait for those whose turn it is.
+const MAX_WAITING: usize = 1 << 18;
 /// Bytes between two looks at whether the scan is to end.
 const PATIENCE: usize = 1 << 20;
 /// More threads than this gain nothing: memory is read faster than it arrives.
@@ -176,7 +175,7 @@ impl<'s> Scanner<'s> {
     /// Searches all of `memory` and gives each hit to `take`, in address order, until that has enough.
     pub fn run(&self, memory: &dyn PhysicalMemory, take: impl FnMut(Hit) -> ControlFlow<()> + Send) -> Scan {
         let total = runs(memory).map(|run| run.bytes).fold(0, u64::saturating_add);
-        let turn = Turn { next: 0, waiting: BTreeMap::new(), take, hits: 0, end: None };
+        let turn = Turn { next: 0, waiting: BTreeMap::new(), held: 0, take, hits: 0, end: None };
         let pass = Pass {
             scanner: self,
             memory,
@@ -189,10 +188,9 @@ impl<'s> Scanner<'s> {
         let processors = || std::thread::available_parallelism().map_or(1, usize::from);
         let chunks = usize::try_from(total.div_ceil(CHUNK)).unwrap_or(MAX_THREADS);
         let threads = self.threads.unwrap_or_else(processors).min(MAX_THREADS).min(chunks).max(1);
-        let ahead = AHEAD.saturating_mul(u64::try_from(threads).unwrap_or(1));
         std::thread::scope(|scope| {
-            let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(|| pass.work(ahead))).collect();
-            pass.work(ahead);
+            let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(|| pass.work())).collect();
+            pass.work();
             for helper in helpers {
                 if let Err(panic) = helper.join() {
                     std::panic::resume_unwind(panic);
@@ -228,6 +226,8 @@ struct Turn<F> {
     next: u64,
     /// What chunks gave that were done before their turn.
     waiting: BTreeMap<u64, Vec<Hit>>,
+    /// How many hits that is.
+    held: usize,
     take: F,
     hits: usize,
     /// Why no more are given.
@@ -235,11 +235,11 @@ struct Turn<F> {
 }
 
 impl<F: FnMut(Hit) -> ControlFlow<()> + Send> Pass<'_, '_, F> {
-    fn work(&self, ahead: u64) {
+    fn work(&self) {
         // Else the others would wait for the turn of a chunk that nobody does.
         let _stop = StopOnPanic(&self.stop);
         while let Some(chunk) = self.next_chunk() {
-            while chunk.number > self.turn().next.saturating_add(ahead) && !self.is_over() {
+            while self.turn().is_too_far(chunk.number) && !self.is_over() {
                 std::thread::sleep(Duration::from_micros(50));
             }
             if self.is_over() {
@@ -346,10 +346,17 @@ impl<F: FnMut(Hit) -> ControlFlow<()> + Send> Pass<'_, '_, F> {
 }
 
 impl<F: FnMut(Hit) -> ControlFlow<()>> Turn<F> {
+    /// Whether a chunk must wait before it is looked at.
+    fn is_too_far(&self, number: u64) -> bool {
+        self.held > MAX_WAITING && number != self.next
+    }
+
     /// Takes what a chunk gave, and gives away all whose turn has come. True: no more is wanted.
     fn give(&mut self, number: u64, hits: Vec<Hit>, max: usize) -> bool {
+        self.held = self.held.saturating_add(hits.len());
         self.waiting.insert(number, hits);
         while let Some(hits) = self.waiting.remove(&self.next) {
+            self.held = self.held.saturating_sub(hits.len());
             self.next = self.next.saturating_add(1);
             self.pass_on(hits, max);
         }

@@ -90,41 +90,46 @@ impl<'k> Eprocess<'k> {
         Ok(numbered && self.dtb().map_or(true, |root| !root.is_null()))
     }
 
-    /// True if every value here is one that a process can have, read where nothing says that there is one: ids that are
-    /// multiples of 4, a name without control characters, list links that are kernel addresses, and a time of creation that
-    /// `plausible` takes. System has none of the latter before Vista.
+    /// True if every value here is one that a process can have, read where nothing says that there is one: what
+    /// [`has_ids_and_times`](Self::has_ids_and_times) asks for, a name without control characters, and list links that are
+    /// kernel addresses. What lies in a page that is not there is no objection.
     #[must_use]
     pub fn has_process_values(&self, plausible: impl Fn(Timestamp) -> bool) -> bool {
         let layout = self.layout();
-        let id = |id: u64| id.is_multiple_of(4) && id <= u64::from(u32::MAX);
         let kernel_or = |null: bool, offset: u64| {
-            self.view.bytes(offset, 8).ok().and_then(u64::decode).is_some_and(|link| {
+            self.view.bytes(offset, 8).ok().and_then(u64::decode).is_none_or(|link| {
                 let link = VirtualAddress(link);
                 link.is_kernel() || (null && link.is_null())
             })
         };
         let links = |null: bool, offset: u64| kernel_or(null, offset) && kernel_or(null, offset.saturating_add(8));
-        let values = || {
-            let (pid, ppid) = (self.pid()?, self.ppid()?);
-            let created = self.view.get(layout.created)?;
-            let exited = layout.exited.map_or(Ok(0), |field| self.view.get(field))?;
-            let name = self.view.bytes(layout.name.offset, 15)?;
-            let old = created == 0 && pid == 4 && self.kernel.build().is_ok_and(|build| build < 6000);
-            Ok::<bool, Absent>(
-                pid != 0
-                    && id(pid)
-                    && id(ppid)
-                    && self.dtb()?.0 != 0
-                    && (old || plausible(Timestamp(created)))
-                    && (exited == 0 || plausible(Timestamp(exited)))
-                    && !name.iter().take_while(|byte| **byte != 0).any(|byte| *byte < b' '),
-            )
-        };
-        // Whoever hides a process may clear its links in the active list, and the token goes at its end.
-        values() == Ok(true)
+        self.has_ids_and_times(&plausible)
+            && layout.exited.and_then(|field| self.view.get(field).ok()).is_none_or(|exited| exited == 0 || plausible(Timestamp(exited)))
+            && self.view.bytes(layout.name.offset, 15).map_or(true, is_name)
+            // Whoever hides a process may clear its links in the active list, and the token goes at its end.
             && layout.threads_head.is_none_or(|head| links(false, head.offset))
             && links(true, layout.links.offset)
             && kernel_or(true, layout.token.offset)
+    }
+
+    /// True if the ids are multiples of 4 within 32 bits, there is a page-table root, and `plausible` takes the time of creation
+    /// (System has none before Vista). Pid and time must be there.
+    #[must_use]
+    pub fn has_ids_and_times(&self, plausible: impl Fn(Timestamp) -> bool) -> bool {
+        let id = |id: u64| id.is_multiple_of(4) && id <= u64::from(u32::MAX);
+        let (Ok(pid), Ok(created)) = (self.pid(), self.view.get(self.layout().created)) else { return false };
+        let old = created == 0 && pid == 4 && self.kernel.build().is_ok_and(|build| build < 6000);
+        pid != 0
+            && id(pid)
+            && self.ppid().map_or(true, id)
+            && self.dtb().map_or(true, |root| root.0 != 0)
+            && (old || plausible(Timestamp(created)))
+    }
+
+    /// Whether all of the object could be read.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.view.is_whole()
     }
 
     /// `Pcb.Header.Type`: 3 in a process object (`ProcessObject`, wdm.h).
@@ -399,6 +404,11 @@ impl<'k> Eprocess<'k> {
             _ => Reading::Absent(Absent::no_symbol(name)),
         }
     }
+}
+
+/// Whether an image file can have this name.
+fn is_name(name: &[u8]) -> bool {
+    !name.iter().take_while(|byte| **byte != 0).any(|byte| *byte < b' ')
 }
 
 /// A FILETIME's reading: zero is nothing, and what is no date cannot be one.

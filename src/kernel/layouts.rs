@@ -98,6 +98,12 @@ layout! {
         exited: Field<u64> = "ExitTime",
         /// What the scheduler does with it.
         state: Option<Field<u8>> = "Tcb.State",
+        /// The process it belongs to (7 on); before, the one it runs in.
+        process: Option<Field<VirtualAddress>> = "Tcb.Process" | "Tcb.ApcState.Process",
+        /// Kind of dispatcher object: 6 for a thread.
+        header_type: Option<Field<u8>> = "Tcb.Header.Type",
+        /// Head of those who wait for the thread to end.
+        wait_list: Option<Field<Embedded>> = "Tcb.Header.WaitListHead",
         /// It has ended, or is about to.
         terminated: Option<Bits> = "Terminated",
         /// Ending it ends the system.

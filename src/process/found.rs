@@ -4,7 +4,8 @@ use crate::{ListEnd, PhysicalAddress, VirtualAddress};
 use std::collections::HashMap;
 
 /// What one view holds.
-pub(super) struct Found {
+#[derive(Debug)]
+pub(crate) struct Found {
     pub addresses: Vec<VirtualAddress>,
     /// Where those lie that are not mapped at their address.
     pub places: HashMap<VirtualAddress, PhysicalAddress>,

@@ -103,6 +103,7 @@ pub(super) fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, source: &str) ->
         job: process.job(),
         silo: process.silo(),
         minimal: process.minimal(),
+        freed: Reading::default(),
         section_file: process.section_file(),
         inside: Reading::default(),
         sources: vec![source.to_owned()],

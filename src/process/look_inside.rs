@@ -271,7 +271,7 @@ pub(super) fn by_csrss(kernel: &Kernel<'_>, list: &ProcessList) -> Result<Found,
 
 impl Process {
     /// Where its object lies, if it is not mapped at its address.
-    fn unmapped(&self, kernel: &Kernel<'_>) -> Option<crate::PhysicalAddress> {
+    pub(super) fn unmapped(&self, kernel: &Kernel<'_>) -> Option<crate::PhysicalAddress> {
         let mapped = kernel.space().translate(*self.eprocess.value()?).ok();
         self.physical.value().copied().filter(|physical| mapped != Some(*physical))
     }

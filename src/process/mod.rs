@@ -1,14 +1,17 @@
 //! Processes, sessions and tokens as owned records.
 
-mod found;
+pub(crate) mod allocation;
+pub(crate) mod found;
 mod inside;
 pub(crate) mod list;
 mod liveness;
 pub(crate) mod look_inside;
 mod modes;
+mod place;
 mod record;
-mod scan;
+pub(crate) mod scan;
 mod session;
+pub(crate) mod thread_scan;
 mod tree;
 pub(crate) mod views;
 mod well_known;

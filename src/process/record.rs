@@ -78,6 +78,9 @@ record! {
         silo: VirtualAddress,
         /// `EPROCESS.Flags3.Minimal`: a process without image and user half (Registry, MemCompression).
         minimal: bool,
+        /// True where the memory of the object was given back, and what is told of it is what has not been written over yet:
+        /// the header in front of it says so, or no page table maps it.
+        freed: bool,
         /// Name in the `FILE_OBJECT` of the image section.
         section_file: SectionFile,
         /// What is in it. Not collected for every process.

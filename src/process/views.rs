@@ -1,7 +1,7 @@
 //! Where else processes are kept than in the active list, and what that adds to it.
 
 use super::found::Found;
-use super::{list, look_inside, scan};
+use super::{list, look_inside};
 use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT, WalkEnd, handles, list_both_ways};
 use crate::reading::record;
 use crate::{Absent, ListEnd, ProcessList, Reading, VirtualAddress, Warning};
@@ -26,8 +26,10 @@ const CID_TABLE: &str = "cid_table";
 const SESSION_LIST: &str = "session_list";
 /// The handles that csrss.exe holds.
 const HANDLES: &str = "handles";
-/// What a search of physical memory finds.
+/// Process objects that a search of physical memory finds.
 const POOL_SCAN: &str = "pool_scan";
+/// Processes of the thread objects that it finds.
+const THREAD_SCAN: &str = "thread_scan";
 
 /// All sessions together have fewer processes than this. It is shared by their lists: hostile ones could all run along the same
 /// links.
@@ -43,15 +45,16 @@ pub(crate) fn add(kernel: &Kernel<'_>, list: &mut ProcessList, warnings: &mut Ve
     merge(kernel, list, warnings, HANDLES, handles);
 }
 
-/// Searches physical memory for processes, and adds those that are not in `list`.
+/// Adds what a search of physical memory found and is not in `list`.
 pub(crate) fn add_by_scan(
     kernel: &Kernel<'_>,
     list: &mut ProcessList,
     warnings: &mut Vec<Warning>,
-    progress: &(dyn Fn(u64, u64) + Sync),
+    processes: Result<Found, Absent>,
+    threads: Result<Found, Absent>,
 ) {
-    let hits = scan::scan(kernel, progress);
-    merge(kernel, list, warnings, POOL_SCAN, hits.map(|hits| scan::found(&hits)));
+    merge(kernel, list, warnings, POOL_SCAN, processes);
+    merge(kernel, list, warnings, THREAD_SCAN, threads);
 }
 
 /// Adds the processes of one view, and the view's own record.

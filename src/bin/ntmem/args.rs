@@ -156,7 +156,8 @@ pub struct Common {
     /// Write the result to a file instead of standard output
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Search all of memory for processes too, exited and unlinked ones; takes as long as reading the file
+    /// Search all of memory too, once: for processes, exited and unlinked ones, by their objects and by their threads, and
+    /// for hives that are in no list; takes as long as reading the file
     #[arg(long)]
     pub scan: bool,
     /// Physical address of System's page-table root, if it cannot be found

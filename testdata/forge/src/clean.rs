@@ -7,6 +7,7 @@ use crate::scenario::{
     UserPlan,
 };
 use crate::time::Time;
+use std::collections::BTreeMap;
 
 /// SID of the interactive user.
 pub const USER: &str = "S-1-5-21-1004336348-1177238915-682003330-1001";
@@ -223,6 +224,9 @@ impl Scenario {
             processes: Vec::new(),
             hives: Vec::new(),
             jobs: Vec::new(),
+            pool_forms: BTreeMap::new(),
+            relics: Vec::new(),
+            dense: false,
             damage: Vec::new(),
         };
         let mut cast = Cast { build, volume, root, start: boot.plus_ms(4_712), list: Vec::new() };

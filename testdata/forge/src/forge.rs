@@ -71,6 +71,7 @@ impl Scenario {
         let hives = machine.forge_hives(self, &mut made);
         machine.forge_jobs(self, &made);
         machine.join_processes(self, &mut made, &sessions);
+        let relics = machine.forge_relics(self);
         machine.forge_damage(self, &made);
         machine.finish_page_tables(&made);
         let shared = machine.shared_data;
@@ -96,6 +97,7 @@ impl Scenario {
             boot: self.boot,
             captured: self.captured,
             processes: made.into_iter().map(|m| m.truth).collect(),
+            relics,
             hives,
         };
         Forged {

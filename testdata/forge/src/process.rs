@@ -4,7 +4,7 @@ use crate::builds::Build;
 use crate::machine::{Machine, utf16z};
 use crate::paging::Space;
 use crate::physical::PAGE;
-use crate::scenario::Proc;
+use crate::scenario::{PoolForm, Proc};
 use crate::section::Files;
 use crate::session::Session;
 use crate::shared_data::USER_VIEW;
@@ -36,7 +36,8 @@ pub struct Made {
 impl Machine {
     /// Creates a process. Lists that join processes are the caller's.
     pub fn forge_process(&mut self, proc: &Proc, files: &mut Files, sessions: &BTreeMap<u32, Session>) -> Made {
-        let body = self.object("Process", self.layout.size(KIND), None);
+        let form = self.plan.pool_forms.get(&proc.pid).copied().unwrap_or(PoolForm::Block);
+        let body = self.object_in("Process", self.layout.size(KIND), None, form);
         // ProcessObject is 3.
         self.put(body, KIND, "Pcb.Header.Type", 3);
         let wait = body + self.offset(KIND, "Pcb.Header") + self.offset("_DISPATCHER_HEADER", "WaitListHead");

@@ -38,8 +38,19 @@ pub struct Truth {
     pub captured: Time,
     /// Processes, in the order of the scenario.
     pub processes: Vec<TruthProcess>,
+    /// What is left of others.
+    pub relics: Vec<TruthRelic>,
     /// Registry hives, in list order.
     pub hives: Vec<TruthHive>,
+}
+
+/// What is left of a process, or looks like one.
+#[derive(Clone, Debug)]
+pub struct TruthRelic {
+    /// What it was.
+    pub process: TruthProcess,
+    /// What is left.
+    pub remains: crate::scenario::Remains,
 }
 
 /// One hive.

@@ -9,7 +9,7 @@ use std::path::Path;
 /// What a name makes of a clean machine.
 type Variant = (&'static str, fn(Scenario) -> Scenario);
 
-const VARIANTS: [Variant; 18] = [
+const VARIANTS: [Variant; 20] = [
     ("clean", |s| s),
     ("roomy", |mut s| {
         // Some readers refuse files below 16 MiB.
@@ -32,6 +32,15 @@ const VARIANTS: [Variant; 18] = [
     ("torn-both", |s| s.with_torn_flink(664).with_torn_blink(684)),
     ("peb-out", |s| s.with_peb(348, Paged::Out)),
     ("peb-transition", |s| s.with_peb(348, Paged::Transition)),
+    ("relics", |mut s| {
+        s.memory = vec![0x1000..0x9_f000, 0x10_0000..0x400_0000];
+        s.with_relics(64)
+    }),
+    // For large images: no zero pages, and 4000 decoys and objects of processes that are over.
+    ("dense", |mut s| {
+        s.dense = true;
+        s.with_relics(4000)
+    }),
 ];
 
 /// A container's name and how it is written.

@@ -1,5 +1,6 @@
 //! Processes, sessions and tokens as owned records.
 
+mod cross_view;
 mod found;
 mod inside;
 pub(crate) mod list;
@@ -9,10 +10,12 @@ mod modes;
 mod record;
 mod scan;
 mod session;
+mod sources;
 mod tree;
 pub(crate) mod views;
 mod well_known;
 
+pub use cross_view::{Explanation, Sighting, cross_view};
 pub use inside::{Handle, Holder, Inside, Thread, Vad};
 pub use liveness::Liveness;
 pub(crate) use liveness::PID_END;

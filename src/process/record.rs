@@ -80,6 +80,12 @@ record! {
         minimal: bool,
         /// Name in the `FILE_OBJECT` of the image section.
         section_file: SectionFile,
+        /// How `EPROCESS.ActiveProcessLinks` hang together. In the active list: `both_ways`, or `forward_only` or `backward_only`
+        /// where one of the walks passed it by. Elsewhere, by its neighbours: `linked`, `bypassed`, `alone`, `none`, `stray` (see
+        /// [`Eprocess::neighbours`](crate::kernel::Eprocess::neighbours)).
+        active_links: String,
+        /// True where its memory was given back: what is left of a process. Told of those that a scan finds.
+        freed: bool,
         /// What is in it. Not collected for every process.
         inside: super::Inside,
         ;

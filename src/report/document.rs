@@ -48,7 +48,7 @@ impl Report {
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let warnings: Vec<String> = self.system.warnings.iter().map(Warning::to_string).collect();
-        let mut document = to.serialize_struct("Report", 13)?;
+        let mut document = to.serialize_struct("Report", 14)?;
         document.serialize_field("schema", &SCHEMA)?;
         document.serialize_field("generator", &self.generator)?;
         document.serialize_field("warnings", &warnings)?;
@@ -57,6 +57,7 @@ impl Serialize for Report {
         document.serialize_field("system", &self.system.machine)?;
         document.serialize_field("processes", &self.system.processes)?;
         document.serialize_field("sessions", &self.system.sessions)?;
+        document.serialize_field("cross_view", &self.system.cross_view)?;
         document.serialize_field("drivers", &self.system.drivers)?;
         document.serialize_field("session_manager", &self.system.session_manager)?;
         document.serialize_field("checks", &self.checks)?;

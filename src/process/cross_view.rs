@@ -116,7 +116,7 @@ impl<'a> Judge<'a> {
         let items = &list.items;
         let system = items.iter().find(|process| process.pid.value() == Some(&4) && holds(process, ACTIVE_LIST));
         let boot = system.and_then(Process::started).filter(|_| clock_step(items).is_none());
-        let whole = list.end == Some(ListEnd::Complete);
+        let whole = list.end == Some(ListEnd::Complete) && items.iter().any(|process| holds(process, ACTIVE_LIST));
         let complete = list.views.iter().filter(|view| view.end.value() == Some(&ListEnd::Complete));
         // A source that has few of those that it should have is one that was not understood.
         let relied_on = complete.map(|view| view.source.as_str()).filter(|source| {

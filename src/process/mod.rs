@@ -22,7 +22,7 @@ pub(crate) use liveness::PID_END;
 pub use look_inside::InsideOf;
 pub use modes::{Mode, ModeKind};
 pub use record::{Location, Privilege, Process, SectionFile, SidAndAttributes, Token};
-pub use session::{Creator, Session};
+pub use session::{Creator, NamedBy, Session};
 pub(crate) use session::{FIRST_WITH_SILOS, Members, SessionModel, VISTA};
 pub use tree::{Parent, ProcessTree};
 pub(crate) use tree::{clock_step, clock_step_by};

@@ -5,7 +5,7 @@ use super::sources::{cid_table, handle_tables, handles, job_list, mm_list, sessi
 use super::{list, scan};
 use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT};
 use crate::reading::record;
-use crate::{Absent, ListEnd, ProcessList, Reading, VirtualAddress, Warning};
+use crate::{Absent, AbsentKind, ListEnd, ProcessList, Reading, VirtualAddress, Warning};
 use std::collections::HashMap;
 
 record! {
@@ -88,7 +88,10 @@ pub(super) fn merge(
             view.end = Reading::Value(found.end);
         }
         Err(absent) => {
-            warnings.push(Warning::new("processes", format!("no processes by {source}: {absent}")));
+            // That a build or its symbols lack something, the view itself says.
+            if !matches!(absent.kind, AbsentKind::NoSymbol | AbsentKind::NotApplicable) {
+                warnings.push(Warning::new("processes", format!("no processes by {source}: {absent}")));
+            }
             view.processes = Reading::Absent(absent.clone());
             view.end = Reading::Absent(absent);
         }

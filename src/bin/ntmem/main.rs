@@ -60,6 +60,11 @@ fn run(command: &Command) -> anyhow::Result<u8> {
             let lines = &report.system.processes.items;
             out.write(&report, lines, |text, palette| report::process_tree(text, &report.system, palette))
         }
+        Command::Psxview(of) => {
+            let (report, out) = open(of)?;
+            let lines = &report.system.cross_view;
+            out.write(&report, lines, |text, palette| report::cross_view(text, &report.system, palette))
+        }
         Command::Sessions(of) => {
             let (report, out) = open(of)?;
             out.write(&report, &report.system.sessions, |text, palette| report::sessions(text, &report.system, palette))
@@ -206,6 +211,7 @@ fn info(of: &OneImage) -> anyhow::Result<u8> {
     let (mut report, out) = open(of)?;
     let system = report.system.clone();
     report.system.processes.items.clear();
+    report.system.cross_view.clear();
     out.write(&report, &[&report], |text, palette| report::info(text, &system, palette))
 }
 

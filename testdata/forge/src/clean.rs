@@ -2,7 +2,7 @@
 
 use crate::builds::Build;
 use crate::scenario::{
-    Headers, KernelPages, KernelPlan, Paged, PagingPlan, Proc, Product, Scenario, TokenPlan, UserPlan,
+    Headers, KernelPages, KernelPlan, Paged, PagingPlan, Proc, Product, Scenario, TokenPlan, Unlinked, UserPlan,
 };
 use crate::time::Time;
 
@@ -99,7 +99,9 @@ impl Cast<'_> {
             protection: 0,
             critical: false,
             linked: true,
+            unlinked: Unlinked::default(),
             in_cid_table: true,
+            absent_from: Vec::new(),
             job: None,
             shares_token_of: None,
             thread_starts: Vec::new(),
@@ -212,6 +214,8 @@ impl Scenario {
             processes: Vec::new(),
             hives: Vec::new(),
             jobs: Vec::new(),
+            on_processors: Vec::new(),
+            ring_heads: false,
             damage: Vec::new(),
         };
         let mut cast = Cast { build, volume, root, start: boot.plus_ms(4_712), list: Vec::new() };

@@ -59,8 +59,8 @@ pub use container::DumpType;
 pub use forge::Forged;
 pub use hive_plan::{Data, HiveDamage, HivePlan, Key, ListKind};
 pub use scenario::{
-    Damage, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, Private, Proc, Product, Scenario, SymbolPlan,
-    TokenPlan, UserPlan,
+    Damage, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, Place, Private, Proc, Product, Scenario,
+    SymbolPlan, TokenPlan, Unlinked, UserPlan,
 };
 pub use time::Time;
 pub use truth::{Truth, TruthHive, TruthProcess};

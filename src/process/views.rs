@@ -88,8 +88,9 @@ pub(super) fn merge(
             view.end = Reading::Value(found.end);
         }
         Err(absent) => {
-            // That a build or its symbols lack something, the view itself says.
-            if !matches!(absent.kind, AbsentKind::NoSymbol | AbsentKind::NotApplicable) {
+            // What a build or its symbols lack, and that a list is empty which Windows keeps for its own ends, the view says.
+            let lacks = matches!(absent.kind, AbsentKind::NoSymbol | AbsentKind::NotApplicable);
+            if !lacks && !matches!(source, MM_LIST | HANDLE_TABLES) {
                 warnings.push(Warning::new("processes", format!("no processes by {source}: {absent}")));
             }
             view.processes = Reading::Absent(absent.clone());

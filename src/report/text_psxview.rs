@@ -6,7 +6,9 @@ use crate::{ListEnd, System};
 use std::fmt::{self, Write};
 
 /// Letter, name in [`Sighting::sources`], what it is.
-const COLUMNS: [(char, &str, &str); 10] = [
+type Column = (char, &'static str, &'static str);
+
+const COLUMNS: [Column; 10] = [
     ('A', "active_list", "active list (PsActiveProcessHead)"),
     ('C', "cid_table", "table of ids (PspCidTable)"),
     ('S', "session_list", "list of its session"),
@@ -24,18 +26,26 @@ const COLUMNS: [(char, &str, &str); 10] = [
 /// # Errors
 /// Those of writing.
 pub fn cross_view(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Result {
-    let letters: String = COLUMNS.iter().map(|(letter, ..)| *letter).collect();
+    let columns = looked_at(system);
+    let letters: String = columns.iter().map(|(letter, ..)| *letter).collect();
     let head = format!("{:>6} {:<14} {:<19} {letters}  {}", "PID", "NAME", "EXITED (UTC)", "EXPLANATION");
     writeln!(out, "{}", palette.head.paint(head))?;
     for sighting in &system.cross_view {
-        row(out, sighting, palette)?;
+        row(out, sighting, &columns, palette)?;
     }
     writeln!(out)?;
     legend(out, system, palette)
 }
 
-fn row(out: &mut impl Write, sighting: &Sighting, palette: &Palette) -> fmt::Result {
-    let marks: String = COLUMNS.iter().map(|(_, source, _)| mark(sighting, source)).collect();
+/// The sources that were looked at; of the others nothing is known.
+fn looked_at(system: &System) -> Vec<Column> {
+    let views = &system.processes.views;
+    let looked = |source: &str| source == "active_list" || views.iter().any(|view| view.source == source);
+    COLUMNS.into_iter().filter(|(_, source, _)| looked(source)).collect()
+}
+
+fn row(out: &mut impl Write, sighting: &Sighting, columns: &[Column], palette: &Palette) -> fmt::Result {
+    let marks: String = columns.iter().map(|(_, source, _)| mark(sighting, source)).collect();
     let line = format!(
         "{:>6} {:<14} {:<19} {marks}  {}",
         sighting.pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string()),
@@ -78,12 +88,11 @@ const fn style(explanation: Explanation, palette: &Palette) -> Style {
 fn legend(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Result {
     writeln!(out, "+ held   ! should be held and is not   . need not be held")?;
     let list = &system.processes;
-    for (letter, source, what) in COLUMNS {
+    for (letter, source, what) in looked_at(system) {
         let held = system.cross_view.iter().filter(|seen| seen.sources.iter().any(|own| own == source)).count();
         let view = list.views.iter().find(|view| view.source == source);
         let state = match view {
-            None if source == "active_list" => format!("{held}{}", not_whole(list.end)),
-            None => "not looked at".to_owned(),
+            None => format!("{held}{}", not_whole(list.end)),
             Some(view) => match view.end.known() {
                 Ok(end) => format!("{held}{}", not_whole(end.copied())),
                 Err(absent) => format!("{}", Shown(&absent.to_string())),

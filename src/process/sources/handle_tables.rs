@@ -22,6 +22,9 @@ pub(in crate::process) fn find(
     let owner = layout.owner.ok_or_else(|| Absent::no_symbol("_HANDLE_TABLE.QuotaProcess"))?;
     let space = kernel.space();
     let head = kernel.global("HandleTableListHead")?;
+    if space.read_pointer(head)?.is_null() {
+        return Err(Absent::unparsable(format!("HandleTableListHead at {head} is null: nobody began the list")));
+    }
     let joined = list_both_ways(space, head, MAX_PROCESSES, VirtualAddress::is_kernel);
     let mut found = Found::by_walk(Vec::new(), ListEnd::Complete);
     note_ends(&mut found, warnings, "the list of handle tables", &joined);

@@ -44,6 +44,7 @@ fn lists(sighting: &Sighting) -> Vec<&str> {
 fn assert_seen(name: &str, forged: &Forged, scan: bool, hidden: impl Fn(&TruthProcess) -> bool) -> System {
     let system = read(forged, scan);
     assert_eq!(system.cross_view.len(), system.processes.items.len(), "{name}");
+    assert!(system.processes.items.len() <= forged.truth.processes.len(), "{name}: more than there are");
     for process in &forged.truth.processes {
         let who = format!("{name}, scan {scan}: {} {}", process.pid, process.name_text());
         let mut held = process.sources.clone();
@@ -68,8 +69,8 @@ fn explanation(system: &System, forged: &Forged, pid: u64) -> Option<Explanation
 fn nothing_hides_on_clean_machines() {
     for build in Build::ALL {
         let mut machine = Scenario::clean(build).with_exited_session_children().with_reused_ids();
-        machine.on_processors = vec![2260, 4];
-        machine.ring_heads = true;
+        (machine.on_processors, machine.processors) = (vec![2260, 4], 3);
+        (machine.ring_heads, machine.idle_process) = (true, true);
         for (name, scenario) in [("clean", Scenario::clean(build)), ("busy", machine)] {
             let forged = scenario.forge();
             for scan in [false, true] {

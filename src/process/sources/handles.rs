@@ -3,6 +3,7 @@
 use super::super::Process;
 use super::super::found::Found;
 use super::super::look_inside::{bears_name, table};
+use super::MAX_FOUND;
 use crate::kernel::{Eprocess, Kernel, ObjectTypes};
 use crate::{Absent, ListEnd, ProcessList, Reading, VirtualAddress};
 use std::collections::BTreeSet;
@@ -34,13 +35,14 @@ pub(in crate::process) fn find(kernel: &Kernel<'_>, list: &ProcessList, all: boo
         tables = tables.saturating_add(1);
         found.end = found.end.max(table.end.kind());
         looked_at = looked_at.saturating_add(table.entries.len());
-        if looked_at > MAX_HANDLES {
+        if looked_at > MAX_HANDLES || found.addresses.len() >= MAX_FOUND {
             found.end = found.end.max(ListEnd::Limit);
             break;
         }
         for entry in &table.entries {
             let body: VirtualAddress = types.body(entry.object)?;
-            if body != *own && !seen.contains(&body) && types.type_of(entry.object) == Ok("Process") {
+            let room = found.addresses.len() < MAX_FOUND;
+            if room && body != *own && !seen.contains(&body) && types.type_of(entry.object) == Ok("Process") {
                 seen.insert(body);
                 found.addresses.push(body);
             }

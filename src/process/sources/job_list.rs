@@ -2,15 +2,13 @@
 //! chain of all jobs, and by their ids.
 
 use super::super::found::Found;
-use super::note_ends;
+use super::{MAX_FOUND, note_ends};
 use crate::kernel::{Kernel, ObjectTypes, list_both_ways};
 use crate::{Absent, ListEnd, ProcessList, VirtualAddress, Warning};
 use std::collections::BTreeSet;
 
 /// Jobs that are looked at: a browser has a few dozen, a container host a few thousand.
 const MAX_JOBS: usize = 1 << 14;
-/// Processes in the lists of all jobs together: hostile lists could all run along the same links.
-const MAX_IN_JOBS: usize = 1 << 16;
 
 /// The processes in the lists of all jobs. `numbered`: objects that have an id and are neither process nor thread.
 ///
@@ -29,7 +27,8 @@ pub(in crate::process) fn find(
     let space = kernel.space();
     let mut found = Found::by_walk(Vec::new(), ListEnd::Complete);
     let mut seen = BTreeSet::new();
-    let mut room = MAX_IN_JOBS;
+    // Shared by all lists: hostile ones could all run along the same links.
+    let mut room = MAX_FOUND;
     for job in jobs(kernel, list, numbered, &mut found.end)? {
         let joined = list_both_ways(space, job.wrapping_add(head.offset), room, VirtualAddress::is_kernel);
         room = room.saturating_sub(joined.entries.len().saturating_add(1));

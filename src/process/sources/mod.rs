@@ -12,6 +12,9 @@ use super::found::Found;
 use crate::kernel::{Joined, WalkEnd};
 use crate::{ListEnd, Warning};
 
+/// Addresses that one source gives: more processes than that there are not, and each takes a warning where it is none.
+const MAX_FOUND: usize = 1 << 16;
+
 /// Says how one walk ended, if it did not come to its end.
 fn warn_of_end(warnings: &mut Vec<Warning>, what: &str, end: WalkEnd) {
     if end.kind() != ListEnd::Complete {

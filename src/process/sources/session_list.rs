@@ -1,14 +1,10 @@
 //! `_MM_SESSION_SPACE.ProcessList`: the list of its processes that every session keeps.
 
 use super::super::found::Found;
-use super::note_ends;
+use super::{MAX_FOUND, note_ends};
 use crate::kernel::{Eprocess, Kernel, list_both_ways};
 use crate::{Absent, ListEnd, ProcessList, VirtualAddress, Warning};
 use std::collections::BTreeSet;
-
-/// All sessions together have fewer processes than this. It is shared by their lists: hostile ones could all run along the same
-/// links.
-const MAX_IN_SESSIONS: usize = 1 << 16;
 
 /// The processes in the lists of all sessions that any process is in.
 ///
@@ -32,7 +28,8 @@ pub(in crate::process) fn find(
         .collect();
     let mut found = Found::by_walk(Vec::new(), ListEnd::Complete);
     let mut seen = BTreeSet::new();
-    let mut room = MAX_IN_SESSIONS;
+    // Shared by all lists: hostile ones could all run along the same links.
+    let mut room = MAX_FOUND;
     for session in sessions {
         let joined = list_both_ways(kernel.space(), session.wrapping_add(offset), room, VirtualAddress::is_kernel);
         room = room.saturating_sub(joined.entries.len().saturating_add(1));

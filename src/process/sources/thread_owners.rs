@@ -2,6 +2,7 @@
 //! run.
 
 use super::super::found::Found;
+use super::MAX_FOUND;
 use crate::kernel::Kernel;
 use crate::{Absent, ListEnd, VirtualAddress};
 use std::collections::BTreeSet;
@@ -36,6 +37,10 @@ pub(in crate::process) fn find(
     let mut found = Found::by_walk(Vec::new(), end);
     let mut seen = BTreeSet::new();
     for thread in threads.iter().chain(&processors) {
+        if found.addresses.len() >= MAX_FOUND {
+            found.end = found.end.max(ListEnd::Limit);
+            break;
+        }
         let state = layout.state.and_then(|state| space.read_array(thread.wrapping_add(state.offset)).ok());
         if state == Some([TERMINATED]) {
             continue;

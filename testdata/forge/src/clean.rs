@@ -216,6 +216,7 @@ impl Scenario {
             jobs: Vec::new(),
             on_processors: Vec::new(),
             ring_heads: false,
+            idle_process: false,
             damage: Vec::new(),
         };
         let mut cast = Cast { build, volume, root, start: boot.plus_ms(4_712), list: Vec::new() };

@@ -7,6 +7,7 @@ use crate::process::Made;
 use crate::scenario::{Place, Proc, Scenario, Unlinked};
 use crate::section::Files;
 use crate::session::Session;
+use crate::thread::ThreadPlan;
 use crate::truth::{Truth, TruthHive};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -128,6 +129,7 @@ impl Machine {
         let members = plan.processes.iter().zip(made.iter()).filter(|(p, _)| has_space(p));
         let mut ring: Vec<u64> = members.map(|(_, m)| m.body + link).collect();
         ring.extend(self.ring_head(plan));
+        ring.extend(self.forge_idle_process(plan).map(|body| body + link));
         self.link(&ring);
         let link = self.offset(kind, "SessionProcessLinks");
         for (id, session) in sessions {
@@ -181,6 +183,39 @@ impl Machine {
         }
     }
 
+    /// The process of the idle threads (`PsIdleProcess`): id 0, in no list for people, its thread on a processor of its own.
+    fn forge_idle_process(&mut self, plan: &Scenario) -> Option<u64> {
+        plan.idle_process.then_some(())?;
+        let kind = "_EPROCESS";
+        let body = self.object("Process", self.layout.size(kind), None);
+        self.put(body, kind, "Pcb.Header.Type", 3);
+        self.put(body, kind, "Pcb.DirectoryTableBase", plan.paging.system_dtb);
+        let name = body + self.offset(kind, "ImageFileName");
+        self.write(name, b"Idle");
+        self.put(body, kind, "ActiveThreads", 2);
+        self.set_global("PsIdleProcess", body);
+        let thread = self.forge_thread(&ThreadPlan {
+            process: (0, body),
+            id: 0,
+            numbered: false,
+            created: plan.boot,
+            start: 0,
+            teb: 0,
+            priority: 0,
+        });
+        self.put_on_processor(plan.on_processors.len() as u64, thread);
+        Some(body)
+    }
+
+    /// The control block of a processor that runs this thread.
+    fn put_on_processor(&mut self, processor: u64, thread: u64) {
+        let kind = "_KPRCB";
+        let block = self.system_pages(self.layout.size(kind).div_ceil(0x1000));
+        self.put(block, kind, "CurrentThread", thread);
+        let at = self.global("KiProcessorBlock") + processor * 8;
+        self.write_u64(at, block);
+    }
+
     /// A list head among other things of the kernel's.
     fn ring_head(&mut self, plan: &Scenario) -> Option<u64> {
         plan.ring_heads.then(|| self.pool(false, b"Head", 0x200) + 0x100)
@@ -192,11 +227,7 @@ impl Machine {
             let process = plan.processes.iter().position(|p| p.pid == *pid).expect("a process to run");
             // The first handle of every process is to its first thread.
             let thread = made[process].handles[&4].0 + 0x30;
-            let kind = "_KPRCB";
-            let block = self.system_pages(self.layout.size(kind).div_ceil(0x1000));
-            self.put(block, kind, "CurrentThread", thread);
-            let at = self.global("KiProcessorBlock") + n * 8;
-            self.write_u64(at, block);
+            self.put_on_processor(n, thread);
         }
     }
 

@@ -45,6 +45,8 @@ pub struct Scenario {
     pub on_processors: Vec<u64>,
     /// Whether rings that no known global begins have their head nonetheless: an entry that is no member.
     pub ring_heads: bool,
+    /// Whether there is a process of the idle threads, in the ring of address spaces and on a processor.
+    pub idle_process: bool,
     /// What is wrong with its memory.
     pub damage: Vec<Damage>,
 }

@@ -31,9 +31,11 @@ impl Machine {
 
     fn forge_job(&mut self, job: &JobPlan) -> u64 {
         let body = self.object("Job", self.layout.size(KIND), None);
-        // Job ids come from the same table as process ids.
+        // Job ids come from the same table as process ids, where jobs have one.
         self.maybe(body, KIND, "JobId", u64::from(job.id));
-        self.cids.insert(u64::from(job.id), body);
+        if self.layout.find(KIND, "JobId").is_some() {
+            self.cids.insert(u64::from(job.id), body);
+        }
         let Some(session) = job.silo_session else { return body };
         assert!(self.layout.find(KIND, "ServerSiloGlobals").is_some(), "server silos came with Windows 10 1607");
         let kind = "_ESERVERSILO_GLOBALS";

@@ -2,7 +2,7 @@
 
 use crate::drivers::DriverList;
 use crate::kernel::{KUSER_SHARED_DATA, Kernel};
-use crate::process::{InsideOf, ProcessView};
+use crate::process::{InsideOf, ProcessView, Sighting, cross_view};
 use crate::reading::record;
 use crate::registry::{Registry, SessionManagerKeys};
 use crate::sweep::sweep;
@@ -28,6 +28,9 @@ pub struct System {
     /// The sessions, rebuilt from the processes.
     #[serde(deserialize_with = "null_is_default")]
     pub sessions: Vec<Session>,
+    /// Which sources hold each process, and what explains it: concluded from the processes.
+    #[serde(deserialize_with = "null_is_default")]
+    pub cross_view: Vec<Sighting>,
     /// The kernel's modules.
     #[serde(deserialize_with = "null_is_default")]
     pub drivers: DriverList,
@@ -204,7 +207,7 @@ impl System {
     /// As [`read`](Self::read).
     pub fn read_with(kernel: &Kernel<'_>, options: &ReadOptions<'_>) -> Result<Self, Error> {
         let (mut processes, mut listed) = crate::process::list::active_list(kernel)?;
-        crate::process::views::add(kernel, &mut processes, &mut listed);
+        crate::process::views::add(kernel, &mut processes, &mut listed, options.scan);
         let mut hives = None;
         if options.scan {
             let found = sweep(kernel, options.progress.unwrap_or(&|_, _| ()));
@@ -238,16 +241,18 @@ impl System {
             warnings.push(Warning::new("warnings", format!("{more} further warnings are left out")));
         }
         let (image, kernel) = (Some(image.info()), Some(kernel.info()));
-        let sessions = Vec::new();
-        let mut system = Self { image, kernel, machine, processes, sessions, drivers, session_manager, warnings };
+        let (sessions, cross_view) = (Vec::new(), Vec::new());
+        let mut system =
+            Self { image, kernel, machine, processes, sessions, cross_view, drivers, session_manager, warnings };
         system.conclude();
         Ok(system)
     }
 
-    /// Fills in what follows from the records: the sessions, and the states of the machine.
+    /// Fills in what follows from the records: the sessions, the cross view, and the states of the machine.
     pub fn conclude(&mut self) {
         let build = self.kernel.as_ref().and_then(|kernel| kernel.build);
         self.sessions = Session::rebuild(&self.processes, build);
+        self.cross_view = cross_view(self);
         self.machine.modes = Mode::detect(self);
     }
 }

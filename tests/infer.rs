@@ -214,7 +214,12 @@ fn the_right_layouts_are_confirmed() {
         let opened = Opened::new(&forged);
         let kernel = opened.kernel();
         let confirmation = confirm(kernel.space(), kernel.base(), system(&kernel), kernel.symbols());
-        eprintln!("{build:?}: {} held, failed {:?}, silent {:?}", confirmation.held.len(), confirmation.failed, confirmation.silent);
+        eprintln!(
+            "{build:?}: {} held, failed {:?}, silent {:?}",
+            confirmation.held.len(),
+            confirmation.failed,
+            confirmation.silent
+        );
     }
     panic!();
 }

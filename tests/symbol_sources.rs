@@ -1,7 +1,13 @@
 //! Whatever the layouts come from, the processes are the same: exact symbols, the crate's table by PDB and by build number, and
 //! layouts that are worked out from the image.
 #![cfg(feature = "isf")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 
 mod common;
 
@@ -14,7 +20,8 @@ use std::ops::RangeInclusive;
 
 /// The builds of x64 systems in the table, in order.
 const BUILDS: [u32; 18] = [
-    7600, 7601, 9200, 9600, 10240, 10586, 14393, 15063, 16299, 17134, 17763, 18362, 19041, 20348, 22000, 22621, 22631, 26100,
+    7600, 7601, 9200, 9600, 10240, 10586, 14393, 15063, 16299, 17134, 17763, 18362, 19041, 20348, 22000, 22621, 22631,
+    26100,
 ];
 
 /// From the build before this one to the build behind it.
@@ -177,7 +184,9 @@ fn sample_images_without_a_symbol_file() {
 #[test]
 fn a_build_newer_than_any() {
     let known = Layout::of(Build::W11_26100);
-    for (structure, field, bytes) in [("_EPROCESS", "Token", 0x18), ("_EPROCESS", "ThreadListHead", 0x28), ("_KPROCESS", "ProfileListHead", 0x10)] {
+    for (structure, field, bytes) in
+        [("_EPROCESS", "Token", 0x18), ("_EPROCESS", "ThreadListHead", 0x28), ("_KPROCESS", "ProfileListHead", 0x10)]
+    {
         let at = known.offset(structure, field);
         let layout = known.clone().shifted(structure, at, bytes).numbered(27_500).unknown(3);
         let scenario = Scenario::of(&layout);
@@ -195,7 +204,9 @@ fn a_build_newer_than_any() {
         assert!(warnings.contains("this kernel is not known"), "its confidence is said: {warnings}");
         let judged = check_smss(&system);
         assert_eq!(judged.layouts.as_deref(), Some("heuristic"));
-        assert!(judged.outcomes.iter().all(|it| it.evidence.iter().all(|it| it.layout.as_deref() == Some("heuristic"))));
+        assert!(
+            judged.outcomes.iter().all(|it| it.evidence.iter().all(|it| it.layout.as_deref() == Some("heuristic")))
+        );
     }
 }
 

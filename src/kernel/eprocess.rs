@@ -18,6 +18,8 @@ pub struct Eprocess<'k> {
 
 /// `_KOBJECTS.ProcessObject`, the value of `DISPATCHER_HEADER.Type` (wdm.h).
 pub(crate) const PROCESS_OBJECT: u8 = 3;
+/// `_KOBJECTS.ThreadObject`.
+pub(crate) const THREAD_OBJECT: u8 = 6;
 /// Jobs nest a few levels deep.
 const MAX_JOBS: usize = 64;
 
@@ -232,6 +234,43 @@ impl<'k> Eprocess<'k> {
         self.optional_pointer(self.layout().session, "_EPROCESS.Session")
     }
 
+    /// Where its `ActiveProcessLinks` lead, by its neighbours alone: `linked` (both point back), `bypassed` (both point past it, to
+    /// each other or to others that point back), `alone` (it points to itself), `none` (null, as before it is in any list), `stray`
+    /// (anything else: a neighbour is gone, or one of them points back and the other does not).
+    pub fn neighbours(&self) -> Reading<String> {
+        let field = self.layout().links;
+        let at = self.view.address_of(field);
+        let space = self.kernel.space();
+        let read = || {
+            let link = |offset: u64| {
+                let bytes = self.view.bytes(offset, 8)?;
+                u64::decode(bytes).map(VirtualAddress).ok_or_else(|| Absent::unparsable("a link of less than 8 bytes"))
+            };
+            let (next, before) = (link(field.offset)?, link(field.offset.saturating_add(8))?);
+            if next.is_null() && before.is_null() {
+                return Ok("none");
+            }
+            if next == at && before == at {
+                return Ok("alone");
+            }
+            if !next.is_kernel() || !before.is_kernel() {
+                return Ok("stray");
+            }
+            // Where the neighbours point, and what stands there points back to them.
+            let (Ok(back), Ok(forth)) = (space.read_pointer(next.wrapping_add(8)), space.read_pointer(before)) else {
+                return Ok("stray");
+            };
+            let closed =
+                || space.read_pointer(back) == Ok(next) && space.read_pointer(forth.wrapping_add(8)) == Ok(before);
+            Ok(match (back == at, forth == at) {
+                (true, true) => "linked",
+                (false, false) if back.is_kernel() && forth.is_kernel() && closed() => "bypassed",
+                _ => "stray",
+            })
+        };
+        read().map(str::to_owned).into()
+    }
+
     /// Handles open: `HANDLE_TABLE.HandleCount`, since Windows 8 in its free list.
     pub fn handles(&self) -> Reading<u32> {
         let read = || {
@@ -373,6 +412,7 @@ impl<'k> Eprocess<'k> {
         ];
         let mut add = |name, place: Option<Location>| places.extend(place.map(|place| (name, place)));
         add("exited", layout.exited.map(|field| self.view.locate(field)));
+        add("active_links", Some(self.view.locate(layout.links)));
         add("session", layout.session.map(|field| self.view.locate(field)));
         add("threads", layout.threads.map(|field| self.view.locate(field)));
         add("wow64", layout.wow64.map(|field| self.view.locate(field)));

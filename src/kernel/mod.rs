@@ -24,10 +24,10 @@ mod walk;
 
 pub use cmhive::{Cmhive, HIVE_SIGNATURE, Storage, hive_list, master_hive, registry_process};
 pub use eprocess::Eprocess;
-pub(crate) use eprocess::PROCESS_OBJECT;
+pub(crate) use eprocess::{PROCESS_OBJECT, THREAD_OBJECT};
 pub use globals::{FoundGlobal, FoundGlobals, Origin, ProcessOffsets};
-pub use infer::{Confirmation, Inferred, confirm, infer};
 pub use handles::{HandleEntry, Handles, handles};
+pub use infer::{Confirmation, Inferred, confirm, infer};
 pub use kuser::{KUSER_SHARED_DATA, SharedData};
 pub use layouts::Layouts;
 pub use locate::{Candidate, LocateFailure, LocateOptions, Way};

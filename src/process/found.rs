@@ -13,3 +13,10 @@ pub(crate) struct Found {
     pub judged: bool,
     pub end: ListEnd,
 }
+
+impl Found {
+    /// Addresses that a walk led to, and that may be anything yet.
+    pub(super) fn by_walk(addresses: Vec<VirtualAddress>, end: ListEnd) -> Self {
+        Self { addresses, places: HashMap::new(), judged: false, end }
+    }
+}

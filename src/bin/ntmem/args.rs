@@ -43,6 +43,8 @@ pub enum Command {
     Pslist(OneImage),
     /// The processes as a tree
     Pstree(OneImage),
+    /// The cross view: which of the kernel's lists hold each process, and what explains it
+    Psxview(OneImage),
     /// The sessions: who built each, and what runs there
     Sessions(OneImage),
     /// A key with its subkeys and values, from the hives in memory
@@ -214,7 +216,9 @@ impl Command {
     /// The files it reads, and what all commands take.
     pub fn inputs(&self) -> (Vec<&PathBuf>, &Common) {
         match self {
-            Self::Info(of) | Self::Pslist(of) | Self::Pstree(of) | Self::Sessions(of) => (vec![&of.image], &of.common),
+            Self::Info(of) | Self::Pslist(of) | Self::Pstree(of) | Self::Psxview(of) | Self::Sessions(of) => {
+                (vec![&of.image], &of.common)
+            }
             Self::Symbols(of) => (of.images.iter().collect(), &of.common),
             Self::Registry(of) => (vec![&of.image], &of.common),
             Self::Hives(of) => (vec![&of.image], &of.common),

@@ -3,8 +3,8 @@
 use super::ground::{Ground, Known};
 use super::judge::Judgement;
 use super::place::{Neighbours, Placer, Report};
-use super::scene::{Scene, WINDOW};
 use super::process::Flag;
+use super::scene::{Scene, WINDOW};
 use super::{mapping, pointers, process, thread};
 use crate::kernel::layouts::VadLayout;
 use crate::symbols::{FieldInfo, Symbols, TypeInfo};
@@ -138,21 +138,24 @@ pub(super) fn infer(scene: &Scene<'_>, vads: &[VadLayout], neighbours: &Neighbou
         placer.place(first, between, |info| flag(info).is_some_and(|flag| judge(ground, flag) != Judgement::Failed));
     }
     let beside = placer.beside(&["Minimal"], "Protection.Level", 8);
-    placer.place("Minimal", beside, |info| flag(info).is_some_and(|flag| process::minimal(ground, flag) != Judgement::Failed));
+    placer.place("Minimal", beside, |info| {
+        flag(info).is_some_and(|flag| process::minimal(ground, flag) != Judgement::Failed)
+    });
     let (report, info) = placer.finish();
     (known, report, info)
 }
 
 /// One bit that lies in a number of 4 bytes.
 fn flag(info: &FieldInfo) -> Option<Flag> {
-    info.bits.filter(|(bit, length)| info.size == 4 && *length == 1 && *bit < 32).map(|(bit, _)| Flag { at: info.offset, bit })
+    info.bits
+        .filter(|(bit, length)| info.size == 4 && *length == 1 && *bit < 32)
+        .map(|(bit, _)| Flag { at: info.offset, bit })
 }
 
 /// Judges the fields of a whole layout.
 pub(super) fn judge(ground: Ground<'_, '_>, symbols: &Symbols) -> Vec<(&'static str, Judgement)> {
-    let field = |paths: &[&'static str]| {
-        paths.iter().find_map(|path| Some((*path, symbols.field("_EPROCESS", path).ok()?)))
-    };
+    let field =
+        |paths: &[&'static str]| paths.iter().find_map(|path| Some((*path, symbols.field("_EPROCESS", path).ok()?)));
     let by_value = BY_VALUE.iter().filter_map(|place| {
         let (path, info) = field(place.paths)?;
         Some((path, (place.judge)(ground, info.offset)))

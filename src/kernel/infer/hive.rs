@@ -38,7 +38,8 @@ impl<'m> Hives<'m> {
         for (head, first) in heads(scene).take(MAX_HEADS) {
             let Some(links) = links_in_hive(scene, first) else { continue };
             let joined = list_both_ways(scene.space, head, MAX_HIVES, VirtualAddress::is_kernel);
-            let is_hive = |entry: &VirtualAddress| signature(scene.space, entry.wrapping_sub(links)) == Some(HIVE_SIGNATURE);
+            let is_hive =
+                |entry: &VirtualAddress| signature(scene.space, entry.wrapping_sub(links)) == Some(HIVE_SIGNATURE);
             let hives: Vec<_> =
                 joined.entries.iter().filter(|entry| is_hive(entry)).map(|entry| entry.wrapping_sub(links)).collect();
             if best.first().is_none_or(|(_, _, known)| known.len() < hives.len()) {
@@ -100,7 +101,8 @@ fn heads<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = (VirtualAddress, Virt
         let (read, _) = scene.space.read_some(page, &mut bytes);
         let (words, _) = bytes.get(..read).unwrap_or_default().as_chunks::<8>();
         let words: Vec<VirtualAddress> = words.iter().map(|word| VirtualAddress(u64::from_le_bytes(*word))).collect();
-        let outside = |at: VirtualAddress| at.is_kernel() && at.0 & 7 == 0 && at.0 >> 48 == 0xffff && !scene.in_image(at);
+        let outside =
+            |at: VirtualAddress| at.is_kernel() && at.0 & 7 == 0 && at.0 >> 48 == 0xffff && !scene.in_image(at);
         let found = words.windows(2).zip(0u64..).filter_map(move |(two, index)| {
             let (first, last) = (*two.first()?, *two.last()?);
             if !outside(first) || !outside(last) {
@@ -216,9 +218,7 @@ pub(super) fn infer(
         Some(space.read_array::<4>(at).ok()? == *b"regf")
     });
     placer.prove(&["Hive.BaseBlock"], 8, &base_block);
-    let is_storage = |offset: &u64| {
-        forms.iter().any(|form| maps(ground, hives, form, *offset) == Judgement::Held)
-    };
+    let is_storage = |offset: &u64| forms.iter().any(|form| maps(ground, hives, form, *offset) == Judgement::Held);
     let storage: Vec<u64> = (0x40..0xc00).step_by(8).filter(is_storage).collect();
     let storage = placer.prove(&["Hive.Storage"], 0, &storage);
     let version = search(0x20, 0x200, 4, &|hive, offset| Some((3..=6).contains(&get::<u32>(hive, offset)?)));

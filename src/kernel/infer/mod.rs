@@ -80,12 +80,7 @@ impl Confirmation {
 /// Holds layouts against an image: every invariant that it can be asked for. `base`: the kernel's image base; `system`: System's
 /// `_EPROCESS`, which the exported `PsInitialSystemProcess` leads to.
 #[must_use]
-pub fn confirm(
-    space: AddressSpace<'_>,
-    base: VirtualAddress,
-    system: VirtualAddress,
-    types: &Symbols,
-) -> Confirmation {
+pub fn confirm(space: AddressSpace<'_>, base: VirtualAddress, system: VirtualAddress, types: &Symbols) -> Confirmation {
     let mut confirmation = Confirmation::default();
     let Some(scene) = Scene::find(space, base, system) else {
         confirmation.add("the list of processes", Judgement::Failed);

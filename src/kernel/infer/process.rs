@@ -194,9 +194,11 @@ pub(super) fn minimal(ground: Ground<'_, '_>, flag: Flag) -> Judgement {
         let peb = sample.get::<VirtualAddress>(ground.known.peb?)?;
         (!peb.is_null()).then_some(!flag)
     };
-    let bare = Tally::of(["registry", "memcompression", "secure system"].iter().flat_map(|name| {
-        ground.named(name).map(|sample| flag.of(sample))
-    }));
+    let bare = Tally::of(
+        ["registry", "memcompression", "secure system"]
+            .iter()
+            .flat_map(|name| ground.named(name).map(|sample| flag.of(sample))),
+    );
     match Tally::of(ground.others().map(fits)).judge(2, 95) {
         Judgement::Held if bare.no > bare.yes => Judgement::Failed,
         other => other,

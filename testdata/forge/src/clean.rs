@@ -4,7 +4,7 @@ use crate::builds::Build;
 use crate::layout::Layout;
 use crate::scenario::{
     CodeView, DebuggerData, Headers, KernelPages, KernelPlan, Paged, PagingPlan, Proc, Product, Scenario, TokenPlan,
-    UserPlan,
+    Unlinked, UserPlan,
 };
 use crate::time::Time;
 use std::collections::BTreeMap;
@@ -102,7 +102,9 @@ impl Cast<'_> {
             protection: 0,
             critical: false,
             linked: true,
+            unlinked: Unlinked::default(),
             in_cid_table: true,
+            absent_from: Vec::new(),
             job: None,
             shares_token_of: None,
             thread_starts: Vec::new(),
@@ -227,6 +229,9 @@ impl Scenario {
             pool_forms: BTreeMap::new(),
             relics: Vec::new(),
             dense: false,
+            on_processors: Vec::new(),
+            ring_heads: false,
+            idle_process: false,
             damage: Vec::new(),
         };
         let mut cast = Cast { build, volume, root, start: boot.plus_ms(4_712), list: Vec::new() };

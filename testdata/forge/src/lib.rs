@@ -64,8 +64,8 @@ pub use forge::Forged;
 pub use hive_plan::{Data, HiveDamage, HivePlan, Key, ListKind};
 pub use layout::Layout;
 pub use scenario::{
-    CodeView, Damage, DebuggerData, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, PoolForm, Private,
-    Proc, Product, Relic, Remains, Scenario, SymbolPlan, TokenPlan, UserPlan,
+    CodeView, Damage, DebuggerData, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, Place, PoolForm,
+    Private, Proc, Product, Relic, Remains, Scenario, SymbolPlan, TokenPlan, Unlinked, UserPlan,
 };
 pub use time::Time;
 pub use truth::{Truth, TruthHive, TruthProcess, TruthRelic};

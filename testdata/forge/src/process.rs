@@ -4,7 +4,7 @@ use crate::builds::Build;
 use crate::machine::{Machine, utf16z};
 use crate::paging::Space;
 use crate::physical::PAGE;
-use crate::scenario::{PoolForm, Proc};
+use crate::scenario::{Place, PoolForm, Proc};
 use crate::section::Files;
 use crate::session::Session;
 use crate::shared_data::USER_VIEW;
@@ -31,6 +31,26 @@ pub struct Made {
     pub user: Option<UserMemory>,
     /// The facts.
     pub truth: TruthProcess,
+}
+
+/// The places that hold a process, in the words of [`crate::TruthProcess::sources`]. Objects that lead to others than their owner
+/// (handles, processors) are not reckoned with.
+fn sources(proc: &Proc) -> Vec<&'static str> {
+    let lives = proc.exited.is_none();
+    let there = proc.linked || lives;
+    let at = |place: Place| !proc.absent_from.contains(&place);
+    [
+        ("active_list", proc.linked),
+        ("cid_table", proc.in_cid_table),
+        ("session_list", there && proc.session.is_some() && at(Place::SessionList)),
+        ("mm_list", there && at(Place::MmList)),
+        ("threads", lives && proc.threads > 0 && at(Place::ThreadIds)),
+        ("handle_tables", lives && at(Place::HandleTables)),
+        ("job_list", lives && proc.job.is_some() && at(Place::JobList)),
+    ]
+    .into_iter()
+    .filter_map(|(source, held)| held.then_some(source))
+    .collect()
 }
 
 impl Machine {
@@ -104,6 +124,10 @@ impl Machine {
         truth.critical = proc.critical;
         truth.in_active_list = proc.linked;
         truth.in_cid_table = proc.in_cid_table;
+        truth.sources = sources(proc);
+        if self.find_global("HandleTableListHead").is_none() {
+            truth.sources.retain(|source| *source != "handle_tables");
+        }
         made
     }
 
@@ -217,10 +241,12 @@ impl Machine {
         let count = if proc.exited.is_some() { 0 } else { proc.threads };
         for n in 0..count {
             let id = self.free_id(proc.pid);
+            let numbered = !proc.absent_from.contains(&Place::ThreadIds);
             let peb = made.truth.peb;
             let thread = self.forge_thread(&ThreadPlan {
                 process: (proc.pid, body),
                 id,
+                numbered,
                 created: proc.created.plus_ms(i64::from(n) * 37 + 1),
                 start: proc
                     .thread_starts

@@ -50,6 +50,12 @@ pub struct Scenario {
     pub relics: Vec<Relic>,
     /// In large images: no zero pages between what is forged.
     pub dense: bool,
+    /// Processes of which a thread runs on a processor (`KPRCB.CurrentThread`), in the order of processors.
+    pub on_processors: Vec<u64>,
+    /// Whether rings that no known global begins have their head nonetheless: an entry that is no member.
+    pub ring_heads: bool,
+    /// Whether there is a process of the idle threads, in the ring of address spaces and on a processor.
+    pub idle_process: bool,
     /// What is wrong with its memory.
     pub damage: Vec<Damage>,
 }
@@ -319,8 +325,12 @@ pub struct Proc {
     pub critical: bool,
     /// Whether it is in the list of active processes.
     pub linked: bool,
+    /// What its links hold where it is not.
+    pub unlinked: Unlinked,
     /// Whether it is in the table of client ids.
     pub in_cid_table: bool,
+    /// Other places where the kernel would have it, and where it is not.
+    pub absent_from: Vec<Place>,
     /// The job it runs in.
     pub job: Option<u32>,
     /// Runs with the very token object of this process, which must come before it.
@@ -329,6 +339,37 @@ pub struct Proc {
     pub thread_starts: Vec<u64>,
     /// Handles it has to processes: id and granted access.
     pub opens: Vec<(u64, u32)>,
+}
+
+/// What `ActiveProcessLinks` of a process hold that is not in the list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unlinked {
+    /// They point to themselves: taken off with care, so that taking it off again does no harm.
+    #[default]
+    Alone,
+    /// They point where they did: to the neighbours in the list.
+    Kept,
+    /// Null: it was in no list yet.
+    Null,
+}
+
+/// Where the kernel keeps a process beside the list of active ones and the table of its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The active list, followed forward: its neighbour leads past it.
+    Forward,
+    /// The active list, followed backward.
+    Backward,
+    /// The table of client ids, as the owner of its threads.
+    ThreadIds,
+    /// `MmProcessLinks`.
+    MmList,
+    /// The list of its session.
+    SessionList,
+    /// The list of its job.
+    JobList,
+    /// `HandleTableListHead`.
+    HandleTables,
 }
 
 /// A primary token.

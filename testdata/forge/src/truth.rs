@@ -96,6 +96,9 @@ pub struct TruthProcess {
     pub critical: bool,
     pub in_active_list: bool,
     pub in_cid_table: bool,
+    /// Which of the kernel's lists and tables hold it: `active_list`, `cid_table`, `session_list`, `mm_list`, `threads` (as the owner of
+    /// one that has an id), `handle_tables`, `job_list`.
+    pub sources: Vec<&'static str>,
     pub peb_readable: bool,
 }
 

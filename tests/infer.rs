@@ -208,13 +208,24 @@ fn machines_that_are_not_clean_give_no_wrong_layouts() {
 }
 
 #[test]
-fn the_right_layouts_are_confirmed() {
+fn the_right_layouts_are_confirmed_and_others_are_not() {
+    let all = others(|_| false);
     for build in Build::ALL {
         let forged = Scenario::clean(build).forge();
         let opened = Opened::new(&forged);
         let kernel = opened.kernel();
-        let confirmation = confirm(kernel.space(), kernel.base(), system(&kernel), kernel.symbols());
-        eprintln!("{build:?}: {} held, failed {:?}, silent {:?}", confirmation.held.len(), confirmation.failed, confirmation.silent);
+        let confirm = |types: &Symbols| confirm(kernel.space(), kernel.base(), system(&kernel), types);
+        let own = confirm(kernel.symbols());
+        assert!(own.is_full(), "{build:?}: {own:?}");
+        for (number, types) in &all {
+            let other = confirm(types);
+            let (wrong, _, right) = compare(types, kernel.symbols());
+            if other.is_full() && !same_build(*number, build.number()) {
+                eprintln!("{build:?}: passes as {number}: {right} right, {wrong:#?}");
+            } else if !other.is_full() && same_build(*number, build.number()) {
+                eprintln!("{build:?}: not as {number}: {:?} {wrong:#?}", other.failed);
+            }
+        }
     }
     panic!();
 }

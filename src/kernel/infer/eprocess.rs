@@ -73,7 +73,8 @@ const BY_VALUE: [Place; 23] = [
 ];
 
 /// Fields that values can only speak against: they are placed between those of the list above, or stay out.
-const BY_PLACE: [Place; 9] = [
+const BY_PLACE: [Place; 10] = [
+    place(&["InheritedFromUniqueProcessId"], 8, 8, process::ids, Some(|known| &mut known.ppid)),
     place(&["ExitTime"], 8, 8, process::exited, None),
     place(&["WoW64Process", "Wow64Process"], 8, 8, pointers::wow64, None),
     place(&["DebugPort"], 8, 8, pointers::kernel_or_null, None),
@@ -119,8 +120,8 @@ pub(super) fn infer(scene: &Scene<'_>, vads: &[VadLayout], neighbours: &Neighbou
             *slot(&mut known) = at;
         }
     }
-    let ground = Ground { scene, known, vads };
     for field in &BY_PLACE {
+        let ground = Ground { scene, known, vads };
         let Some(first) = field.paths.first().copied() else { continue };
         let again = missed.contains(&first);
         let sought = BY_VALUE.iter().any(|other| other.paths.first() == Some(&first));
@@ -129,8 +130,13 @@ pub(super) fn infer(scene: &Scene<'_>, vads: &[VadLayout], neighbours: &Neighbou
         }
         missed.retain(|path| *path != first);
         let between = placer.between(field.paths);
-        placer.place(first, between, |info| (field.judge)(ground, info.offset) != Judgement::Failed);
+        let between = between.filter(|(_, info)| (field.judge)(ground, info.offset) != Judgement::Failed);
+        if let Some(slot) = field.known {
+            *slot(&mut known) = between.as_ref().map(|(_, info)| info.offset);
+        }
+        placer.place(first, between, |_| true);
     }
+    let ground = Ground { scene, known, vads };
     placer.dropped.extend(missed);
     for (paths, judge) in FLAGS {
         let Some(first) = paths.first().copied() else { continue };

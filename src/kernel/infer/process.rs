@@ -116,6 +116,14 @@ pub(super) fn ppid(ground: Ground<'_, '_>, at: u64) -> Judgement {
     (system && mastered && id.share(95) && listed.yes >= 2 && listed.share(35) && older.share(60)).into()
 }
 
+/// Ids of processes, and 0 in System: what `InheritedFromUniqueProcessId` is at least.
+pub(super) fn ids(ground: Ground<'_, '_>, at: u64) -> Judgement {
+    let is_id = |id: u64| id.is_multiple_of(4) && id != 0 && id <= u64::from(u32::MAX);
+    let ids = Tally::of(ground.others().map(|sample| sample.get::<u64>(at).map(is_id)));
+    let system = ground.system().and_then(|system| system.get::<u64>(at)).is_none_or(|id| id == 0);
+    if system && ids.share(90) { Judgement::Silent } else { Judgement::Failed }
+}
+
 /// `Peb`: none in System; elsewhere a page of the user half, with pointers where every PEB has them.
 pub(super) fn peb(ground: Ground<'_, '_>, at: u64) -> Judgement {
     let value = |sample: &Sample<'_>| sample.get::<VirtualAddress>(at);

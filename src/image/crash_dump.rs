@@ -17,6 +17,7 @@ const DIRECTORY_TABLE_BASE: usize = 0x10;
 const PS_LOADED_MODULE_LIST: usize = 0x20;
 const PS_ACTIVE_PROCESS_HEAD: usize = 0x28;
 const MACHINE: usize = 0x30;
+const KD_DEBUGGER_DATA_BLOCK: usize = 0x80;
 const NUMBER_OF_RUNS: usize = 0x88;
 const RUNS: usize = 0x98;
 /// `PhysicalMemoryBlockBuffer` has 700 bytes: 16 of head, 16 a run.
@@ -58,6 +59,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Error> {
         dtb: PhysicalAddress(bytes.pread_with::<u64>(DIRECTORY_TABLE_BASE, LE).map_err(short)?).page(),
         loaded_module_list: VirtualAddress(bytes.pread_with(PS_LOADED_MODULE_LIST, LE).map_err(short)?),
         active_process_head: VirtualAddress(bytes.pread_with(PS_ACTIVE_PROCESS_HEAD, LE).map_err(short)?),
+        debugger_data_block: VirtualAddress(bytes.pread_with(KD_DEBUGGER_DATA_BLOCK, LE).map_err(short)?),
         system_time: time.filter(|time| time.0 != 0),
         boot: time
             .and_then(|time| time.0.checked_sub(up_time))

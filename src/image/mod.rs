@@ -75,6 +75,8 @@ pub struct DumpHeader {
     pub loaded_module_list: VirtualAddress,
     /// Address of `PsActiveProcessHead`.
     pub active_process_head: VirtualAddress,
+    /// Address of `KdDebuggerDataBlock`.
+    pub debugger_data_block: VirtualAddress,
     /// `SystemTime`: when the dump was made.
     pub system_time: Option<Timestamp>,
     /// `SystemTime - SystemUpTime`: when the system started.

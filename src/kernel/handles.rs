@@ -1,8 +1,9 @@
 //! `_HANDLE_TABLE`: up to three levels of pages, of which the lowest holds the entries.
 
-use super::Kernel;
 use super::layouts::HandleEntryLayout;
 use super::walk::WalkEnd;
+use super::{Kernel, Layouts};
+use crate::memory::AddressSpace;
 use crate::symbols::{Bits, Stored};
 use crate::{Absent, PAGE_SIZE, VirtualAddress};
 use std::collections::HashSet;
@@ -47,6 +48,46 @@ pub fn handles(kernel: &Kernel<'_>, table: VirtualAddress) -> Result<Handles, Ab
     let mut walk = Walk { kernel, decoder, seen: HashSet::new(), entries: Vec::new(), end: WalkEnd::Complete };
     walk.page(top, levels, 0);
     Ok(Handles { entries: walk.entries, end: walk.end })
+}
+
+/// What one handle of the table at `table` leads to. `None`: there is no such handle.
+///
+/// # Errors
+/// As [`handles`], or a page of the table cannot be read.
+pub(super) fn object_of(
+    space: AddressSpace<'_>,
+    layouts: &Layouts,
+    table: VirtualAddress,
+    value: u64,
+) -> Result<Option<VirtualAddress>, Absent> {
+    let code = space.read_u64(table.wrapping_add(layouts.handle_table.as_ref()?.code.offset))?;
+    let decoder = Decoder::new(layouts.handle_entry.as_ref()?)?;
+    let (mut page, mut number) = (VirtualAddress(code & !7), value / 4);
+    for level in (0..=(code & 3)).rev() {
+        if level > 2 || !page.is_kernel() {
+            return Ok(None);
+        }
+        // Entries below one entry of this level.
+        let below = match level {
+            0 => 1,
+            1 => decoder.per_page(),
+            _ => decoder.per_page().wrapping_mul(POINTERS),
+        };
+        let (index, rest) = (number.checked_div(below).unwrap_or(0), number.checked_rem(below).unwrap_or(0));
+        let room = if level == 0 { decoder.per_page() } else { POINTERS };
+        if index >= room {
+            return Ok(None);
+        }
+        if level == 0 {
+            let mut bytes = [0u8; 64];
+            let bytes = bytes.get_mut(..decoder.size).unwrap_or_default();
+            space.read(page.wrapping_add(index.wrapping_mul(decoder.layout.size)), bytes)?;
+            return Ok(decoder.entry(bytes, value).map(|entry| entry.object));
+        }
+        page = space.read_pointer(page.wrapping_add(index.wrapping_mul(8)))?;
+        number = rest;
+    }
+    Ok(None)
 }
 
 struct Walk<'k> {

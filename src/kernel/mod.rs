@@ -3,7 +3,9 @@
 mod base;
 mod cmhive;
 mod eprocess;
+mod exports;
 mod file_object;
+mod globals;
 mod handles;
 mod infer;
 mod kuser;
@@ -23,6 +25,7 @@ mod walk;
 pub use cmhive::{Cmhive, HIVE_SIGNATURE, Storage, hive_list, master_hive, registry_process};
 pub use eprocess::Eprocess;
 pub(crate) use eprocess::PROCESS_OBJECT;
+pub use globals::{FoundGlobal, FoundGlobals, Origin, ProcessOffsets};
 pub use infer::{Confirmation, Inferred, confirm, infer};
 pub use handles::{HandleEntry, Handles, handles};
 pub use kuser::{KUSER_SHARED_DATA, SharedData};
@@ -41,6 +44,7 @@ use crate::memory::AddressSpace;
 use crate::symbols::{SymbolError, SymbolStore, Symbols};
 use crate::{Absent, Error, KernelInfo, MemoryImage, PdbInfo, PhysicalAddress, VirtualAddress, Warning};
 use locate::Located;
+use sources::{Known, Sought};
 
 /// A kernel that was found, with its symbols: what every reader of kernel objects starts from.
 #[derive(Debug)]
@@ -133,12 +137,18 @@ impl<'m> Kernel<'m> {
     fn open(image: &'m MemoryImage, found: KernelImage<'m>, store: &SymbolStore) -> Result<Self, Error> {
         let found_by = found.found_by();
         let Located { space, shared, found, .. } = found.0;
-        let symbols = match found.symbols {
-            Some(symbols) => symbols,
-            None => store.find(&found.pdb, &Layouts::wanted())?,
+        let known = match found.symbols {
+            Some(symbols) => Ok(symbols),
+            None => store.find(&found.pdb, &Layouts::wanted()),
+        };
+        let Known { symbols, mut warnings, invalid_pte_mask } = match known {
+            Ok(symbols) => Known { warnings: sources::of_file(&symbols, &found.pdb), symbols, invalid_pte_mask: None },
+            Err(error) => {
+                let sought = Sought { space, base: found.base, header: image.dump_header(), shared: shared.as_ref() };
+                sources::from_image(sought, &found.pdb, store, error)?
+            }
         };
         let layouts = Layouts::resolve(&symbols)?;
-        let disagreements = sources::disagreements(&symbols, &found.pdb);
         let mut kernel = Self {
             image,
             space,
@@ -149,9 +159,10 @@ impl<'m> Kernel<'m> {
             shared,
             build: Err(Absent::not_collected("")),
             found_by,
-            warnings: disagreements,
+            warnings: Vec::new(),
         };
-        match kernel.invalid_pte_mask() {
+        kernel.warnings.append(&mut warnings);
+        match invalid_pte_mask.map_or_else(|| kernel.invalid_pte_mask(), Ok) {
             Ok(mask) => kernel.space = space.with_invalid_pte_mask(mask),
             Err(why) => kernel.warn(
                 "kernel",

@@ -1,6 +1,6 @@
 //! `_OBJECT_HEADER`: what lies in front of every kernel object and says of which type it is.
 
-use super::{Kernel, text};
+use super::{Direction, Kernel, list, text};
 use crate::{Absent, VirtualAddress};
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ impl<'k> ObjectTypes<'k> {
     /// What the index of an object becomes when its memory is given back: the entry of the table that is no type.
     pub const FREED: u8 = 1;
 
-    /// Reads `ObTypeIndexTable` and `ObHeaderCookie`.
+    /// Reads `ObTypeIndexTable` and `ObHeaderCookie`; where the symbols lack the latter, the headers of processes show its value.
     ///
     /// # Errors
     /// The symbols lack one of them, or no type can be read.
@@ -46,7 +46,7 @@ impl<'k> ObjectTypes<'k> {
         let cookie = match kernel.global("ObHeaderCookie") {
             Ok(at) => Some(u8::from_le_bytes(space.read_array(at)?)),
             Err(_) if kernel.build().is_ok_and(|build| build < HIDDEN_SINCE) => None,
-            Err(error) => return Err(error.into()),
+            Err(error) => shown_cookie(kernel, &names).ok_or_else(|| Absent::from(error)).map(Some)?,
         };
         Ok(Self { kernel, names, cookie })
     }
@@ -116,4 +116,28 @@ impl<'k> ObjectTypes<'k> {
         let info = header.wrapping_sub(creator).wrapping_sub(name.size);
         text::unicode_string(space, info.wrapping_add(name.name.offset))
     }
+}
+
+/// Processes whose headers are asked for the cookie.
+const MAX_ASKED: usize = 64;
+
+/// The cookie with which the headers of processes name the type `Process`: that of more than half of them, two at least. (Whoever writes
+/// over a header hides that process, not all.)
+fn shown_cookie(kernel: &Kernel<'_>, names: &BTreeMap<u8, String>) -> Option<u8> {
+    let (process, _) = names.iter().find(|(_, name)| *name == "Process")?;
+    let layout = kernel.layouts().object_header.as_ref().ok()?;
+    let head = kernel.global("PsActiveProcessHead").ok()?;
+    let (entries, _) = list(kernel.space(), head, Direction::Forward, MAX_ASKED, VirtualAddress::is_kernel);
+    let mut votes: BTreeMap<u8, usize> = BTreeMap::new();
+    for entry in entries.iter().take(MAX_ASKED) {
+        let body = entry.wrapping_sub(kernel.layouts().process.links.offset);
+        let header = body.wrapping_sub(layout.body.offset);
+        let Ok([stored]) = kernel.space().read_array(header.wrapping_add(layout.type_index.offset)) else { continue };
+        let [_, second, ..] = header.0.to_le_bytes();
+        let count = votes.entry(stored ^ second ^ process).or_default();
+        *count = count.saturating_add(1);
+    }
+    let all: usize = votes.values().sum();
+    let (cookie, most) = votes.into_iter().max_by_key(|(_, count)| *count)?;
+    (most >= 2 && most > all / 2).then_some(cookie)
 }

@@ -3,6 +3,7 @@
 use crate::memory::AddressSpace;
 use crate::{PdbInfo, VirtualAddress};
 use goblin::pe::header::Header;
+use goblin::pe::section_table::SectionTable;
 use scroll::{LE, Pread};
 
 /// What is read of an image in memory.
@@ -51,6 +52,20 @@ impl PeImage {
         let pdb = debug.and_then(|debug| code_view(space, base, debug.virtual_address, debug.size));
         Some(Self { base, size, machine: header.coff_header.machine, pdb })
     }
+}
+
+/// `SizeOfImage` and the sections of the image at `base`. `None`: its headers cannot be read.
+pub(super) fn sections(space: AddressSpace<'_>, base: VirtualAddress) -> Option<(u64, Vec<SectionTable>)> {
+    let mut bytes = [0u8; 0x1000];
+    let (read, _) = space.read_some(base, &mut bytes);
+    let bytes = bytes.get(..read)?;
+    let header = Header::parse(bytes).ok()?;
+    let optional = header.optional_header?;
+    // Behind the signature (4 bytes), the COFF header (20) and the optional header.
+    let optional_size = usize::from(header.coff_header.size_of_optional_header);
+    let start = usize::try_from(header.dos_header.pe_pointer).ok()?.checked_add(24)?.checked_add(optional_size)?;
+    let sections = header.coff_header.sections(bytes, &mut { start }).ok()?;
+    Some((u64::from(optional.windows_fields.size_of_image), sections))
 }
 
 /// Finds the CodeView record through the debug directory.

@@ -4,6 +4,7 @@ mod fault;
 mod paging;
 mod scan;
 mod space;
+mod transition;
 
 pub use fault::{EntryLevel, Fault};
 pub use scan::scan_pages;
@@ -11,3 +12,4 @@ pub use scan::scan_pages;
 mod tests;
 
 pub use space::{AddressSpace, MappedRegion};
+pub(crate) use transition::transition_frames;

@@ -126,6 +126,19 @@ pub(super) fn step(entry: u64, level: usize, at: VirtualAddress, invalid_pte_mas
     Step::Fault(Fault::DemandZero { at, entry })
 }
 
+/// The table that a present entry leads to. `None`: it maps a page, or nothing.
+pub(super) fn table_below(entry: u64, level: usize) -> Option<PhysicalAddress> {
+    let deepest = level.saturating_add(1) >= LEVELS.len();
+    let table = !deepest && entry & PRESENT != 0 && (level == 0 || entry & LARGE == 0);
+    table.then_some(PhysicalAddress(entry & FRAME))
+}
+
+/// The frame bits, as they stand in it, of an entry whose page is in transition and in which no bit was swizzled.
+pub(super) const fn transition_frame(entry: u64) -> Option<u64> {
+    let kind = entry & (PRESENT | SWIZZLE | PROTOTYPE | TRANSITION);
+    if kind == TRANSITION { Some(entry & FRAME) } else { None }
+}
+
 /// Walks the tables from `root` to the page that holds `at`.
 pub(super) fn translate(
     memory: &dyn PhysicalMemory,

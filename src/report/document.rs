@@ -3,6 +3,7 @@
 use super::foreign;
 use crate::drivers::DriverList;
 use crate::registry::{HiveList, KeyRecord, SessionManagerKeys};
+use crate::symbols::Manifest;
 use crate::system::{ImageInfo, KernelInfo, Machine, ProcessList};
 use crate::{Findings, System, Warning};
 use serde::de::{Error as _, IgnoredAny, MapAccess};
@@ -29,6 +30,8 @@ pub struct Report {
     pub hives: Option<HiveList>,
     /// A key, where one was asked for. Not read back.
     pub registry: Option<KeyRecord>,
+    /// The symbols that images need, where that was asked for. Not read back.
+    pub symbols: Option<Manifest>,
 }
 
 impl Report {
@@ -41,6 +44,7 @@ impl Report {
             checks: Vec::new(),
             hives: None,
             registry: None,
+            symbols: None,
         }
     }
 }
@@ -48,7 +52,7 @@ impl Report {
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let warnings: Vec<String> = self.system.warnings.iter().map(Warning::to_string).collect();
-        let mut document = to.serialize_struct("Report", 13)?;
+        let mut document = to.serialize_struct("Report", 14)?;
         document.serialize_field("schema", &SCHEMA)?;
         document.serialize_field("generator", &self.generator)?;
         document.serialize_field("warnings", &warnings)?;
@@ -67,6 +71,10 @@ impl Serialize for Report {
         match &self.registry {
             Some(key) => document.serialize_field("registry", key)?,
             None => document.skip_field("registry")?,
+        }
+        match &self.symbols {
+            Some(symbols) => document.serialize_field("symbols", symbols)?,
+            None => document.skip_field("symbols")?,
         }
         document.end()
     }

@@ -8,6 +8,7 @@ mod text;
 mod text_checks;
 mod text_info;
 mod text_registry;
+mod text_symbols;
 #[cfg(test)]
 mod text_tests;
 
@@ -18,6 +19,7 @@ pub use text::{process_tree, processes, sessions};
 pub use text_checks::findings;
 pub use text_info::info;
 pub use text_registry::{hives, key};
+pub use text_symbols::symbols;
 
 use std::fmt::{self, Write};
 

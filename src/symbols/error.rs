@@ -1,5 +1,6 @@
 //! What can go wrong with symbols.
 
+use super::names::{MICROSOFT, file_name, server_path};
 use crate::PdbInfo;
 use std::path::PathBuf;
 
@@ -80,22 +81,10 @@ impl SymbolError {
             Self::WrongId { file, found, .. } => {
                 format!("{}: wrong GUID: {}, age {}", file.display(), found.guid, found.age)
             }
+            Self::Missing { tried, .. } if !tried.is_empty() => tried.join("; "),
             other => other.to_string(),
         }
     }
-}
-
-/// Where a symbol server keeps a PDB, below its address: `NAME/GUIDAGE/NAME`, the age in hexadecimal.
-#[must_use]
-pub fn server_path(needed: &PdbInfo) -> String {
-    let PdbInfo { guid, age, .. } = needed;
-    let name = file_name(needed);
-    format!("{name}/{}{age:X}/{name}", guid.to_ascii_uppercase())
-}
-
-/// The name alone: a kernel built by hand names its PDB with the path it was written to.
-pub(super) fn file_name(needed: &PdbInfo) -> &str {
-    needed.name.rsplit(['/', '\\']).next().unwrap_or_default()
 }
 
 fn missing_text(needed: &PdbInfo, tried: &[String]) -> String {
@@ -104,10 +93,13 @@ fn missing_text(needed: &PdbInfo, tried: &[String]) -> String {
     let mut text = format!(
         "no symbols for this kernel: it needs {name}, GUID {guid}, age {age}.\n\
          Fetch it where there is a network, from Microsoft's symbol server:\n  \
-           https://msdl.microsoft.com/download/symbols/{path}\n\
+           {MICROSOFT}/{path}\n\
          and keep it as DIR/{path} or DIR/{name}, where DIR is a folder given with --symbols.\n\
          A Volatility 3 symbol file of the same kernel serves too: DIR/{guid}-{age}.json.xz"
     );
+    if cfg!(feature = "symbol-server") {
+        text.push_str("\nIf this machine may ask that server itself: --fetch");
+    }
     if tried.is_empty() {
         text.push_str("\nNo place to look was given.");
     } else {

@@ -2,24 +2,39 @@
 
 mod agree;
 mod built_in;
+#[cfg(feature = "compressed-symbols")]
+mod cabinet;
 mod cache;
+#[cfg(feature = "symbol-server")]
+mod download;
 mod error;
 #[cfg(feature = "isf")]
 pub mod isf;
 pub(crate) mod layout;
+mod manifest;
+mod names;
+mod nt_symbol_path;
 mod pack;
 mod pack_folder;
 pub mod pdb_file;
 mod pdb_types;
+#[cfg(feature = "symbol-server")]
+mod server;
 mod store;
 mod table;
+#[cfg(feature = "compressed-symbols")]
+mod zip_archive;
 
 pub use agree::disagreements;
-pub use built_in::{builds, built_in};
-pub use error::{SymbolError, server_path};
+pub use built_in::{built_in, builds};
+pub use error::SymbolError;
 pub use layout::{Bits, Embedded, Field, Natural, Stored};
+pub use manifest::{FailedImage, Manifest, NeededSymbols};
+pub use names::server_path;
 pub use pack::{Pack, PackWriter, PackedKernel};
 pub use pack_folder::Packed;
+#[cfg(feature = "symbol-server")]
+pub use server::{Fetching, Server};
 pub use store::{SymbolStore, Trust};
 pub use table::{FieldInfo, SymbolSource, Symbols, TypeInfo, Wanted};
 
@@ -28,34 +43,80 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Reads the wanted symbols of a file: a PDB, a Volatility 3 symbol file, or a [`Pack`] (which takes a `needed`). Its content
-/// says which, not its name.
+/// What a file with symbols is. Its content says so, not its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Pdb,
+    /// A symbol file of Volatility 3.
+    Isf,
+    Cabinet,
+    Zip,
+    /// Layouts of many kernels.
+    Pack,
+}
+
+impl Kind {
+    /// By a file's first bytes; what else it is, or that this program was built without its kind.
+    fn of(start: &[u8]) -> Result<Self, &'static str> {
+        let is = |magic: &[u8]| start.starts_with(magic);
+        let kind = match start {
+            _ if is(b"Microsoft") => Self::Pdb,
+            _ if is(b"\xfd7zXZ\0") => Self::Isf,
+            [b'{' | b' ' | b'\t' | b'\r' | b'\n', ..] => Self::Isf,
+            _ if is(b"MSCF") => Self::Cabinet,
+            _ if is(b"PK\x03\x04") || is(b"PK\x05\x06") => Self::Zip,
+            _ if is(pack::MAGIC) => Self::Pack,
+            _ => return Err("neither a PDB nor a symbol file of Volatility 3, nor one of these packed, nor a pack of layouts"),
+        };
+        match kind {
+            Self::Isf if !cfg!(feature = "isf") => Err("a JSON file: this program was built without them"),
+            Self::Cabinet if !cfg!(feature = "compressed-symbols") => Err("compressed: expand it first"),
+            Self::Zip if !cfg!(feature = "compressed-symbols") => Err("a zip archive: unpack it first"),
+            kind => Ok(kind),
+        }
+    }
+}
+
+/// Reads the wanted symbols of a file: a PDB (plain, or compressed as symbol servers do), a Volatility 3 symbol file, a zip
+/// archive that has either, or a [`Pack`]. Its content says which, not its name.
 ///
 /// # Errors
-/// The file cannot be read, is damaged or of another kind; its GUID or age is not the `needed` one.
+/// The file cannot be read, is damaged or of another kind; its GUID or age is not the `needed` one. An archive holds many
+/// builds' symbols: without `needed` it is an error.
 pub fn load(file: &Path, needed: Option<&PdbInfo>, wanted: &Wanted) -> Result<Symbols, SymbolError> {
-    let other = |reason: &str| SymbolError::File { file: file.to_owned(), reason: reason.to_owned() };
     let mut start = [0; 16];
     let read = File::open(file).and_then(|mut open| open.read(&mut start));
-    read.map_err(|error| other(&error.to_string()))?;
-    match start {
-        [b'M', b'i', b'c', b'r', b'o', b's', b'o', b'f', b't', ..] => pdb_file::load(file, needed, wanted),
+    let start = read.map(|read| start.get(..read).unwrap_or_default());
+    let kind = start.map_err(|error| pdb_file::damaged(file, error))?;
+    match Kind::of(kind).map_err(|reason| pdb_file::damaged(file, reason))? {
+        Kind::Pdb => pdb_file::load(file, needed, wanted),
         #[cfg(feature = "isf")]
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] | [b'{' | b' ' | b'\t' | b'\r' | b'\n', ..] => {
-            isf::load(file, needed, wanted)
-        }
-        #[cfg(not(feature = "isf"))]
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] | [b'{', ..] => {
-            Err(other("a JSON file: this program was built without them"))
-        }
-        [b'M', b'S', b'C', b'F', ..] => Err(other("compressed: expand it first")),
-        start if start == *pack::MAGIC => {
+        Kind::Isf => isf::load(file, needed, wanted),
+        #[cfg(feature = "compressed-symbols")]
+        Kind::Cabinet => cabinet::load(file, needed, wanted),
+        #[cfg(feature = "compressed-symbols")]
+        Kind::Zip => zip_archive::load(file, needed, wanted),
+        Kind::Pack => {
+            let other = |reason: &str| pdb_file::damaged(file, reason);
             let pack = Pack::open(file)?;
             let needed = needed.ok_or_else(|| other("a pack holds many kernels: name the one that is needed"))?;
             let none = || other(&format!("this pack has no kernel of GUID {}, age {}", needed.guid, needed.age));
             pack.find(needed, wanted)?.ok_or_else(none)
         }
-        _ => Err(other("neither a PDB, nor a symbol file of Volatility 3, nor a pack of layouts")),
+        #[cfg(not(all(feature = "isf", feature = "compressed-symbols")))]
+        _ => Err(pdb_file::damaged(file, "this program was built without that kind of file")),
+    }
+}
+
+/// The same out of the bytes of a file that an archive had; `file` is what errors call it.
+#[cfg(feature = "compressed-symbols")]
+fn parse(bytes: &[u8], file: &Path, needed: Option<&PdbInfo>, wanted: &Wanted) -> Result<Symbols, SymbolError> {
+    match Kind::of(bytes).map_err(|reason| pdb_file::damaged(file, reason))? {
+        Kind::Pdb => pdb_file::parse(bytes, file, needed, wanted),
+        #[cfg(feature = "isf")]
+        Kind::Isf => isf::parse(bytes, file, needed, wanted),
+        Kind::Cabinet => cabinet::read(std::io::Cursor::new(bytes), file, needed, wanted),
+        _ => Err(pdb_file::damaged(file, "an archive in an archive: unpack the outer one first")),
     }
 }
 

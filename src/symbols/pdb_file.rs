@@ -48,7 +48,7 @@ pub fn identify(file: &Path) -> Result<PdbInfo, SymbolError> {
     guarded(file, || identity(&mut open(file)?, file))
 }
 
-fn damaged(file: &Path, reason: impl Display) -> SymbolError {
+pub(super) fn damaged(file: &Path, reason: impl Display) -> SymbolError {
     SymbolError::File { file: file.to_owned(), reason: reason.to_string() }
 }
 
@@ -56,8 +56,8 @@ fn damaged(file: &Path, reason: impl Display) -> SymbolError {
 ///
 /// What the `pdb` crate does with a file's numbers was read through: it adds some of them unchecked (sizes of substreams,
 /// section addresses), which panics in builds that check, and asserts that streams are as long as asked for. A damaged
-/// file must not take the program with it.
-fn guarded<T>(file: &Path, work: impl FnOnce() -> Result<T, SymbolError>) -> Result<T, SymbolError> {
+/// file must not take the program with it. What unpacks cabinets asserts too.
+pub(super) fn guarded<T>(file: &Path, work: impl FnOnce() -> Result<T, SymbolError>) -> Result<T, SymbolError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(damaged(file, "the file is damaged")))
 }
 

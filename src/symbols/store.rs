@@ -1,8 +1,10 @@
-//! Where symbols are looked for: folders and files of this machine. Nothing here opens a network connection.
+//! Where symbols are looked for: folders and files of this machine, and servers that were named.
 
 use super::cache::Cache;
-use super::error::file_name;
-use super::{PackedKernel, SymbolError, Symbols, Wanted, built_in, pdb_file, same_id};
+use super::names::{FileNames, is_plain};
+#[cfg(feature = "symbol-server")]
+use super::{Fetching, Server};
+use super::{PackedKernel, SymbolError, Symbols, Wanted, built_in, nt_symbol_path, pdb_file, same_id};
 use crate::PdbInfo;
 use std::fs;
 use std::io;
@@ -13,8 +15,11 @@ use std::path::{Path, PathBuf};
 const MAX_ENTRIES: usize = 1 << 16;
 /// PDBs of other names in one folder that are opened to see whose they are: each costs a read of some hundred KiB.
 const MAX_OTHERS: usize = 256;
+/// Zip archives in one folder that are opened.
+const MAX_ARCHIVES: usize = 16;
 
-/// Folders and files that may have symbols, in the order in which they are asked.
+/// Folders and files that may have symbols, in the order in which they are asked. Servers that were named come after all of
+/// them; nothing is contacted that was not named.
 ///
 /// ```no_run
 /// # use ntmem::{PdbInfo, symbols::{SymbolStore, Wanted}};
@@ -31,6 +36,10 @@ pub struct SymbolStore {
     trust: Trust,
     hidden: Vec<RangeInclusive<u32>>,
     cache: Option<Cache>,
+    #[cfg(feature = "symbol-server")]
+    offline: bool,
+    #[cfg(feature = "symbol-server")]
+    watcher: Option<Watcher>,
 }
 
 /// Which layouts are good enough.
@@ -46,10 +55,24 @@ pub enum Trust {
 }
 
 #[derive(Clone, Debug)]
-enum Place {
+pub(super) enum Place {
     Path(PathBuf),
     /// Somewhere that is not of this machine, and why it is not asked.
     Elsewhere(String),
+    #[cfg(feature = "symbol-server")]
+    Server(Server),
+}
+
+/// Who is told how far fetching is.
+#[cfg(feature = "symbol-server")]
+#[derive(Clone)]
+struct Watcher(std::sync::Arc<dyn Fn(&Fetching<'_>) + Send + Sync>);
+
+#[cfg(feature = "symbol-server")]
+impl std::fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watcher")
+    }
 }
 
 impl SymbolStore {
@@ -60,45 +83,52 @@ impl SymbolStore {
     }
 
     /// Adds a folder. It may be laid out as symbol servers and debuggers do (`NAME/GUIDAGE/NAME`, in one or two tiers), as
-    /// Volatility 3 does (`GUID-AGE.json.xz`, also under `NAME/` or `windows/NAME/`), or just have the file in it; packs (`.ntpack`) too.
+    /// Volatility 3 does (`GUID-AGE.json.xz`, also under `NAME/` or `windows/NAME/`), or just have the file in it, or zip
+    /// archives of any of these, or packs (`.ntpack`). PDBs may be compressed (`NAME.pd_`).
     #[must_use]
     pub fn directory(mut self, folder: impl Into<PathBuf>) -> Self {
         self.places.push(Place::Path(folder.into()));
         self
     }
 
-    /// Adds a file: a PDB or a Volatility 3 symbol file, by its content.
+    /// Adds a file: a PDB, a compressed one, a Volatility 3 symbol file, or a zip archive of them, by its content.
     #[must_use]
     pub fn file(self, file: impl Into<PathBuf>) -> Self {
         // What is a folder and what a file is seen when it is asked.
         self.directory(file)
     }
 
-    /// Adds the local folders of a debugger's symbol path, as `_NT_SYMBOL_PATH` has it: `srv*D:\Symbols*https://...;E:\pdb`.
-    /// Servers and network shares are not asked; they are listed as such if nothing is found.
+    /// Adds the places of a debugger's symbol path, as `_NT_SYMBOL_PATH` has it: `srv*D:\Symbols*https://...;E:\pdb`.
+    ///
+    /// Servers in it are asked if the feature `symbol-server` is on (but see [`SymbolStore::offline`]), and what they send is
+    /// kept in the folder before them. Without it, and network shares at all times, they are only listed if nothing is found.
     #[must_use]
     pub fn nt_symbol_path(mut self, path: &str) -> Self {
-        for element in path.split(';').map(str::trim) {
-            let mut parts: Vec<&str> = element.split('*').map(str::trim).collect();
-            let verb = parts.first().copied().unwrap_or_default().to_ascii_lowercase();
-            match verb.as_str() {
-                "srv" | "cache" => drop(parts.drain(..1)),
-                // The second part is the name of a library.
-                "symsrv" => drop(parts.drain(..parts.len().min(2))),
-                _ => (),
-            }
-            // An empty part stands for the debugger's own folder, which only the debugger knows.
-            for part in parts.into_iter().filter(|part| !part.is_empty()) {
-                let local_device = part.starts_with(r"\\?\") || part.starts_with(r"\\.\");
-                self.places.push(if part.contains("://") {
-                    Place::Elsewhere(format!("{part}: a server: not asked, this program works offline"))
-                } else if (part.starts_with(r"\\") || part.starts_with("//")) && !local_device {
-                    Place::Elsewhere(format!("{part}: a network share: not asked, this program works offline"))
-                } else {
-                    Place::Path(part.into())
-                });
-            }
-        }
+        self.places.extend(nt_symbol_path::places(path));
+        self
+    }
+
+    /// Adds a server. It is asked if no local place has the symbols, whatever the order in which places were added.
+    #[cfg(feature = "symbol-server")]
+    #[must_use]
+    pub fn server(mut self, server: Server) -> Self {
+        self.places.push(Place::Server(server));
+        self
+    }
+
+    /// Asks no server, named or not.
+    #[cfg(feature = "symbol-server")]
+    #[must_use]
+    pub fn offline(mut self) -> Self {
+        self.offline = true;
+        self
+    }
+
+    /// Calls `watcher` as bytes come in from a server.
+    #[cfg(feature = "symbol-server")]
+    #[must_use]
+    pub fn on_fetch(mut self, watcher: impl Fn(&Fetching<'_>) + Send + Sync + 'static) -> Self {
+        self.watcher = Some(Watcher(std::sync::Arc::new(watcher)));
         self
     }
 
@@ -159,14 +189,21 @@ impl SymbolStore {
                     search.tried.push(why.clone());
                     None
                 }
+                #[cfg(feature = "symbol-server")]
+                Place::Server(_) => None,
             };
             if let Some(symbols) = found {
                 return Ok(symbols);
             }
         }
+        #[cfg(feature = "symbol-server")]
+        if let Some(symbols) = self.ask_servers(&mut search) {
+            return Ok(symbols);
+        }
         let Search { tried, mut failed, .. } = search;
-        let known = built_in::exact(needed, wanted)?.filter(|(build, _)| !self.hides(*build));
-        if let Some((_, symbols)) = known {
+        // It has what the kernel reader asks for: who wants more is not served by it.
+        let known = built_in::exact(needed, wanted).ok().flatten();
+        if let Some((_, symbols)) = known.filter(|(build, _)| !self.hides(*build)) {
             let notes = failed.iter().map(ToString::to_string).collect();
             return Ok(Symbols { notes, ..symbols });
         }
@@ -174,6 +211,25 @@ impl SymbolStore {
             ([Place::Path(only)], Some(error)) if only.is_file() => Err(error),
             _ => Err(SymbolError::Missing { needed: Box::new(needed.clone()), tried }),
         }
+    }
+
+    /// What a server has is first kept here, and then read as any file.
+    #[cfg(feature = "symbol-server")]
+    fn ask_servers(&self, search: &mut Search<'_>) -> Option<Symbols> {
+        let tell = |fetching: &Fetching<'_>| {
+            if let Some(Watcher(watcher)) = &self.watcher {
+                watcher(fetching);
+            }
+        };
+        self.places.iter().find_map(|place| {
+            let Place::Server(server) = place else { return None };
+            if self.offline {
+                search.tried.push(format!("{}: a server: not asked, only local places were to be", server.url()));
+                return None;
+            }
+            let file = server.fetch(search.needed, search.wanted, &tell, &mut search.tried)?;
+            search.file(&file)
+        })
     }
 }
 
@@ -202,30 +258,27 @@ impl Search<'_> {
             .ok()
     }
 
-    /// Asks the file that these names lead to from `folder`; notes it if there is none.
+    /// Asks the file that these names lead to from `folder`, or the compressed one beside it; notes it if there is none.
     fn inside(&mut self, folder: &Path, names: &[&str]) -> Option<Symbols> {
-        if let Some(file) = follow(folder, names) {
-            return self.file(&file);
+        let Some((_, folders)) = names.split_last() else { return None };
+        let packed = FileNames::of(self.needed).packed;
+        let files = [follow(folder, names), follow(folder, &[folders, &[packed.as_str()]].concat())];
+        if files.iter().all(Option::is_none) {
+            let place = names.iter().fold(folder.to_owned(), |path, name| path.join(name));
+            self.tried.push(format!("{}: no such file", place.display()));
         }
-        let place = names.iter().fold(folder.to_owned(), |path, name| path.join(name));
-        self.tried.push(match packed(folder, names) {
-            Some(packed) => format!("{}: compressed: expand it first", packed.display()),
-            None => format!("{}: no such file", place.display()),
-        });
-        None
+        files.iter().flatten().find_map(|file| self.file(file))
     }
 
     fn folder(&mut self, folder: &Path) -> Option<Symbols> {
-        let PdbInfo { guid, age, .. } = self.needed;
-        let name = file_name(self.needed);
-        let build = format!("{}{age:X}", guid.to_ascii_uppercase());
+        let FileNames { pdb: name, folder: build, .. } = FileNames::of(self.needed);
         let pdb = self
             .inside(folder, &[name, &build, name])
             .or_else(|| self.two_tiers(folder, &[name, &build, name]))
             .or_else(|| self.inside(folder, &[&build, name]))
             .or_else(|| self.inside(folder, &[name]))
             .or_else(|| self.other_names(folder, name));
-        pdb.or_else(|| self.symbol_files(folder, name)).or_else(|| self.packs(folder))
+        pdb.or_else(|| self.symbol_files(folder, name)).or_else(|| self.archives(folder)).or_else(|| self.packs(folder))
     }
 
     /// Packs of layouts, whatever their names before the dot.
@@ -269,8 +322,7 @@ impl Search<'_> {
 
     /// Symbol files of Volatility 3, in its own folders or not.
     fn symbol_files(&mut self, folder: &Path, name: &str) -> Option<Symbols> {
-        let build = format!("{}-{}.json", self.needed.guid.to_ascii_uppercase(), self.needed.age);
-        let files = [format!("{build}.xz"), build];
+        let files = FileNames::of(self.needed).symbol_files;
         for file in &files {
             for names in [&[file.as_str()][..], &[name, file], &["windows", name, file]] {
                 if let Some(file) = follow(folder, names)
@@ -287,6 +339,12 @@ impl Search<'_> {
         ));
         None
     }
+
+    /// Zip archives in a folder: Volatility 3's packs lie there as they were fetched.
+    fn archives(&mut self, folder: &Path) -> Option<Symbols> {
+        let is_zip = |file: &PathBuf| file.extension().is_some_and(|it| it.eq_ignore_ascii_case("zip"));
+        entries(folder).iter().filter(|file| is_zip(file)).take(MAX_ARCHIVES).find_map(|file| self.file(file))
+    }
 }
 
 /// The file that these names lead to from `folder`, in whatever case.
@@ -300,7 +358,7 @@ fn follow(folder: &Path, names: &[&str]) -> Option<PathBuf> {
 
 fn child(folder: &Path, name: &str) -> Option<PathBuf> {
     // Names come out of memory images: they shall not lead out of the folder.
-    if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\\', ':', '\0']) {
+    if !is_plain(name) {
         return None;
     }
     let exact = folder.join(name);
@@ -316,13 +374,4 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<_> = listed.filter_map(io::Result::ok).map(|entry| entry.path()).collect();
     paths.sort();
     paths
-}
-
-/// The compressed file that symbol servers may have instead of the last of these names: `ntkrnlmp.pd_`.
-fn packed(folder: &Path, names: &[&str]) -> Option<PathBuf> {
-    let (last, folders) = names.split_last()?;
-    let mut last = last.to_string();
-    last.pop()?;
-    last.push('_');
-    follow(folder, &[folders, &[last.as_str()]].concat())
 }

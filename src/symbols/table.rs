@@ -158,10 +158,12 @@ impl Symbols {
         self.globals.get(name).copied().ok_or_else(|| SymbolError::NoGlobal { name: name.to_owned() })
     }
 
-    /// Takes the address of a global away, as if the symbols lacked it.
+    /// Takes a field away that stands under its whole path, as if the symbols lacked it.
     #[must_use]
-    pub fn without_global(mut self, name: &str) -> Self {
-        self.globals.remove(name);
+    pub fn without_field(mut self, structure: &str, path: &str) -> Self {
+        if let Some(info) = self.types.get_mut(structure) {
+            info.fields.remove(path);
+        }
         self
     }
 

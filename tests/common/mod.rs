@@ -11,6 +11,7 @@
 
 #[cfg(feature = "isf")]
 pub mod forged;
+pub mod kernels;
 pub mod registry;
 
 use std::path::{Path, PathBuf};

@@ -1,17 +1,19 @@
 //! The command line.
 
+use crate::output::Progress;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ntmem::symbols::SymbolStore;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const ABOUT: &str = "Looks into a Windows memory image, offline: processes, sessions, tokens, and whether smss.exe is what \
                      Windows would have made it.";
 
 const AFTER: &str = "\
 Symbols: the layouts of a kernel come from its own PDB, or from a Volatility 3
-symbol file. `ntmem symbols IMAGE` says exactly which one an image needs and
-where to fetch it. They are looked for under each --symbols DIR, in the local
-folders of _NT_SYMBOL_PATH, and in the folder `symbols` beside the image.
+symbol file. `ntmem symbols IMAGE...` says exactly which ones images need and
+where to fetch them. They are looked for under each --symbols DIR, in the
+folders of _NT_SYMBOL_PATH, and in the folder `symbols` beside the image; then,
+only with --fetch or if _NT_SYMBOL_PATH names a server, on that server.
 
 Exit status: check: 0 clean, 1 violations, 2 inconclusive; every command:
 3 could not analyse, 64 wrong usage, 0 otherwise.
@@ -19,6 +21,7 @@ Exit status: check: 0 clean, 1 violations, 2 inconclusive; every command:
 Examples:
   ntmem check smss mem.raw --symbols C:\\Symbols
   ntmem pstree memory.dmp --symbols ntkrnlmp.pdb
+  ntmem symbols *.raw --format json > to-fetch.json
   ntmem pslist mem.raw --format jsonl > processes.jsonl
   ntmem check smss --report processes.json";
 
@@ -49,14 +52,23 @@ pub enum Command {
     /// Compare with what Windows would have made (exit 0 clean, 1 violations, 2 inconclusive)
     #[command(after_help = "Checks: smss (smss.exe, what it reads and what it builds). Without a name: all.")]
     Check(Check),
-    /// The symbols this image needs, and where to get them
-    Symbols(OneImage),
+    /// The symbols that images need, and where to get them
+    Symbols(Images),
 }
 
 #[derive(Debug, Args)]
 pub struct OneImage {
     /// The memory image
     pub image: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct Images {
+    /// The memory images
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<PathBuf>,
     #[command(flatten)]
     pub common: Common,
 }
@@ -99,9 +111,17 @@ pub struct Check {
 
 #[derive(Debug, Args)]
 pub struct Common {
-    /// Where symbols are: a folder (symbol-server layout or flat), a PDB, or a Volatility 3 file; may be repeated
+    /// Where symbols are: a folder (symbol-server layout or flat), a PDB (also .pd_), or a Volatility 3 file or zip pack; may
+    /// be repeated
     #[arg(long, short, value_name = "DIR")]
     pub symbols: Vec<PathBuf>,
+    /// Fetch missing symbols from this symbol server (Microsoft's unless told) and keep them in the user's cache folder
+    #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true, value_parser = server,
+          default_missing_value = "https://msdl.microsoft.com/download/symbols")]
+    pub fetch: Option<String>,
+    /// Ask no server, not even one that _NT_SYMBOL_PATH names
+    #[arg(long, conflicts_with = "fetch")]
+    pub offline: bool,
     /// How to write the result
     #[arg(long, short, value_enum, default_value_t)]
     pub format: Format,
@@ -130,6 +150,22 @@ pub enum Format {
     Jsonl,
 }
 
+fn server(text: &str) -> Result<String, String> {
+    if !cfg!(feature = "symbol-server") {
+        return Err(
+            "this program was built without the network (feature `symbol-server`); `ntmem symbols IMAGE` says what \
+                    to fetch elsewhere"
+                .to_owned(),
+        );
+    }
+    let lower = text.to_ascii_lowercase();
+    if lower.starts_with("http://") || lower.starts_with("https://") {
+        Ok(text.to_owned())
+    } else {
+        Err("a symbol server's address starts with https:// or http://".to_owned())
+    }
+}
+
 fn address(text: &str) -> Result<u64, String> {
     ntmem::parse_hex(text).ok_or_else(|| format!("{text:?} is no hexadecimal address, such as 0x1ad000"))
 }
@@ -138,9 +174,8 @@ impl Command {
     /// The files it reads, and what all commands take.
     pub fn inputs(&self) -> (Vec<&PathBuf>, &Common) {
         match self {
-            Self::Info(of) | Self::Pslist(of) | Self::Pstree(of) | Self::Sessions(of) | Self::Symbols(of) => {
-                (vec![&of.image], &of.common)
-            }
+            Self::Info(of) | Self::Pslist(of) | Self::Pstree(of) | Self::Sessions(of) => (vec![&of.image], &of.common),
+            Self::Symbols(of) => (of.images.iter().collect(), &of.common),
             Self::Registry(of) => (vec![&of.image], &of.common),
             Self::Hives(of) => (vec![&of.image], &of.common),
             Self::Check(of) => (of.names.iter().chain(&of.report).collect(), &of.common),
@@ -149,8 +184,8 @@ impl Command {
 }
 
 impl Common {
-    /// Every place to look for symbols.
-    pub fn store(&self, image: &std::path::Path) -> SymbolStore {
+    /// Every place to look for symbols. `progress` shows how far fetching is.
+    pub fn store(&self, image: &Path, progress: &Progress) -> SymbolStore {
         let mut store = self.symbols.iter().fold(SymbolStore::new(), |store, place| {
             if place.is_file() { store.file(place) } else { store.directory(place) }
         });
@@ -160,6 +195,28 @@ impl Common {
         if let Some(beside) = image.parent().map(|folder| folder.join("symbols")).filter(|folder| folder.is_dir()) {
             store = store.directory(beside);
         }
+        self.servers(store, progress)
+    }
+
+    #[cfg(feature = "symbol-server")]
+    fn servers(&self, mut store: SymbolStore, progress: &Progress) -> SymbolStore {
+        use ntmem::symbols::Server;
+        // What was fetched once is there for every later run.
+        if let Some(fetched) = Server::default_folder().filter(|folder| folder.is_dir()) {
+            store = store.directory(fetched);
+        }
+        if let Some(url) = &self.fetch {
+            store = store.server(Server::new(url));
+        }
+        if self.offline {
+            store = store.offline();
+        }
+        let show = progress.fetching();
+        store.on_fetch(move |fetching| show(fetching.url, fetching.received, fetching.total))
+    }
+
+    #[cfg(not(feature = "symbol-server"))]
+    fn servers(&self, store: SymbolStore, _: &Progress) -> SymbolStore {
         store
     }
 }

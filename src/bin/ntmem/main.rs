@@ -2,6 +2,7 @@
 
 mod args;
 mod output;
+mod symbols;
 
 use anyhow::Context as _;
 use args::{Check, Cli, Command, Common, Hives, OneImage, OneKey};
@@ -9,10 +10,8 @@ use clap::Parser as _;
 use ntmem::kernel::{Kernel, LocateOptions};
 use ntmem::registry::Registry;
 use ntmem::report::{self, Report};
-use ntmem::symbols::{SymbolError, server_path};
-use ntmem::{Error, MemoryImage, PhysicalAddress, ReadOptions, System, Verdict, VirtualAddress, Warning, check_smss};
+use ntmem::{MemoryImage, PhysicalAddress, ReadOptions, System, Verdict, VirtualAddress, Warning, check_smss};
 use output::{Output, Progress};
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -67,7 +66,7 @@ fn run(command: &Command) -> anyhow::Result<u8> {
         Command::Registry(of) => registry(of),
         Command::Hives(of) => hives(of),
         Command::Check(of) => check(of),
-        Command::Symbols(of) => symbols(of),
+        Command::Symbols(of) => symbols::run(of),
     }
 }
 
@@ -102,7 +101,7 @@ fn with_kernel<T>(
     let progress = Progress::new("looking for the kernel");
     let show = |done, total| progress.at(done, total);
     let opened = MemoryImage::open(image)?;
-    let kernel = opened.locate_kernel_with(&common.store(image), &locate_options(common, &show));
+    let kernel = opened.locate_kernel_with(&common.store(image, &progress), &locate_options(common, &show));
     drop(progress);
     if kernel.is_err() {
         // A truncated file may be why.
@@ -263,44 +262,4 @@ fn saved(file: &Path) -> anyhow::Result<System> {
     })?;
     output::warnings(&report.system.warnings);
     Ok(report.system)
-}
-
-/// What symbols an image needs; that they are not here is no failure of this command.
-fn symbols(of: &OneImage) -> anyhow::Result<u8> {
-    let progress = Progress::new("looking for the kernel");
-    let show = |done, total| progress.at(done, total);
-    let store = of.common.store(&of.image);
-    let image = MemoryImage::open(&of.image)?;
-    let mut system = System { image: Some(image.info()), ..System::default() };
-    let mut text = String::new();
-    let needed = match image.find_kernel(&store, &locate_options(&of.common, &show)) {
-        Ok(kernel) => {
-            system.kernel = Some(kernel.info());
-            kernel.pdb().clone()
-        }
-        // The headers are gone, so that symbols are needed to go on; which, the error says.
-        Err(Error::Symbols(SymbolError::Missing { needed, tried })) => {
-            writeln!(text, "{}", SymbolError::Missing { needed: needed.clone(), tried })?;
-            *needed
-        }
-        Err(error) => return Err(error.into()),
-    };
-    drop(progress);
-    if text.is_empty() {
-        match store.find(&needed, &ntmem::kernel::Layouts::wanted()) {
-            Ok(found) => {
-                let file = found.file.as_ref().map_or_else(String::new, |file| file.display().to_string());
-                writeln!(text, "needs  {} {} age {}", needed.name, needed.guid, needed.age)?;
-                writeln!(text, "found  {} ({})", file, found.source.name())?;
-                writeln!(text, "server {}", server_path(&needed))?;
-                if let Some(kernel) = &mut system.kernel {
-                    kernel.symbols = Some(found.source.name().to_owned());
-                    kernel.symbols_file = Some(file);
-                }
-            }
-            Err(error) => writeln!(text, "{error}")?,
-        }
-    }
-    let report = Report::new(system);
-    Output::new(&of.common).write(&report, &[&report.system.kernel], |out, _| out.write_str(&text))
 }

@@ -115,12 +115,29 @@ impl Progress {
 
     /// Notes how far it is.
     pub fn at(&self, done: u64, total: u64) {
-        if self.bar.is_hidden() && std::io::stderr().is_terminal() && self.begun.elapsed() > Duration::from_secs(1) {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
-        self.bar.set_length(total);
-        self.bar.set_position(done);
+        show(&self.bar, self.begun, done, total);
     }
+
+    /// What notes how far a file is that comes from a server: its address, bytes that are here, bytes in all. The same bar
+    /// shows it.
+    #[cfg(feature = "symbol-server")]
+    pub fn fetching(&self) -> impl Fn(&str, u64, Option<u64>) + Send + Sync + 'static {
+        let (bar, begun) = (self.bar.clone(), self.begun);
+        move |url, received, total| {
+            let name = url.rsplit('/').next().unwrap_or_default();
+            bar.set_message(format!("fetching {name}"));
+            // Where the server does not say how long it is, the bar is full.
+            show(&bar, begun, received, total.unwrap_or(received));
+        }
+    }
+}
+
+fn show(bar: &ProgressBar, begun: Instant, done: u64, total: u64) {
+    if bar.is_hidden() && std::io::stderr().is_terminal() && begun.elapsed() > Duration::from_secs(1) {
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+    }
+    bar.set_length(total);
+    bar.set_position(done);
 }
 
 impl Drop for Progress {

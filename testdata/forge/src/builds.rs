@@ -62,17 +62,6 @@ impl Build {
         [7601, 9200, 9600, 10240, 14393, 17134, 17763, 18362, 19045, 20348, 22000, 22621, 26100][self.column()]
     }
 
-    /// Major and minor version.
-    #[must_use]
-    pub fn version(self) -> (u32, u32) {
-        match self {
-            Self::W7_7601 => (6, 1),
-            Self::W8_9200 => (6, 2),
-            Self::W81_9600 => (6, 3),
-            _ => (10, 0),
-        }
-    }
-
     /// `NtBuildLabEx`: build.revision.flavour.branch.time, as public listings of these kernels print it.
     #[must_use]
     pub fn lab(self) -> &'static str {

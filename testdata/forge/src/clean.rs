@@ -1,8 +1,10 @@
 //! A clean machine of each build, as a starting point for scenarios.
 
 use crate::builds::Build;
+use crate::layout::Layout;
 use crate::scenario::{
-    Headers, KernelPages, KernelPlan, Paged, PagingPlan, Proc, Product, Scenario, TokenPlan, UserPlan,
+    CodeView, DebuggerData, Headers, KernelPages, KernelPlan, Paged, PagingPlan, Proc, Product, Scenario, TokenPlan,
+    UserPlan,
 };
 use crate::time::Time;
 
@@ -180,7 +182,13 @@ impl Scenario {
         Self::clean_at(build, "C:\\Windows")
     }
 
-    /// The same with another system root, such as `D:\\WINNT`.
+    /// A machine with this kernel on which nothing is wrong.
+    #[must_use]
+    pub fn of(layout: &Layout) -> Self {
+        Self { layout: Some(layout.clone()), ..Self::clean(layout.build) }
+    }
+
+    /// The same as [`Scenario::clean`] with another system root, such as `D:\\WINNT`.
     #[must_use]
     pub fn clean_at(build: Build, root: &str) -> Self {
         let volume = if build == Build::W7_7601 { "\\Device\\HarddiskVolume1" } else { "\\Device\\HarddiskVolume3" };
@@ -188,12 +196,15 @@ impl Scenario {
         let mut scenario = Self {
             build,
             seed: 0x5eed_0000 + u64::from(build.number()),
+            layout: None,
             symbols: None,
             memory: vec![0x1000..0x9_f000, 0x10_0000..0x50_0000],
             kernel: KernelPlan {
                 base: if build.randomises_kernel_space() { 0xffff_f803_12a0_0000 } else { 0xffff_f800_02a0_0000 },
                 pages: KernelPages::Small,
                 headers: Headers::Present,
+                codeview: CodeView::Present,
+                debugger: DebuggerData::Clear,
             },
             paging: PagingPlan {
                 system_dtb: if build.randomises_kernel_space() { 0x1a_d000 } else { 0x18_7000 },

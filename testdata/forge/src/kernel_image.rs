@@ -4,7 +4,28 @@ use crate::builds::Build;
 use crate::machine::{KERNEL_CODE, Machine, utf16z};
 use crate::pe;
 use crate::physical::PAGE;
-use crate::scenario::{Headers, KernelPages, Paged};
+use crate::scenario::{CodeView, Headers, KernelPages, Paged};
+
+/// Data that ntoskrnl exports by name, and since which build. The import library of mingw-w64 lists those of Windows 7; drivers import
+/// `PsLoadedModuleList` since Windows 10. All else in the tables of globals is in no export table: readers need symbols for it.
+const EXPORTED: [(&str, u32); 16] = [
+    ("KeLoaderBlock", 0),
+    ("KeNumberProcessors", 0),
+    ("MmHighestUserAddress", 0),
+    ("MmSystemRangeStart", 0),
+    ("MmUserProbeAddress", 0),
+    ("NtBuildGUID", 0),
+    ("NtBuildLab", 0),
+    ("NtBuildNumber", 0),
+    ("NtGlobalFlag", 0),
+    ("PsInitialSystemProcess", 0),
+    ("PsJobType", 0),
+    ("PsLoadedModuleList", 10_240),
+    ("PsProcessType", 0),
+    ("PsThreadType", 0),
+    ("SeExports", 0),
+    ("SeTokenObjectType", 0),
+];
 
 /// Bytes for exports and debug records.
 const TABLES: u64 = 0x8000;
@@ -31,13 +52,16 @@ impl Machine {
             }
         }
         let tail = self.free_rva(TABLES) as u32;
-        let mut names: Vec<(String, u32)> = self
-            .layout
-            .globals
+        let debug = tail + 0x6000;
+        let mut names: Vec<(String, u32)> = EXPORTED
             .iter()
-            .filter(|(n, _)| matches!(&n[..2], "Ps" | "Nt" | "Ke" | "Mm" | "Se") && !n.starts_with("Psp"))
-            .map(|(n, &rva)| (n.clone(), rva as u32))
+            .filter(|(_, since)| self.layout.number >= *since)
+            .filter_map(|(n, _)| Some(((*n).to_owned(), *self.layout.globals.get(*n)? as u32)))
             .collect();
+        // Exported too, in no table of the forge: no safe boot, no debugger.
+        let flags =
+            [("InitSafeBootMode", 0xf00, 0), ("KdDebuggerEnabled", 0xf10, 0), ("KdDebuggerNotPresent", 0xf11, 1)];
+        names.extend(flags.map(|(name, at, _)| (name.to_owned(), debug + at)));
         // What is exported by name in every kernel, with addresses in code.
         for (i, name) in ["DbgPrint", "KeBugCheckEx", "KeInitializeThread", "ZwCreateFile", "RtlInitUnicodeString"]
             .iter()
@@ -46,10 +70,15 @@ impl Machine {
             names.push(((*name).to_owned(), 0x1000 + 0x40 * i as u32));
         }
         let exports = pe::exports(tail, "ntoskrnl.exe", &names);
-        let debug = tail + 0x6000;
-        let record = pe::codeview(&self.layout.guid, self.layout.age, "ntkrnlmp.pdb");
+        let pdb = match &self.plan.kernel.codeview {
+            CodeView::Present => Some("ntkrnlmp.pdb"),
+            CodeView::Named(name) => Some(name.as_str()),
+            CodeView::Missing => None,
+        };
+        let record = pdb.map(|name| pe::codeview(&self.layout.guid, self.layout.age, name));
+        let record = record.unwrap_or_default();
         let mut directory = vec![0; 28];
-        let stamp = 0x5f21_9b2a ^ self.build().number();
+        let stamp = 0x5f21_9b2a ^ self.layout.number;
         directory[4..8].copy_from_slice(&stamp.to_le_bytes());
         directory[12..16].copy_from_slice(&2u32.to_le_bytes());
         directory[16..20].copy_from_slice(&(record.len() as u32).to_le_bytes());
@@ -62,7 +91,11 @@ impl Machine {
             stamp,
             subsystem: 1,
             dll: false,
-            directories: vec![(0, tail, exports.len() as u32), (6, debug, 28)],
+            directories: if record.is_empty() {
+                vec![(0, tail, exports.len() as u32)]
+            } else {
+                vec![(0, tail, exports.len() as u32), (6, debug, 28)]
+            },
             sections: vec![
                 (".text", 0x1000, 0x1000, pe::CODE),
                 ("POOLCODE", 0x2000, 0x1000, pe::CODE),
@@ -75,8 +108,13 @@ impl Machine {
         // Code that never runs: breakpoints.
         self.write(base + 0x1000, &[0xcc; 4096]);
         self.write(base + u64::from(tail), &exports);
-        directory.extend_from_slice(&record);
-        self.write(base + u64::from(debug), &directory);
+        if !record.is_empty() {
+            directory.extend_from_slice(&record);
+            self.write(base + u64::from(debug), &directory);
+        }
+        for (_, at, value) in flags {
+            self.write(base + u64::from(debug + at), &[value]);
+        }
         match self.plan.kernel.headers {
             Headers::Present => {}
             Headers::Zeroed => self.write(base, &[0; 4096]),
@@ -97,16 +135,17 @@ impl Machine {
     /// Fills the globals that stand alone.
     pub fn forge_globals(&mut self) {
         let base = self.plan.kernel.base;
-        let build = self.build().number();
+        let build = self.layout.number;
         // The kernel of 19042 to 19045 calls itself 19041; only KUSER_SHARED_DATA knows better. 0xF0000000: free build.
         let own = if build == 19045 { 19041 } else { build };
         let at = self.global("NtBuildNumber");
         self.write(at, &(0xf000_0000 | own).to_le_bytes());
         if let Some(at) = self.find_global("NtBuildLabEx") {
-            self.write(at, &[self.build().lab().as_bytes(), b"\0"].concat());
+            let lab = self.layout.lab.clone();
+            self.write(at, &[lab.as_bytes(), b"\0"].concat());
         }
         if let Some(at) = self.find_global("NtBuildLab") {
-            let lab = self.lab();
+            let lab = self.layout.lab.clone();
             self.write(at, &[lab.as_bytes(), b"\0"].concat());
         }
         let boot = self.plan.boot.0;
@@ -117,7 +156,7 @@ impl Machine {
         let top = if self.build() <= Build::W8_9200 { 0x7ff_fffe_ffff } else { 0x7fff_fffe_ffff };
         self.set_global("MmHighestUserAddress", top);
         self.set_global("MmUserProbeAddress", top - 0xffff + 0x10000);
-        let (major, minor) = self.build().version();
+        let (major, minor) = self.layout.version();
         for (name, value) in
             [("KeNumberProcessors", self.plan.processors), ("NtMajorVersion", major), ("NtMinorVersion", minor)]
         {
@@ -140,12 +179,6 @@ impl Machine {
             self.write_u64(at + 8, buffer);
             self.write(buffer, &utf16z(&root));
         }
-    }
-
-    /// `NtBuildLab`, or what stands for it: the lab of the kernel without the revision.
-    #[must_use]
-    pub fn lab(&self) -> String {
-        self.build().lab().to_owned()
     }
 
     /// Fills `PsLoadedModuleList` and says what is in it.

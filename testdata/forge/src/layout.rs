@@ -1,7 +1,9 @@
-//! The forge's own table of types, fields and globals (`tables/*.txt`), read for one build.
+//! Types, fields and globals of one kernel: out of the forge's own table (`tables/*.txt`) for thirteen builds, and what can be made
+//! of those (`isf_reader.rs`, `c_types.rs`, `shifted.rs`).
 
 use crate::builds::Build;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 const TYPES: &str = include_str!("../tables/types.txt");
 const GLOBALS: &str = include_str!("../tables/globals.txt");
@@ -88,9 +90,15 @@ pub struct Place {
     pub spec: Spec,
 }
 
-/// Types and globals of one build.
+/// Types and globals of one kernel.
 #[derive(Clone, Debug)]
 pub struct Layout {
+    /// The build whose behaviour this kernel has: which processes there are, how handles and pool look.
+    pub build: Build,
+    /// Its build number as `NtBuildNumber` and `KUSER_SHARED_DATA` give it to users.
+    pub number: u32,
+    /// Its `NtBuildLabEx`.
+    pub lab: String,
     /// All types by name.
     pub types: BTreeMap<String, Type>,
     /// Globals by name: bytes from the kernel base.
@@ -106,9 +114,20 @@ fn hex(text: &str) -> Option<u64> {
 }
 
 impl Layout {
-    /// Reads the columns of a build.
+    /// One of the thirteen builds.
     #[must_use]
     pub fn of(build: Build) -> Self {
+        Self::all()[build.column()].clone()
+    }
+
+    /// All of them, read once.
+    fn all() -> &'static [Self] {
+        static ALL: OnceLock<Vec<Layout>> = OnceLock::new();
+        ALL.get_or_init(|| Build::ALL.map(Self::read).into())
+    }
+
+    /// Reads the columns of a build.
+    fn read(build: Build) -> Self {
         let column = build.column();
         let mut types: BTreeMap<String, Type> = BTreeMap::new();
         let mut current: Option<String> = None;
@@ -125,7 +144,15 @@ impl Layout {
                 types.get_mut(name).expect("just opened").fields.push(field);
             }
         }
-        let mut layout = Self { types, globals: BTreeMap::new(), guid: String::new(), age: 0 };
+        let mut layout = Self {
+            build,
+            number: build.number(),
+            lab: build.lab().to_owned(),
+            types,
+            globals: BTreeMap::new(),
+            guid: String::new(),
+            age: 0,
+        };
         for line in GLOBALS.lines().filter(|l| !l.starts_with('#') && !l.starts_with("name ")) {
             let words: Vec<&str> = line.split(' ').collect();
             let cell = words[1 + column];
@@ -140,6 +167,41 @@ impl Layout {
             }
         }
         layout
+    }
+
+    /// The build whose tables share most fields, at the same offsets, with these types; the oldest of several.
+    #[must_use]
+    pub fn nearest(types: &BTreeMap<String, Type>) -> Build {
+        let shared = |layout: &Self| -> usize {
+            let same = |name: &String, kind: &Type| {
+                let theirs = types.get(name).filter(|t| t.size == kind.size)?;
+                let there = |f: &&Field| theirs.fields.iter().any(|t| t.name == f.name && t.offset == f.offset);
+                Some(kind.fields.iter().filter(there).count() + 1)
+            };
+            layout.types.iter().filter_map(|(name, kind)| same(name, kind)).sum()
+        };
+        let best = Self::all().iter().rev().max_by_key(|layout| shared(layout)).expect("there are builds");
+        best.build
+    }
+
+    /// Puts these types in the place of its own and keeps those that are missing among them.
+    pub(crate) fn replace_types(&mut self, mut types: BTreeMap<String, Type>) {
+        for (name, kind) in std::mem::take(&mut self.types) {
+            types.entry(name).or_insert(kind);
+        }
+        self.types = types;
+    }
+
+    /// Major and minor version of the system.
+    #[must_use]
+    pub fn version(&self) -> (u32, u32) {
+        match self.number {
+            ..7600 => (6, 0),
+            7600..9200 => (6, 1),
+            9200..9600 => (6, 2),
+            9600..10240 => (6, 3),
+            _ => (10, 0),
+        }
     }
 
     /// The size of a type in bytes.

@@ -13,6 +13,7 @@
 
 pub mod builds;
 mod c_source;
+mod c_types;
 mod cells;
 pub mod clean;
 pub mod container;
@@ -22,6 +23,7 @@ mod handles;
 mod hive;
 pub mod hive_plan;
 mod isf;
+mod isf_reader;
 mod job;
 mod json;
 mod kdbg;
@@ -42,6 +44,7 @@ pub mod scenario;
 mod section;
 mod session;
 mod shared_data;
+mod shifted;
 pub mod sid;
 mod symbols;
 pub mod system_hive;
@@ -58,9 +61,10 @@ pub use c_source::c_source;
 pub use container::DumpType;
 pub use forge::Forged;
 pub use hive_plan::{Data, HiveDamage, HivePlan, Key, ListKind};
+pub use layout::Layout;
 pub use scenario::{
-    Damage, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, Private, Proc, Product, Scenario, SymbolPlan,
-    TokenPlan, UserPlan,
+    CodeView, Damage, DebuggerData, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, Private, Proc,
+    Product, Scenario, SymbolPlan, TokenPlan, UserPlan,
 };
 pub use time::Time;
 pub use truth::{Truth, TruthHive, TruthProcess};

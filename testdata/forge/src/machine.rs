@@ -64,7 +64,7 @@ impl Machine {
         memory.take_at(root);
         let mut rng = Rng::new(plan.seed ^ 0x6d61_6368);
         let regions = Regions::of(plan.build, plan.paging.self_reference);
-        let mut layout = Layout::of(plan.build);
+        let mut layout = plan.layout.clone().unwrap_or_else(|| Layout::of(plan.build));
         if let Some(symbols) = &plan.symbols {
             layout.guid.clone_from(&symbols.guid);
             layout.age = symbols.age;

@@ -38,15 +38,18 @@ impl Machine {
 
     /// Creates the type objects and `ObTypeIndexTable`.
     pub fn forge_types(&mut self) {
-        let table = self.global("ObTypeIndexTable");
+        // Vista has no such table: headers point to their type.
+        let table = self.find_global("ObTypeIndexTable");
         let modern = self.build() >= Build::W10_10240;
         if let Some(cookie) = self.find_global("ObHeaderCookie") {
             let byte = self.cookie;
             self.write(cookie, &[byte]);
         }
         // The first two slots are no types (slot 1 holds a poison value in older builds).
-        self.write_u64(table, 0);
-        self.write_u64(table + 8, 0xbad0_b0b0);
+        if let Some(table) = table {
+            self.write_u64(table, 0);
+            self.write_u64(table + 8, 0xbad0_b0b0);
+        }
         for (name, _, _, old, new) in TYPES {
             let index = if modern { new } else { old };
             self.types.insert(name, (index, 0));
@@ -56,7 +59,11 @@ impl Machine {
             let index = self.types[name].0;
             let body = self.object("Type", self.layout.size("_OBJECT_TYPE"), None);
             self.types.insert(name, (index, body));
-            self.write_u64(table + u64::from(index) * 8, body);
+            if let Some(table) = table {
+                self.write_u64(table + u64::from(index) * 8, body);
+            }
+            let type_of_types = self.types["Type"].1;
+            self.maybe(body - HEADER, "_OBJECT_HEADER", "Type", type_of_types);
             let buffer = self.pool(true, b"ObNm", name.len() as u64 * 2 + 2);
             let at = body + self.offset("_OBJECT_TYPE", "Name");
             self.put_string(at, name, buffer);
@@ -88,11 +95,18 @@ impl Machine {
         let header = body - HEADER;
         self.put(header, "_OBJECT_HEADER", "PointerCount", if quota { 0x7_fff3 } else { 0x7fff });
         self.put(header, "_OBJECT_HEADER", "HandleCount", 1);
-        let index = self.types[kind].0;
-        self.put(header, "_OBJECT_HEADER", "TypeIndex", u64::from(self.encode_index(header, index)));
+        let (index, of_type) = self.types[kind];
+        self.maybe(header, "_OBJECT_HEADER", "TypeIndex", u64::from(self.encode_index(header, index)));
+        self.maybe(header, "_OBJECT_HEADER", "Type", of_type);
         // InfoMask (ObpInfoMaskToOffset): 1 creator, 2 name, 4 handle, 8 quota, 0x10 process.
         let mask = if quota { 8 } else { 0 } | if name.is_some() { 2 } else { 0 };
-        self.put(header, "_OBJECT_HEADER", "InfoMask", mask);
+        self.maybe(header, "_OBJECT_HEADER", "InfoMask", mask);
+        if name.is_some() {
+            self.maybe(header, "_OBJECT_HEADER", "NameInfoOffset", NAME);
+        }
+        if quota {
+            self.maybe(header, "_OBJECT_HEADER", "QuotaInfoOffset", before - HEADER);
+        }
         if let Some(name) = name {
             // The nearest to the header is the lowest bit that is set; name comes before quota.
             let buffer = self.pool(true, b"ObNm", name.len() as u64 * 2 + 2);

@@ -2,6 +2,7 @@
 
 use crate::builds::Build;
 use crate::hive_plan::HivePlan;
+use crate::layout::Layout;
 use crate::time::Time;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,6 +14,8 @@ pub struct Scenario {
     pub build: Build,
     /// Decides frame order, cookies and other noise; the same seed gives the same bytes.
     pub seed: u64,
+    /// A kernel other than the table's of this build ([`Scenario::of`]).
+    pub layout: Option<Layout>,
     /// Symbols of a kernel other than the tables': another PDB id, other places of globals.
     pub symbols: Option<SymbolPlan>,
     /// Physical byte ranges that are memory.
@@ -163,6 +166,30 @@ pub struct KernelPlan {
     pub pages: KernelPages,
     /// Whether its PE headers can be read.
     pub headers: Headers,
+    /// What its headers say of its PDB.
+    pub codeview: CodeView,
+    /// Its block of data for debuggers.
+    pub debugger: DebuggerData,
+}
+
+/// What the kernel image says of its PDB.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CodeView {
+    /// GUID and age of the layout, under the usual name.
+    Present,
+    /// The same under another name.
+    Named(String),
+    /// There is no debug directory.
+    Missing,
+}
+
+/// How `KdDebuggerDataBlock` lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DebuggerData {
+    /// In the clear: Windows 7, a debugger is attached, or a dump is being written.
+    Clear,
+    /// Encoded, as a running Windows 8 or later keeps it.
+    Encoded,
 }
 
 /// Page size of the kernel image.

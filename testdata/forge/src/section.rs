@@ -69,7 +69,8 @@ impl Machine {
         self.put(start, "_DEVICE_OBJECT", "DeviceType", 7);
         let header = start - 0x30;
         self.put(header, "_OBJECT_HEADER", "PointerCount", 10);
-        self.put(header, "_OBJECT_HEADER", "InfoMask", 2);
+        self.maybe(header, "_OBJECT_HEADER", "InfoMask", 2);
+        self.maybe(header, "_OBJECT_HEADER", "NameInfoOffset", 0x20);
         let buffer = self.pool(true, b"ObNm", volume.len() as u64 * 2 + 2);
         let name = header - 0x20 + self.offset("_OBJECT_HEADER_NAME_INFO", "Name");
         self.put_string(name, volume, buffer);

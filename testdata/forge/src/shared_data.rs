@@ -15,7 +15,7 @@ impl Machine {
         let frame = self.memory.take();
         self.shared_data = frame;
         self.kernel.map(&mut self.memory, KERNEL_VIEW, frame, KERNEL_DATA);
-        let (major, minor) = self.build().version();
+        let (major, minor) = self.layout.version();
         let captured = self.plan.captured.0;
         let uptime = captured.saturating_sub(self.plan.boot.0);
         for (field, time) in [("InterruptTime", uptime), ("SystemTime", captured)] {
@@ -45,7 +45,7 @@ impl Machine {
         ] {
             self.maybe(KERNEL_VIEW, KIND, field, value);
         }
-        let build = u64::from(self.build().number());
+        let build = u64::from(self.layout.number);
         self.maybe(KERNEL_VIEW, KIND, "NtBuildNumber", build);
         let root = utf16z(&self.plan.system_root);
         self.write(KERNEL_VIEW + self.offset(KIND, "NtSystemRoot"), &root);

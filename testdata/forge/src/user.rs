@@ -89,10 +89,10 @@ impl Machine {
         self.forge_loader_lists(space, &mut arena, peb, &modules);
         self.put_in(space, peb, "_PEB", "ImageBaseAddress", plan.image_base);
         self.put_in(space, peb, "_PEB", "SessionId", u64::from(proc.session.unwrap_or(0)));
-        let (major, minor) = self.build().version();
+        let (major, minor) = self.layout.version();
         self.put_in(space, peb, "_PEB", "OSMajorVersion", u64::from(major));
         self.put_in(space, peb, "_PEB", "OSMinorVersion", u64::from(minor));
-        self.put_in(space, peb, "_PEB", "OSBuildNumber", u64::from(self.build().number()) & 0xffff);
+        self.put_in(space, peb, "_PEB", "OSBuildNumber", u64::from(self.layout.number) & 0xffff);
         self.put_in(space, peb, "_PEB", "OSPlatformId", 2);
         self.put_in(space, peb, "_PEB", "NumberOfProcessors", u64::from(self.plan.processors));
         self.put_in(space, peb, "_PEB", "ProcessHeap", heap & !0xffff);

@@ -82,13 +82,14 @@ impl Machine {
         // VadImageMap (`_MI_VAD_TYPE`).
         self.put(node, short, "u.VadFlags.VadType", 2);
         self.put(node, kind, "Subsection", area + self.layout.size("_CONTROL_AREA"));
-        self.put(node, kind, "VadsProcess", process);
+        self.maybe(node, kind, "VadsProcess", process);
         let segment = self.read_u64(area + self.offset("_CONTROL_AREA", "Segment"));
         let prototypes = segment + self.layout.size("_SEGMENT");
         self.put(node, kind, "FirstPrototypePte", prototypes);
         self.put(node, kind, "LastContiguousPte", prototypes + (pages.min(16) - 1) * 8);
-        let links = node + self.offset(kind, "ViewLinks");
-        self.link(&[links]);
+        if let Some(links) = self.layout.find(kind, "ViewLinks") {
+            self.link(&[node + links.offset]);
+        }
         self.maybe(node, kind, "FileObject", file);
         node
     }

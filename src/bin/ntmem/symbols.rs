@@ -1,0 +1,81 @@
+//! `ntmem symbols`: what symbols images need, whether they are here, and where to fetch them.
+
+use crate::args::{Common, Images};
+use crate::output::{self, Output, Progress};
+use crate::{FAILED, locate_options};
+use ntmem::kernel::Layouts;
+use ntmem::report::{self, Report};
+use ntmem::symbols::{FailedImage, Manifest, NeededSymbols, SymbolError};
+use ntmem::{Error, MemoryImage, System};
+use serde::Serialize;
+use std::path::Path;
+
+/// That symbols are not here is no failure of this command, nor is an image that cannot be analysed if another can.
+pub fn run(of: &Images) -> anyhow::Result<u8> {
+    let mut manifest = Manifest::default();
+    let mut machine = System::default();
+    for image in &of.images {
+        let name = image.display().to_string();
+        match add(&mut manifest, &name, image, &of.common) {
+            Ok(system) => machine = system,
+            Err(error) => {
+                let reason = format!("{error:#}");
+                output::error(&if of.images.len() > 1 { format!("{name}: {reason}") } else { reason.clone() });
+                manifest.add_failed(&name, &reason);
+            }
+        }
+    }
+    if manifest.needed.is_empty() {
+        return Ok(FAILED);
+    }
+    // One image is described as by every command; of several there is nothing that is true of all.
+    let mut report = Report::new(if of.images.len() == 1 { machine } else { System::default() });
+    let needed = manifest.needed.iter().map(Line::Needed);
+    let lines: Vec<_> = needed.chain(manifest.failed.iter().map(Line::Failed)).collect();
+    report.symbols = Some(manifest.clone());
+    Output::new(&of.common).write(&report, &lines, |text, palette| report::symbols(text, &manifest, palette))
+}
+
+/// A line of `--format jsonl`.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Line<'a> {
+    Needed(&'a NeededSymbols),
+    Failed(&'a FailedImage),
+}
+
+/// Adds what one image needs.
+fn add(manifest: &mut Manifest, name: &str, image: &Path, common: &Common) -> anyhow::Result<System> {
+    let progress = Progress::new("looking for the kernel");
+    let show = |done, total| progress.at(done, total);
+    let store = common.store(image, &progress);
+    let opened = MemoryImage::open(image)?;
+    let mut system = System { image: Some(opened.info()), ..System::default() };
+    let kernel = match opened.find_kernel(&store, &locate_options(common, &show)) {
+        Ok(kernel) => kernel,
+        // The headers are gone, so that symbols are needed to go on; which, the error says.
+        Err(Error::Symbols(error)) => {
+            drop(progress);
+            let (SymbolError::Missing { needed, .. } | SymbolError::WrongId { needed, .. }) = &error else {
+                return Err(error.into());
+            };
+            manifest.add(name, needed, Err(&error));
+            return Ok(system);
+        }
+        Err(error) => {
+            drop(progress);
+            output::warnings(opened.warnings());
+            return Err(error.into());
+        }
+    };
+    let mut info = kernel.info();
+    let found = store.find(kernel.pdb(), &Layouts::wanted());
+    drop(progress);
+    if let Ok(symbols) = &found {
+        info.symbols = Some(symbols.source.name().to_owned());
+        info.symbols_file = symbols.file.as_ref().map(|file| file.display().to_string());
+    }
+    manifest.add(name, kernel.pdb(), found.as_ref());
+    system.kernel = Some(info);
+    Ok(system)
+}

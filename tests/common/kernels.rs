@@ -1,0 +1,54 @@
+//! The collection of real kernels in the extra test material, and a forged machine with the layout of each.
+
+use ntmem_forge::{Forged, Layout, Scenario};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// A symbol file of the collection.
+pub struct Collected {
+    /// Its name, such as `0CAACB712FFE4D31BDD72EE6BB55F193-1.json`.
+    pub name: String,
+    /// The Volatility 3 symbol file, unpacked.
+    pub json: String,
+    /// The same as the forge reads it; `build` and `number` say which system it is, as far as its structures tell.
+    pub layout: Layout,
+}
+
+impl Collected {
+    /// A clean machine with this kernel, to be changed before it is forged.
+    pub fn scenario(&self) -> Scenario {
+        Scenario::of(&self.layout)
+    }
+
+    /// A clean machine with this kernel.
+    pub fn forge(&self) -> Forged {
+        self.scenario().forge()
+    }
+}
+
+/// The folder of the collection, which readers take as a folder of symbol files as it is. `None`: it is not there.
+pub fn folder(test: &str) -> Option<PathBuf> {
+    let folder = super::material(test)?.join("symbols/kernels");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!("{test}: skipped, the collection of kernels is not in the extra test material");
+    None
+}
+
+/// All kernels of the collection in the order of their names, one after the other; none: the collection is not there.
+pub fn collection(test: &str) -> impl Iterator<Item = Collected> + use<> {
+    let entries = folder(test).map(|folder| std::fs::read_dir(folder).unwrap());
+    let mut paths: Vec<PathBuf> = entries.into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|end| end == "xz"));
+    paths.sort();
+    paths.into_iter().map(|path| collected(&path))
+}
+
+fn collected(path: &Path) -> Collected {
+    let mut json = String::new();
+    let file = std::io::BufReader::new(std::fs::File::open(path).unwrap());
+    lzma_rust2::XzReader::new(file, true).read_to_string(&mut json).unwrap();
+    let layout = Layout::from_isf(&json);
+    Collected { name: path.file_stem().unwrap().to_string_lossy().into_owned(), json, layout }
+}

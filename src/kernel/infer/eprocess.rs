@@ -94,6 +94,9 @@ const FLAGS: [(&[&str], JudgeFlag); 2] = [
     (&["MitigationFlagsValues.DisableDynamicCode", "DisableDynamicCode"], process::mitigation),
 ];
 
+/// No `_EPROCESS` is smaller: that of XP for x64 has 0x3e0 bytes.
+const SMALLEST: u64 = 0x300;
+
 /// Fields that are empty in most processes, and how far behind the last proven one they may lie: what is further may belong to
 /// another object.
 const SPARSE: [(&str, u64); 2] = [("ExitTime", 0x200), ("WoW64Process", 0x80)];
@@ -102,7 +105,7 @@ const SPARSE: [(&str, u64); 2] = [("ExitTime", 0x200), ("WoW64Process", 0x80)];
 pub(super) fn infer(scene: &Scene<'_>, vads: &[VadLayout], neighbours: &Neighbours<'_>) -> (Known, Report, TypeInfo) {
     let mut placer = Placer::new("_EPROCESS", neighbours);
     let mut known = Known::default();
-    let limit = placer.limit().min(WINDOW);
+    let limit = placer.limit().min(WINDOW).min(scene.end().filter(|end| *end > SMALLEST).unwrap_or(WINDOW));
     let mut missed: Vec<&'static str> = Vec::new();
     for field in &BY_VALUE {
         let ground = Ground { scene, known, vads };

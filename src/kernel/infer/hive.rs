@@ -230,9 +230,17 @@ pub(super) fn infer(
         Some(text.to_ascii_uppercase().starts_with("\\REGISTRY\\"))
     });
     placer.prove(&["HiveRootPath"], 16, &root);
-    for (first, path) in [("FileFullPath", &["FileFullPath"]), ("FileUserName", &["FileUserName"])] {
+    let file = search(0x100, WINDOW.saturating_sub(16), 8, &|hive, offset| {
+        let text = ground.scene.text(space, hive.address().wrapping_add(offset));
+        // Hives that are in no file have none.
+        let text = text.filter(|text| !text.is_empty())?.to_ascii_uppercase();
+        Some(["\\SYSTEMROOT\\", "\\??\\", "\\DEVICE\\"].iter().any(|start| text.starts_with(start)))
+    });
+    for path in [&["FileFullPath"], &["FileUserName"]] {
+        // Both are names of files: each is where other builds have it, next to the other and to the root's path.
+        let first = path.first().copied().unwrap_or_default();
         let beside = placer.beside(path, "HiveRootPath", 0x20);
-        placer.place(first, beside, |_| true);
+        placer.place(first, beside, |info| file.contains(&info.offset));
     }
     let (report, info) = placer.finish();
     (storage, report, info)

@@ -136,6 +136,9 @@ const GROUPS: [&[&str]; 14] = [
     &["_OBJECT_HEADER_CREATOR_INFO", "_OBJECT_HEADER_NAME_INFO"],
 ];
 
+/// Structures that no invariant is about, and that no known build has changed since Windows XP.
+const UNSEEN: [&str; 1] = ["_OBJECT_HEADER_NAME_INFO"];
+
 /// What the image says of the structures of one group, as one build has them. `None`: that build lacks one.
 fn judge(ground: Ground<'_, '_>, structures: &[&str], types: &Symbols) -> Option<Judgement> {
     match *structures.first()? {
@@ -184,7 +187,8 @@ pub fn infer(
     }
     let wanted = Layouts::wanted().fields;
     for structures in GROUPS.iter().skip(1) {
-        let ballot = Ballot { structures, fields: &wanted, sized: true };
+        let unseen = UNSEEN.iter().any(|structure| structures.contains(structure));
+        let ballot = Ballot { structures, fields: &wanted, sized: true, unseen };
         work.voted(structures, ballot.vote(&neighbours, |symbols| judge(ground, structures, symbols)));
     }
     if let Some(hives) = hive::Hives::find(&scene) {
@@ -195,7 +199,7 @@ pub fn infer(
         if let Some(storage) = storage {
             let structures = ["_DUAL", "_HMAP_ENTRY"];
             let sized = hives.are_large(storage);
-            let ballot = Ballot { structures: &structures, fields: &wanted, sized };
+            let ballot = Ballot { structures: &structures, fields: &wanted, sized, unseen: false };
             work.voted(&structures, ballot.vote(&neighbours, |symbols| hive::judge(ground, &hives, storage, symbols)));
         }
     }

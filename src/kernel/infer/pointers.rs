@@ -44,11 +44,13 @@ pub(super) fn handle_table(ground: Ground<'_, '_>, at: u64) -> Judgement {
         if !table.is_kernel() {
             return Some(false);
         }
-        let words: [u8; 24] = ground.scene.space.read_array(table).ok()?;
+        let words: [u8; 0x60] = ground.scene.space.read_array(table).ok()?;
         let (words, _) = words.as_chunks::<8>();
-        let owner = words.iter().skip(1).position(|word| u64::from_le_bytes(*word) == sample.at.0);
-        let code = owner.and_then(|owner| words.get(owner)).map(|word| u64::from_le_bytes(*word));
-        Some(code.is_some_and(|code| code & 7 <= 2 && VirtualAddress(code).is_kernel()))
+        let number = |word: &[u8; 8]| u64::from_le_bytes(*word);
+        let owner = words.iter().skip(1).position(|word| number(word) == sample.at.0);
+        let code = owner.and_then(|owner| words.get(owner)).map(number);
+        let page = |code: u64| code & !7 != 0 && code & 0xff8 == 0 && VirtualAddress(code).is_kernel();
+        Some(code.is_some_and(|code| code & 7 <= 2 && page(code)))
     };
     Tally::of(ground.others().map(fits)).judge(2, 70)
 }

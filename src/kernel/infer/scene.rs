@@ -109,6 +109,26 @@ impl<'m> Scene<'m> {
             .then(|| (head, entries.iter().map(|entry| entry.wrapping_sub(links)).collect()))
     }
 
+    /// Where the objects of processes end, by the pool blocks that they lie in: what is behind belongs to others. `None`: no
+    /// pool headers say so.
+    pub fn end(&self) -> Option<u64> {
+        let mut ends: Vec<u64> = self.samples.iter().filter_map(|sample| self.block_end(sample.at)).collect();
+        ends.sort_unstable();
+        // A header may be torn; the most frequent is in the middle.
+        (ends.len().saturating_mul(2) > self.samples.len()).then(|| ends.get(ends.len() / 2).copied())?
+    }
+
+    /// The end of the pool block around an object: `_POOL_HEADER` in front of it has its size in units of 16 bytes at 2, and
+    /// its tag, `Proc`, at 4 (x64).
+    fn block_end(&self, at: VirtualAddress) -> Option<u64> {
+        (0x40..=0xc0u64).step_by(0x10).find_map(|back| {
+            let [_, _, size, _, tag @ ..]: [u8; 8] = self.space.read_array(at.wrapping_sub(back)).ok()?;
+            // The top bit of a tag marks protected allocations up to 8.
+            let [p, r, o, c] = tag;
+            ([p, r, o, c & 0x7f] == *b"Proc").then(|| (u64::from(size) << 4).checked_sub(back))?
+        })
+    }
+
     /// Whether an address lies in the kernel's image.
     pub fn in_image(&self, at: VirtualAddress) -> bool {
         at >= self.base && at.0.wrapping_sub(self.base.0) < self.image_size

@@ -13,6 +13,7 @@ mod scene;
 mod table;
 mod thread;
 mod token;
+mod token_fields;
 mod user;
 mod vote;
 mod work;
@@ -189,7 +190,17 @@ pub fn infer(
     for structures in GROUPS.iter().skip(1) {
         let unseen = UNSEEN.iter().any(|structure| structures.contains(structure));
         let ballot = Ballot { structures, fields: &wanted, sized: true, unseen };
-        work.voted(structures, ballot.vote(&neighbours, |symbols| judge(ground, structures, symbols)));
+        let outcome = ballot.vote(&neighbours, |symbols| judge(ground, structures, symbols));
+        if structures.contains(&"_TOKEN") && outcome.judgement == Judgement::Failed {
+            let (report, info) = token_fields::infer(ground, &neighbours);
+            let types = Symbols::default().with_type("_TOKEN", info.clone());
+            // What was put together has to stand up to what other builds' layouts did not.
+            if judge(ground, structures, &types) == Some(Judgement::Held) {
+                work.placed(&report, info);
+                continue;
+            }
+        }
+        work.voted(structures, outcome);
     }
     if let Some(hives) = hive::Hives::find(&scene) {
         let forms = hive::forms(others);

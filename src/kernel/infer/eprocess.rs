@@ -108,7 +108,7 @@ pub(super) fn infer(scene: &Scene<'_>, vads: &[VadLayout], neighbours: &Neighbou
     let limit = placer.limit().min(WINDOW).min(scene.end().filter(|end| *end > SMALLEST).unwrap_or(WINDOW));
     let mut missed: Vec<&'static str> = Vec::new();
     for field in &BY_VALUE {
-        let ground = Ground { scene, known, vads };
+        let ground = Ground { scene, known, vads, types: None };
         let held = |at: &u64| (field.judge)(ground, *at) == Judgement::Held;
         let end = match SPARSE.iter().find(|(name, _)| field.paths.contains(name)) {
             Some((_, reach)) => placer.last().saturating_add(*reach).min(limit),
@@ -124,7 +124,7 @@ pub(super) fn infer(scene: &Scene<'_>, vads: &[VadLayout], neighbours: &Neighbou
         }
     }
     for field in &BY_PLACE {
-        let ground = Ground { scene, known, vads };
+        let ground = Ground { scene, known, vads, types: None };
         let Some(first) = field.paths.first().copied() else { continue };
         let again = missed.contains(&first);
         let sought = BY_VALUE.iter().any(|other| other.paths.first() == Some(&first));
@@ -139,7 +139,7 @@ pub(super) fn infer(scene: &Scene<'_>, vads: &[VadLayout], neighbours: &Neighbou
         }
         placer.place(first, between, |_| true);
     }
-    let ground = Ground { scene, known, vads };
+    let ground = Ground { scene, known, vads, types: None };
     placer.dropped.extend(missed);
     for (paths, judge) in FLAGS {
         let Some(first) = paths.first().copied() else { continue };

@@ -10,7 +10,7 @@ use crate::kernel::view::View;
 use crate::kernel::walk::list_both_ways;
 use crate::memory::AddressSpace;
 use crate::symbols::{Stored, Symbols, TypeInfo};
-use crate::{PAGE_SIZE, VirtualAddress};
+use crate::VirtualAddress;
 
 /// Bytes of a `_CMHIVE` that are looked at: `HiveList` lies at 0xaa8 in the largest known one.
 const WINDOW: u64 = 0x1000;
@@ -94,16 +94,10 @@ fn signature(space: AddressSpace<'_>, at: VirtualAddress) -> Option<u32> {
 
 /// Heads of lists in the kernel's image that lead out of it and back, with their first entries.
 fn heads<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = (VirtualAddress, VirtualAddress)> + 'a {
-    let pages = (0..scene.image_size / PAGE_SIZE).map(|page| scene.base.wrapping_add(page.wrapping_mul(PAGE_SIZE)));
-    pages.flat_map(move |page| {
-        let mut bytes = [0u8; 4096];
-        let (read, _) = scene.space.read_some(page, &mut bytes);
-        let (words, _) = bytes.get(..read).unwrap_or_default().as_chunks::<8>();
-        let words: Vec<VirtualAddress> = words.iter().map(|word| VirtualAddress(u64::from_le_bytes(*word))).collect();
-        let outside = |at: VirtualAddress| at.is_kernel() && at.0 & 7 == 0 && at.0 >> 48 == 0xffff && !scene.in_image(at);
+    scene.words().flat_map(move |(page, words)| {
         let found = words.windows(2).zip(0u64..).filter_map(move |(two, index)| {
             let (first, last) = (*two.first()?, *two.last()?);
-            if !outside(first) || !outside(last) {
+            if !scene.leads_out(first) || !scene.leads_out(last) {
                 return None;
             }
             let own = page.wrapping_add(index.wrapping_mul(8));

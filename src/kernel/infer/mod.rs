@@ -14,6 +14,7 @@ mod table;
 mod thread;
 mod token;
 mod token_fields;
+mod types;
 mod user;
 mod vote;
 mod work;
@@ -21,7 +22,7 @@ mod work;
 use super::Layouts;
 use super::kuser::SharedData;
 use super::layouts::{
-    EprocessLayout, EthreadLayout, ObjectHeaderLayout, PebLayout, SessionLayout, TokenLayout, VadLayout,
+    EprocessLayout, EthreadLayout, ObjectHeaderLayout, ObjectTypeLayout, PebLayout, SessionLayout, TokenLayout, VadLayout,
 };
 use crate::VirtualAddress;
 use crate::memory::AddressSpace;
@@ -30,6 +31,7 @@ use ground::{Ground, Known};
 use judge::Judgement;
 use place::Neighbours;
 use scene::Scene;
+use types::Types;
 use vote::Ballot;
 use work::Work;
 
@@ -100,7 +102,9 @@ pub fn confirm(
         }
     };
     let vads: Vec<VadLayout> = VadLayout::resolve(types).into_iter().collect();
-    let ground = Ground { scene: &scene, known: Known::from(&layout), vads: &vads };
+    let object_types = Types::find(&scene);
+    let known = Known::from(&layout);
+    let ground = Ground { scene: &scene, known, vads: &vads, types: object_types.as_ref() };
     for (path, judgement) in eprocess::judge(ground, types) {
         confirmation.add(&format!("_EPROCESS.{path}"), judgement);
     }
@@ -154,6 +158,10 @@ fn judge(ground: Ground<'_, '_>, structures: &[&str], types: &Symbols) -> Option
         "_PEB" => Some(user::peb(ground, &PebLayout::resolve(types).ok()?)),
         "_RTL_USER_PROCESS_PARAMETERS" => user::parameters(ground, types),
         "_PEB_LDR_DATA" => user::modules(ground, types),
+        "_OBJECT_TYPE" => {
+            let layout = ObjectTypeLayout::resolve(types).ok()?;
+            Some(ground.types.map_or(Judgement::Silent, |found| found.judge(&layout)))
+        }
         first => types.size_of(first).ok().map(|_| Judgement::Silent),
     }
 }
@@ -182,7 +190,11 @@ pub fn infer(
     let (known, report, info) = eprocess::infer(&scene, &vads, &neighbours);
     work.placed(&report, info);
     EprocessLayout::resolve(work.symbols()).ok()?;
-    let ground = Ground { scene: &scene, known, vads: &vads };
+    let object_types = Types::find(&scene);
+    let ground = Ground { scene: &scene, known, vads: &vads, types: object_types.as_ref() };
+    if let Some(types) = &object_types {
+        work.global("ObTypeIndexTable", types.table);
+    }
     if let Some((report, info)) = thread::infer(ground, &neighbours) {
         work.placed(&report, info);
     }

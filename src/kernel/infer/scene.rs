@@ -6,7 +6,7 @@ use super::super::walk::list_both_ways;
 use super::super::{SharedData, text};
 use crate::memory::AddressSpace;
 use crate::symbols::Stored;
-use crate::{Timestamp, VirtualAddress};
+use crate::{PAGE_SIZE, Timestamp, VirtualAddress};
 
 /// Bytes of an `_EPROCESS` that are looked at. The largest known one has 0xb80.
 pub(super) const WINDOW: u64 = 0x1000;
@@ -107,6 +107,22 @@ impl<'m> Scene<'m> {
         let ids = super::judge::Tally::of(entries.iter().map(is_id));
         (ids.yes >= 2 && ids.share(75))
             .then(|| (head, entries.iter().map(|entry| entry.wrapping_sub(links)).collect()))
+    }
+
+    /// The words of the kernel's image, page by page, as pointers. Pages that are not there are passed over.
+    pub fn words(&self) -> impl Iterator<Item = (VirtualAddress, Vec<VirtualAddress>)> + '_ {
+        let pages = (0..self.image_size / PAGE_SIZE).map(|page| self.base.wrapping_add(page.wrapping_mul(PAGE_SIZE)));
+        pages.map(|page| {
+            let mut bytes = [0u8; 4096];
+            let (read, _) = self.space.read_some(page, &mut bytes);
+            let (words, _) = bytes.get(..read).unwrap_or_default().as_chunks::<8>();
+            (page, words.iter().map(|word| VirtualAddress(u64::from_le_bytes(*word))).collect())
+        })
+    }
+
+    /// Whether a word of the image may lead to an object of the kernel.
+    pub fn leads_out(&self, at: VirtualAddress) -> bool {
+        at.0 >> 47 == 0x1_ffff && at.0 & 7 == 0 && !self.in_image(at)
     }
 
     /// Where the objects of processes end, by the pool blocks that they lie in: what is behind belongs to others. `None`: no

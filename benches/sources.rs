@@ -2,7 +2,13 @@
 //!
 //! `pdb` needs the samples' PDBs of the extra test material, and says so if they are absent; `pdb/full_size` is a made one of 12
 //! MiB, as the kernel's own, of which only the loading is measured.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 
 #[allow(clippy::cast_possible_truncation)]
 #[path = "../tests/made/mod.rs"]
@@ -68,7 +74,9 @@ fn sources(c: &mut Criterion) {
     let full = full_size();
     std::fs::write(at("full.pdb"), &full).unwrap();
     eprintln!("pdb/full_size: {} bytes", full.len());
-    group.bench_function("pdb/full_size", |b| b.iter(|| symbols::load(&at("full.pdb"), None, &Layouts::wanted()).unwrap()));
+    group.bench_function("pdb/full_size", |b| {
+        b.iter(|| symbols::load(&at("full.pdb"), None, &Layouts::wanted()).unwrap())
+    });
     group.finish();
 }
 

@@ -1,7 +1,13 @@
 //! Whatever the layouts come from, the processes are the same: exact symbols, the crate's table by PDB and by build number, and
 //! layouts that are worked out from the image.
 #![cfg(feature = "isf")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
 
 mod common;
 
@@ -14,7 +20,8 @@ use std::ops::RangeInclusive;
 
 /// The builds of x64 systems in the table, in order.
 const BUILDS: [u32; 18] = [
-    7600, 7601, 9200, 9600, 10240, 10586, 14393, 15063, 16299, 17134, 17763, 18362, 19041, 20348, 22000, 22621, 22631, 26100,
+    7600, 7601, 9200, 9600, 10240, 10586, 14393, 15063, 16299, 17134, 17763, 18362, 19041, 20348, 22000, 22621, 22631,
+    26100,
 ];
 
 /// From the build before this one to the build behind it.

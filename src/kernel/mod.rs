@@ -26,8 +26,8 @@ pub use cmhive::{Cmhive, HIVE_SIGNATURE, Storage, hive_list, master_hive, regist
 pub use eprocess::Eprocess;
 pub(crate) use eprocess::PROCESS_OBJECT;
 pub use globals::{FoundGlobal, FoundGlobals, Origin, ProcessOffsets};
-pub use infer::{Confirmation, Inferred, confirm, infer};
 pub use handles::{HandleEntry, Handles, handles};
+pub use infer::{Confirmation, Inferred, confirm, infer};
 pub use kuser::{KUSER_SHARED_DATA, SharedData};
 pub use layouts::Layouts;
 pub use locate::{Candidate, LocateFailure, LocateOptions, Way};

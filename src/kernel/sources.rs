@@ -1,11 +1,11 @@
 //! Where the layouts of a kernel come from, best first: files of this very kernel, the table in the crate by its PDB, the same
 //! by its build number, and other builds' layouts corrected by what the image proves.
 
+use super::exports;
 use super::globals::{self, FoundGlobals};
 use super::infer::{self, Confirmation};
 use super::kuser::SharedData;
 use super::layouts::Layouts;
-use super::exports;
 use crate::image::DumpHeader;
 use crate::memory::AddressSpace;
 use crate::symbols::{
@@ -63,7 +63,8 @@ fn disagreements(symbols: &Symbols, pdb: &PdbInfo) -> Vec<Warning> {
 
 /// What is to be said of symbols of this very kernel.
 pub(super) fn of_file(symbols: &Symbols, pdb: &PdbInfo) -> Vec<Warning> {
-    let unusable = symbols.notes.iter().map(|note| Warning::new("symbols", format!("{note}; the built-in table is used")));
+    let unusable =
+        symbols.notes.iter().map(|note| Warning::new("symbols", format!("{note}; the built-in table is used")));
     unusable.chain(disagreements(symbols, pdb)).collect()
 }
 
@@ -152,11 +153,7 @@ impl Sought<'_, '_> {
             return Err("the head of the process list is not to be found in the kernel's data".into());
         }
         symbols.notes.extend(notes);
-        Ok(Known {
-            symbols,
-            warnings: found.warnings,
-            invalid_pte_mask: found.invalid_pte_mask,
-        })
+        Ok(Known { symbols, warnings: found.warnings, invalid_pte_mask: found.invalid_pte_mask })
     }
 }
 
@@ -175,7 +172,9 @@ fn by_build(sought: Sought<'_, '_>, store: &SymbolStore, build: Option<u32>) -> 
             Some((infer::confirm(sought.space, sought.base, system, &symbols), kernel, symbols))
         })
         .collect();
-    judged.sort_by_key(|(confirmation, _, _)| (confirmation.failed.len(), usize::MAX.wrapping_sub(confirmation.held.len())));
+    judged.sort_by_key(|(confirmation, _, _)| {
+        (confirmation.failed.len(), usize::MAX.wrapping_sub(confirmation.held.len()))
+    });
     let mut judged = judged.into_iter();
     let (best, kernel, mut symbols) = judged.next().ok_or("the image does not lead to System")?;
     if best.failed.len().saturating_mul(FAILURES) > best.held.len() || best.held.is_empty() {

@@ -26,7 +26,7 @@ mod table;
 mod zip_archive;
 
 pub use agree::disagreements;
-pub use built_in::{built_in, builds};
+pub use built_in::{builds, built_in};
 pub use error::SymbolError;
 pub use layout::{Bits, Embedded, Field, Natural, Stored};
 pub use manifest::{FailedImage, Manifest, NeededSymbols};
@@ -66,7 +66,11 @@ impl Kind {
             _ if is(b"MSCF") => Self::Cabinet,
             _ if is(b"PK\x03\x04") || is(b"PK\x05\x06") => Self::Zip,
             _ if is(pack::MAGIC) => Self::Pack,
-            _ => return Err("neither a PDB nor a symbol file of Volatility 3, nor one of these packed, nor a pack of layouts"),
+            _ => {
+                return Err(
+                    "neither a PDB nor a symbol file of Volatility 3, nor one of these packed, nor a pack of layouts",
+                );
+            }
         };
         match kind {
             Self::Isf if !cfg!(feature = "isf") => Err("a JSON file: this program was built without them"),

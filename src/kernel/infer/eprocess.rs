@@ -3,8 +3,8 @@
 use super::ground::{Ground, Known};
 use super::judge::Judgement;
 use super::place::{Neighbours, Placer, Report};
-use super::scene::{Scene, WINDOW};
 use super::process::Flag;
+use super::scene::{Scene, WINDOW};
 use super::{mapping, pointers, process, thread};
 use crate::kernel::layouts::VadLayout;
 use crate::symbols::{FieldInfo, Symbols, TypeInfo};
@@ -73,7 +73,9 @@ const BY_VALUE: [Place; 23] = [
 ];
 
 /// Fields that values can only speak against: they are placed between those of the list above, or stay out.
-const BY_PLACE: [Place; 10] = [
+const BY_PLACE: [Place; 12] = [
+    place(&["ThreadListHead"], 16, 8, pointers::any_list, None),
+    place(&["ActiveThreads"], 4, 4, process::few, None),
     place(&["InheritedFromUniqueProcessId"], 8, 8, process::ids, Some(|known| &mut known.ppid)),
     place(&["ExitTime"], 8, 8, process::exited, None),
     place(&["WoW64Process", "Wow64Process"], 8, 8, pointers::wow64, None),
@@ -147,21 +149,24 @@ pub(super) fn infer(scene: &Scene<'_>, vads: &[VadLayout], neighbours: &Neighbou
         placer.place(first, between, |info| flag(info).is_some_and(|flag| judge(ground, flag) != Judgement::Failed));
     }
     let beside = placer.beside(&["Minimal"], "Protection.Level", 8);
-    placer.place("Minimal", beside, |info| flag(info).is_some_and(|flag| process::minimal(ground, flag) != Judgement::Failed));
+    placer.place("Minimal", beside, |info| {
+        flag(info).is_some_and(|flag| process::minimal(ground, flag) != Judgement::Failed)
+    });
     let (report, info) = placer.finish();
     (known, report, info)
 }
 
 /// One bit that lies in a number of 4 bytes.
 fn flag(info: &FieldInfo) -> Option<Flag> {
-    info.bits.filter(|(bit, length)| info.size == 4 && *length == 1 && *bit < 32).map(|(bit, _)| Flag { at: info.offset, bit })
+    info.bits
+        .filter(|(bit, length)| info.size == 4 && *length == 1 && *bit < 32)
+        .map(|(bit, _)| Flag { at: info.offset, bit })
 }
 
 /// Judges the fields of a whole layout.
 pub(super) fn judge(ground: Ground<'_, '_>, symbols: &Symbols) -> Vec<(&'static str, Judgement)> {
-    let field = |paths: &[&'static str]| {
-        paths.iter().find_map(|path| Some((*path, symbols.field("_EPROCESS", path).ok()?)))
-    };
+    let field =
+        |paths: &[&'static str]| paths.iter().find_map(|path| Some((*path, symbols.field("_EPROCESS", path).ok()?)));
     let by_value = BY_VALUE.iter().filter_map(|place| {
         let (path, info) = field(place.paths)?;
         Some((path, (place.judge)(ground, info.offset)))

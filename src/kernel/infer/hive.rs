@@ -4,13 +4,13 @@ use super::ground::Ground;
 use super::judge::{Judgement, Tally};
 use super::place::{Neighbours, Placer, Report};
 use super::scene::Scene;
+use crate::VirtualAddress;
 use crate::kernel::HIVE_SIGNATURE;
 use crate::kernel::layouts::{DualLayout, HmapEntryLayout};
 use crate::kernel::view::View;
 use crate::kernel::walk::list_both_ways;
 use crate::memory::AddressSpace;
 use crate::symbols::{Stored, Symbols, TypeInfo};
-use crate::VirtualAddress;
 
 /// Bytes of a `_CMHIVE` that are looked at: `HiveList` lies at 0xaa8 in the largest known one.
 const WINDOW: u64 = 0x1000;
@@ -38,7 +38,8 @@ impl<'m> Hives<'m> {
         for (head, first) in heads(scene).take(MAX_HEADS) {
             let Some(links) = links_in_hive(scene, first) else { continue };
             let joined = list_both_ways(scene.space, head, MAX_HIVES, VirtualAddress::is_kernel);
-            let is_hive = |entry: &VirtualAddress| signature(scene.space, entry.wrapping_sub(links)) == Some(HIVE_SIGNATURE);
+            let is_hive =
+                |entry: &VirtualAddress| signature(scene.space, entry.wrapping_sub(links)) == Some(HIVE_SIGNATURE);
             let hives: Vec<_> =
                 joined.entries.iter().filter(|entry| is_hive(entry)).map(|entry| entry.wrapping_sub(links)).collect();
             if best.first().is_none_or(|(_, _, known)| known.len() < hives.len()) {
@@ -59,6 +60,12 @@ impl Hives<'_> {
     /// Whether the links of the list lie here in a hive.
     pub fn has_links(&self, at: u64) -> bool {
         self.links.contains(&at)
+    }
+
+    /// Whether versions of the format lie here: 3 to 6.
+    pub fn has_versions(&self, at: u64) -> bool {
+        let fits = self.hives.iter().map(|hive| Some((3..=6).contains(&get::<u32>(hive, at)?)));
+        Tally::of(fits).judge(1, 75) == Judgement::Held
     }
 }
 
@@ -210,9 +217,7 @@ pub(super) fn infer(
         Some(space.read_array::<4>(at).ok()? == *b"regf")
     });
     placer.prove(&["Hive.BaseBlock"], 8, &base_block);
-    let is_storage = |offset: &u64| {
-        forms.iter().any(|form| maps(ground, hives, form, *offset) == Judgement::Held)
-    };
+    let is_storage = |offset: &u64| forms.iter().any(|form| maps(ground, hives, form, *offset) == Judgement::Held);
     let storage: Vec<u64> = (0x40..0xc00).step_by(8).filter(is_storage).collect();
     let storage = placer.prove(&["Hive.Storage"], 0, &storage);
     let version = search(0x20, 0x200, 4, &|hive, offset| Some((3..=6).contains(&get::<u32>(hive, offset)?)));

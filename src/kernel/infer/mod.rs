@@ -22,7 +22,8 @@ mod work;
 use super::Layouts;
 use super::kuser::SharedData;
 use super::layouts::{
-    EprocessLayout, EthreadLayout, ObjectHeaderLayout, ObjectTypeLayout, PebLayout, SessionLayout, TokenLayout, VadLayout,
+    EprocessLayout, EthreadLayout, ObjectHeaderLayout, ObjectTypeLayout, PebLayout, SessionLayout, TokenLayout,
+    VadLayout,
 };
 use crate::VirtualAddress;
 use crate::memory::AddressSpace;
@@ -83,12 +84,7 @@ impl Confirmation {
 /// Holds layouts against an image: every invariant that it can be asked for. `base`: the kernel's image base; `system`: System's
 /// `_EPROCESS`, which the exported `PsInitialSystemProcess` leads to.
 #[must_use]
-pub fn confirm(
-    space: AddressSpace<'_>,
-    base: VirtualAddress,
-    system: VirtualAddress,
-    types: &Symbols,
-) -> Confirmation {
+pub fn confirm(space: AddressSpace<'_>, base: VirtualAddress, system: VirtualAddress, types: &Symbols) -> Confirmation {
     let mut confirmation = Confirmation::default();
     let Some(scene) = Scene::find(space, base, system) else {
         confirmation.add("the list of processes", Judgement::Failed);
@@ -116,6 +112,9 @@ pub fn confirm(
     }
     if let (Some(hives), Ok(layout)) = (&hives, super::layouts::CmhiveLayout::resolve(types)) {
         confirmation.add("_CMHIVE.HiveList", hives.has_links(layout.links.offset).into());
+        if let Some(version) = layout.version {
+            confirmation.add("_CMHIVE.Hive.Version", hives.has_versions(version.offset).into());
+        }
         if let Some(judgement) = hive::judge(ground, hives, layout.storage.offset, types) {
             confirmation.add("_CMHIVE.Hive.Storage, _DUAL, _HMAP_ENTRY", judgement);
         }
@@ -211,6 +210,11 @@ pub fn infer(
                 work.placed(&report, info);
                 continue;
             }
+        }
+        let object_type = object_types.as_ref().and_then(Types::layout);
+        if let Some(info) = object_type.filter(|_| structures.contains(&"_OBJECT_TYPE")) {
+            work.found("_OBJECT_TYPE", info);
+            continue;
         }
         work.voted(structures, outcome);
     }

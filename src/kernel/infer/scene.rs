@@ -91,22 +91,19 @@ impl<'m> Scene<'m> {
     /// The list behind the id at `pid`: its head, and the other processes. `None`: there is no such list.
     fn list_at(&self, system: &Sample<'_>, pid: u64) -> Option<(VirtualAddress, Vec<VirtualAddress>)> {
         let links = pid.checked_add(8)?;
-        let (next, last) =
-            (system.get::<VirtualAddress>(links)?, system.get::<VirtualAddress>(links.checked_add(8)?)?);
+        let (next, last) = (system.get::<VirtualAddress>(links)?, system.get::<VirtualAddress>(links.checked_add(8)?)?);
         if !next.is_kernel() || !last.is_kernel() {
             return None;
         }
         let joined = list_both_ways(self.space, system.at.wrapping_add(links), MAX_LIST, VirtualAddress::is_kernel);
-        let (heads, entries): (Vec<_>, Vec<_>) =
-            joined.entries.into_iter().partition(|entry| self.in_image(*entry));
+        let (heads, entries): (Vec<_>, Vec<_>) = joined.entries.into_iter().partition(|entry| self.in_image(*entry));
         let [head] = heads[..] else { return None };
         let is_id = |entry: &VirtualAddress| {
             let id = self.space.read_u64(entry.wrapping_sub(8)).ok()?;
             Some(id.is_multiple_of(4) && id != 0 && id <= u64::from(u32::MAX))
         };
         let ids = super::judge::Tally::of(entries.iter().map(is_id));
-        (ids.yes >= 2 && ids.share(75))
-            .then(|| (head, entries.iter().map(|entry| entry.wrapping_sub(links)).collect()))
+        (ids.yes >= 2 && ids.share(75)).then(|| (head, entries.iter().map(|entry| entry.wrapping_sub(links)).collect()))
     }
 
     /// The words of the kernel's image, page by page, as pointers. Pages that are not there are passed over.
@@ -164,6 +161,11 @@ impl<'m> Scene<'m> {
 
     /// A `_UNICODE_STRING` with something in it.
     pub fn text(&self, space: AddressSpace<'_>, at: VirtualAddress) -> Option<String> {
+        /// Bytes of a path or a command line: what is longer is no text, where nothing says that there is one.
+        const MAX_TEXT: u16 = 0x1000;
+        if u16::from_le_bytes(space.read_array(at).ok()?) > MAX_TEXT {
+            return None;
+        }
         text::unicode_string(space, at).ok().flatten()
     }
 }

@@ -56,8 +56,7 @@ pub(super) fn judge(ground: Ground<'_, '_>, symbols: &Symbols) -> Option<Judgeme
             if bytes.iter().take(8).all(|byte| *byte == 0) || object.is_null() {
                 continue;
             }
-            let counts: Option<u64> =
-                object.is_kernel().then(|| ground.scene.space.read_u64(object).ok()).flatten();
+            let counts: Option<u64> = object.is_kernel().then(|| ground.scene.space.read_u64(object).ok()).flatten();
             // A free entry has a number in place of an object, or a link.
             if counts.is_none() && !object.is_kernel() {
                 continue;
@@ -65,7 +64,9 @@ pub(super) fn judge(ground: Ground<'_, '_>, symbols: &Symbols) -> Option<Judgeme
             used = used.saturating_add(1);
             // PointerCount comes first in every header, and is small even where it counts references handed out before.
             objects.add(Some(
-                object.0 & 0xf == 0 && access & NO_ACCESS == 0 && counts.is_some_and(|count| count != 0 && count >> 32 == 0),
+                object.0 & 0xf == 0
+                    && access & NO_ACCESS == 0
+                    && counts.is_some_and(|count| count != 0 && count >> 32 == 0),
             ));
         }
         if code & 3 == 0

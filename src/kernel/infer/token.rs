@@ -57,7 +57,9 @@ pub(super) fn judge(ground: Ground<'_, '_>, layout: &TokenLayout) -> Judgement {
             _ => true,
         };
         let session = match ground.pointer(sample, ground.known.session) {
-            Some(session) => ground.session_id(sample, session).is_none_or(|id| read(layout.session.offset) == Some(id)),
+            Some(session) => {
+                ground.session_id(sample, session).is_none_or(|id| read(layout.session.offset) == Some(id))
+            }
             None => true,
         };
         Some(start(0).is_some_and(is_sid) && last && label && privileges && session)

@@ -5,6 +5,7 @@ use super::scene::Scene;
 use crate::VirtualAddress;
 use crate::kernel::layouts::ObjectTypeLayout;
 use crate::kernel::view::View;
+use crate::symbols::{FieldInfo, TypeInfo};
 
 /// Bytes of a type that are looked at.
 const WINDOW: u64 = 0x100;
@@ -34,12 +35,21 @@ impl Types {
                 if first == second || !scene.leads_out(first) || !scene.leads_out(second) {
                     return None;
                 }
-                let name = name_of(scene, first, "Type").filter(|at| name_of(scene, second, "Directory") == Some(*at))?;
+                let name =
+                    name_of(scene, first, "Type").filter(|at| name_of(scene, second, "Directory") == Some(*at))?;
                 let own = page.wrapping_add(number.wrapping_mul(8));
                 let table_at = own.wrapping_sub(u64::from(FIRST).wrapping_mul(8));
                 Some(Self { table: table_at, name, index: indexes(scene, table, name)? })
             })
         })
+    }
+
+    /// `_OBJECT_TYPE` by these values. `None`: more than one place has the numbers.
+    pub fn layout(&self) -> Option<TypeInfo> {
+        let [index] = self.index[..] else { return None };
+        let field = |offset, size| FieldInfo { offset, size, bits: None, structure: None };
+        let fields = [("Name".to_owned(), field(self.name, 16)), ("Index".to_owned(), field(index, 1))];
+        Some(TypeInfo { size: index.saturating_add(8), fields: fields.into() })
     }
 
     /// Whether `_OBJECT_TYPE` is what this candidate says.
@@ -66,7 +76,6 @@ fn indexes(scene: &Scene<'_>, table: &[VirtualAddress], name: u64) -> Option<Vec
     let types: Vec<(View<'_>, u8)> = types.map(|(at, index)| (View::read(scene.space, *at, WINDOW), index)).collect();
     let is = |view: &View<'_>, offset: u64, index: u8| view.bytes(offset, 1).is_ok_and(|bytes| bytes == [index]);
     let behind = name.checked_add(16)?..WINDOW;
-    let found: Vec<u64> =
-        behind.filter(|offset| types.iter().all(|(view, index)| is(view, *offset, *index))).collect();
+    let found: Vec<u64> = behind.filter(|offset| types.iter().all(|(view, index)| is(view, *offset, *index))).collect();
     (types.len() >= LEAST && !found.is_empty()).then_some(found)
 }

@@ -13,7 +13,7 @@ mod common;
 
 use common::forged::Opened;
 use common::kernels;
-use ntmem::kernel::{Inferred, Kernel, Layouts, confirm, infer};
+use ntmem::kernel::{Kernel, Layouts, confirm, infer};
 use ntmem::symbols::{Symbols, builds};
 use ntmem_forge::{Build, Damage, Forged, Impostor, Layout, Paged, Scenario};
 

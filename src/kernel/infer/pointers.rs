@@ -67,14 +67,12 @@ pub(super) fn session(ground: Ground<'_, '_>, at: u64) -> Judgement {
     let mut ids: BTreeMap<u32, BTreeSet<VirtualAddress>> = BTreeMap::new();
     let fits = |sample: &Sample<'_>| {
         let session = pointer(sample, at)?;
-        if session.is_null() {
-            return Some(false);
-        }
         if !session.is_kernel() || session.0 & 7 != 0 {
             return Some(false);
         }
         let id = ground.session_id(sample, session)?;
-        *members.entry(session).or_default() = members.get(&session).map_or(1, |count| count.saturating_add(1));
+        let count = members.entry(session).or_default();
+        *count = count.saturating_add(1);
         ids.entry(id).or_default().insert(session);
         Some(id < 0x1_0000)
     };

@@ -45,7 +45,7 @@ pub(super) fn parameters(ground: Ground<'_, '_>, symbols: &Symbols) -> Option<Ju
             Some(field) => {
                 let size = space.read_u64(parameters.wrapping_add(field.offset)).ok()?;
                 // Windows bounds neither, but no environment is larger than this or no whole number of characters.
-                size >= 4 && size < 1 << 20 && size.is_multiple_of(2)
+                (4..1 << 20).contains(&size) && size.is_multiple_of(2)
             }
             None => true,
         };

@@ -99,7 +99,7 @@ impl Ballot<'_> {
             // Where those that held differ, the ones next to this build decide, if they are among them and agree.
             let adjacent: Vec<Neighbour<'_>> = neighbours.adjacent();
             let among = |one: &Neighbour<'_>| all.iter().any(|other| std::ptr::eq(other.symbols, one.symbols));
-            let deciding = judgement == Judgement::Held && adjacent.len() >= 2 && adjacent.iter().all(|one| among(one));
+            let deciding = judgement == Judgement::Held && adjacent.len() >= 2 && adjacent.iter().all(among);
             let sizes: BTreeSet<u64> = all.iter().filter_map(|one| one.symbols.size_of(structure).ok()).collect();
             let Some(mut size) = sizes.last().copied() else { continue };
             if EXACT.contains(structure) && (sizes.len() > 1 || !self.sized) {

@@ -12,6 +12,7 @@
 
 #[allow(clippy::cast_possible_truncation)]
 #[path = "../tests/made/mod.rs"]
+#[allow(dead_code)]
 mod made;
 
 use criterion::{Criterion, criterion_group, criterion_main};

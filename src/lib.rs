@@ -22,6 +22,7 @@ pub mod process;
 mod reading;
 pub mod registry;
 pub mod report;
+mod sweep;
 pub mod symbols;
 mod system;
 mod time;

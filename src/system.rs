@@ -2,9 +2,10 @@
 
 use crate::drivers::DriverList;
 use crate::kernel::{KUSER_SHARED_DATA, Kernel};
-use crate::process::{InsideOf, ProcessView};
+use crate::process::{InsideOf, ProcessView, Sighting, cross_view};
 use crate::reading::record;
 use crate::registry::{Registry, SessionManagerKeys};
+use crate::sweep::sweep;
 use crate::{Absent, Error, Mode, PhysicalAddress, Process, Reading, Session, Timestamp, VirtualAddress, Warning};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -27,6 +28,9 @@ pub struct System {
     /// The sessions, rebuilt from the processes.
     #[serde(deserialize_with = "null_is_default")]
     pub sessions: Vec<Session>,
+    /// Which sources hold each process, and what explains it: concluded from the processes.
+    #[serde(deserialize_with = "null_is_default")]
+    pub cross_view: Vec<Sighting>,
     /// The kernel's modules.
     #[serde(deserialize_with = "null_is_default")]
     pub drivers: DriverList,
@@ -170,7 +174,8 @@ pub enum ListEnd {
 /// What to read of an image beyond its lists.
 #[derive(Clone, Copy, Default)]
 pub struct ReadOptions<'o> {
-    /// Search all of physical memory for processes, exited and unlinked ones included: takes as long as reading the file.
+    /// Search all of physical memory for processes, exited and unlinked ones included, for threads that name others, and for
+    /// hives that are in no list: one pass, which takes as long as reading the file.
     pub scan: bool,
     /// Which processes to look into: address ranges, threads, handles.
     pub inside: InsideOf,
@@ -202,10 +207,13 @@ impl System {
     /// As [`read`](Self::read).
     pub fn read_with(kernel: &Kernel<'_>, options: &ReadOptions<'_>) -> Result<Self, Error> {
         let (mut processes, mut listed) = crate::process::list::active_list(kernel)?;
-        crate::process::views::add(kernel, &mut processes, &mut listed);
+        crate::process::views::add(kernel, &mut processes, &mut listed, options.scan);
+        let mut hives = None;
         if options.scan {
-            let progress = options.progress.unwrap_or(&|_, _| ());
-            crate::process::views::add_by_scan(kernel, &mut processes, &mut listed, progress);
+            let found = sweep(kernel, options.progress.unwrap_or(&|_, _| ()));
+            let views = (found.processes, found.threads);
+            crate::process::views::add_by_scan(kernel, &mut processes, &mut listed, views.0, views.1);
+            hives = Some(found.hives);
         }
         if processes.items.is_empty() {
             let why = listed.first().map_or_else(String::new, |warning| format!(": {}", warning.message));
@@ -216,11 +224,15 @@ impl System {
                     .into(),
             });
         }
+        crate::process::allocation::judge(kernel, &mut processes);
         crate::process::look_inside::look(kernel, &mut processes, options.inside);
         let image = kernel.image();
         let machine = Machine::read(kernel, &processes);
         let drivers = DriverList::read(kernel, &mut listed);
-        let registry = Registry::open(kernel);
+        let mut registry = Registry::open(kernel);
+        if let Some(found) = hives {
+            registry.add_found(found);
+        }
         let session_manager = SessionManagerKeys::read(&registry);
         let odd = [image.warnings(), kernel.warnings(), registry.warnings()].into_iter().flatten().cloned();
         let mut warnings: Vec<Warning> = odd.chain(listed).collect();
@@ -229,16 +241,18 @@ impl System {
             warnings.push(Warning::new("warnings", format!("{more} further warnings are left out")));
         }
         let (image, kernel) = (Some(image.info()), Some(kernel.info()));
-        let sessions = Vec::new();
-        let mut system = Self { image, kernel, machine, processes, sessions, drivers, session_manager, warnings };
+        let (sessions, cross_view) = (Vec::new(), Vec::new());
+        let mut system =
+            Self { image, kernel, machine, processes, sessions, cross_view, drivers, session_manager, warnings };
         system.conclude();
         Ok(system)
     }
 
-    /// Fills in what follows from the records: the sessions, and the states of the machine.
+    /// Fills in what follows from the records: the sessions, the cross view, and the states of the machine.
     pub fn conclude(&mut self) {
         let build = self.kernel.as_ref().and_then(|kernel| kernel.build);
         self.sessions = Session::rebuild(&self.processes, build);
+        self.cross_view = cross_view(self);
         self.machine.modes = Mode::detect(self);
     }
 }

@@ -96,6 +96,7 @@ fn one_document_everywhere() {
         &["info"][..],
         &["pslist"],
         &["pstree"],
+        &["psxview"],
         &["sessions"],
         &["check", "smss"],
         &["symbols"],
@@ -142,8 +143,39 @@ fn lines_and_files() {
 }
 
 #[test]
+fn the_cross_view() {
+    let listed = text(&run(&["pslist", CLEAN, "--format", "jsonl"]).stdout).lines().count();
+    let output = run(&["psxview", CLEAN, "--format", "jsonl"]);
+    let lines: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), listed);
+    for line in lines {
+        let over = !line["exited"].is_null();
+        assert_eq!(line["explanation"], if over { "exited_referenced" } else { "listed" }, "{line}");
+        assert_eq!((&line["hidden"], line["missing"].as_array().unwrap().len()), (&Value::Bool(false), 0), "{line}");
+    }
+    let (without, with) = (text(&run(&["psxview", CLEAN]).stdout), text(&run(&["psxview", CLEAN, "--scan"]).stdout));
+    for output in [&without, &with] {
+        assert!(output.ends_with("0 processes are hidden\n"), "{output}");
+    }
+    // What was not looked at has no column.
+    let columns = |output: &str| output.lines().next().unwrap().split_whitespace().nth(4).unwrap().to_owned();
+    assert_eq!(columns(&without), "ACSMTHJO");
+    assert!(columns(&with).starts_with("ACSMTHJOP"));
+    assert!(without.contains("--scan adds") && !with.contains("--scan adds"));
+}
+
+#[test]
 fn text_is_plain_and_narrow() {
-    for command in [&["info"][..], &["pstree"], &["sessions"], &["check", "smss"], &["pslist"], &["hives"]] {
+    for command in [
+        &["info"][..],
+        &["pstree"],
+        &["psxview"],
+        &["psxview", "--scan"],
+        &["sessions"],
+        &["check", "smss"],
+        &["pslist"],
+        &["hives"],
+    ] {
         let mut arguments = command.to_vec();
         arguments.push(SUSPICIOUS);
         let output = text(&run(&arguments).stdout);

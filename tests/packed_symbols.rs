@@ -109,7 +109,7 @@ fn compressed_pdbs_lie_where_plain_ones_would() {
 /// A cabinet packed with LZX, the way of most of Microsoft's: one uncompressed LZX block ([MS-PATCH] 2.3.1.1), in a window of
 /// 2 MiB. Written by hand: nothing here can pack that way.
 fn lzx(pdb: &[u8]) -> Vec<u8> {
-    assert!(pdb.len() <= 0x8000 && pdb.len() % 2 == 0);
+    assert!(pdb.len() <= 0x8000 && pdb.len().is_multiple_of(2));
     let name = "ntkrnlmp.pdb";
     // No translation of calls, a block of kind 3, its length: 28 bits and 4 of nothing, in words of 16.
     let start = 3u32 << 28 | (pdb.len() as u32) << 4;

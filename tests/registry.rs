@@ -14,7 +14,7 @@ use common::registry::{object, same_tree};
 use ntmem::kernel::{Cmhive, Kernel, Layouts};
 use ntmem::registry::{Hive, KeyRecord, Registry, SessionManagerKeys};
 use ntmem::symbols::SymbolStore;
-use ntmem::{ListEnd, MemoryImage, PhysicalAddress, Reading, VirtualAddress};
+use ntmem::{ListEnd, MemoryImage, PhysicalAddress, ReadOptions, Reading, System, VirtualAddress};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -237,6 +237,9 @@ fn an_unlinked_hive_is_found_by_a_scan() {
         assert_eq!(registry.hives()[1].record().sources, ["scan"]);
         assert!(registry.key(path).unwrap().unwrap().value("SystemRoot").unwrap().is_some(), "{name}");
         assert_eq!(registry.scan(&|_, _| ()), 0, "{name}: the second scan");
+        let read = |scan| System::read_with(&kernel, &ReadOptions { scan, ..ReadOptions::default() }).unwrap();
+        let unknown = |system: System| system.session_manager.image_file_execution_options.absent().is_some();
+        assert!(unknown(read(false)) && !unknown(read(true)), "{name}: with the processes, in one pass");
     }
 }
 

@@ -94,19 +94,49 @@ fn an_unlinked_process_is_found_elsewhere() {
             system.processes.items.iter().find(|p| p.eprocess.value().map(|at| at.0) == number(&hidden["eprocess"]));
         found.map(|process| process.sources.clone())
     };
-    assert_eq!(sources(bytes.clone(), false).as_deref(), Some(&["cid_table".to_owned()][..]));
+    let views = |views: &[&str]| Some(views.iter().map(|view| (*view).to_owned()).collect::<Vec<_>>());
+    assert_eq!(sources(bytes.clone(), false), views(&["cid_table", "threads", "handles"]));
     // The entry of the table of ids, wherever it is: 8.1 on, the object's address shifted up by 16, and flags below.
-    let entry = field(hidden, "eprocess") << 16;
-    let mut cleared = 0;
-    for word in bytes.chunks_exact_mut(8) {
-        if u64::from_le_bytes(word.try_into().unwrap()) & !0xf_ffff == entry {
-            word.fill(0);
-            cleared += 1;
+    let address = field(hidden, "eprocess");
+    let clear = |bytes: &mut [u8], is: &dyn Fn(u64) -> bool| {
+        let words = bytes.chunks_exact_mut(8).filter(|word| is(u64::from_le_bytes((**word).try_into().unwrap())));
+        assert!(words.map(|word| word.fill(0)).count() > 0);
+    };
+    clear(&mut bytes, &|word| word & !0xf_ffff == address << 16);
+    assert_eq!(sources(bytes.clone(), false), views(&["threads", "handles"]));
+    // The same of the handles to it, which lead to its header; then its threads do not name it any more.
+    clear(&mut bytes, &|word| word & !0xf_ffff == (address - 0x30) << 16);
+    assert_eq!(sources(bytes.clone(), false), views(&["threads"]));
+    clear(&mut bytes, &|word| word == address);
+    assert_eq!(sources(bytes.clone(), false), None);
+    assert_eq!(sources(bytes, true), views(&["pool_scan"]));
+}
+
+/// On clean machines, and where the impostor does not hide, the cross view has nobody hidden, and those that are over as such.
+#[test]
+fn nobody_hides_on_the_samples() {
+    let Some(material) = common::material("nobody_hides_on_the_samples") else { return };
+    let store = SymbolStore::new().directory(material.join("symbols"));
+    for name in SAMPLES {
+        let image = MemoryImage::from_bytes(common::sample(&material, name)).unwrap();
+        let truth = common::json(&material.join("samples").join(name).join("truth.json"));
+        let kernel = image.locate_kernel(&store).unwrap();
+        for scan in [false, true] {
+            let system = System::read_with(&kernel, &ReadOptions { scan, ..ReadOptions::default() }).unwrap();
+            let document = serde_json::to_value(&system).unwrap();
+            for seen in document["cross_view"].as_array().unwrap() {
+                let all = truth["processes"].as_array().unwrap();
+                let theirs = all.iter().find(|p| number(&p["eprocess"]) == number(&seen["eprocess"])).unwrap();
+                let expected = match (theirs["exited"].is_null(), theirs["in_active_list"] == true) {
+                    (true, _) => "listed",
+                    (false, true) => "exited_referenced",
+                    (false, false) => "exited",
+                };
+                assert_eq!(seen["explanation"], expected, "{name}: {seen}");
+                assert_eq!(seen["hidden"], false, "{name}: {seen}");
+            }
         }
     }
-    assert!(cleared > 0);
-    assert_eq!(sources(bytes.clone(), false), None);
-    assert_eq!(sources(bytes, true).as_deref(), Some(&["pool_scan".to_owned()][..]));
 }
 
 #[cfg(feature = "isf")]

@@ -385,14 +385,20 @@ fn garbage_is_not_kept() {
 
 #[test]
 fn too_much_is_not_taken() {
-    let endless = Local::of_pdb(|_, stream| {
+    let sent = Arc::new(Mutex::new(0usize));
+    let counter = Arc::clone(&sent);
+    let endless = Local::of_pdb(move |_, stream| {
         send(stream, b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
-        while stream.write_all(&[0; 4096]).is_ok() {}
+        while stream.write_all(&[0; 4096]).is_ok() {
+            *counter.lock().unwrap() += 4096;
+        }
     });
     let keep = tempfile::tempdir().unwrap();
     let store = SymbolStore::new().server(endless.server(keep.path()).max_bytes(1 << 20));
     let error = store.find(&needed(), &wanted()).unwrap_err().to_string();
     assert!(error.contains("it has more than 1048576 bytes"), "{error}");
+    // Some more is under way when the client has had enough.
+    assert!(*sent.lock().unwrap() < 64 << 20);
     let announced = Local::of_pdb(|_, stream| head(stream, "200 OK", "Content-Length: 99999999999\r\n"));
     announced.fails("it has more than 536870912 bytes");
     assert_eq!(fs::read_dir(keep.path()).unwrap().count(), 0);

@@ -11,10 +11,10 @@
 
 mod common;
 
-use common::assert_agrees;
-use ntmem::symbols::{SymbolSource, SymbolStore};
+use common::{assert_agrees, kernels};
+use ntmem::symbols::{SymbolSource, SymbolStore, Trust};
 use ntmem::{Findings, MemoryImage, Report, System, check_smss};
-use ntmem_forge::{Build, Forged, Layout, Scenario};
+use ntmem_forge::{Build, Forged, Impostor, Layout, Scenario};
 use serde_json::Value;
 use std::ops::RangeInclusive;
 
@@ -66,15 +66,16 @@ fn assert_same(name: &str, system: &System, exact: &System, truth: &Value) {
     assert_agrees(name, &document, truth);
     let (judged, expected) = (check_smss(system), check_smss(exact));
     let wrong = contradictions(&expected, &judged);
+    println!("{name}: {:?}, not known: {lost:?}", judged.verdict);
     assert!(wrong.is_empty(), "{name}: {wrong:#?}\nlost: {lost:?}");
 }
 
 /// Fills in what is unknown with its reason, from a document that knows it, and says which fields those are: what is left is
 /// compared. Pid, parent, name, addresses and times are never filled in.
 fn fill_lost(document: &mut Value, exact: &Value) -> Vec<String> {
-    const NEVER: [&str; 8] = ["pid", "ppid", "name", "eprocess", "dtb", "created", "exited", "user"];
+    const NEVER: [&str; 7] = ["pid", "ppid", "name", "eprocess", "dtb", "created", "exited"];
     let mut lost = std::collections::BTreeSet::new();
-    let theirs = exact["processes"]["items"].as_array().unwrap();
+    let theirs = exact["processes"]["items"].as_array().unwrap().clone();
     for item in document["processes"]["items"].as_array_mut().unwrap() {
         let Some(exact) = theirs.iter().find(|it| it["eprocess"] == item["eprocess"]) else { continue };
         let reasons = item["absent"].as_object().unwrap().clone();
@@ -83,6 +84,20 @@ fn fill_lost(document: &mut Value, exact: &Value) -> Vec<String> {
             if !NEVER.contains(&field.as_str()) && why.starts_with("no symbol") && !exact[&field].is_null() {
                 item[&field] = exact[&field].clone();
                 lost.insert(format!("{field}: {why}"));
+            }
+        }
+    }
+    // A view that could not be had, with the reason.
+    for number in 0..exact["processes"]["views"].as_array().unwrap().len() {
+        let view = document["processes"]["views"][number].clone();
+        if let Some(reason) = view["absent"]["processes"].as_str() {
+            let source = view["source"].as_str().unwrap();
+            lost.insert(format!("{source}: {reason}"));
+            document["processes"]["views"][number] = exact["processes"]["views"][number].clone();
+            for item in document["processes"]["items"].as_array_mut().unwrap() {
+                if theirs.iter().any(|it| it["eprocess"] == item["eprocess"] && common::has_source(it, source)) {
+                    item["sources"].as_array_mut().unwrap().push(source.into());
+                }
             }
         }
     }
@@ -127,4 +142,115 @@ fn every_build_by_every_source() {
         let in_table = !matches!(build, Build::W8_9200 | Build::W10_10240 | Build::W10_17134 | Build::W11_22621);
         by_every_source(&format!("{build:?}"), &Scenario::clean(build), build.number(), in_table);
     }
+}
+
+#[test]
+fn every_collected_kernel_by_every_source() {
+    for kernel in kernels::collection("every_collected_kernel_by_every_source") {
+        by_every_source(&kernel.name, &kernel.scenario(), kernel.layout.number, true);
+    }
+}
+
+#[test]
+fn every_build_of_the_headers_by_its_number_and_without() {
+    for (name, layout) in kernels::headers("every_build_of_the_headers_by_its_number_and_without") {
+        if layout.number >= 7600 {
+            by_every_source(&name, &Scenario::of(&layout), layout.number, false);
+        }
+    }
+}
+
+#[test]
+fn sample_images_without_a_symbol_file() {
+    let Some(material) = common::material("sample_images_without_a_symbol_file") else { return };
+    for name in ["win7-7601-clean", "win10-19045-clean", "win11-26100-clean", "win10-19045-brontok-lojax"] {
+        let folder = material.join("samples").join(name);
+        let bytes = common::sample(&material, name);
+        let truth = common::json(&folder.join("truth.json"));
+        let exact = read(&bytes, &SymbolStore::new().directory(material.join("symbols")).without_builds(0..=u32::MAX));
+        assert_eq!(source(&exact), "pdb");
+        let system = read(&bytes, &SymbolStore::new());
+        assert_eq!(source(&system), "built_in", "{name}");
+        assert_same(name, &system, &exact, &truth);
+        assert_eq!(check_smss(&system).verdict, check_smss(&exact).verdict, "{name}");
+        let hidden = with_neighbours(u32::try_from(truth["kernel"]["build"].as_u64().unwrap()).unwrap());
+        let system = read(&bytes, &SymbolStore::new().without_builds(hidden.clone()));
+        assert_eq!(source(&system), "heuristic", "{name}");
+        assert_same(&format!("{name}, without {hidden:?}"), &system, &exact, &truth);
+    }
+}
+
+/// What a build that is not out yet may look like: fields added to three structures of the newest one that is known.
+#[test]
+fn a_build_newer_than_any() {
+    let known = Layout::of(Build::W11_26100);
+    for (structure, field, bytes) in
+        [("_EPROCESS", "Token", 0x18), ("_EPROCESS", "ThreadListHead", 0x28), ("_KPROCESS", "ProfileListHead", 0x10)]
+    {
+        let at = known.offset(structure, field);
+        let layout = known.clone().shifted(structure, at, bytes).numbered(27_500).unknown(3);
+        let scenario = Scenario::of(&layout);
+        let forged = scenario.clone().forge();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("symbols.json");
+        std::fs::write(&file, &forged.isf).unwrap();
+        let name = format!("27500 with {structure}.{field} moved");
+        let exact = read(&forged.image, &SymbolStore::new().file(&file));
+        assert_eq!(source(&exact), "isf");
+        let system = read(&forged.image, &SymbolStore::new());
+        assert_eq!(source(&system), "heuristic");
+        assert_same(&name, &system, &exact, &serde_json::from_str(&forged.truth.to_json()).unwrap());
+        let warnings = system.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        assert!(warnings.contains("this kernel is not known"), "its confidence is said: {warnings}");
+        let judged = check_smss(&system);
+        assert_eq!(judged.layouts.as_deref(), Some("heuristic"));
+        assert!(
+            judged.outcomes.iter().all(|it| it.evidence.iter().all(|it| it.layout.as_deref() == Some("heuristic")))
+        );
+    }
+}
+
+/// No silence on a dirty machine either.
+#[test]
+fn impostors_are_found_by_every_source() {
+    for build in [Build::W7_7601, Build::W10_19045, Build::W11_26100] {
+        for impostor in [Impostor::Path, Impostor::Parent, Impostor::User] {
+            let scenario = Scenario::clean(build).with_impostor(impostor);
+            let forged = unknown(scenario);
+            for store in [SymbolStore::new(), SymbolStore::new().without_builds(with_neighbours(build.number()))] {
+                let system = read(&forged.image, &store);
+                let judged = check_smss(&system);
+                assert_eq!(judged.verdict, ntmem::Verdict::Violations, "{build:?} {impostor:?} by {}", source(&system));
+            }
+        }
+    }
+}
+
+/// Who wants layouts of this very kernel alone gets no others.
+#[test]
+fn trust_is_the_users() {
+    let forged = unknown(Scenario::clean(Build::W10_19045));
+    let image = MemoryImage::from_bytes(forged.image).unwrap();
+    assert!(image.locate_kernel(&SymbolStore::new().trust(Trust::Exact)).is_err());
+    let by_build = image.locate_kernel(&SymbolStore::new().trust(Trust::Build)).unwrap();
+    assert_eq!(by_build.symbols().source, SymbolSource::BuiltIn);
+    let store = SymbolStore::new().trust(Trust::Build).without_builds(19041..=19041);
+    let error = image.locate_kernel(&store).unwrap_err().to_string();
+    assert!(error.contains(&forged.truth.guid) && error.contains("none of build 19041"), "{error}");
+}
+
+/// A file that says otherwise than the table is used, and the disagreement is told with both values.
+#[test]
+fn disagreements_are_told() {
+    let forged = Scenario::clean(Build::W10_19045).forge();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("symbols.json");
+    let (true_place, other_place) = (r#""ExitTime": {"offset": 2112,"#, r#""ExitTime": {"offset": 8,"#);
+    assert!(forged.isf.contains(true_place));
+    let other = forged.isf.replace(true_place, other_place);
+    std::fs::write(&file, other).unwrap();
+    let image = MemoryImage::from_bytes(forged.image).unwrap();
+    let kernel = image.locate_kernel(&SymbolStore::new().file(&file)).unwrap();
+    let told = kernel.warnings().iter().map(ToString::to_string).find(|it| it.contains("disagree")).unwrap();
+    assert!(told.contains("_EPROCESS.ExitTime: 0x8 and 0x840"), "{told}");
 }

@@ -27,6 +27,11 @@ pub(super) fn gone(scene: &Scene<'_>) -> Outcome {
             }
             seen.push(process.ppid.value());
             outcome = outcome.seen(process, "ppid", process.ppid.value().map(u64::to_string));
+            // The creator itself, where its object is left.
+            let found = scene.tree.parent(at).position().and_then(|up| scene.system.processes.items.get(up));
+            if let Some(found) = found.filter(|found| found.exited.value().is_some()) {
+                outcome = outcome.seen(found, "exited", found.exited.value().map(ToString::to_string));
+            }
             creator(scene, session, at, process, &mut tally);
         }
     }

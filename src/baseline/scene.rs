@@ -46,6 +46,9 @@ pub(super) enum ImagePath {
 /// The view that a scan of memory gives.
 pub(super) const SCAN: &str = "pool_scan";
 
+/// The owners of threads that it finds.
+const THREAD_SCAN: &str = "thread_scan";
+
 /// See the module.
 pub(super) struct Scene<'a> {
     pub(super) system: &'a System,
@@ -321,7 +324,7 @@ fn put_aside_leftovers<'a>(rows: &mut Vec<(usize, &'a Process)>) -> Vec<&'a Proc
     let system = rows.iter().map(|row| row.1).find(|process| process.pid.value() == Some(&table::SYSTEM_PID));
     let Some(boot) = system.and_then(Process::started) else { return Vec::new() };
     let is_left = |process: &Process| {
-        process.sources.iter().all(|source| source == SCAN)
+        process.sources.iter().all(|source| source == SCAN || source == THREAD_SCAN)
             && !process.sources.is_empty()
             && process.started().is_some_and(|started| boot.since(started) > Ticks::seconds(60))
     };

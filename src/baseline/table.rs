@@ -100,6 +100,7 @@ pub(super) fn field(name: &str) -> (&'static str, &str) {
 }
 
 const FIELDS: &[(&str, &str, &str)] = &[
+    ("active_links", "_EPROCESS", "ActiveProcessLinks"),
     ("pid", "_EPROCESS", "UniqueProcessId"),
     ("ppid", "_EPROCESS", "InheritedFromUniqueProcessId"),
     ("name", "_EPROCESS", "ImageFileName"),

@@ -2,41 +2,37 @@
 
 use super::scene::Scene;
 use super::{Confidence, Outcome, Severity};
-use crate::process::{PID_END, ProcessView};
+use crate::process::{Explanation, PID_END, ProcessView, Sighting, cross_view};
 use crate::{ListEnd, Process};
 
 const LIST: &str = "active_list";
-const IDS: &str = "cid_table";
 
 /// One outcome for each running process that the kernel's list lacks, and one for the rest.
 pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
     let rest = Outcome::new("SMSS-021", None).expected("every running process in the active list");
     let sources = || scene.rows.iter().flat_map(|(_, process)| &process.sources);
-    if !sources().any(|source| source == LIST) || !sources().any(|source| source != LIST) {
+    if !sources().any(|source| source != LIST) {
         let needs = "one more view of the processes beside the active list";
         return vec![rest.unknown(needs, "not collected: memory was not scanned")];
     }
-    let hidden: Vec<&Process> = scene
-        .rows
-        .iter()
-        .map(|(_, process)| *process)
-        .filter(|process| !process.sources.is_empty() && !process.sources.iter().any(|source| source == LIST))
-        .collect();
-    // A torn link loses processes as an attacker would.
-    if let (Some(part), false) = (scene.part_reason(), hidden.is_empty()) {
-        return vec![rest.observed(format!("{} not in it", hidden.len())).unknown("the whole active list", part)];
-    }
-    let mut outcomes: Vec<Outcome> = hidden.iter().filter_map(|process| judge(process)).collect();
+    let seen = cross_view(scene.system);
+    let rows = scene.rows.iter().filter_map(|(at, process)| Some((*process, seen.get(*at)?)));
+    let rows: Vec<(&Process, &Sighting)> = rows.collect();
+    let mut outcomes: Vec<Outcome> = rows.iter().filter_map(|(process, sighting)| judge(process, sighting)).collect();
+    let hidden = rows.iter().filter(|(_, sighting)| sighting.hidden).count();
     let running =
         |process: &&&Process| process.is_live() && process.threads.value().is_some_and(|threads| *threads > 0);
-    let unlinked = outcomes.len();
     outcomes.extend(scene.leftovers.iter().filter(running).map(|process| leftover(process)));
-    outcomes.extend(without_id(scene));
     outcomes.extend(written_over(scene));
-    let rest = rest.observed(format!("{unlinked} unlinked"));
+    let rest = rest.observed(format!("{hidden} unlinked"));
     let views = &scene.system.processes.views;
     let whole = |view: &ProcessView| view.end.value() == Some(&ListEnd::Complete);
-    outcomes.push(if let Some(part) = scene.part_reason() {
+    outcomes.push(if !sources().any(|source| source == LIST) {
+        rest.unknown("the active list", "not collected, or lost")
+    } else if let Some(part) = scene.part_reason() {
+        // A torn link loses processes as an attacker would.
+        let torn = rows.iter().filter(|(_, sighting)| sighting.explanation == Explanation::Torn).count();
+        let rest = if torn > 0 { rest.observed(format!("{hidden} unlinked, {torn} lost by the tear")) } else { rest };
         rest.unknown("the whole process list", part)
     } else if !views.is_empty() && !views.iter().any(whole) {
         // A document may name the sources of its rows without saying how the views ended.
@@ -62,45 +58,45 @@ fn written_over(scene: &Scene<'_>) -> Vec<Outcome> {
     named.filter_map(outcome).collect()
 }
 
-/// Running processes that the table of ids lacks, although that was read to its end. Ids are given up after a process has
-/// left the list, so that somebody must have taken them off; nothing published says so, and it is worth knowing, no more.
-fn without_id(scene: &Scene<'_>) -> Vec<Outcome> {
-    let table = scene.system.processes.views.iter().find(|view| view.source == IDS);
-    if table.is_none_or(|view| view.end.value() != Some(&ListEnd::Complete)) {
-        return Vec::new();
-    }
-    let has = |process: &Process, source: &str| process.sources.iter().any(|own| own == source);
-    let live: Vec<&Process> =
-        scene.rows.iter().map(|row| row.1).filter(|process| process.is_live() && has(process, LIST)).collect();
-    let without: Vec<&Process> = live.iter().copied().filter(|process| !has(process, IDS)).collect();
-    if without.len().saturating_mul(2) > live.len() {
-        // Then it is the table that was not understood.
-        return Vec::new();
-    }
-    let outcome = |process: &&Process| {
-        let name = process.name.value().map_or("?", String::as_str);
-        Outcome::about("SMSS-021", process)
-            .observed(format!("{name}, not in {IDS}"))
-            .expected("in every view of the kernel")
-            .seen(process, "pid", process.pid.value().map(u64::to_string))
-            .confidence(Confidence::Low)
-            .violation(Severity::Info)
-    };
-    without.iter().map(outcome).collect()
-}
-
-fn judge(process: &Process) -> Option<Outcome> {
-    // What is left in freed memory: over, or without threads.
-    if !process.is_live() || process.threads.value().is_none() {
-        return None;
-    }
+/// A violation, where exit, creation and smear do not explain the views that hold the process.
+fn judge(process: &Process, sighting: &Sighting) -> Option<Outcome> {
     let name = process.name.value().map_or("?", String::as_str);
-    let outcome = Outcome::about("SMSS-021", process)
-        .observed(format!("{name}, only in {}", process.sources.join(", ")))
-        .expected("in the active list")
-        .seen(process, "name", process.name.value().cloned())
-        .seen(process, "threads", process.threads.value().map(ToString::to_string));
-    Some(outcome.violation(Severity::High))
+    let outcome = Outcome::about("SMSS-021", process);
+    match sighting.explanation {
+        Explanation::Unlinked => {
+            let outcome = outcome
+                .observed(format!("{name}, only in {}: {}", process.sources.join(", "), sighting.why))
+                .expected("in the active list")
+                .seen(process, "name", process.name.value().cloned())
+                .seen(process, "threads", process.threads.value().map(ToString::to_string))
+                .seen(process, "active_links", process.active_links.value().cloned());
+            Some(outcome.violation(Severity::High))
+        }
+        Explanation::HalfLinked => {
+            let outcome = outcome
+                .observed(format!("{name}: {}", sighting.why))
+                .expected("in the active list in both directions")
+                .seen(process, "active_links", process.active_links.value().cloned());
+            Some(outcome.confidence(Confidence::Medium).violation(Severity::Medium))
+        }
+        // An acquisition copies the list at one time and the process at another.
+        Explanation::BeingCreated if process.is_live() && !process.sources.iter().any(|source| source == LIST) => {
+            let outcome = outcome
+                .observed(format!("{name}, only in {}", process.sources.join(", ")))
+                .expected("in the active list")
+                .seen(process, "created", process.created.value().map(ToString::to_string));
+            Some(outcome.guard(sighting.why.clone()).violation(Severity::Info))
+        }
+        // Somebody may have taken it off there; nothing published says so, and it is worth knowing, no more.
+        Explanation::PartlyListed => {
+            let outcome = outcome
+                .observed(format!("{name}, not in {}", sighting.missing.join(", ")))
+                .expected("in every view of the kernel")
+                .seen(process, "pid", process.pid.value().map(u64::to_string));
+            Some(outcome.confidence(Confidence::Low).violation(Severity::Info))
+        }
+        _ => None,
+    }
 }
 
 /// Nothing says that it runs: worth knowing, no more.

@@ -18,6 +18,8 @@ pub struct Eprocess<'k> {
 
 /// `_KOBJECTS.ProcessObject`, the value of `DISPATCHER_HEADER.Type` (wdm.h).
 pub(crate) const PROCESS_OBJECT: u8 = 3;
+/// `_KOBJECTS.ThreadObject`.
+pub(crate) const THREAD_OBJECT: u8 = 6;
 /// Jobs nest a few levels deep.
 const MAX_JOBS: usize = 64;
 
@@ -90,41 +92,46 @@ impl<'k> Eprocess<'k> {
         Ok(numbered && self.dtb().map_or(true, |root| !root.is_null()))
     }
 
-    /// True if every value here is one that a process can have, read where nothing says that there is one: ids that are
-    /// multiples of 4, a name without control characters, list links that are kernel addresses, and a time of creation that
-    /// `plausible` takes. System has none of the latter before Vista.
+    /// True if every value here is one that a process can have, read where nothing says that there is one: what
+    /// [`has_ids_and_times`](Self::has_ids_and_times) asks for, a name without control characters, and list links that are
+    /// kernel addresses. What lies in a page that is not there is no objection.
     #[must_use]
     pub fn has_process_values(&self, plausible: impl Fn(Timestamp) -> bool) -> bool {
         let layout = self.layout();
-        let id = |id: u64| id.is_multiple_of(4) && id <= u64::from(u32::MAX);
         let kernel_or = |null: bool, offset: u64| {
-            self.view.bytes(offset, 8).ok().and_then(u64::decode).is_some_and(|link| {
+            self.view.bytes(offset, 8).ok().and_then(u64::decode).is_none_or(|link| {
                 let link = VirtualAddress(link);
                 link.is_kernel() || (null && link.is_null())
             })
         };
         let links = |null: bool, offset: u64| kernel_or(null, offset) && kernel_or(null, offset.saturating_add(8));
-        let values = || {
-            let (pid, ppid) = (self.pid()?, self.ppid()?);
-            let created = self.view.get(layout.created)?;
-            let exited = layout.exited.map_or(Ok(0), |field| self.view.get(field))?;
-            let name = self.view.bytes(layout.name.offset, 15)?;
-            let old = created == 0 && pid == 4 && self.kernel.build().is_ok_and(|build| build < 6000);
-            Ok::<bool, Absent>(
-                pid != 0
-                    && id(pid)
-                    && id(ppid)
-                    && self.dtb()?.0 != 0
-                    && (old || plausible(Timestamp(created)))
-                    && (exited == 0 || plausible(Timestamp(exited)))
-                    && !name.iter().take_while(|byte| **byte != 0).any(|byte| *byte < b' '),
-            )
-        };
-        // Whoever hides a process may clear its links in the active list, and the token goes at its end.
-        values() == Ok(true)
+        self.has_ids_and_times(&plausible)
+            && layout.exited.and_then(|field| self.view.get(field).ok()).is_none_or(|exited| exited == 0 || plausible(Timestamp(exited)))
+            && self.view.bytes(layout.name.offset, 15).map_or(true, is_name)
+            // Whoever hides a process may clear its links in the active list, and the token goes at its end.
             && layout.threads_head.is_none_or(|head| links(false, head.offset))
             && links(true, layout.links.offset)
             && kernel_or(true, layout.token.offset)
+    }
+
+    /// True if the ids are multiples of 4 within 32 bits, there is a page-table root, and `plausible` takes the time of creation
+    /// (System has none before Vista). Pid and time must be there.
+    #[must_use]
+    pub fn has_ids_and_times(&self, plausible: impl Fn(Timestamp) -> bool) -> bool {
+        let id = |id: u64| id.is_multiple_of(4) && id <= u64::from(u32::MAX);
+        let (Ok(pid), Ok(created)) = (self.pid(), self.view.get(self.layout().created)) else { return false };
+        let old = created == 0 && pid == 4 && self.kernel.build().is_ok_and(|build| build < 6000);
+        pid != 0
+            && id(pid)
+            && self.ppid().map_or(true, id)
+            && self.dtb().map_or(true, |root| root.0 != 0)
+            && (old || plausible(Timestamp(created)))
+    }
+
+    /// Whether all of the object could be read.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.view.is_whole()
     }
 
     /// `Pcb.Header.Type`: 3 in a process object (`ProcessObject`, wdm.h).
@@ -225,6 +232,43 @@ impl<'k> Eprocess<'k> {
     /// `Session`: the structure of the session it is in. Nothing: in none.
     pub fn session_space(&self) -> Reading<VirtualAddress> {
         self.optional_pointer(self.layout().session, "_EPROCESS.Session")
+    }
+
+    /// Where its `ActiveProcessLinks` lead, by its neighbours alone: `linked` (both point back), `bypassed` (both point past it, to
+    /// each other or to others that point back), `alone` (it points to itself), `none` (null, as before it is in any list), `stray`
+    /// (anything else: a neighbour is gone, or one of them points back and the other does not).
+    pub fn neighbours(&self) -> Reading<String> {
+        let field = self.layout().links;
+        let at = self.view.address_of(field);
+        let space = self.kernel.space();
+        let read = || {
+            let link = |offset: u64| {
+                let bytes = self.view.bytes(offset, 8)?;
+                u64::decode(bytes).map(VirtualAddress).ok_or_else(|| Absent::unparsable("a link of less than 8 bytes"))
+            };
+            let (next, before) = (link(field.offset)?, link(field.offset.saturating_add(8))?);
+            if next.is_null() && before.is_null() {
+                return Ok("none");
+            }
+            if next == at && before == at {
+                return Ok("alone");
+            }
+            if !next.is_kernel() || !before.is_kernel() {
+                return Ok("stray");
+            }
+            // Where the neighbours point, and what stands there points back to them.
+            let (Ok(back), Ok(forth)) = (space.read_pointer(next.wrapping_add(8)), space.read_pointer(before)) else {
+                return Ok("stray");
+            };
+            let closed =
+                || space.read_pointer(back) == Ok(next) && space.read_pointer(forth.wrapping_add(8)) == Ok(before);
+            Ok(match (back == at, forth == at) {
+                (true, true) => "linked",
+                (false, false) if back.is_kernel() && forth.is_kernel() && closed() => "bypassed",
+                _ => "stray",
+            })
+        };
+        read().map(str::to_owned).into()
     }
 
     /// Handles open: `HANDLE_TABLE.HandleCount`, since Windows 8 in its free list.
@@ -368,6 +412,7 @@ impl<'k> Eprocess<'k> {
         ];
         let mut add = |name, place: Option<Location>| places.extend(place.map(|place| (name, place)));
         add("exited", layout.exited.map(|field| self.view.locate(field)));
+        add("active_links", Some(self.view.locate(layout.links)));
         add("session", layout.session.map(|field| self.view.locate(field)));
         add("threads", layout.threads.map(|field| self.view.locate(field)));
         add("wow64", layout.wow64.map(|field| self.view.locate(field)));
@@ -399,6 +444,11 @@ impl<'k> Eprocess<'k> {
             _ => Reading::Absent(Absent::no_symbol(name)),
         }
     }
+}
+
+/// Whether an image file can have this name.
+fn is_name(name: &[u8]) -> bool {
+    !name.iter().take_while(|byte| **byte != 0).any(|byte| *byte < b' ')
 }
 
 /// A FILETIME's reading: zero is nothing, and what is no date cannot be one.

@@ -69,6 +69,10 @@ layout! {
         threads_head: Option<Field<Embedded>> = "ThreadListHead",
         /// Links of the processes of a session.
         session_links: Option<Field<Embedded>> = "SessionProcessLinks",
+        /// Links of the memory manager's list of processes.
+        mm_links: Option<Field<Embedded>> = "MmProcessLinks",
+        /// Links of the processes of a job.
+        job_links: Option<Field<Embedded>> = "JobLinks",
         /// Root of the address ranges: a node's address (8.1 on), or the right child of a node that is only the head.
         vad_root: Option<Field<VirtualAddress>> = "VadRoot.Root" | "VadRoot.BalancedRoot.RightChild",
     }
@@ -98,10 +102,28 @@ layout! {
         exited: Field<u64> = "ExitTime",
         /// What the scheduler does with it.
         state: Option<Field<u8>> = "Tcb.State",
+        /// The process it belongs to (7 on); before, the one it runs in.
+        process: Option<Field<VirtualAddress>> = "Tcb.Process" | "Tcb.ApcState.Process",
+        /// Kind of dispatcher object: 6 for a thread.
+        header_type: Option<Field<u8>> = "Tcb.Header.Type",
+        /// Head of those who wait for the thread to end.
+        wait_list: Option<Field<Embedded>> = "Tcb.Header.WaitListHead",
         /// It has ended, or is about to.
         terminated: Option<Bits> = "Terminated",
         /// Ending it ends the system.
         critical: Option<Bits> = "BreakOnTermination",
+        /// The process whose memory it uses.
+        attached: Option<Field<VirtualAddress>> = "Tcb.ApcState.Process",
+    }
+}
+
+layout! {
+    /// `_KPRCB`: one processor.
+    pub struct KprcbLayout = "_KPRCB" {
+        /// The thread that it runs.
+        current: Field<VirtualAddress> = "CurrentThread",
+        /// The thread that it runs next.
+        next: Field<VirtualAddress> = "NextThread",
     }
 }
 
@@ -199,6 +221,10 @@ layout! {
 layout! {
     /// `_EJOB`.
     pub struct JobLayout = "_EJOB" {
+        /// Links of all jobs.
+        links: Option<Field<Embedded>> = "JobLinks",
+        /// Head of its processes.
+        processes: Option<Field<Embedded>> = "ProcessListHead",
         /// The job around this one.
         parent: Option<Field<VirtualAddress>> = "ParentJob",
         /// What a server silo's job has (1607 on).
@@ -299,6 +325,10 @@ layout! {
     pub struct HandleTableLayout = "_HANDLE_TABLE" {
         /// Address of the table's page, and in its low 2 bits the number of levels above the entries.
         code: Field<u64> = "TableCode",
+        /// Links of all handle tables.
+        links: Option<Field<Embedded>> = "HandleTableList",
+        /// The process it was made for.
+        owner: Option<Field<VirtualAddress>> = "QuotaProcess",
         /// Handles open (up to 7).
         count: Option<Field<u32>> = "HandleCount",
         /// Free lists, which count since 8.
@@ -430,6 +460,9 @@ const GLOBALS: &[&str] = &[
     "MiInvalidPteMask",
     "PspHostSiloGlobals",
     "PspCidTable",
+    "HandleTableListHead",
+    "PsIdleProcess",
+    "KiProcessorBlock",
     "ObTypeIndexTable",
     "ObHeaderCookie",
 ];
@@ -508,6 +541,8 @@ layouts! {
     kprocess: KprocessLayout,
     /// `_ETHREAD`.
     thread: EthreadLayout,
+    /// `_KPRCB`.
+    kprcb: KprcbLayout,
     /// `_OBJECT_HEADER`.
     object_header: ObjectHeaderLayout,
     /// `_OBJECT_HEADER_CREATOR_INFO`.

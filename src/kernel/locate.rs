@@ -6,13 +6,12 @@
 use super::base::{self, BaseFailure, FoundBase};
 use super::kuser::SharedData;
 use crate::image::{DumpHeader, PhysicalMemory};
-use crate::memory::{AddressSpace, scan_pages};
+use crate::memory::{AddressSpace, Page, Scanner};
 use crate::symbols::SymbolStore;
 use crate::{Error, PhysicalAddress, VirtualAddress};
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::ops::ControlFlow;
 
 /// How to look for the kernel.
 #[derive(Clone, Copy, Default)]
@@ -239,10 +238,10 @@ fn low_stub(memory: &dyn PhysicalMemory, at: PhysicalAddress) -> Option<LowStub>
 const SELF_SLOTS: std::ops::RangeInclusive<usize> = 0x100..=0x1fe;
 
 /// True if some entry of this page maps the page itself, present and writable.
-fn refers_to_itself(at: PhysicalAddress, page: &[u8; 4096]) -> bool {
-    let (entries, _) = page.as_chunks::<8>();
+fn refers_to_itself(page: Page<'_>) -> bool {
+    let (entries, _) = page.bytes.as_chunks::<8>();
     entries.get(SELF_SLOTS).is_some_and(|entries| {
-        entries.iter().any(|entry| u64::from_le_bytes(*entry) & 0x000f_ffff_ffff_f003 == at.0 | 3)
+        entries.iter().any(|entry| u64::from_le_bytes(*entry) & 0x000f_ffff_ffff_f003 == page.at.0 | 3)
     })
 }
 
@@ -261,39 +260,33 @@ fn scan<'m>(
     store: &SymbolStore,
     options: &LocateOptions<'_>,
 ) -> Result<Located<'m>, ScanFailure> {
-    let proposed = AtomicUsize::new(0);
+    let mut failure = ScanFailure::default();
+    let mut located = None;
     // Where the tables lie under which there is no kernel.
-    let barren: Mutex<HashSet<u64>> = Mutex::default();
-    let barren = || barren.lock().unwrap_or_else(PoisonError::into_inner);
-    let look = |at: PhysicalAddress, page: &[u8; 4096]| {
-        if !refers_to_itself(at, page) {
-            return None;
-        }
-        let number = proposed.fetch_add(1, Ordering::Relaxed);
-        let space = AddressSpace::new(memory, at);
+    let mut barren: HashSet<u64> = HashSet::new();
+    let progress = options.progress.unwrap_or(&|_, _| ());
+    Scanner::new().pages(refers_to_itself).max_hits(usize::MAX).progress(progress).run(memory, |hit| {
+        let number = failure.proposed;
+        failure.proposed = number.saturating_add(1);
+        let space = AddressSpace::new(memory, hit.at);
         let images = SharedData::read(space).ok().and_then(|_| base::images_entry(space));
         let passed_over = match images {
-            Some(images) => barren().len() >= MAX_SEARCHED || barren().contains(&images),
+            Some(images) => barren.len() >= MAX_SEARCHED || barren.contains(&images),
             None => number >= MAX_CANDIDATES,
         };
         if passed_over {
-            return None;
+            return ControlFlow::Continue(());
         }
-        let outcome = prove(memory, Way::SelfReference, at, None, header, store, options);
-        if let (Err(_), Some(images)) = (&outcome, images) {
-            barren().insert(images);
-        }
-        Some(outcome)
-    };
-    let progress = options.progress.unwrap_or(&|_, _| ());
-    let mut failure = ScanFailure::default();
-    for outcome in scan_pages(memory, look, |outcome| outcome.is_ok(), progress) {
-        match outcome {
-            Ok(located) => return Ok(located),
+        match prove(memory, Way::SelfReference, hit.at, None, header, store, options) {
+            Ok(found) => {
+                located = Some(found);
+                return ControlFlow::Break(());
+            }
             Err(Rejected::Candidate(candidate)) => failure.candidates.push(candidate),
-            Err(Rejected::Symbols(error)) => failure.symbols = failure.symbols.or(Some(error)),
+            Err(Rejected::Symbols(error)) => failure.symbols = failure.symbols.take().or(Some(error)),
         }
-    }
-    failure.proposed = proposed.into_inner();
-    Err(failure)
+        barren.extend(images);
+        ControlFlow::Continue(())
+    });
+    located.ok_or(failure)
 }

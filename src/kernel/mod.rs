@@ -24,7 +24,7 @@ mod walk;
 
 pub use cmhive::{Cmhive, HIVE_SIGNATURE, Storage, hive_list, master_hive, registry_process};
 pub use eprocess::Eprocess;
-pub(crate) use eprocess::PROCESS_OBJECT;
+pub(crate) use eprocess::{PROCESS_OBJECT, THREAD_OBJECT};
 pub use globals::{FoundGlobal, FoundGlobals, Origin, ProcessOffsets};
 pub use handles::{HandleEntry, Handles, handles};
 pub use infer::{Confirmation, Inferred, confirm, infer};

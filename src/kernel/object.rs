@@ -27,7 +27,7 @@ impl<'k> ObjectTypes<'k> {
     /// Reads `ObTypeIndexTable` and `ObHeaderCookie`; where the symbols lack the latter, the headers of processes show its value.
     ///
     /// # Errors
-    /// The symbols lack one of them, or no type can be read.
+    /// The symbols lack the table, nothing tells the cookie, or no type can be read.
     pub fn read(kernel: &'k Kernel<'k>) -> Result<Self, Absent> {
         let layout = kernel.layouts().object_type.as_ref()?;
         let space = kernel.space();

@@ -67,6 +67,12 @@ impl<'m> View<'m> {
         self.address
     }
 
+    /// Whether all of it could be read.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.holes.is_empty()
+    }
+
     /// Where the object lies in physical memory.
     ///
     /// # Errors

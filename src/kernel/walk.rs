@@ -174,6 +174,8 @@ pub struct Joined {
     pub forward: WalkEnd,
     /// How the backward walk ended.
     pub backward: WalkEnd,
+    /// Those of the entries that one walk did not come to, with the direction of the one that did.
+    pub one_way: Vec<(VirtualAddress, Direction)>,
 }
 
 impl Joined {
@@ -194,7 +196,15 @@ pub fn list_both_ways(
 ) -> Joined {
     let (mut entries, forward) = list(space, head, Direction::Forward, cap, valid);
     let (behind, backward) = list(space, head, Direction::Backward, cap, valid);
-    let seen: HashSet<_> = entries.iter().copied().collect();
-    entries.extend(behind.into_iter().rev().filter(|entry| !seen.contains(entry)));
-    Joined { entries, forward, backward }
+    let mut one_way = Vec::new();
+    // As a rule both have the same, and the sets are not needed.
+    if !entries.iter().eq(behind.iter().rev()) {
+        let (ahead, back): (HashSet<_>, HashSet<_>) =
+            (entries.iter().copied().collect(), behind.iter().copied().collect());
+        one_way.extend(entries.iter().filter(|entry| !back.contains(entry)).map(|entry| (*entry, Direction::Forward)));
+        let behind: Vec<_> = behind.into_iter().rev().filter(|entry| !ahead.contains(entry)).collect();
+        one_way.extend(behind.iter().map(|entry| (*entry, Direction::Backward)));
+        entries.extend(behind);
+    }
+    Joined { entries, forward, backward, one_way }
 }

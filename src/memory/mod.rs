@@ -2,12 +2,14 @@
 
 mod fault;
 mod paging;
+mod pattern;
 mod scan;
 mod space;
 mod transition;
 
 pub use fault::{EntryLevel, Fault};
-pub use scan::scan_pages;
+pub use pattern::{Page, Word};
+pub use scan::{Hit, Scan, ScanEnd, Scanner};
 #[cfg(test)]
 mod tests;
 

@@ -1,16 +1,16 @@
 //! The processes of the active list, read into records.
 
 use super::{Location, Process};
-use crate::kernel::{Eprocess, Joined, Kernel, TokenReadings, UserHalf, list_both_ways};
+use crate::kernel::{Direction, Eprocess, Joined, Kernel, TokenReadings, UserHalf, list_both_ways};
 use crate::{Absent, Error, ListEnd, ProcessList, Reading, VirtualAddress, Warning};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// A list of processes longer than this is no list of processes: the largest terminal servers run some ten thousand. Every
 /// record takes some KiB, and links every few bytes would make a list of millions out of a small image.
 pub(super) const MAX_PROCESSES: usize = 1 << 15;
 
 /// The name of this view in [`Process::sources`].
-const ACTIVE_LIST: &str = "active_list";
+pub(crate) const ACTIVE_LIST: &str = "active_list";
 
 /// Walks `PsActiveProcessHead` both ways and reads every process on it. None, where its head is lost: other views may have them.
 ///
@@ -18,7 +18,7 @@ const ACTIVE_LIST: &str = "active_list";
 /// The symbols lack the head.
 pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warning>), Error> {
     let head = kernel.global("PsActiveProcessHead")?;
-    let Joined { entries, forward, backward } =
+    let Joined { entries, forward, backward, one_way } =
         list_both_ways(kernel.space(), head, MAX_PROCESSES, VirtualAddress::is_kernel);
     let mut warnings = Vec::new();
     for (direction, end) in [("forward", forward), ("backward", backward)] {
@@ -31,6 +31,7 @@ pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warni
     if entries.is_empty() {
         end = end.max(ListEnd::Broken);
     }
+    let one_way: HashMap<VirtualAddress, Direction> = one_way.into_iter().collect();
     let mut items = Vec::new();
     for entry in entries {
         let address = entry.wrapping_sub(kernel.layouts().process.links.offset);
@@ -41,7 +42,11 @@ pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warni
             end = end.max(ListEnd::Broken);
         }
         match plausible {
-            Ok(true) => items.push(read(kernel, &process, ACTIVE_LIST)),
+            Ok(true) => {
+                let mut process = read(kernel, &process, ACTIVE_LIST);
+                process.active_links = Reading::Value(reached(one_way.get(&entry)).to_owned());
+                items.push(process);
+            }
             Ok(false) => warnings.push(Warning::new(
                 "processes",
                 format!("the active list leads to {address}, where no process is; what stood there is lost"),
@@ -53,6 +58,15 @@ pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warni
         }
     }
     Ok((ProcessList { end: Some(end), items, views: Vec::new() }, warnings))
+}
+
+/// Which of the two walks came to an entry.
+const fn reached(one_way: Option<&Direction>) -> &'static str {
+    match one_way {
+        None => "both_ways",
+        Some(Direction::Forward) => "forward_only",
+        Some(Direction::Backward) => "backward_only",
+    }
 }
 
 /// Reads one process from every structure around it.
@@ -103,7 +117,9 @@ pub(super) fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, source: &str) ->
         job: process.job(),
         silo: process.silo(),
         minimal: process.minimal(),
+        freed: Reading::default(),
         section_file: process.section_file(),
+        active_links: if source == ACTIVE_LIST { Reading::default() } else { process.neighbours() },
         inside: Reading::default(),
         sources: vec![source.to_owned()],
         located,

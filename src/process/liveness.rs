@@ -7,7 +7,8 @@ use crate::{Process, Reading, Timestamp};
 pub enum Liveness {
     /// It has threads, or its exit time was read and is zero.
     Live,
-    /// It has an exit time, or no thread is left. Its `_EPROCESS` may stay linked for days.
+    /// It has an exit time, or no thread is left, or nothing but a search of memory knows it and its memory was given back. Its
+    /// `_EPROCESS` may stay linked for days.
     Exited,
     /// The row does not tell, or contradicts itself; the reason.
     Unknown(&'static str),
@@ -28,6 +29,10 @@ impl Process {
         let runs = self.inside.value().and_then(|inside| inside.threads.value()).is_some_and(|threads| {
             threads.iter().any(|thread| thread.terminated.value() == Some(&false) && thread.pid == self.pid)
         });
+        // What stands in memory that was given back is of the past, unless something else than the search of memory knows it.
+        if self.freed.value() == Some(&true) && !runs && self.sources.iter().all(|source| source == "pool_scan") {
+            return Liveness::Exited;
+        }
         match (&self.exited, self.threads.value()) {
             (Reading::Value(_), _) if runs => Liveness::Unknown("it has an exit time and threads that have not ended"),
             (Reading::Nothing, Some(0)) if runs => Liveness::Live,
@@ -128,6 +133,17 @@ mod tests {
         assert!(matches!(row(unknown(), Reading::Value(0)).liveness(), Liveness::Unknown(_)));
         assert!(matches!(row(unknown(), Reading::default()).liveness(), Liveness::Unknown(_)));
         assert_eq!(row(unknown(), Reading::Value(2)).liveness(), Liveness::Live);
+    }
+
+    #[test]
+    fn memory_that_was_given_back() {
+        let freed = |source: &str| Process {
+            freed: Reading::Value(true),
+            sources: vec![source.to_owned()],
+            ..row(Reading::Nothing, Reading::Value(2))
+        };
+        assert_eq!(freed("pool_scan").liveness(), Liveness::Exited);
+        assert_eq!(freed("thread_scan").liveness(), Liveness::Live, "its header lies");
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! Reads what is in a process, for those processes where it is worth its time.
 
 use super::Process;
-use super::found::Found;
 use super::inside::{Handle, Holder, Inside};
 use crate::kernel::{Eprocess, HandleEntry, Kernel, ObjectTypes, WalkEnd, handles, threads, vads};
 use crate::{Absent, Hex, ListEnd, ProcessList, Reading, VirtualAddress};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 /// Which processes to look into.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +43,7 @@ impl InsideOf {
 }
 
 /// Whether a process is called `name`, by its object, its path, its own account of it, or its image's file.
-fn bears_name(process: &Process, name: &str) -> bool {
+pub(super) fn bears_name(process: &Process, name: &str) -> bool {
     let paths = [process.path.value(), process.peb_path.value(), process.section_file.value().map(|file| &file.name)];
     let last = |path: &String| path.rsplit('\\').next().is_some_and(|last| last.eq_ignore_ascii_case(name));
     process.name.value().is_some_and(|short| short.eq_ignore_ascii_case(name)) || paths.into_iter().flatten().any(last)
@@ -150,7 +149,7 @@ fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, types: &Result<ObjectTypes<
 }
 
 /// The handle table of a process. Nothing: it has none, as after its end.
-fn table(kernel: &Kernel<'_>, process: &Eprocess<'_>) -> Reading<crate::kernel::Handles> {
+pub(super) fn table(kernel: &Kernel<'_>, process: &Eprocess<'_>) -> Reading<crate::kernel::Handles> {
     match process.handle_table().known() {
         Ok(Some(table)) => handles(kernel, *table).into(),
         Ok(None) => Reading::Nothing,
@@ -237,41 +236,9 @@ fn holders(
     (held, if holders > MAX_HOLDERS { ListEnd::Limit } else { worst })
 }
 
-/// The processes that csrss.exe holds handles to: up to Windows 7 it has one for every process of its session.
-///
-/// # Errors
-/// The types of objects cannot be told, or no table of a csrss.exe could be read.
-pub(super) fn by_csrss(kernel: &Kernel<'_>, list: &ProcessList) -> Result<Found, Absent> {
-    let types = ObjectTypes::read(kernel)?;
-    let mut found = Found { addresses: Vec::new(), places: HashMap::new(), judged: false, end: ListEnd::Complete };
-    let mut seen = BTreeSet::new();
-    let mut tables = 0usize;
-    for process in list.items.iter().filter(|process| bears_name(process, "csrss.exe")) {
-        let Some(address) = process.eprocess.value() else { continue };
-        let table = match table(kernel, &Eprocess::read_at(kernel, *address, process.unmapped(kernel))) {
-            Reading::Value(table) => table,
-            Reading::Nothing => continue,
-            Reading::Absent(_) => {
-                found.end = found.end.max(ListEnd::Broken);
-                continue;
-            }
-        };
-        tables = tables.saturating_add(1);
-        found.end = found.end.max(table.end.kind());
-        let processes = table.entries.iter().filter(|entry| types.type_of(entry.object) == Ok("Process"));
-        for entry in processes {
-            let body = types.body(entry.object)?;
-            if seen.insert(body) {
-                found.addresses.push(body);
-            }
-        }
-    }
-    if tables == 0 { Err(Absent::unreadable("no handle table of a csrss.exe could be read")) } else { Ok(found) }
-}
-
 impl Process {
     /// Where its object lies, if it is not mapped at its address.
-    fn unmapped(&self, kernel: &Kernel<'_>) -> Option<crate::PhysicalAddress> {
+    pub(super) fn unmapped(&self, kernel: &Kernel<'_>) -> Option<crate::PhysicalAddress> {
         let mapped = kernel.space().translate(*self.eprocess.value()?).ok();
         self.physical.value().copied().filter(|physical| mapped != Some(*physical))
     }

@@ -78,8 +78,15 @@ record! {
         silo: VirtualAddress,
         /// `EPROCESS.Flags3.Minimal`: a process without image and user half (Registry, MemCompression).
         minimal: bool,
+        /// True where the memory of the object was given back, and what is told of it is what has not been written over yet:
+        /// the header in front of it says so, or no page table maps it. Not collected without a scan.
+        freed: bool,
         /// Name in the `FILE_OBJECT` of the image section.
         section_file: SectionFile,
+        /// How `EPROCESS.ActiveProcessLinks` hang together. In the active list: `both_ways`, or `forward_only` or `backward_only`
+        /// where one of the walks passed it by. Elsewhere, by its neighbours: `linked`, `bypassed`, `alone`, `none`, `stray` (see
+        /// [`Eprocess::neighbours`](crate::kernel::Eprocess::neighbours)).
+        active_links: String,
         /// What is in it. Not collected for every process.
         inside: super::Inside,
         ;

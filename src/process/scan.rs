@@ -1,224 +1,163 @@
 //! Processes by what they look like: every page of physical memory is searched for process objects, linked anywhere or not.
 //!
 //! A process object is known by values that the kernel itself depends on, so that a process cannot hide by changing them and
-//! live. Its pool header is only a second way to it: since Windows 10 1903 not every allocation has one.
+//! live. Its pool header is only a second way to it: large allocations have none, and since Windows 10 1903 not every small one
+//! has it where it used to be.
 
+use super::allocation::{Allocations, MAX_BEFORE_OBJECT, MIN_BEFORE_OBJECT};
 use super::found::Found;
-use crate::image::PhysicalMemory;
-use crate::kernel::{Eprocess, Kernel, ObjectTypes, PROCESS_OBJECT};
-use crate::memory::scan_pages;
-use crate::{Absent, ListEnd, PAGE_SIZE, PhysicalAddress, VirtualAddress};
+use super::place::{Place, is_pointer, own_address};
+use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT};
+use crate::memory::{Page, Scanner, Word};
+use crate::{Absent, ListEnd, PAGE_SIZE, PhysicalAddress, Timestamp, VirtualAddress};
 use std::collections::BTreeMap;
 
-/// A process object in physical memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Hit {
-    pub physical: PhysicalAddress,
-    /// Where it says itself that it lies: some of its empty lists point to themselves.
-    pub address: VirtualAddress,
-    /// The kernel's page tables map that address to this place.
-    mapped: bool,
-}
-
-/// Pool blocks and what is in them lie at multiples of this (x64).
+/// Objects lie at multiples of this: pool blocks do (x64), and so do all headers in them.
 const STEP: usize = 16;
-/// `Proc`, and the same with the bit that protects the block from being freed under a wrong tag (up to 7).
-const TAGS: [[u8; 4]; 2] = [*b"Proc", *b"Pro\xe3"];
-/// Bytes from a pool header to the object header at least, and to the object at most: all optional headers, and the start of
-/// an aligned block.
-const OBJECT_AFTER_TAG: std::ops::RangeInclusive<usize> = 0x40..=0x140;
 /// 1990-01-01 and 2200-01-01: no process was created before or after.
-const CREATED: std::ops::Range<u64> = 122_756_256_000_000_000..189_025_920_000_000_000;
+pub(super) const CREATED: std::ops::Range<u64> = 122_756_256_000_000_000..189_025_920_000_000_000;
 
-/// Searches all of memory. Results are in the order of physical addresses, once per process object.
-///
-/// # Errors
-/// The symbols lack what a process object is known by.
-pub(super) fn scan(kernel: &Kernel<'_>, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Vec<Hit>, Absent> {
-    let look = Look::new(kernel)?;
-    let memory = kernel.image();
-    let hits = scan_pages(memory, |at, page| look.page(at, page), |_| false, progress);
-    // A copy of a process object elsewhere says that it lies where the object does: the one that is mapped there counts.
-    let mut by_address: BTreeMap<VirtualAddress, Hit> = BTreeMap::new();
-    for hit in hits.into_iter().flatten() {
-        let kept = by_address.entry(hit.address).or_insert(hit);
-        if hit.mapped && !kept.mapped {
-            *kept = hit;
-        }
-    }
-    let mut hits: Vec<Hit> = by_address.into_values().collect();
-    hits.sort_by_key(|hit| hit.physical);
-    Ok(hits)
-}
-
-/// What a scan gives to the list: the address of every object, with its place for those that are not mapped any more.
-pub(super) fn found(hits: &[Hit]) -> Found {
-    let places = hits.iter().filter(|hit| !hit.mapped).map(|hit| (hit.address, hit.physical)).collect();
-    Found { addresses: hits.iter().map(|hit| hit.address).collect(), places, judged: true, end: ListEnd::Complete }
-}
-
-/// What to look for in this kernel's memory.
-struct Look<'k> {
+/// What a process object of this kernel looks like.
+pub(crate) struct ProcessLook<'k> {
     kernel: &'k Kernel<'k>,
-    types: Option<ObjectTypes<'k>>,
-    /// Offsets in a page are `usize`.
-    size_at: usize,
+    allocations: Allocations<'k>,
     /// Two heads of lists near the start of the object: they are empty as a rule, and then point to themselves.
     heads_at: [usize; 2],
+    /// Where links lie that tell the object's address.
+    links_at: Vec<u64>,
     dtb_at: usize,
-    /// `sizeof(_KPROCESS) / 4` cut to 8 bits, which `DISPATCHER_HEADER.Size` is; some builds leave it 0.
-    size: u8,
+    /// What the dispatcher header begins with.
+    headers: Vec<Word>,
 }
 
-impl<'k> Look<'k> {
-    fn new(kernel: &'k Kernel<'k>) -> Result<Self, Absent> {
+impl<'k> ProcessLook<'k> {
+    /// # Errors
+    /// The symbols lack what a process object is known by.
+    pub(crate) fn new(kernel: &'k Kernel<'k>) -> Result<Self, Absent> {
         let layout = &kernel.layouts().process;
         let missing = |name: &str| Absent::no_symbol(format!("_KPROCESS.{name}"));
         let place = |offset: u64| usize::try_from(offset).map_err(|_| Absent::unparsable("offset out of range"));
         let kind = layout.header_type.ok_or_else(|| missing("Header.Type"))?;
-        if kind.offset != 0 {
-            return Err(Absent::unparsable("_KPROCESS.Header.Type is not at its start"));
+        let size_at = layout.header_size.ok_or_else(|| missing("Header.Size"))?.offset;
+        if kind.offset != 0 || !(1..4).contains(&size_at) {
+            return Err(Absent::unparsable("_KPROCESS.Header does not begin with its type and size"));
         }
+        let wait_list = layout.wait_list.ok_or_else(|| missing("Header.WaitListHead"))?.offset;
+        let profile_list = layout.profile_list.ok_or_else(|| missing("ProfileListHead"))?.offset;
+        // `sizeof(_KPROCESS) / 4` cut to 8 bits is `DISPATCHER_HEADER.Size`; some builds leave it 0.
         let [size, ..] = (kernel.layouts().kprocess.as_ref()?.size / 4).to_le_bytes();
+        let header = |size: u8| {
+            let [mut mask, mut value] = [[0u8; 4]; 2];
+            for (at, (mask, value)) in (0u64..).zip(mask.iter_mut().zip(&mut value)) {
+                (*mask, *value) = match at {
+                    0 => (0xff, PROCESS_OBJECT),
+                    at if at == size_at => (0xff, size),
+                    _ => (0, 0),
+                };
+            }
+            Word { step: STEP, offset: 0, mask: u32::from_le_bytes(mask), value: u32::from_le_bytes(value) }
+        };
+        let links = [layout.threads_head.map(|field| field.offset), Some(layout.links.offset)];
         Ok(Self {
             kernel,
-            types: ObjectTypes::read(kernel).ok(),
-            size_at: place(layout.header_size.ok_or_else(|| missing("Header.Size"))?.offset)?,
-            heads_at: [
-                place(layout.wait_list.ok_or_else(|| missing("Header.WaitListHead"))?.offset)?,
-                place(layout.profile_list.ok_or_else(|| missing("ProfileListHead"))?.offset)?,
-            ],
+            allocations: Allocations::new(kernel),
+            heads_at: [place(wait_list)?, place(profile_list)?],
+            links_at: [wait_list, profile_list].into_iter().chain(links.into_iter().flatten()).collect(),
             dtb_at: place(layout.dtb.offset)?,
-            size,
+            headers: if size == 0 { vec![header(0)] } else { vec![header(0), header(size)] },
         })
     }
 
-    /// The process objects that start in one page.
-    fn page(&self, at: PhysicalAddress, page: &[u8; 4096]) -> Option<Vec<Hit>> {
-        let mut hits: Vec<Hit> = Vec::new();
-        let mut add = |offset: usize| {
-            let physical = at.wrapping_add(u64::try_from(offset).unwrap_or(0));
-            if !hits.iter().any(|hit| hit.physical == physical) {
-                hits.extend(self.process(physical));
-            }
-        };
-        for (offset, block) in (0..).step_by(STEP).zip(page.chunks_exact(STEP)) {
-            // Nearly all blocks of nearly all images end here.
-            if block.first() == Some(&PROCESS_OBJECT) && self.resembles(page, offset) {
+    /// Adds the two ways to a process object to a scan: the kind of object that its header says it is, and the tag of its pool
+    /// block. Either hit is the object's place.
+    pub(crate) fn add_to<'s>(&'s self, scanner: Scanner<'s>) -> Scanner<'s> {
+        let at = |page: Page<'_>, offset: usize| page.at.wrapping_add(u64::try_from(offset).unwrap_or(0));
+        let by_header = move |page: Page<'_>, offset: usize, add: &mut dyn FnMut(usize)| {
+            if self.could_be(page, offset) && self.judge(at(page, offset)).is_some() {
                 add(offset);
             }
-            if block.get(4..8).is_some_and(|tag| TAGS.iter().any(|known| known == tag)) {
-                let after = OBJECT_AFTER_TAG.step_by(STEP).filter_map(|distance| offset.checked_add(distance));
-                after.filter(|offset| self.could_be(page, *offset)).for_each(&mut add);
+        };
+        let by_tag = move |page: Page<'_>, block: usize, add: &mut dyn FnMut(usize)| {
+            for distance in (MIN_BEFORE_OBJECT..=MAX_BEFORE_OBJECT).step_by(8) {
+                let offset = block.saturating_add(usize::try_from(distance).unwrap_or(usize::MAX));
+                if self.could_be(page, offset) && self.judge(at(page, offset)).is_some() {
+                    add(offset);
+                }
             }
-        }
-        (!hits.is_empty()).then_some(hits)
-    }
-
-    /// Whether a dispatcher header of a process lies at `offset`.
-    fn resembles(&self, page: &[u8; 4096], offset: usize) -> bool {
-        let size = offset.checked_add(self.size_at).and_then(|at| page.get(at));
-        size.is_some_and(|size| *size == 0 || *size == self.size) && self.could_be(page, offset)
+        };
+        scanner.words(&self.headers, by_header).words(&[Word::pool_tag(*b"Proc")], by_tag)
     }
 
     /// Whether the two list heads and the page-table root at `offset` could be a process's: one head may be cleared, not
     /// both. What lies behind the page is not looked at here.
-    fn could_be(&self, page: &[u8; 4096], offset: usize) -> bool {
-        let number = |field: usize| {
-            let bytes = page.get(offset.checked_add(field)?..)?.first_chunk()?;
-            Some(u64::from_le_bytes(*bytes))
-        };
+    fn could_be(&self, page: Page<'_>, offset: usize) -> bool {
+        let number = |field: usize| page.u64(offset.checked_add(field)?);
         let head = |field: usize| number(field).zip(number(field.saturating_add(8)));
         let links = |(forward, backward): (u64, u64)| {
             is_pointer(VirtualAddress(forward)) && is_pointer(VirtualAddress(backward))
         };
         let heads = self.heads_at.map(head);
-        offset < page.len()
+        offset < page.bytes.len()
             && heads.iter().flatten().all(|head| *head == (0, 0) || links(*head))
             && heads.iter().any(|head| *head != Some((0, 0)))
             && number(self.dtb_at).is_none_or(|root| root >= PAGE_SIZE && root >> 52 == 0)
     }
 
     /// Reads the object at `physical` and judges it by all that can be said of a process.
-    fn process(&self, physical: PhysicalAddress) -> Option<Hit> {
-        let (address, mapped) = self.own_address(physical)?;
-        let process = Eprocess::read_at(self.kernel, address, Some(physical).filter(|_| !mapped));
-        process.has_process_values(|created| CREATED.contains(&created.0)).then_some(())?;
+    fn judge(&self, physical: PhysicalAddress) -> Option<Place> {
+        let place = own_address(self.kernel.space(), physical, &self.links_at)?;
+        let process = Eprocess::read_at(self.kernel, place.address, Some(physical).filter(|_| !place.mapped));
+        let plausible = |created: Timestamp| CREATED.contains(&created.0);
         // Objects of another system (a virtual machine's, an earlier boot's) are not mapped by this one, and the type in
-        // front of them is hidden with another cookie.
-        (mapped || self.is_typed(address, physical)).then_some(Hit { physical, address, mapped })
-    }
-
-    /// Where the object at `physical` says that it lies, and whether it does.
-    fn own_address(&self, physical: PhysicalAddress) -> Option<(VirtualAddress, bool)> {
-        let layout = &self.kernel.layouts().process;
-        let space = self.kernel.space();
-        let heads = [
-            layout.wait_list.map(|field| field.offset),
-            layout.profile_list.map(|field| field.offset),
-            layout.threads_head.map(|field| field.offset),
-            Some(layout.links.offset),
-        ];
-        let mut first = None;
-        for offset in heads.into_iter().flatten() {
-            let Some([forward, backward]) = self.links(physical.wrapping_add(offset)) else { continue };
-            // An empty list points to itself; of another one the next entry points back.
-            let own = if forward == backward { Some(forward) } else { None };
-            let back = || space.read_pointer(forward.wrapping_add(8)).ok();
-            for head in [own, back().filter(|_| is_pointer(forward))].into_iter().flatten() {
-                let address = head.wrapping_sub(offset);
-                if !is_pointer(address) || address.page_offset() != physical.page_offset() {
-                    continue;
-                }
-                if space.translate(address) == Ok(physical) {
-                    return Some((address, true));
-                }
-                first = first.or(own.map(|_| address));
-            }
-        }
-        first.map(|address| (address, false))
-    }
-
-    /// The two links of the list head at `at`, which may lie in the next page of physical memory only by chance: there they
-    /// are taken for none.
-    fn links(&self, at: PhysicalAddress) -> Option<[VirtualAddress; 2]> {
-        let mut bytes = [0u8; 16];
-        let memory: &dyn PhysicalMemory = self.kernel.image();
-        (memory.read(at, &mut bytes) == bytes.len()).then_some(())?;
-        let (links, _) = bytes.as_chunks::<8>();
-        let mut links = links.iter().map(|link| VirtualAddress(u64::from_le_bytes(*link)));
-        Some([links.next()?, links.next()?])
-    }
-
-    /// Whether the object header in front says that this is a process, or was one.
-    fn is_typed(&self, address: VirtualAddress, physical: PhysicalAddress) -> bool {
-        let typed = || {
-            let types = self.types.as_ref()?;
-            let layout = self.kernel.layouts().object_header.as_ref().ok()?;
-            let header = types.header(address).ok()?;
-            // In the page in front of a page's start something else lies.
-            (header.page() == address.page()).then_some(())?;
-            let place = physical.wrapping_sub(layout.body.offset).wrapping_add(layout.type_index.offset);
-            let mut stored = [0u8];
-            let memory: &dyn PhysicalMemory = self.kernel.image();
-            (memory.read(place, &mut stored) == 1).then_some(())?;
-            let [stored] = stored;
-            let index = types.decode(header, stored);
-            Some(index == ObjectTypes::FREED || types.name(index) == Some("Process"))
-        };
-        typed() == Some(true)
+        // front of them is hidden with another cookie. What is spoilt or gone in part must be typed too.
+        let proven = place.mapped && process.is_whole() && process.has_process_values(plausible);
+        let typed = || self.allocations.is_or_was(place.address, physical, "Process");
+        (proven || process.has_ids_and_times(plausible) && typed()).then_some(place)
     }
 }
 
-/// Kernel addresses that a list entry can have (canonical, 8-byte aligned).
-fn is_pointer(address: VirtualAddress) -> bool {
-    address.0 >> 47 == 0x1_ffff && address.0.is_multiple_of(8)
+/// Objects that are kept, far more than a list takes: a hostile image can hold millions.
+const MAX_OBJECTS: usize = 1 << 18;
+
+/// The process objects that a scan found, once each.
+#[derive(Debug, Default)]
+pub(crate) struct ProcessHits {
+    /// Where each lies, and whether it is mapped there.
+    by_address: BTreeMap<VirtualAddress, (PhysicalAddress, bool)>,
+    /// There were more than are kept.
+    is_full: bool,
+}
+
+impl ProcessHits {
+    /// Takes a place that a scan gave. A copy of a process object elsewhere says that it lies where the object does: the one
+    /// that is mapped there counts, else the first.
+    pub(crate) fn take(&mut self, look: &ProcessLook<'_>, at: PhysicalAddress) {
+        let Some(place) = own_address(look.kernel.space(), at, &look.links_at) else { return };
+        if self.by_address.len() >= MAX_OBJECTS && !self.by_address.contains_key(&place.address) {
+            self.is_full = true;
+            return;
+        }
+        let kept = self.by_address.entry(place.address).or_insert((at, place.mapped));
+        if place.mapped && !kept.1 {
+            *kept = (at, true);
+        }
+    }
+
+    /// What the scan gives to the list: the address of every object in the order of their places, with its place for those
+    /// that are not mapped any more.
+    pub(crate) fn found(self, end: ListEnd) -> Found {
+        let end = if self.is_full { end.max(ListEnd::Limit) } else { end };
+        let mut hits: Vec<_> =
+            self.by_address.into_iter().map(|(address, (at, mapped))| (at, address, mapped)).collect();
+        hits.sort_unstable();
+        let places = hits.iter().filter(|(_, _, mapped)| !mapped).map(|(at, address, _)| (*address, *at)).collect();
+        Found { addresses: hits.iter().map(|(_, address, _)| *address).collect(), places, judged: true, end }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Timestamp;
 
     #[test]
     fn range_of_creation_times() {

@@ -1,6 +1,7 @@
 //! Sessions, rebuilt from their processes.
 
-use crate::{Parent, Process, ProcessList, ProcessTree};
+use super::Location;
+use crate::{Parent, Process, ProcessList, ProcessTree, Timestamp, VirtualAddress};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -19,8 +20,30 @@ pub struct Session {
     pub creator_pid: Option<u64>,
     /// What has become of the creator.
     pub creator: Option<Creator>,
+    /// The creator's image name, where its object was found.
+    pub creator_name: Option<String>,
+    /// Address of its `_EPROCESS`: its pid may be another's now.
+    pub creator_eprocess: Option<VirtualAddress>,
+    /// When it exited.
+    pub creator_exited: Option<Timestamp>,
+    /// The sources that hold it: an exited one is often found by scanning memory only.
+    pub creator_sources: Vec<String>,
+    /// Who names `creator_pid`, and where: the evidence for it.
+    pub creator_named_by: Vec<NamedBy>,
     /// Processes of this session, exited ones included, in list order.
     pub pids: Vec<u64>,
+}
+
+/// A process that names the creator of its session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NamedBy {
+    /// Its pid.
+    pub pid: Option<u64>,
+    /// Its image name.
+    pub name: Option<String>,
+    /// Where it says so: its `EPROCESS.InheritedFromUniqueProcessId`.
+    pub location: Option<Location>,
 }
 
 /// What has become of the process that built a session.
@@ -192,22 +215,40 @@ impl Session {
         let rebuild = |session: &Members<'_>| {
             let silo = session.is_silo(signs);
             let creator_pid = session.creator_pid(model, silo);
-            let creator = creator_pid.and(session.csrss.first()).and_then(|(at, _)| match tree.parent(*at) {
+            let parent = creator_pid.and(session.csrss.first()).map(|(at, _)| tree.parent(*at));
+            let creator = parent.and_then(|parent| match parent {
                 Parent::Listed(_) => Some(Creator::Live),
                 Parent::Exited(_) => Some(Creator::Exited),
                 Parent::Vanished(_) => Some(Creator::Vanished),
                 Parent::Reused { .. } => Some(Creator::Reused),
                 Parent::Ring(_) | Parent::None | Parent::Unknown => None,
             });
+            let found = parent.and_then(Parent::position).and_then(|at| list.items.get(at));
+            let namers = session.csrss.iter().chain(session.partners(model, silo)).filter(|_| creator_pid.is_some());
             Self {
                 id: session.id,
                 kind: session.kind(model, silo, complete).map(str::to_owned),
                 creator_pid,
                 creator,
+                creator_name: found.and_then(|creator| creator.name.value().cloned()),
+                creator_eprocess: found.and_then(|creator| creator.eprocess.value().copied()),
+                creator_exited: found.and_then(|creator| creator.exited.value().copied()),
+                creator_sources: found.map(|creator| creator.sources.clone()).unwrap_or_default(),
+                creator_named_by: namers.map(|(_, process)| NamedBy::new(process)).collect(),
                 pids: session.all.iter().filter_map(|(_, process)| process.pid.value().copied()).collect(),
             }
         };
         members.iter().map(rebuild).collect()
+    }
+}
+
+impl NamedBy {
+    fn new(process: &Process) -> Self {
+        Self {
+            pid: process.pid.value().copied(),
+            name: process.name.value().cloned(),
+            location: process.located.get("ppid").cloned(),
+        }
     }
 }
 

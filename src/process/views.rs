@@ -1,11 +1,12 @@
 //! Where else processes are kept than in the active list, and what that adds to it.
 
 use super::found::Found;
-use super::{list, look_inside, scan};
-use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT, WalkEnd, handles, list_both_ways};
+use super::list;
+use super::sources::{cid_table, handle_tables, handles, job_list, mm_list, session_list, thread_owners};
+use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT};
 use crate::reading::record;
-use crate::{Absent, ListEnd, ProcessList, Reading, VirtualAddress, Warning};
-use std::collections::{BTreeSet, HashMap};
+use crate::{Absent, AbsentKind, ListEnd, ProcessList, Reading, VirtualAddress, Warning};
+use std::collections::HashMap;
 
 record! {
     /// One view of the processes beside the active list: how much it held, or why it could not be had.
@@ -21,37 +22,55 @@ record! {
 }
 
 /// `PspCidTable`: the table that gives processes and threads their ids.
-const CID_TABLE: &str = "cid_table";
+pub(crate) const CID_TABLE: &str = "cid_table";
 /// The list of processes that every session keeps.
-const SESSION_LIST: &str = "session_list";
-/// The handles that csrss.exe holds.
-const HANDLES: &str = "handles";
+pub(crate) const SESSION_LIST: &str = "session_list";
+/// The memory manager's list: `EPROCESS.MmProcessLinks`.
+pub(crate) const MM_LIST: &str = "mm_list";
+/// The list of processes that every job keeps.
+pub(crate) const JOB_LIST: &str = "job_list";
+/// The owners of threads that have not ended.
+pub(crate) const THREADS: &str = "threads";
+/// The owners of the handle tables in `HandleTableListHead`.
+pub(crate) const HANDLE_TABLES: &str = "handle_tables";
+/// The handles that System and csrss.exe hold; with a scan, those of all processes.
+pub(crate) const HANDLES: &str = "handles";
 /// What a search of physical memory finds.
-const POOL_SCAN: &str = "pool_scan";
+pub(crate) const POOL_SCAN: &str = "pool_scan";
+/// The owners of the threads that a search of physical memory finds.
+pub(crate) const THREAD_SCAN: &str = "thread_scan";
 
-/// All sessions together have fewer processes than this. It is shared by their lists: hostile ones could all run along the same
-/// links.
-const MAX_IN_SESSIONS: usize = 1 << 16;
-
-/// Reads every view that takes no scan, and adds what is in it and not in `list`. Sources are added to what is in both.
-pub(crate) fn add(kernel: &Kernel<'_>, list: &mut ProcessList, warnings: &mut Vec<Warning>) {
-    let cid = cid_table(kernel, warnings);
+/// Reads every view that takes no scan, and adds what is in it and not in `list`. Sources are added to what is in both. Handle
+/// tables of all processes are searched with `thorough` only: there can be a million handles.
+pub(crate) fn add(kernel: &Kernel<'_>, list: &mut ProcessList, warnings: &mut Vec<Warning>, thorough: bool) {
+    let ids = cid_table::read(kernel, warnings);
+    let cid = ids.as_ref().map(cid_table::Ids::found).map_err(Clone::clone);
     merge(kernel, list, warnings, CID_TABLE, cid);
-    let sessions = session_lists(kernel, list, warnings);
+    let sessions = session_list::find(kernel, list, warnings);
     merge(kernel, list, warnings, SESSION_LIST, sessions);
-    let handles = look_inside::by_csrss(kernel, list);
+    let memory = mm_list::find(kernel, warnings);
+    merge(kernel, list, warnings, MM_LIST, memory);
+    let numbered = ids.as_ref().map(|ids| (ids.threads.as_slice(), ids.end)).map_err(Clone::clone);
+    merge(kernel, list, warnings, THREADS, thread_owners::find(kernel, numbered));
+    let tables = handle_tables::find(kernel, list, warnings);
+    merge(kernel, list, warnings, HANDLE_TABLES, tables);
+    let others = ids.as_ref().map_or(&[][..], |ids| ids.others.as_slice());
+    let jobs = job_list::find(kernel, list, others, warnings);
+    merge(kernel, list, warnings, JOB_LIST, jobs);
+    let handles = handles::find(kernel, list, thorough);
     merge(kernel, list, warnings, HANDLES, handles);
 }
 
-/// Searches physical memory for processes, and adds those that are not in `list`.
+/// Adds what a search of physical memory found and is not in `list`.
 pub(crate) fn add_by_scan(
     kernel: &Kernel<'_>,
     list: &mut ProcessList,
     warnings: &mut Vec<Warning>,
-    progress: &(dyn Fn(u64, u64) + Sync),
+    processes: Result<Found, Absent>,
+    threads: Result<Found, Absent>,
 ) {
-    let hits = scan::scan(kernel, progress);
-    merge(kernel, list, warnings, POOL_SCAN, hits.map(|hits| scan::found(&hits)));
+    merge(kernel, list, warnings, POOL_SCAN, processes);
+    merge(kernel, list, warnings, THREAD_SCAN, threads);
 }
 
 /// Adds the processes of one view, and the view's own record.
@@ -70,7 +89,11 @@ pub(super) fn merge(
             view.end = Reading::Value(found.end);
         }
         Err(absent) => {
-            warnings.push(Warning::new("processes", format!("no processes by {source}: {absent}")));
+            // What a build or its symbols lack, and that a list is empty which Windows keeps for its own ends, the view says.
+            let lacks = matches!(absent.kind, AbsentKind::NoSymbol | AbsentKind::NotApplicable);
+            if !lacks && !matches!(source, MM_LIST | HANDLE_TABLES) {
+                warnings.push(Warning::new("processes", format!("no processes by {source}: {absent}")));
+            }
             view.processes = Reading::Absent(absent.clone());
             view.end = Reading::Absent(absent);
         }
@@ -92,8 +115,9 @@ fn add_found(
         .enumerate()
         .filter_map(|(index, process)| Some((*process.eprocess.value()?, index)))
         .collect();
+    let idle = idle_process(kernel);
     let mut held = 0u64;
-    for address in &found.addresses {
+    for address in found.addresses.iter().filter(|address| Some(**address) != idle) {
         if list.items.len() >= list::MAX_PROCESSES {
             warnings
                 .push(Warning::new("processes", format!("what else {source} holds is left out: too many processes")));
@@ -127,67 +151,7 @@ fn add_found(
     held
 }
 
-fn warn_of_end(warnings: &mut Vec<Warning>, what: &str, end: WalkEnd) {
-    if end.kind() != ListEnd::Complete {
-        warnings.push(Warning::new("processes", format!("{what} {end}")));
-    }
-}
-
-/// The processes in `PspCidTable`, in the order of their ids. Its other entries are threads.
-fn cid_table(kernel: &Kernel<'_>, warnings: &mut Vec<Warning>) -> Result<Found, Absent> {
-    let space = kernel.space();
-    let kind = kernel.layouts().process.header_type.ok_or_else(|| Absent::no_symbol("_KPROCESS.Header.Type"))?;
-    let table = space.read_pointer(kernel.global("PspCidTable")?)?;
-    let handles = handles(kernel, table)?;
-    warn_of_end(warnings, "the table of process and thread ids", handles.end);
-    let is_process =
-        |object: VirtualAddress| space.read_array(object.wrapping_add(kind.offset)) == Ok([PROCESS_OBJECT]);
-    let mut seen = BTreeSet::new();
-    let addresses = handles
-        .entries
-        .into_iter()
-        .map(|entry| entry.object)
-        .filter(|object| is_process(*object) && seen.insert(*object))
-        .collect();
-    Ok(Found { addresses, places: HashMap::new(), judged: false, end: handles.end.kind() })
-}
-
-/// The processes in the lists of all sessions that any process is in.
-fn session_lists(kernel: &Kernel<'_>, list: &ProcessList, warnings: &mut Vec<Warning>) -> Result<Found, Absent> {
-    // From 24H2 on the symbols do not describe the structure, and the list lies where it always did on x64.
-    const PROCESSES: u64 = 0x10;
-    let layouts = kernel.layouts();
-    let links = layouts.process.session_links.ok_or_else(|| Absent::no_symbol("_EPROCESS.SessionProcessLinks"))?;
-    let offset = layouts.session.as_ref().map_or(PROCESSES, |layout| layout.processes.offset);
-    let sessions: BTreeSet<VirtualAddress> = list
-        .items
-        .iter()
-        .filter_map(|process| Eprocess::read(kernel, *process.eprocess.value()?).session_space().value().copied())
-        .filter(|session| session.is_kernel())
-        .collect();
-    let mut found = Found { addresses: Vec::new(), places: HashMap::new(), judged: false, end: ListEnd::Complete };
-    let mut seen = BTreeSet::new();
-    let mut room = MAX_IN_SESSIONS;
-    for session in sessions {
-        let head = session.wrapping_add(offset);
-        let joined = list_both_ways(kernel.space(), head, room, VirtualAddress::is_kernel);
-        room = room.saturating_sub(joined.entries.len().saturating_add(1));
-        warn_of_end(
-            warnings,
-            &format!("the process list of the session at {session}, walked forward,"),
-            joined.forward,
-        );
-        warn_of_end(
-            warnings,
-            &format!("the process list of the session at {session}, walked backward,"),
-            joined.backward,
-        );
-        found.end = found.end.max(joined.end());
-        if room == 0 {
-            break;
-        }
-        let processes = joined.entries.into_iter().map(|entry| entry.wrapping_sub(links.offset));
-        found.addresses.extend(processes.filter(|process| seen.insert(*process)));
-    }
-    Ok(found)
+/// The process of the idle threads, which is no process: some lists have it, and lists for people do not.
+fn idle_process(kernel: &Kernel<'_>) -> Option<VirtualAddress> {
+    kernel.space().read_pointer(kernel.global("PsIdleProcess").ok()?).ok()
 }

@@ -20,7 +20,7 @@ mod open;
 mod path;
 mod read_session_manager;
 mod record;
-mod scan;
+pub(crate) mod scan;
 mod session_manager;
 mod value;
 mod write;

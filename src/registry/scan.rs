@@ -2,9 +2,10 @@
 
 use super::Registry;
 use crate::kernel::{Cmhive, HIVE_SIGNATURE};
-use crate::memory::scan_pages;
+use crate::memory::Scanner;
 use crate::{Absent, PAGE_SIZE, PhysicalAddress, VirtualAddress, Warning};
 use std::collections::{BTreeMap, HashSet};
+use std::ops::ControlFlow;
 
 /// Pool allocations, and so hives, start at multiples of this.
 const ALIGNMENT: usize = 16;
@@ -15,18 +16,55 @@ const MAX_REGIONS: usize = 1 << 24;
 /// Signatures that are followed up: real systems have one for each hive, and a handful in code and freed memory.
 const MAX_SIGNATURES: usize = 1 << 16;
 
+/// Where signatures of hives are, in order.
+#[derive(Debug, Default)]
+pub(crate) struct HiveSearch {
+    found: Vec<PhysicalAddress>,
+    /// Signatures beyond those that are followed up.
+    more: usize,
+}
+
+impl HiveSearch {
+    /// Adds what hives are known by to a scan.
+    pub(crate) fn add_to(scanner: Scanner<'_>) -> Scanner<'_> {
+        scanner.signature(&HIVE_SIGNATURE.to_le_bytes(), ALIGNMENT)
+    }
+
+    pub(crate) fn take(&mut self, at: PhysicalAddress) {
+        if self.found.len() < MAX_SIGNATURES {
+            self.found.push(at);
+        } else {
+            self.more = self.more.saturating_add(1);
+        }
+    }
+}
+
 impl Registry<'_> {
     /// Scans physical memory for hives that are not in the list, adds those whose structure holds together, and returns their
     /// number. `progress` is called with bytes done and bytes in all.
     pub fn scan(&mut self, progress: &(dyn Fn(u64, u64) + Sync)) -> usize {
+        let mut search = HiveSearch::default();
+        let scanner = HiveSearch::add_to(Scanner::new()).max_hits(usize::MAX).progress(progress);
+        scanner.run(self.kernel.space().memory(), |hit| {
+            search.take(hit.at);
+            ControlFlow::Continue(())
+        });
+        self.add_found(search)
+    }
+
+    /// Adds the hives that a scan found, and returns their number.
+    pub(crate) fn add_found(&mut self, search: HiveSearch) -> usize {
+        if search.more > 0 {
+            let number = search.found.len().saturating_add(search.more);
+            let message = format!("{number} signatures of hives; the first {MAX_SIGNATURES} are followed up");
+            self.warnings.push(Warning::new("registry", message));
+        }
         let known: HashSet<VirtualAddress> =
             self.hives.iter().filter_map(|hive| hive.record().cmhive.value().copied()).collect();
-        let found = self.signatures(progress);
-        let mut added = 0usize;
-        for (physical, mapped) in self.mapped_at(&found) {
+        let (mut added, mut unmapped) = (0usize, Vec::new());
+        for (physical, mapped) in self.mapped_at(&search.found) {
             let Some(address) = mapped else {
-                let message = format!("the hive's signature at physical {physical} is not mapped by the kernel");
-                self.warnings.push(Warning::new("registry", message));
+                unmapped.push(physical);
                 continue;
             };
             if !known.contains(&address) && self.holds_together(address).is_ok_and(|holds| holds) {
@@ -34,30 +72,14 @@ impl Registry<'_> {
                 added = added.saturating_add(1);
             }
         }
+        if let Some(first) = unmapped.first() {
+            let (number, s) = (unmapped.len(), if unmapped.len() == 1 { "" } else { "s" });
+            let message =
+                format!("{number} signature{s} of hives where the kernel maps nothing, first at physical {first}");
+            self.warnings.push(Warning::new("registry", message));
+        }
         self.find_mounts();
         added
-    }
-
-    /// Physical addresses of signatures, in order.
-    fn signatures(&mut self, progress: &(dyn Fn(u64, u64) + Sync)) -> Vec<PhysicalAddress> {
-        let memory = self.kernel.space().memory();
-        let look = |at: PhysicalAddress, page: &[u8; 4096]| {
-            let (places, _) = page.as_chunks::<ALIGNMENT>();
-            let hits: Vec<PhysicalAddress> = (0u64..)
-                .step_by(ALIGNMENT)
-                .zip(places)
-                .filter(|(_, place)| place.starts_with(&HIVE_SIGNATURE.to_le_bytes()))
-                .map(|(offset, _)| at.wrapping_add(offset))
-                .collect();
-            Some(hits).filter(|hits| !hits.is_empty())
-        };
-        let mut found = scan_pages(memory, look, |_| false, progress).concat();
-        if found.len() > MAX_SIGNATURES {
-            let message = format!("{} signatures of hives; the first {MAX_SIGNATURES} are followed up", found.len());
-            self.warnings.push(Warning::new("registry", message));
-            found.truncate(MAX_SIGNATURES);
-        }
-        found
     }
 
     /// The virtual address of each, out of the kernel's page tables.

@@ -61,6 +61,7 @@ impl Serialize for Report {
         document.serialize_field("system", &self.system.machine)?;
         document.serialize_field("processes", &self.system.processes)?;
         document.serialize_field("sessions", &self.system.sessions)?;
+        document.serialize_field("cross_view", &self.system.cross_view)?;
         document.serialize_field("drivers", &self.system.drivers)?;
         document.serialize_field("session_manager", &self.system.session_manager)?;
         document.serialize_field("checks", &self.checks)?;

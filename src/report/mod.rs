@@ -7,6 +7,7 @@ mod palette;
 mod text;
 mod text_checks;
 mod text_info;
+mod text_psxview;
 mod text_registry;
 mod text_symbols;
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub use palette::{Palette, Style};
 pub use text::{process_tree, processes, sessions};
 pub use text_checks::findings;
 pub use text_info::info;
+pub use text_psxview::cross_view;
 pub use text_registry::{hives, key};
 pub use text_symbols::symbols;
 

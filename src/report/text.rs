@@ -115,6 +115,9 @@ pub fn sessions(out: &mut impl Write, system: &System, palette: &Palette) -> fmt
         let kind = session.kind.as_deref().unwrap_or("of unknown kind");
         let head = format!("Session {} {kind}, {}", session.id, built_by(session));
         writeln!(out, "{}", palette.head.paint(head))?;
+        if let Some(line) = evidence_of_creator(session) {
+            wrap(out, &line, 2, 17)?;
+        }
         let members = system.processes.items.iter().filter(|process| process.session.value() == Some(&session.id));
         let (gone, running): (Vec<_>, Vec<_>) = members.partition(|process| process.has_exited());
         for (word, processes) in [("running", running), ("exited", gone)] {
@@ -141,7 +144,25 @@ fn built_by(session: &Session) -> String {
         Some(Creator::Reused) => ", gone, its pid given to another",
         None => "",
     };
-    format!("built by pid {pid}{state}")
+    let name = session.creator_name.as_ref().map_or_else(String::new, |name| format!(" ({})", Shown(name)));
+    format!("built by pid {pid}{name}{state}")
+}
+
+/// How the creator of a session is known.
+fn evidence_of_creator(session: &Session) -> Option<String> {
+    session.creator_pid?;
+    let name = |name: &Option<String>| Shown(name.as_deref().unwrap_or("?")).to_string();
+    let namers = session.creator_named_by.iter().map(|by| {
+        let pid = by.pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
+        format!("{} ({pid})", name(&by.name))
+    });
+    let namers: Vec<String> = namers.collect();
+    let found = match (session.creator_exited, session.creator_sources.as_slice()) {
+        (_, []) => String::new(),
+        (Some(exited), sources) => format!("; it exited {}, seen in {}", short(exited), sources.join(", ")),
+        (None, sources) => format!("; seen in {}", sources.join(", ")),
+    };
+    Some(format!("named by       {}{found}", namers.join(" and ")))
 }
 
 fn text(reading: &Reading<String>) -> String {
@@ -169,7 +190,7 @@ fn time(reading: &Reading<Timestamp>) -> String {
 }
 
 /// To the second: `2026-03-14 08:00:02`.
-fn short(at: Timestamp) -> String {
+pub(super) fn short(at: Timestamp) -> String {
     let text = at.to_string();
     text.get(..19).map_or_else(|| text.clone(), |second| second.replace('T', " "))
 }

@@ -17,13 +17,18 @@ pub fn symbols(out: &mut impl Write, manifest: &Manifest, palette: &Palette) -> 
             (Some(symbols), None) => writeln!(out, "  found   {symbols}")?,
             (None, _) => writeln!(out, "  {}", palette.odd.paint("missing"))?,
         }
+        if let Some(instead) = &entry.instead {
+            writeln!(out, "  instead {} layouts", Shown(instead))?;
+        }
         writeln!(out, "  path    {}", Shown(&entry.server_path))?;
         writeln!(out, "  url     {}", Shown(&entry.url))?;
         for image in &entry.images {
             writeln!(out, "  image   {}", Shown(image))?;
         }
         for place in &entry.looked_at {
-            wrap(out, &format!("tried   {}", Shown(place)), 2, 10)?;
+            let mut lines = String::new();
+            wrap(&mut lines, &Shown(place).to_string(), 10, 10)?;
+            write!(out, "  tried   {}", lines.trim_start())?;
         }
         writeln!(out)?;
     }

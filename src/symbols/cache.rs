@@ -10,6 +10,22 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::UNIX_EPOCH;
 
+/// The user's own folder for what can be made or fetched again: `ntmem` below `%LOCALAPPDATA%`, `$XDG_CACHE_HOME`, `~/.cache` or,
+/// on macOS, `~/Library/Caches`. `None`: the environment names none of these.
+#[must_use]
+pub fn user_folder() -> Option<PathBuf> {
+    // The XDG specification: a relative path is to be ignored.
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let caches = if cfg!(windows) {
+        folder("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        folder("HOME").map(|home| home.join("Library/Caches"))
+    } else {
+        folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")))
+    };
+    Some(caches?.join("ntmem"))
+}
+
 /// A folder with one small pack for each symbol file.
 #[derive(Clone, Debug)]
 pub(super) struct Cache {

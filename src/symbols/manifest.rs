@@ -15,7 +15,7 @@ pub struct Manifest {
 }
 
 /// The symbols of one build.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct NeededSymbols {
     /// The PDB that the kernel's CodeView record names.
     pub pdb: PdbInfo,
@@ -27,6 +27,8 @@ pub struct NeededSymbols {
     pub symbols: Option<String>,
     /// The file they are in. `None`: there are none, or it took no file.
     pub file: Option<String>,
+    /// Which other layouts serve meanwhile: `built_in`, `heuristic`. `None`: none, or none are needed.
+    pub instead: Option<String>,
     /// What was tried, where there are none.
     pub looked_at: Vec<String>,
     /// The images that need them.
@@ -45,21 +47,7 @@ pub struct FailedImage {
 impl Manifest {
     /// Notes what an image needs, and whether it was found.
     pub fn add(&mut self, image: &str, needed: &PdbInfo, found: Result<&Symbols, &SymbolError>) {
-        let known = self.needed.iter().position(|known| super::same_id(&known.pdb, needed));
-        let index = known.unwrap_or_else(|| {
-            let server_path = server_path(needed);
-            self.needed.push(NeededSymbols {
-                pdb: needed.clone(),
-                url: format!("{MICROSOFT}/{server_path}"),
-                server_path,
-                symbols: None,
-                file: None,
-                looked_at: Vec::new(),
-                images: Vec::new(),
-            });
-            self.needed.len().saturating_sub(1)
-        });
-        let Some(entry) = self.needed.get_mut(index) else { return };
+        let Some(entry) = self.entry(needed) else { return };
         entry.images.push(image.to_owned());
         match found {
             Ok(symbols) => {
@@ -76,6 +64,29 @@ impl Manifest {
                 entry.looked_at.extend(new);
             }
             Err(_) => (),
+        }
+    }
+
+    /// The entry of these symbols, made where there is none.
+    fn entry(&mut self, needed: &PdbInfo) -> Option<&mut NeededSymbols> {
+        let known = self.needed.iter().position(|known| super::same_id(&known.pdb, needed));
+        let index = known.unwrap_or_else(|| {
+            let server_path = server_path(needed);
+            self.needed.push(NeededSymbols {
+                pdb: needed.clone(),
+                url: format!("{MICROSOFT}/{server_path}"),
+                server_path,
+                ..NeededSymbols::default()
+            });
+            self.needed.len().saturating_sub(1)
+        });
+        self.needed.get_mut(index)
+    }
+
+    /// Notes which layouts serve where these symbols are missing.
+    pub fn add_instead(&mut self, needed: &PdbInfo, source: &str) {
+        if let Some(entry) = self.entry(needed) {
+            entry.instead = Some(source.to_owned());
         }
     }
 

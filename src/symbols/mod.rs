@@ -27,6 +27,7 @@ mod zip_archive;
 
 pub use agree::disagreements;
 pub use built_in::{builds, built_in};
+pub use cache::user_folder;
 pub use error::SymbolError;
 pub use layout::{Bits, Embedded, Field, Natural, Stored};
 pub use manifest::{FailedImage, Manifest, NeededSymbols};

@@ -4,7 +4,6 @@ use super::download::{Failure, Limits, download};
 use super::names::{FileNames, is_plain};
 use super::{SymbolError, Wanted};
 use crate::PdbInfo;
-use std::env;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -93,20 +92,10 @@ impl Server {
         &self.url
     }
 
-    /// The user's own folder for fetched symbols: `ntmem/symbols` below `%LOCALAPPDATA%`, `$XDG_CACHE_HOME`, `~/.cache` or, on
-    /// macOS, `~/Library/Caches`. `None`: the environment names none of these.
+    /// The user's own folder for fetched symbols: `symbols` in [`user_folder`](super::user_folder).
     #[must_use]
     pub fn default_folder() -> Option<PathBuf> {
-        // The XDG specification: a relative path is to be ignored.
-        let folder = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let caches = if cfg!(windows) {
-            folder("LOCALAPPDATA")
-        } else if cfg!(target_os = "macos") {
-            folder("HOME").map(|home| home.join("Library/Caches"))
-        } else {
-            folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")))
-        };
-        Some(caches?.join("ntmem").join("symbols"))
+        Some(super::user_folder()?.join("symbols"))
     }
 
     /// Fetches the PDB of a build and keeps it. Returns the file; otherwise adds to `tried` what each request gave.

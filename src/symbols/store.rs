@@ -260,7 +260,7 @@ impl Search<'_> {
 
     /// Asks the file that these names lead to from `folder`, or the compressed one beside it; notes it if there is none.
     fn inside(&mut self, folder: &Path, names: &[&str]) -> Option<Symbols> {
-        let Some((_, folders)) = names.split_last() else { return None };
+        let (_, folders) = names.split_last()?;
         let packed = FileNames::of(self.needed).packed;
         let files = [follow(folder, names), follow(folder, &[folders, &[packed.as_str()]].concat())];
         if files.iter().all(Option::is_none) {

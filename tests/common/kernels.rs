@@ -52,3 +52,29 @@ fn collected(path: &Path) -> Collected {
     let layout = Layout::from_isf(&json);
     Collected { name: path.file_stem().unwrap().to_string_lossy().into_owned(), json, layout }
 }
+
+/// The x64 systems of the collection of type headers: the header's name, and the layout as the forge reads it. Their PDBs are
+/// made up. None: the headers are not there. The archive is a tar file: a block of name and size in octal, then the bytes in
+/// whole blocks.
+pub fn headers(test: &str) -> Vec<(String, Layout)> {
+    let archive = super::material(test).map(|folder| folder.join("symbols/type-headers.tar.xz"));
+    let Some(archive) = archive.filter(|file| file.is_file()) else { return Vec::new() };
+    let mut bytes = Vec::new();
+    let file = std::io::BufReader::new(std::fs::File::open(archive).unwrap());
+    lzma_rust2::XzReader::new(file, true).read_to_end(&mut bytes).unwrap();
+    let (mut found, mut at) = (Vec::new(), 0);
+    while at + 512 <= bytes.len() && bytes[at] != 0 {
+        let text = |from: usize, to: usize| {
+            String::from_utf8_lossy(&bytes[at + from..at + to]).trim_end_matches('\0').trim().to_owned()
+        };
+        let (name, size) = (text(0, 100), usize::from_str_radix(&text(124, 135), 8).unwrap());
+        if name.ends_with("-x64.h") {
+            let name = name.rsplit('/').next().unwrap().to_owned();
+            let number = name.split('.').nth(2).unwrap().parse().unwrap();
+            let header = String::from_utf8_lossy(&bytes[at + 512..at + 512 + size]).into_owned();
+            found.push((name, Layout::from_header(&header, number)));
+        }
+        at += 512 + size.next_multiple_of(512);
+    }
+    found
+}

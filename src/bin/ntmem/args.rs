@@ -2,26 +2,29 @@
 
 use crate::output::Progress;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ntmem::symbols::SymbolStore;
+use ntmem::symbols::{SymbolStore, Trust, user_folder};
 use std::path::{Path, PathBuf};
 
 const ABOUT: &str = "Looks into a Windows memory image, offline: processes, sessions, tokens, and whether smss.exe is what \
                      Windows would have made it.";
 
 const AFTER: &str = "\
-Symbols: the layouts of a kernel come from its own PDB, or from a Volatility 3
-symbol file. `ntmem symbols IMAGE...` says exactly which ones images need and
-where to fetch them. They are looked for under each --symbols DIR, in the
-folders of _NT_SYMBOL_PATH, and in the folder `symbols` beside the image; then,
-only with --fetch or if _NT_SYMBOL_PATH names a server, on that server.
+Symbols: no file is needed. The layouts of most kernels are built in; those of
+an unknown kernel are worked out from the image, and the result says so. Its own
+PDB or Volatility 3 symbol file is better still: `ntmem symbols IMAGE...` says
+exactly which one and where to fetch it. Files are looked for under each
+--symbols DIR, in the folders of _NT_SYMBOL_PATH, and in the folder `symbols`
+beside the image; then, only with --fetch or if _NT_SYMBOL_PATH names a server,
+on that server.
 
 Exit status: check: 0 clean, 1 violations, 2 inconclusive; every command:
 3 could not analyse, 64 wrong usage, 0 otherwise.
 
 Examples:
-  ntmem check smss mem.raw --symbols C:\\Symbols
-  ntmem pstree memory.dmp --symbols ntkrnlmp.pdb
+  ntmem check smss mem.raw
+  ntmem pstree memory.dmp --symbols C:\\Symbols --symbols ntkrnlmp.pdb
   ntmem symbols *.raw --format json > to-fetch.json
+  ntmem symbols pack C:\\Symbols --output kernels.ntpack
   ntmem pslist mem.raw --format jsonl > processes.jsonl
   ntmem check smss --report processes.json";
 
@@ -40,6 +43,8 @@ pub enum Command {
     Pslist(OneImage),
     /// The processes as a tree
     Pstree(OneImage),
+    /// The cross view: which of the kernel's lists hold each process, and what explains it
+    Psxview(OneImage),
     /// The sessions: who built each, and what runs there
     Sessions(OneImage),
     /// A key with its subkeys and values, from the hives in memory
@@ -52,8 +57,8 @@ pub enum Command {
     /// Compare with what Windows would have made (exit 0 clean, 1 violations, 2 inconclusive)
     #[command(after_help = "Checks: smss (smss.exe, what it reads and what it builds). Without a name: all.")]
     Check(Check),
-    /// The symbols that images need, and where to get them
-    Symbols(Images),
+    /// The symbols that images need, and where to get them; or a pack of those that are here
+    Symbols(Symbols),
 }
 
 #[derive(Debug, Args)]
@@ -65,12 +70,31 @@ pub struct OneImage {
 }
 
 #[derive(Debug, Args)]
-pub struct Images {
-    /// The memory images
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Symbols {
+    #[command(subcommand)]
+    pub pack: Option<SymbolsCommand>,
+    /// The memory images (one named `pack` is `./pack`)
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<PathBuf>,
     #[command(flatten)]
     pub common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SymbolsCommand {
+    /// Turn folders of PDBs and Volatility 3 symbol files into one small file, for a machine that has none of them
+    Pack(Pack),
+}
+
+#[derive(Debug, Args)]
+pub struct Pack {
+    /// Folders, looked into all the way down, and files
+    #[arg(value_name = "DIR", required = true)]
+    pub places: Vec<PathBuf>,
+    /// The file to write; give it with --symbols
+    #[arg(long, short, value_name = "FILE", default_value = "kernels.ntpack")]
+    pub output: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -111,8 +135,8 @@ pub struct Check {
 
 #[derive(Debug, Args)]
 pub struct Common {
-    /// Where symbols are: a folder (symbol-server layout or flat), a PDB (also .pd_), or a Volatility 3 file or zip pack; may
-    /// be repeated
+    /// Where symbols are: a folder (symbol-server layout or flat), a PDB (also .pd_), a Volatility 3 file or zip pack, or a
+    /// pack made by `ntmem symbols pack`; may be repeated
     #[arg(long, short, value_name = "DIR")]
     pub symbols: Vec<PathBuf>,
     /// Fetch missing symbols from this symbol server (Microsoft's unless told) and keep them in the user's cache folder
@@ -122,13 +146,20 @@ pub struct Common {
     /// Ask no server, not even one that _NT_SYMBOL_PATH names
     #[arg(long, conflicts_with = "fetch")]
     pub offline: bool,
+    /// Which layouts will do where there are no symbols of this very kernel
+    #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
+    pub trust: Level,
+    /// Do not keep what is read of symbol files for the next run
+    #[arg(long)]
+    pub no_cache: bool,
     /// How to write the result
     #[arg(long, short, value_enum, default_value_t)]
     pub format: Format,
     /// Write the result to a file instead of standard output
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Search all of memory for processes too, exited and unlinked ones; takes as long as reading the file
+    /// Search all of memory too, once: for processes, exited and unlinked ones, by their objects and by their threads, and
+    /// for hives that are in no list; takes as long as reading the file
     #[arg(long)]
     pub scan: bool,
     /// Physical address of System's page-table root, if it cannot be found
@@ -137,6 +168,17 @@ pub struct Common {
     /// Virtual address of the kernel's image base, if it cannot be found
     #[arg(long, value_name = "ADDRESS", value_parser = address, help_heading = "If the kernel is not found")]
     pub kernel_base: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Level {
+    /// Those of this very kernel only: a symbol file, or the built-in table by its PDB
+    Exact,
+    /// Also the built-in table by build number, if the image confirms it
+    Build,
+    /// Also other builds' layouts, corrected by what the image proves
+    #[default]
+    Any,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -174,7 +216,9 @@ impl Command {
     /// The files it reads, and what all commands take.
     pub fn inputs(&self) -> (Vec<&PathBuf>, &Common) {
         match self {
-            Self::Info(of) | Self::Pslist(of) | Self::Pstree(of) | Self::Sessions(of) => (vec![&of.image], &of.common),
+            Self::Info(of) | Self::Pslist(of) | Self::Pstree(of) | Self::Psxview(of) | Self::Sessions(of) => {
+                (vec![&of.image], &of.common)
+            }
             Self::Symbols(of) => (of.images.iter().collect(), &of.common),
             Self::Registry(of) => (vec![&of.image], &of.common),
             Self::Hives(of) => (vec![&of.image], &of.common),
@@ -194,6 +238,14 @@ impl Common {
         }
         if let Some(beside) = image.parent().map(|folder| folder.join("symbols")).filter(|folder| folder.is_dir()) {
             store = store.directory(beside);
+        }
+        store = store.trust(match self.trust {
+            Level::Exact => Trust::Exact,
+            Level::Build => Trust::Build,
+            Level::Any => Trust::Any,
+        });
+        if let Some(folder) = user_folder().filter(|_| !self.no_cache) {
+            store = store.cache(folder.join("layouts"));
         }
         self.servers(store, progress)
     }

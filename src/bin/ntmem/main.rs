@@ -59,6 +59,11 @@ fn run(command: &Command) -> anyhow::Result<u8> {
             let lines = &report.system.processes.items;
             out.write(&report, lines, |text, palette| report::process_tree(text, &report.system, palette))
         }
+        Command::Psxview(of) => {
+            let (report, out) = open(of)?;
+            let lines = &report.system.cross_view;
+            out.write(&report, lines, |text, palette| report::cross_view(text, &report.system, palette))
+        }
         Command::Sessions(of) => {
             let (report, out) = open(of)?;
             out.write(&report, &report.system.sessions, |text, palette| report::sessions(text, &report.system, palette))
@@ -176,13 +181,16 @@ fn hives(of: &Hives) -> anyhow::Result<u8> {
         let path = of.common.output.as_ref().ok_or_else(|| Usage("--extract needs --output FILE".into()))?;
         let mut file = std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         let written = hive.write_file(&mut file)?;
-        output::note(&format!(
-            "{}: {} bytes, {} of {} blocks could not be read and are zero",
-            path.display(),
-            written.bytes,
-            written.unreadable_blocks,
-            written.blocks
-        ));
+        output::note(
+            "written",
+            &format!(
+                "{}: {} bytes, {} of {} blocks could not be read and are zero",
+                path.display(),
+                written.bytes,
+                written.unreadable_blocks,
+                written.blocks
+            ),
+        );
         Ok(0)
     })
 }
@@ -205,6 +213,7 @@ fn info(of: &OneImage) -> anyhow::Result<u8> {
     let (mut report, out) = open(of)?;
     let system = report.system.clone();
     report.system.processes.items.clear();
+    report.system.cross_view.clear();
     out.write(&report, &[&report], |text, palette| report::info(text, &system, palette))
 }
 

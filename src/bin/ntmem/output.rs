@@ -71,14 +71,19 @@ pub fn error(message: &str) {
 }
 
 /// Says on standard error what was done.
-pub fn note(message: &str) {
-    say("written", "", message);
+pub fn note(word: &str, message: &str) {
+    say(word, "", message);
+}
+
+/// Says on standard error what is odd.
+pub fn warning(message: &str) {
+    say("warning", "\u{1b}[33m", message);
 }
 
 /// Says on standard error what is worth knowing beside the result.
 pub fn warnings(warnings: &[Warning]) {
     for warning in warnings {
-        say("warning", "\u{1b}[33m", &warning.to_string());
+        self::warning(&warning.to_string());
     }
 }
 

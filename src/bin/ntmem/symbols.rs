@@ -1,17 +1,21 @@
 //! `ntmem symbols`: what symbols images need, whether they are here, and where to fetch them.
 
-use crate::args::{Common, Images};
+use crate::args::{Common, Pack, Symbols, SymbolsCommand};
 use crate::output::{self, Output, Progress};
 use crate::{FAILED, locate_options};
+use anyhow::Context as _;
 use ntmem::kernel::Layouts;
 use ntmem::report::{self, Report};
-use ntmem::symbols::{FailedImage, Manifest, NeededSymbols, SymbolError};
-use ntmem::{Error, MemoryImage, System};
+use ntmem::symbols::{FailedImage, Manifest, NeededSymbols, PackWriter, Packed, SymbolError};
+use ntmem::{Error, MemoryImage, PdbInfo, System};
 use serde::Serialize;
 use std::path::Path;
 
 /// That symbols are not here is no failure of this command, nor is an image that cannot be analysed if another can.
-pub fn run(of: &Images) -> anyhow::Result<u8> {
+pub fn run(of: &Symbols) -> anyhow::Result<u8> {
+    if let Some(SymbolsCommand::Pack(of)) = &of.pack {
+        return pack(of);
+    }
     let mut manifest = Manifest::default();
     let mut machine = System::default();
     for image in &of.images {
@@ -75,7 +79,46 @@ fn add(manifest: &mut Manifest, name: &str, image: &Path, common: &Common) -> an
         info.symbols = Some(symbols.source.name().to_owned());
         info.symbols_file = symbols.file.as_ref().map(|file| file.display().to_string());
     }
+    if found.is_err() {
+        // Which layouts every other command would use.
+        info.symbols = opened.locate_kernel_with(&store, &locate_options(common, &|_, _| ())).ok().map(|kernel| {
+            let source = kernel.symbols().source.name().to_owned();
+            manifest.add_instead(kernel.pdb(), &source);
+            source
+        });
+    }
     manifest.add(name, kernel.pdb(), found.as_ref());
     system.kernel = Some(info);
     Ok(system)
+}
+
+/// Everything in some folders into one file.
+fn pack(of: &Pack) -> anyhow::Result<u8> {
+    let mut pack = PackWriter::new(Layouts::wanted());
+    let (mut others, mut failed) = (0usize, 0usize);
+    for place in &of.places {
+        pack.add_folder(place, |file, packed| match packed {
+            Packed::Added(kernel) => {
+                let PdbInfo { name, guid, age } = kernel.pdb.unwrap_or_default();
+                output::note("added", &format!("{name} {guid} age {age} ({}) from {}", kernel.arch, file.display()));
+            }
+            Packed::Known(_) => {}
+            Packed::NoKernel => others = others.saturating_add(1),
+            Packed::Failed(error) => {
+                failed = failed.saturating_add(1);
+                output::warning(&error.to_string());
+            }
+        })?;
+    }
+    if pack.is_empty() {
+        anyhow::bail!(
+            "no kernel's symbols are in there ({others} symbol files of other modules, {failed} that cannot be read): nothing \
+             is written"
+        );
+    }
+    let bytes = pack.finish()?;
+    std::fs::write(&of.output, &bytes).with_context(|| format!("cannot write {}", of.output.display()))?;
+    let sum = format!("{}: {} kernels, {} bytes", of.output.display(), pack.len(), bytes.len());
+    output::note("written", &sum);
+    Ok(0)
 }

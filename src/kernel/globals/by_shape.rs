@@ -9,6 +9,8 @@ use std::collections::{BTreeSet, HashSet};
 
 /// Places whose neighbourhood is read in each search. Kernels' data has some ten thousand pointers.
 const MAX_LOOKUPS: usize = 1 << 16;
+/// Pointers out of the image that are looked at at all, those included that lead where others did.
+const MAX_POINTERS: usize = 1 << 18;
 /// Entries of a list that are followed to get to its head: more processes than a machine has.
 const MAX_ENTRIES: usize = 1 << 14;
 /// Processes that the table of ids is asked for.
@@ -200,11 +202,11 @@ impl Search<'_> {
     /// Pointers to pool memory in the kernel's data, each once, where `like` holds for what follows.
     fn pointers(&self, like: impl Fn(&[u64]) -> bool) -> impl Iterator<Item = (VirtualAddress, VirtualAddress)> {
         let mut seen = HashSet::new();
-        self.data.places().filter_map(move |(at, words)| {
+        let out = self.data.places().filter_map(move |(at, words)| {
             let to = *words.first()?;
             // Pool memory comes in units of 16 bytes.
-            (to.is_multiple_of(16) && self.data.may_point_out(to) && like(words) && seen.insert(to))
-                .then_some((at, VirtualAddress(to)))
-        })
+            (to.is_multiple_of(16) && self.data.may_point_out(to) && like(words)).then_some((at, VirtualAddress(to)))
+        });
+        out.take(MAX_POINTERS).filter(move |(_, to)| seen.insert(*to))
     }
 }

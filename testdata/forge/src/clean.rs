@@ -4,9 +4,10 @@ use crate::builds::Build;
 use crate::layout::Layout;
 use crate::scenario::{
     CodeView, DebuggerData, Headers, KernelPages, KernelPlan, Paged, PagingPlan, Proc, Product, Scenario, TokenPlan,
-    UserPlan,
+    Unlinked, UserPlan,
 };
 use crate::time::Time;
+use std::collections::BTreeMap;
 
 /// SID of the interactive user.
 pub const USER: &str = "S-1-5-21-1004336348-1177238915-682003330-1001";
@@ -101,7 +102,9 @@ impl Cast<'_> {
             protection: 0,
             critical: false,
             linked: true,
+            unlinked: Unlinked::default(),
             in_cid_table: true,
+            absent_from: Vec::new(),
             job: None,
             shares_token_of: None,
             thread_starts: Vec::new(),
@@ -223,6 +226,12 @@ impl Scenario {
             processes: Vec::new(),
             hives: Vec::new(),
             jobs: Vec::new(),
+            pool_forms: BTreeMap::new(),
+            relics: Vec::new(),
+            dense: false,
+            on_processors: Vec::new(),
+            ring_heads: false,
+            idle_process: false,
             damage: Vec::new(),
         };
         let mut cast = Cast { build, volume, root, start: boot.plus_ms(4_712), list: Vec::new() };

@@ -4,9 +4,10 @@ use crate::isf;
 use crate::machine::Machine;
 use crate::physical::{PAGE, Physical};
 use crate::process::Made;
-use crate::scenario::Scenario;
+use crate::scenario::{Place, Proc, Scenario, Unlinked};
 use crate::section::Files;
 use crate::session::Session;
+use crate::thread::ThreadPlan;
 use crate::truth::{Truth, TruthHive};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -71,6 +72,7 @@ impl Scenario {
         let hives = machine.forge_hives(self, &mut made);
         machine.forge_jobs(self, &made);
         machine.join_processes(self, &mut made, &sessions);
+        let relics = machine.forge_relics(self);
         machine.forge_damage(self, &made);
         machine.finish_page_tables(&made);
         let shared = machine.shared_data;
@@ -96,6 +98,7 @@ impl Scenario {
             boot: self.boot,
             captured: self.captured,
             processes: made.into_iter().map(|m| m.truth).collect(),
+            relics,
             hives,
         };
         Forged {
@@ -117,32 +120,116 @@ impl Machine {
         let kind = "_EPROCESS";
         let active: Vec<u64> =
             plan.processes.iter().zip(made.iter()).filter(|(p, _)| p.linked).map(|(_, m)| m.body).collect();
-        for (field, head) in [("ActiveProcessLinks", self.find_global("PsActiveProcessHead")), ("MmProcessLinks", None)]
-        {
-            let link = self.offset(kind, field);
-            let ring: Vec<u64> = head.into_iter().chain(active.iter().map(|b| b + link)).collect();
-            self.link(&ring);
-        }
-        let lone = self.offset(kind, "ActiveProcessLinks");
-        for (p, m) in plan.processes.iter().zip(made.iter()) {
-            if !p.linked {
-                self.link(&[m.body + lone]);
-            }
-        }
+        let link = self.offset(kind, "ActiveProcessLinks");
+        let head = self.find_global("PsActiveProcessHead");
+        let ring: Vec<u64> = head.into_iter().chain(active.iter().map(|b| b + link)).collect();
+        self.link(&ring);
+        self.unlink_active(plan, made);
+        let link = self.offset(kind, "MmProcessLinks");
+        // An address space goes with the object, not before.
+        let has_space = |p: &Proc| (p.linked || p.exited.is_none()) && !p.absent_from.contains(&Place::MmList);
+        let members = plan.processes.iter().zip(made.iter()).filter(|(p, _)| has_space(p));
+        let mut ring: Vec<u64> = members.map(|(_, m)| m.body + link).collect();
+        ring.extend(self.ring_head(plan));
+        ring.extend(self.forge_idle_process(plan).map(|body| body + link));
+        self.link(&ring);
         let link = self.offset(kind, "SessionProcessLinks");
         for (id, session) in sessions {
-            let members = plan.processes.iter().zip(made.iter()).filter(|(p, _)| p.session == Some(*id));
+            let members = plan.processes.iter().zip(made.iter()).filter(|(p, _)| {
+                p.session == Some(*id)
+                    && (p.linked || p.exited.is_none())
+                    && !p.absent_from.contains(&Place::SessionList)
+            });
             let ring: Vec<u64> = std::iter::once(session.list).chain(members.map(|(_, m)| m.body + link)).collect();
             self.link(&ring);
         }
         self.set_global("PsInitialSystemProcess", made[0].body);
         self.forge_cid_table();
         self.forge_handle_tables(plan, made);
-        let tables: Vec<u64> = made.iter().filter_map(|m| m.table).collect();
+        let in_list = plan.processes.iter().zip(made.iter());
+        let in_list = in_list.filter(|(p, _)| !p.absent_from.contains(&Place::HandleTables));
+        let tables: Vec<u64> = in_list.filter_map(|(_, m)| m.table).collect();
         self.link_handle_tables(&tables);
+        self.forge_processors(plan, made);
         let registry = plan.processes.iter().position(|p| p.name == b"Registry").map(|i| made[i].body);
         if let Some(body) = registry {
             self.set_global("CmpRegistryProcess", body);
+        }
+    }
+
+    /// Gives processes that are off the active list the links they have there, and takes others out of one direction of it.
+    fn unlink_active(&mut self, plan: &Scenario, made: &[Made]) {
+        let link = self.offset("_EPROCESS", "ActiveProcessLinks");
+        let head = self.global("PsActiveProcessHead");
+        let entries: Vec<(&Proc, u64)> = plan.processes.iter().zip(made).map(|(p, m)| (p, m.body + link)).collect();
+        let linked = |(p, at): &(&Proc, u64)| p.linked.then_some(*at);
+        for (n, (p, at)) in entries.iter().enumerate() {
+            let before = entries[..n].iter().rev().find_map(linked).unwrap_or(head);
+            let next = entries[n + 1..].iter().find_map(linked).unwrap_or(head);
+            match (p.linked, p.unlinked) {
+                (false, Unlinked::Alone) => self.link(&[*at]),
+                (false, Unlinked::Null) => {}
+                (false, Unlinked::Kept) => {
+                    self.write_u64(*at, next);
+                    self.write_u64(*at + 8, before);
+                }
+                (true, _) => {
+                    if p.absent_from.contains(&Place::Forward) {
+                        self.write_u64(before, next);
+                    }
+                    if p.absent_from.contains(&Place::Backward) {
+                        self.write_u64(next + 8, before);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The process of the idle threads (`PsIdleProcess`): id 0, in no list for people, its thread on a processor of its own.
+    fn forge_idle_process(&mut self, plan: &Scenario) -> Option<u64> {
+        plan.idle_process.then_some(())?;
+        let kind = "_EPROCESS";
+        let body = self.object("Process", self.layout.size(kind), None);
+        self.put(body, kind, "Pcb.Header.Type", 3);
+        self.put(body, kind, "Pcb.DirectoryTableBase", plan.paging.system_dtb);
+        let name = body + self.offset(kind, "ImageFileName");
+        self.write(name, b"Idle");
+        self.put(body, kind, "ActiveThreads", 2);
+        self.set_global("PsIdleProcess", body);
+        let thread = self.forge_thread(&ThreadPlan {
+            process: (0, body),
+            id: 0,
+            numbered: false,
+            created: plan.boot,
+            start: 0,
+            teb: 0,
+            priority: 0,
+        });
+        self.put_on_processor(plan.on_processors.len() as u64, thread);
+        Some(body)
+    }
+
+    /// The control block of a processor that runs this thread.
+    fn put_on_processor(&mut self, processor: u64, thread: u64) {
+        let kind = "_KPRCB";
+        let block = self.system_pages(self.layout.size(kind).div_ceil(0x1000));
+        self.put(block, kind, "CurrentThread", thread);
+        let at = self.global("KiProcessorBlock") + processor * 8;
+        self.write_u64(at, block);
+    }
+
+    /// A list head among other things of the kernel's.
+    fn ring_head(&mut self, plan: &Scenario) -> Option<u64> {
+        plan.ring_heads.then(|| self.pool(false, b"Head", 0x200) + 0x100)
+    }
+
+    /// The processors' control blocks, with the thread that each runs.
+    fn forge_processors(&mut self, plan: &Scenario, made: &[Made]) {
+        for (n, pid) in (0u64..).zip(&plan.on_processors) {
+            let process = plan.processes.iter().position(|p| p.pid == *pid).expect("a process to run");
+            // The first handle of every process is to its first thread.
+            let thread = made[process].handles[&4].0 + 0x30;
+            self.put_on_processor(n, thread);
         }
     }
 

@@ -2,20 +2,22 @@
 
 use crate::machine::Machine;
 use crate::process::Made;
-use crate::scenario::{JobPlan, Scenario};
+use crate::scenario::{JobPlan, Place, Scenario};
 
 const KIND: &str = "_EJOB";
 
 impl Machine {
     /// Creates the jobs of a scenario and puts their processes into them.
     pub fn forge_jobs(&mut self, plan: &Scenario, made: &[Made]) {
+        let mut chain = Vec::new();
         for job in &plan.jobs {
             let body = self.forge_job(job);
+            chain.push(body + self.offset(KIND, "JobLinks"));
             let link = self.offset("_EPROCESS", "JobLinks");
             let mut ring = vec![body + self.offset(KIND, "ProcessListHead")];
             for (process, made) in plan.processes.iter().zip(made).filter(|(p, _)| p.job == Some(job.id)) {
                 self.put(made.body, "_EPROCESS", "Job", body);
-                if process.exited.is_none() {
+                if process.exited.is_none() && !process.absent_from.contains(&Place::JobList) {
                     ring.push(made.body + link);
                 }
             }
@@ -24,13 +26,16 @@ impl Machine {
             self.put(body, KIND, "TotalProcesses", members);
             self.link(&ring);
         }
+        self.link(&chain);
     }
 
     fn forge_job(&mut self, job: &JobPlan) -> u64 {
         let body = self.object("Job", self.layout.size(KIND), None);
-        // Job ids come from the same table as process ids.
+        // Job ids come from the same table as process ids, where jobs have one.
         self.maybe(body, KIND, "JobId", u64::from(job.id));
-        self.cids.insert(u64::from(job.id), body);
+        if self.layout.find(KIND, "JobId").is_some() {
+            self.cids.insert(u64::from(job.id), body);
+        }
         let Some(session) = job.silo_session else { return body };
         assert!(self.layout.find(KIND, "ServerSiloGlobals").is_some(), "server silos came with Windows 10 1607");
         let kind = "_ESERVERSILO_GLOBALS";

@@ -25,7 +25,7 @@ impl Scenario {
         let mut plan = self.clone();
         plan.memory = vec![0x1000..0x9_f000, 0x10_0000..bytes];
         let forged = plan.forge_frames();
-        let filler = Filler::new(self.seed);
+        let filler = Filler::new(self.seed, self.dense);
         let mut out = File::create(path)?;
         let mut chunk = vec![0; CHUNK as usize];
         let mut frames = forged.memory.frames().peekable();
@@ -53,10 +53,11 @@ impl Scenario {
 struct Filler {
     pool: Vec<u8>,
     seed: u64,
+    dense: bool,
 }
 
 impl Filler {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, dense: bool) -> Self {
         let mut rng = Rng::new(seed ^ 0x6669_6c6c);
         let mut pool = Vec::with_capacity(POOL);
         while pool.len() < POOL {
@@ -71,15 +72,15 @@ impl Filler {
             pool.truncate(from + 0x1_0000);
             decoys(&mut pool[from..], &mut rng);
         }
-        Self { pool, seed }
+        Self { pool, seed, dense }
     }
 
     /// Fills a chunk that begins at a physical address.
     fn fill(&self, start: u64, chunk: &mut [u8]) {
         let mut rng = Rng::new(self.seed ^ start);
-        // Pieces of 64 KiB: about a third zero, as memory is.
+        // Pieces of 64 KiB: about a third zero, as memory is, unless it shall be full.
         for piece in chunk.chunks_mut(0x1_0000) {
-            if rng.below(3) == 0 {
+            if rng.below(3) == 0 && !self.dense {
                 piece.fill(0);
             } else {
                 let pages = (POOL - 0x1_0000) / 4096;

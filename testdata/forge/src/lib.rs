@@ -38,6 +38,7 @@ pub mod physical;
 mod pool;
 mod process;
 mod pte;
+pub mod relics;
 pub mod rng;
 pub mod samples;
 pub mod scenario;
@@ -63,9 +64,9 @@ pub use forge::Forged;
 pub use hive_plan::{Data, HiveDamage, HivePlan, Key, ListKind};
 pub use layout::Layout;
 pub use scenario::{
-    CodeView, Damage, DebuggerData, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, Private, Proc,
-    Product, Scenario, SymbolPlan, TokenPlan, UserPlan,
+    CodeView, Damage, DebuggerData, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, Place, PoolForm,
+    Private, Proc, Product, Relic, Remains, Scenario, SymbolPlan, TokenPlan, Unlinked, UserPlan,
 };
 pub use time::Time;
-pub use truth::{Truth, TruthHive, TruthProcess};
+pub use truth::{Truth, TruthHive, TruthProcess, TruthRelic};
 pub use variants::Impostor;

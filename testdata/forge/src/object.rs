@@ -2,13 +2,23 @@
 
 use crate::builds::Build;
 use crate::machine::Machine;
+use crate::scenario::PoolForm;
 
 /// Bytes of `_OBJECT_HEADER` before the body.
 const HEADER: u64 = 0x30;
-/// Bytes of `_OBJECT_HEADER_QUOTA_INFO`.
-const QUOTA: u64 = 0x20;
 /// Bytes of `_OBJECT_HEADER_NAME_INFO`.
 const NAME: u64 = 0x20;
+/// The optional headers by their bits in `InfoMask` (`ObpInfoMaskToOffset`), nearest to the object first: creator, name, handle,
+/// quota, process.
+const OPTIONAL: [(u64, u64); 5] = [(1, 0x20), (2, NAME), (4, 0x10), (8, 0x20), (0x10, 0x10)];
+
+/// Which optional headers an object has.
+fn info_mask(kind: &str, name: Option<&str>, form: PoolForm) -> u64 {
+    match form {
+        PoolForm::Headers(mask) => u64::from(mask & 0x1f),
+        _ => (if kind == "Process" || kind == "Thread" { 8 } else { 0 }) | if name.is_some() { 2 } else { 0 },
+    }
+}
 
 /// Name, pool tag, paged or not, index before Windows 10, index in Windows 10 and later. Process, Token, Job and Thread kept their
 /// numbers over many builds (public listings of `ObTypeIndexTable`); the rest vary, and readers must ask the table.
@@ -87,20 +97,38 @@ impl Machine {
 
     /// Allocates an object of a type; says where its body is. `name`: an `_OBJECT_HEADER_NAME_INFO` says it.
     pub fn object(&mut self, kind: &str, bytes: u64, name: Option<&str>) -> u64 {
-        let (tag, paged) = self.tag_of(kind);
-        let quota = kind == "Process" || kind == "Thread";
-        let before = HEADER + if quota { QUOTA } else { 0 } + if name.is_some() { NAME } else { 0 };
-        let start = self.pool(paged, &tag, before + bytes);
+        self.object_in(kind, bytes, name, PoolForm::Block)
+    }
+
+    /// Bytes between the start of an allocation and the object in it.
+    pub fn before_object(&self, kind: &str, name: Option<&str>, form: PoolForm) -> u64 {
+        let mask = info_mask(kind, name, form);
+        HEADER + OPTIONAL.iter().filter(|(bit, _)| mask & bit != 0).map(|(_, bytes)| bytes).sum::<u64>()
+    }
+
+    /// The same in a form of its own.
+    pub fn object_in(&mut self, kind: &str, bytes: u64, name: Option<&str>, form: PoolForm) -> u64 {
+        let (mut tag, paged) = self.tag_of(kind);
+        let before = self.before_object(kind, name, form);
+        let start = match form {
+            PoolForm::Big => self.big_pool(paged, before + bytes),
+            PoolForm::Segment { at } => self.segment_pool(paged, &tag, before, bytes, at),
+            PoolForm::Block | PoolForm::Headers(_) | PoolForm::Tag(_) => {
+                if let PoolForm::Tag(other) = form {
+                    tag = other;
+                }
+                self.pool(paged, &tag, before + bytes)
+            }
+        };
         let body = start + before;
         let header = body - HEADER;
+        let quota = kind == "Process" || kind == "Thread";
         self.put(header, "_OBJECT_HEADER", "PointerCount", if quota { 0x7_fff3 } else { 0x7fff });
         self.put(header, "_OBJECT_HEADER", "HandleCount", 1);
         let (index, of_type) = self.types[kind];
         self.maybe(header, "_OBJECT_HEADER", "TypeIndex", u64::from(self.encode_index(header, index)));
         self.maybe(header, "_OBJECT_HEADER", "Type", of_type);
-        // InfoMask (ObpInfoMaskToOffset): 1 creator, 2 name, 4 handle, 8 quota, 0x10 process.
-        let mask = if quota { 8 } else { 0 } | if name.is_some() { 2 } else { 0 };
-        self.maybe(header, "_OBJECT_HEADER", "InfoMask", mask);
+        self.maybe(header, "_OBJECT_HEADER", "InfoMask", info_mask(kind, name, form));
         if name.is_some() {
             self.maybe(header, "_OBJECT_HEADER", "NameInfoOffset", NAME);
         }
@@ -118,7 +146,7 @@ impl Machine {
 
     /// Since Windows 10 the type index is mixed with a cookie and the second byte of the header's address
     /// (`ObHeaderCookie`; Volatility 3 and Geoff Chappell describe the same).
-    fn encode_index(&self, header: u64, index: u8) -> u8 {
+    pub fn encode_index(&self, header: u64, index: u8) -> u8 {
         if self.find_global("ObHeaderCookie").is_some() { index ^ self.cookie ^ (header >> 8) as u8 } else { index }
     }
 }

@@ -58,7 +58,8 @@ impl Machine {
         at
     }
 
-    fn big_pool(&mut self, paged: bool, bytes: u64) -> u64 {
+    /// Allocates pages without a header.
+    pub fn big_pool(&mut self, paged: bool, bytes: u64) -> u64 {
         let pool = if paged { &self.paged } else { &self.nonpaged };
         let used = pool.next % PAGE;
         if used != 0 {
@@ -74,5 +75,21 @@ impl Machine {
         pool.next += pages * PAGE;
         pool.previous = 0;
         at
+    }
+
+    /// Allocates a block of a segment heap: in front of the pool header, of which only size, type and tag count, lies an encoded
+    /// header of the heap, and blocks cross pages. The body begins `at` bytes into a page, `before` bytes into the block.
+    pub fn segment_pool(&mut self, paged: bool, tag: &[u8; 4], before: u64, bytes: u64, at: u64) -> u64 {
+        assert!(at < PAGE && at.is_multiple_of(16));
+        let lead = before + 32;
+        let body_at = if at < lead { at + PAGE } else { at };
+        let run = self.big_pool(paged, body_at + bytes);
+        let header = run + body_at - before - 16;
+        let encoded = [self.rng.next_u64().to_le_bytes(), self.rng.next_u64().to_le_bytes()].concat();
+        self.write(header - 16, &encoded);
+        self.put(header, "_POOL_HEADER", "BlockSize", ((before + bytes + 16).div_ceil(16)) & 0xff);
+        self.put(header, "_POOL_HEADER", "PoolType", 2 + u64::from(paged));
+        self.put(header, "_POOL_HEADER", "PoolTag", u64::from(u32::from_le_bytes(*tag)));
+        header + 16
     }
 }

@@ -4,7 +4,7 @@ use crate::builds::Build;
 use crate::machine::{Machine, utf16z};
 use crate::paging::Space;
 use crate::physical::PAGE;
-use crate::scenario::Proc;
+use crate::scenario::{Place, PoolForm, Proc};
 use crate::section::Files;
 use crate::session::Session;
 use crate::shared_data::USER_VIEW;
@@ -33,10 +33,31 @@ pub struct Made {
     pub truth: TruthProcess,
 }
 
+/// The places that hold a process, in the words of [`crate::TruthProcess::sources`]. Objects that lead to others than their owner
+/// (handles, processors) are not reckoned with.
+fn sources(proc: &Proc) -> Vec<&'static str> {
+    let lives = proc.exited.is_none();
+    let there = proc.linked || lives;
+    let at = |place: Place| !proc.absent_from.contains(&place);
+    [
+        ("active_list", proc.linked),
+        ("cid_table", proc.in_cid_table),
+        ("session_list", there && proc.session.is_some() && at(Place::SessionList)),
+        ("mm_list", there && at(Place::MmList)),
+        ("threads", lives && proc.threads > 0 && at(Place::ThreadIds)),
+        ("handle_tables", lives && at(Place::HandleTables)),
+        ("job_list", lives && proc.job.is_some() && at(Place::JobList)),
+    ]
+    .into_iter()
+    .filter_map(|(source, held)| held.then_some(source))
+    .collect()
+}
+
 impl Machine {
     /// Creates a process. Lists that join processes are the caller's.
     pub fn forge_process(&mut self, proc: &Proc, files: &mut Files, sessions: &BTreeMap<u32, Session>) -> Made {
-        let body = self.object("Process", self.layout.size(KIND), None);
+        let form = self.plan.pool_forms.get(&proc.pid).copied().unwrap_or(PoolForm::Block);
+        let body = self.object_in("Process", self.layout.size(KIND), None, form);
         // ProcessObject is 3.
         self.put(body, KIND, "Pcb.Header.Type", 3);
         let wait = body + self.offset(KIND, "Pcb.Header") + self.offset("_DISPATCHER_HEADER", "WaitListHead");
@@ -103,6 +124,10 @@ impl Machine {
         truth.critical = proc.critical;
         truth.in_active_list = proc.linked;
         truth.in_cid_table = proc.in_cid_table;
+        truth.sources = sources(proc);
+        if self.find_global("HandleTableListHead").is_none() {
+            truth.sources.retain(|source| *source != "handle_tables");
+        }
         made
     }
 
@@ -216,10 +241,12 @@ impl Machine {
         let count = if proc.exited.is_some() { 0 } else { proc.threads };
         for n in 0..count {
             let id = self.free_id(proc.pid);
+            let numbered = !proc.absent_from.contains(&Place::ThreadIds);
             let peb = made.truth.peb;
             let thread = self.forge_thread(&ThreadPlan {
                 process: (proc.pid, body),
                 id,
+                numbered,
                 created: proc.created.plus_ms(i64::from(n) * 37 + 1),
                 start: proc
                     .thread_starts

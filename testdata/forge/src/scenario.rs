@@ -44,6 +44,18 @@ pub struct Scenario {
     pub hives: Vec<HivePlan>,
     /// Job objects, silos among them.
     pub jobs: Vec<JobPlan>,
+    /// How the objects of processes are allocated, by id; the others in a small block.
+    pub pool_forms: BTreeMap<u64, PoolForm>,
+    /// What is left of processes that are over, and what only looks like one.
+    pub relics: Vec<Relic>,
+    /// In large images: no zero pages between what is forged.
+    pub dense: bool,
+    /// Processes of which a thread runs on a processor (`KPRCB.CurrentThread`), in the order of processors.
+    pub on_processors: Vec<u64>,
+    /// Whether rings that no known global begins have their head nonetheless: an entry that is no member.
+    pub ring_heads: bool,
+    /// Whether there is a process of the idle threads, in the ring of address spaces and on a processor.
+    pub idle_process: bool,
     /// What is wrong with its memory.
     pub damage: Vec<Damage>,
 }
@@ -76,6 +88,55 @@ pub struct JobPlan {
     pub id: u32,
     /// The silo's service session, if the job is a server silo.
     pub silo_session: Option<u32>,
+}
+
+/// How a kernel object is allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolForm {
+    /// In a small block, whose header has the tag of the object's type.
+    Block,
+    /// The same, with these optional headers between (`InfoMask`: 1 creator, 2 name, 4 handle, 8 quota, 0x10 process).
+    Headers(u8),
+    /// The same, with another tag.
+    Tag([u8; 4]),
+    /// In pages of its own, without a pool header.
+    Big,
+    /// In a segment heap (19H1 on), whose blocks have encoded headers and may cross pages: the object begins so many bytes into a
+    /// page (a multiple of 16).
+    Segment {
+        /// Bytes from the start of the page.
+        at: u64,
+    },
+}
+
+/// A process object that is not, or no longer, one.
+#[derive(Clone, Debug)]
+pub struct Relic {
+    /// What it was.
+    pub process: Proc,
+    /// How it was allocated.
+    pub form: PoolForm,
+    /// What became of it.
+    pub remains: Remains,
+}
+
+/// What is left of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remains {
+    /// All: it is only in no list.
+    Whole,
+    /// All but its type: the object was freed.
+    Freed,
+    /// All, in a pool block that is marked as free.
+    FreeBlock,
+    /// Freed, and no page table maps it.
+    Unmapped,
+    /// Freed, and written over from its name on.
+    HalfOverwritten,
+    /// Nothing: what is around it is there, and other bytes in its place.
+    OtherContent,
+    /// All, and another frame holds a copy of its page.
+    Copy,
 }
 
 /// One thing that is wrong with memory. Processes are named by id; if an id is used twice, the first in order is meant.
@@ -264,8 +325,12 @@ pub struct Proc {
     pub critical: bool,
     /// Whether it is in the list of active processes.
     pub linked: bool,
+    /// What its links hold where it is not.
+    pub unlinked: Unlinked,
     /// Whether it is in the table of client ids.
     pub in_cid_table: bool,
+    /// Other places where the kernel would have it, and where it is not.
+    pub absent_from: Vec<Place>,
     /// The job it runs in.
     pub job: Option<u32>,
     /// Runs with the very token object of this process, which must come before it.
@@ -274,6 +339,37 @@ pub struct Proc {
     pub thread_starts: Vec<u64>,
     /// Handles it has to processes: id and granted access.
     pub opens: Vec<(u64, u32)>,
+}
+
+/// What `ActiveProcessLinks` of a process hold that is not in the list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unlinked {
+    /// They point to themselves: taken off with care, so that taking it off again does no harm.
+    #[default]
+    Alone,
+    /// They point where they did: to the neighbours in the list.
+    Kept,
+    /// Null: it was in no list yet.
+    Null,
+}
+
+/// Where the kernel keeps a process beside the list of active ones and the table of its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The active list, followed forward: its neighbour leads past it.
+    Forward,
+    /// The active list, followed backward.
+    Backward,
+    /// The table of client ids, as the owner of its threads.
+    ThreadIds,
+    /// `MmProcessLinks`.
+    MmList,
+    /// The list of its session.
+    SessionList,
+    /// The list of its job.
+    JobList,
+    /// `HandleTableListHead`.
+    HandleTables,
 }
 
 /// A primary token.

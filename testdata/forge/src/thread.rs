@@ -10,6 +10,8 @@ pub struct ThreadPlan {
     pub process: (u64, u64),
     /// Its id.
     pub id: u64,
+    /// Whether the table of client ids has it.
+    pub numbered: bool,
     /// When it began.
     pub created: Time,
     /// Where it began, in user mode (0: kernel thread).
@@ -45,7 +47,9 @@ impl Machine {
         self.put(body, kind, "Tcb.BasePriority", u64::from(plan.priority));
         self.put(body, kind, "ExitStatus", 0x103);
         self.put(body, kind, "ThreadInserted", 1);
-        self.cids.insert(plan.id, body);
+        if plan.numbered {
+            self.cids.insert(plan.id, body);
+        }
         body
     }
 }

@@ -38,8 +38,19 @@ pub struct Truth {
     pub captured: Time,
     /// Processes, in the order of the scenario.
     pub processes: Vec<TruthProcess>,
+    /// What is left of others.
+    pub relics: Vec<TruthRelic>,
     /// Registry hives, in list order.
     pub hives: Vec<TruthHive>,
+}
+
+/// What is left of a process, or looks like one.
+#[derive(Clone, Debug)]
+pub struct TruthRelic {
+    /// What it was.
+    pub process: TruthProcess,
+    /// What is left.
+    pub remains: crate::scenario::Remains,
 }
 
 /// One hive.
@@ -85,6 +96,9 @@ pub struct TruthProcess {
     pub critical: bool,
     pub in_active_list: bool,
     pub in_cid_table: bool,
+    /// Which of the kernel's lists and tables hold it: `active_list`, `cid_table`, `session_list`, `mm_list`, `threads` (as the owner of
+    /// one that has an id), `handle_tables`, `job_list`.
+    pub sources: Vec<&'static str>,
     pub peb_readable: bool,
 }
 

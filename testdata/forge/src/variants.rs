@@ -1,7 +1,7 @@
 //! Ready-made departures from the clean machine: benign oddities and attacks, each one step.
 
 use crate::clean::user_plan;
-use crate::scenario::{Damage, JobPlan, Paged, Private, Proc, Scenario, TokenPlan};
+use crate::scenario::{Damage, JobPlan, Paged, Place, Private, Proc, Scenario, TokenPlan, Unlinked};
 use crate::time::Time;
 
 /// In what a second `smss.exe` differs from the real one.
@@ -48,7 +48,9 @@ impl Scenario {
             protection: 0,
             critical: false,
             linked: true,
+            unlinked: Unlinked::default(),
             in_cid_table: true,
+            absent_from: Vec::new(),
             job: None,
             shares_token_of: None,
             thread_starts: Vec::new(),
@@ -183,6 +185,28 @@ impl Scenario {
     #[must_use]
     pub fn with_unlinked(mut self, pid: u64) -> Self {
         self.process(pid).linked = false;
+        self
+    }
+
+    /// A process that is in no list but the scan of memory finds: `left` are the places that somebody forgot.
+    #[must_use]
+    pub fn with_hidden(mut self, pid: u64, unlinked: Unlinked, left: &[Place]) -> Self {
+        let all = [Place::ThreadIds, Place::MmList, Place::SessionList, Place::JobList, Place::HandleTables];
+        let process = self.process(pid);
+        (process.linked, process.in_cid_table, process.unlinked) = (false, false, unlinked);
+        process.absent_from = all.into_iter().filter(|place| !left.contains(place)).collect();
+        self
+    }
+
+    /// A process of which only the object is there yet: no thread, and links that are null.
+    #[must_use]
+    pub fn with_process_in_the_making(mut self) -> Self {
+        let path = format!("{}\\system32\\cmd.exe", self.system_root);
+        let mut made = self.program(4100, 2260, &path, self.captured.plus_ms(-20), Some(1));
+        (made.threads, made.linked, made.unlinked) = (0, false, Unlinked::Null);
+        made.in_cid_table = false;
+        made.absent_from = vec![Place::MmList, Place::SessionList, Place::HandleTables];
+        self.processes.push(made);
         self
     }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 /// What a name makes of a clean machine.
 type Variant = (&'static str, fn(Scenario) -> Scenario);
 
-const VARIANTS: [Variant; 18] = [
+const VARIANTS: [Variant; 20] = [
     ("clean", |s| s),
     ("roomy", |mut s| {
         // Some readers refuse files below 16 MiB.
@@ -32,6 +32,15 @@ const VARIANTS: [Variant; 18] = [
     ("torn-both", |s| s.with_torn_flink(664).with_torn_blink(684)),
     ("peb-out", |s| s.with_peb(348, Paged::Out)),
     ("peb-transition", |s| s.with_peb(348, Paged::Transition)),
+    ("relics", |mut s| {
+        s.memory = vec![0x1000..0x9_f000, 0x10_0000..0x400_0000];
+        s.with_relics(64)
+    }),
+    // For large images: no zero pages, and 4000 decoys and objects of processes that are over.
+    ("dense", |mut s| {
+        s.dense = true;
+        s.with_relics(4000)
+    }),
 ];
 
 /// A container's name and how it is written.
@@ -48,6 +57,9 @@ const CONTAINERS: [Container; 6] = [
 
 fn usage() -> ! {
     eprintln!("usage: forge BUILD OUT_DIR [VARIANT [CONTAINER]]");
+    eprintln!(
+        "   or: forge kernel SYMBOL_FILE OUT_DIR (a clean machine with the kernel of a Volatility 3 symbol file)"
+    );
     eprintln!("   or: forge c BUILD (the tables as C)");
     eprintln!("   or: forge symbols IMAGE MAP (what the linker made of them)");
     eprintln!("   or: forge samples TABLE OUT_DIR (the committed samples)");
@@ -65,6 +77,16 @@ fn main() -> std::io::Result<()> {
         let Some(build) = Build::ALL.into_iter().find(|b| b.number().to_string() == *number) else { usage() };
         print!("{}", ntmem_forge::c_source(&Layout::of(build)));
         return Ok(());
+    }
+    if let [word, file, out] = arguments.as_slice()
+        && word == "kernel"
+    {
+        let forged = Scenario::of(&Layout::from_isf(&fs::read_to_string(file)?)).forge();
+        fs::create_dir_all(out)?;
+        fs::write(Path::new(out).join("image.raw"), &forged.image)?;
+        // With the types that a trimmed file lacks.
+        fs::write(Path::new(out).join(format!("{}-{}.json", forged.truth.guid, forged.truth.age)), &forged.isf)?;
+        return fs::write(Path::new(out).join("truth.json"), forged.truth.to_json());
     }
     if let [word, image, map] = arguments.as_slice()
         && word == "symbols"

@@ -1,0 +1,56 @@
+//! `HandleTableListHead`: the list of all handle tables, each of which names the process that it was made for.
+
+use super::super::found::Found;
+use super::super::list::MAX_PROCESSES;
+use super::note_ends;
+use crate::kernel::{Eprocess, Kernel, list_both_ways};
+use crate::{Absent, ListEnd, ProcessList, VirtualAddress, Warning};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The processes that own a handle table in the list: by `HANDLE_TABLE.QuotaProcess`, or where that is null, as in System's, by
+/// who of `list` uses the table.
+///
+/// # Errors
+/// The symbols lack the head or a field.
+pub(in crate::process) fn find(
+    kernel: &Kernel<'_>,
+    list: &ProcessList,
+    warnings: &mut Vec<Warning>,
+) -> Result<Found, Absent> {
+    let layout = kernel.layouts().handle_table.as_ref()?;
+    let links = layout.links.ok_or_else(|| Absent::no_symbol("_HANDLE_TABLE.HandleTableList"))?;
+    let owner = layout.owner.ok_or_else(|| Absent::no_symbol("_HANDLE_TABLE.QuotaProcess"))?;
+    let space = kernel.space();
+    let head = kernel.global("HandleTableListHead")?;
+    if space.read_pointer(head)?.is_null() {
+        return Err(Absent::unparsable(format!("HandleTableListHead at {head} is null: nobody began the list")));
+    }
+    let joined = list_both_ways(space, head, MAX_PROCESSES, VirtualAddress::is_kernel);
+    let mut found = Found::by_walk(Vec::new(), ListEnd::Complete);
+    note_ends(&mut found, warnings, "the list of handle tables", &joined);
+    let mut users: Option<BTreeMap<VirtualAddress, VirtualAddress>> = None;
+    let mut seen = BTreeSet::new();
+    for entry in joined.entries {
+        let table = entry.wrapping_sub(links.offset);
+        let process = match space.read_pointer(table.wrapping_add(owner.offset)) {
+            Ok(owner) if owner.is_null() => {
+                let users = users.get_or_insert_with(|| users_of_tables(kernel, list));
+                users.get(&table).copied()
+            }
+            Ok(owner) => Some(owner).filter(|owner| owner.is_kernel()),
+            Err(_) => {
+                found.end = found.end.max(ListEnd::Broken);
+                None
+            }
+        };
+        found.addresses.extend(process.filter(|process| seen.insert(*process)));
+    }
+    Ok(found)
+}
+
+/// Which known process uses which table.
+fn users_of_tables(kernel: &Kernel<'_>, list: &ProcessList) -> BTreeMap<VirtualAddress, VirtualAddress> {
+    let user =
+        |address: VirtualAddress| Some((Eprocess::read(kernel, address).handle_table().value().copied()?, address));
+    list.items.iter().filter_map(|process| user(*process.eprocess.value()?)).collect()
+}

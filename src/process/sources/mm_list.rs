@@ -1,0 +1,42 @@
+//! `EPROCESS.MmProcessLinks`: the memory manager's own list of the processes that have an address space. Whoever takes a
+//! process off the active list seldom thinks of this one.
+
+use super::super::found::Found;
+use super::super::list::MAX_PROCESSES;
+use super::note_ends;
+use crate::kernel::{Kernel, PROCESS_OBJECT, list_both_ways};
+use crate::{Absent, ListEnd, VirtualAddress, Warning};
+
+/// The processes of the ring that System is in. Where its head lies differs from build to build (`MmProcessList`, `MiState`),
+/// so that the ring is walked from System's own links; the head is then the one entry that is no process.
+///
+/// # Errors
+/// The symbols lack the links or `PsInitialSystemProcess`, or that cannot be read.
+pub(in crate::process) fn find(kernel: &Kernel<'_>, warnings: &mut Vec<Warning>) -> Result<Found, Absent> {
+    let layout = &kernel.layouts().process;
+    let links = layout.mm_links.ok_or_else(|| Absent::no_symbol("_EPROCESS.MmProcessLinks"))?;
+    let kind = layout.header_type.ok_or_else(|| Absent::no_symbol("_KPROCESS.Header.Type"))?;
+    let space = kernel.space();
+    let system = space.read_pointer(kernel.global("PsInitialSystemProcess")?)?;
+    if !system.is_kernel() {
+        return Err(Absent::unparsable(format!("PsInitialSystemProcess is {system}")));
+    }
+    let joined = list_both_ways(space, system.wrapping_add(links.offset), MAX_PROCESSES, VirtualAddress::is_kernel);
+    let mut found = Found::by_walk(vec![system], ListEnd::Complete);
+    note_ends(&mut found, warnings, "the memory manager's list of processes", &joined);
+    let mut head = None;
+    for entry in joined.entries {
+        let process = entry.wrapping_sub(links.offset);
+        let other = space.read_array(process.wrapping_add(kind.offset)) != Ok([PROCESS_OBJECT]);
+        // What else is no process, the merge names.
+        if other && head.is_none() {
+            head = Some(entry);
+        } else {
+            found.addresses.push(process);
+        }
+    }
+    if found.addresses.len() <= 1 {
+        return Err(Absent::unreadable(format!("the ring of MmProcessLinks at {system} has no other process in it")));
+    }
+    Ok(found)
+}

@@ -1,0 +1,74 @@
+//! The processes that threads belong to: a process may leave every list, and its threads still lead to it, or they would not
+//! run.
+
+use super::super::found::Found;
+use super::MAX_FOUND;
+use crate::kernel::Kernel;
+use crate::{Absent, ListEnd, VirtualAddress};
+use std::collections::BTreeSet;
+
+/// `_KTHREAD_STATE.Terminated`: what is left of a thread says nothing of its process being there.
+const TERMINATED: u8 = 4;
+/// More processors than Windows runs on (32 groups of 64).
+const MAX_PROCESSORS: u32 = 2048;
+
+/// The owners of these threads (those that have an id) and of the threads that the processors run, where those have not ended:
+/// `KTHREAD.Process`, and the process whose memory they use (`KTHREAD.ApcState.Process`).
+///
+/// # Errors
+/// The symbols lack the fields.
+pub(in crate::process) fn find(
+    kernel: &Kernel<'_>,
+    numbered: Result<(&[VirtualAddress], ListEnd), Absent>,
+) -> Result<Found, Absent> {
+    let layout = kernel.layouts().thread.as_ref()?;
+    let space = kernel.space();
+    let owners = [layout.process, layout.attached];
+    if owners.iter().all(Option::is_none) {
+        return Err(Absent::no_symbol("_KTHREAD.Process"));
+    }
+    let processors = on_processors(kernel);
+    let (threads, end) = match &numbered {
+        Ok((threads, end)) => (*threads, *end),
+        // Those that run now are a few only.
+        Err(absent) if processors.is_empty() => return Err(absent.clone()),
+        Err(_) => (&[][..], ListEnd::Broken),
+    };
+    let mut found = Found::by_walk(Vec::new(), end);
+    let mut seen = BTreeSet::new();
+    for thread in threads.iter().chain(&processors) {
+        if found.addresses.len() >= MAX_FOUND {
+            found.end = found.end.max(ListEnd::Limit);
+            break;
+        }
+        let state = layout.state.and_then(|state| space.read_array(thread.wrapping_add(state.offset)).ok());
+        if state == Some([TERMINATED]) {
+            continue;
+        }
+        let owners = owners.into_iter().flatten().map(|field| space.read_pointer(thread.wrapping_add(field.offset)));
+        for owner in owners {
+            match owner {
+                Ok(owner) if owner.is_kernel() && seen.insert(owner) => found.addresses.push(owner),
+                Ok(_) => {}
+                Err(_) => found.end = found.end.max(ListEnd::Broken),
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The threads that run on the processors, or are next: `KiProcessorBlock`, `KPRCB.CurrentThread`, `NextThread`.
+fn on_processors(kernel: &Kernel<'_>) -> Vec<VirtualAddress> {
+    let (Ok(layout), Ok(block)) = (kernel.layouts().kprcb.as_ref(), kernel.global("KiProcessorBlock")) else {
+        return Vec::new();
+    };
+    let space = kernel.space();
+    let number = kernel.shared_data().map_or(1, |shared| shared.processors).min(MAX_PROCESSORS);
+    let blocks = (0..u64::from(number))
+        .filter_map(|processor| space.read_pointer(block.wrapping_add(processor.wrapping_mul(8))).ok())
+        .filter(|block| block.is_kernel());
+    let threads = blocks.flat_map(|block| {
+        [layout.current, layout.next].map(|field| space.read_pointer(block.wrapping_add(field.offset)))
+    });
+    threads.flatten().filter(|thread| thread.is_kernel()).collect()
+}

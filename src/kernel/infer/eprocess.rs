@@ -73,7 +73,9 @@ const BY_VALUE: [Place; 23] = [
 ];
 
 /// Fields that values can only speak against: they are placed between those of the list above, or stay out.
-const BY_PLACE: [Place; 12] = [
+const BY_PLACE: [Place; 14] = [
+    place(&["JobLinks"], 16, 8, pointers::any_list, None),
+    place(&["MmProcessLinks"], 16, 8, pointers::any_list, None),
     place(&["ThreadListHead"], 16, 8, pointers::any_list, None),
     place(&["ActiveThreads"], 4, 4, process::few, None),
     place(&["InheritedFromUniqueProcessId"], 8, 8, process::ids, Some(|known| &mut known.ppid)),

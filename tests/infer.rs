@@ -12,9 +12,10 @@
 mod common;
 
 use common::forged::Opened;
-use ntmem::kernel::{Inferred, Kernel, Layouts, confirm, infer};
+use common::kernels;
+use ntmem::kernel::{Kernel, Layouts, confirm, infer};
 use ntmem::symbols::{Symbols, builds};
-use ntmem_forge::{Build, Damage, Forged, Impostor, Paged, Scenario};
+use ntmem_forge::{Build, Damage, Forged, Impostor, Layout, Paged, Scenario};
 
 /// The layouts of all builds in the table but the hidden ones.
 fn others(hidden: impl Fn(u32) -> bool) -> Vec<(u32, Symbols)> {
@@ -64,6 +65,8 @@ fn compare(found: &Symbols, truth: &Symbols) -> (Vec<String>, Vec<String>, usize
                     right += 1;
                 }
             }
+            // Public symbols of 24H2 do not describe what sessions are there; where the id and the list lie, values tell.
+            (Some(_), None) if structure == "_MM_SESSION_SPACE" && truth.size_of(structure).is_err() => {}
             (Some(ours), None) => wrong.push(format!("{structure}.{path}: {ours:?}, and there is none")),
             (None, Some(_)) if truth.field(structure, path).is_ok() => {
                 let other = ALIASES.iter().find(|(one, other)| path == *one || path == *other);
@@ -83,10 +86,6 @@ fn compare(found: &Symbols, truth: &Symbols) -> (Vec<String>, Vec<String>, usize
         }
     }
     (wrong, missing, right)
-}
-
-fn inferred(kernel: &Kernel<'_>, others: &[(u32, Symbols)]) -> Option<Inferred> {
-    infer(kernel.space(), kernel.base(), system(kernel), others)
 }
 
 /// Builds to hide: the one itself under all its numbers, and `more` on each side of it.
@@ -109,22 +108,24 @@ fn same_build(one: u32, other: u32) -> bool {
 }
 
 fn run(forged: &Forged, what: &str, build: Build, more: usize) {
+    run_without(forged, what, &hidden(build, more));
+}
+
+fn run_without(forged: &Forged, what: &str, hide: &[u32]) {
     let opened = Opened::new(forged);
-    let kernel = opened.kernel();
-    let hide = hidden(build, more);
+    check(&opened.kernel(), what, hide);
+}
+
+/// What is inferred without the layouts of some builds is right, and enough to read processes with.
+fn check(kernel: &Kernel<'_>, what: &str, hide: &[u32]) {
     let others = others(|number| hide.iter().any(|hidden| same_build(*hidden, number)));
     let started = std::time::Instant::now();
-    let Some(found) = inferred(&kernel, &others) else {
+    let Some(found) = infer(kernel.space(), kernel.base(), system(kernel), &others) else {
         panic!("{what}: nothing inferred");
     };
     let took = started.elapsed();
     let (wrong, missing, right) = compare(&found.symbols, kernel.symbols());
     eprintln!("{what} hiding {hide:?}: {right} right, {} missing, {took:?}: {missing:?}", missing.len());
-    if std::env::var_os("NOTES").is_some() {
-        for note in &found.notes {
-            eprintln!("    {note}");
-        }
-    }
     assert!(wrong.is_empty(), "{what}: {wrong:#?}");
     Layouts::resolve(&found.symbols).unwrap();
 }
@@ -182,8 +183,8 @@ fn variants(build: Build) -> Vec<(&'static str, Scenario)> {
     hole.damage.push(Damage::EprocessHole { pid: 664 });
     all.push(("hole in a process", hole));
     let mut small = clean();
-    small.processes.truncate(6);
-    all.push(("six processes", small));
+    small.processes.truncate(9);
+    all.push(("nine processes", small));
     if build.has_silos() {
         all.push(("silo", clean().with_silo()));
     }
@@ -192,34 +193,153 @@ fn variants(build: Build) -> Vec<(&'static str, Scenario)> {
 
 #[test]
 fn machines_that_are_not_clean_give_no_wrong_layouts() {
-    let mut failed = Vec::new();
     for build in Build::ALL {
         for (what, scenario) in variants(build) {
             let forged = scenario.forge();
             for more in [0, 1] {
-                let result = std::panic::catch_unwind(|| run(&forged, &format!("{build:?}, {what}"), build, more));
-                if let Err(e) = result {
-                    failed.push(format!("{build:?} {what} {more} {:?}", e.downcast_ref::<String>()));
-                }
+                run(&forged, &format!("{build:?}, {what}"), build, more);
             }
         }
     }
-    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+/// Kernels that came after all known ones, as far as anybody knows: something was put in at one place or another.
+#[test]
+fn builds_that_nobody_has_seen_give_no_wrong_layouts() {
+    for build in [Build::W11_26100, Build::W11_22621, Build::W10_19045] {
+        let known = Layout::of(build);
+        let places = [
+            ("_EPROCESS", "CreateTime"),
+            ("_EPROCESS", "Token"),
+            ("_EPROCESS", "Win32Process"),
+            ("_EPROCESS", "SectionObject"),
+            ("_EPROCESS", "InheritedFromUniqueProcessId"),
+            ("_EPROCESS", "Peb"),
+            ("_EPROCESS", "ObjectTable"),
+            ("_EPROCESS", "ImageFileName"),
+            ("_EPROCESS", "ThreadListHead"),
+            ("_EPROCESS", "VadRoot"),
+            ("_EPROCESS", "ExitTime"),
+            ("_EPROCESS", "MitigationFlags"),
+            ("_KPROCESS", "BasePriority"),
+            ("_ETHREAD", "PostBlockList"),
+            ("_ETHREAD", "Cid"),
+            ("_ETHREAD", "Win32StartAddress"),
+            ("_ETHREAD", "ThreadListEntry"),
+            ("_ETHREAD", "CrossThreadFlags"),
+            ("_KTHREAD", "State"),
+            ("_TOKEN", "SessionId"),
+            ("_TOKEN", "UserAndGroups"),
+            ("_TOKEN", "TokenType"),
+            ("_HANDLE_TABLE", "TableCode"),
+            ("_HANDLE_TABLE", "FreeLists"),
+            ("_CMHIVE", "HiveList"),
+            ("_CMHIVE", "FileFullPath"),
+            ("_CMHIVE", "HiveRootPath"),
+            ("_HHIVE", "BaseBlock"),
+            ("_HHIVE", "Version"),
+            ("_HHIVE", "Storage"),
+            ("_MMVAD", "Subsection"),
+            ("_FILE_OBJECT", "FileName"),
+            ("_CONTROL_AREA", "FilePointer"),
+            ("_MM_SESSION_SPACE", "ProcessList"),
+            ("_LDR_DATA_TABLE_ENTRY", "FullDllName"),
+            ("_RTL_USER_PROCESS_PARAMETERS", "Environment"),
+            ("_OBJECT_TYPE", "Index"),
+        ];
+        for (kind, field) in places {
+            for bytes in [8, 0x18] {
+                let Some(place) = known.find(kind, field) else { continue };
+                // There is no such structure in 24H2, and the forge puts the list where its stand-in has it.
+                if kind == "_MM_SESSION_SPACE" && build == Build::W11_26100 {
+                    continue;
+                }
+                let layout = known.clone().shifted(kind, place.offset, bytes).numbered(build.number() + 600).unknown(1);
+                let mut scenario = Scenario::clean(build);
+                scenario.layout = Some(layout);
+                let what = format!("{build:?}, {bytes:#x} bytes before {kind}.{field}");
+                run_without(&scenario.forge(), &what, &[]);
+            }
+        }
+    }
 }
 
 #[test]
-fn the_right_layouts_are_confirmed() {
+fn every_collected_kernel_gives_no_wrong_layouts() {
+    let mut seen = std::collections::BTreeSet::new();
+    for kernel in kernels::collection("every_collected_kernel_gives_no_wrong_layouts") {
+        let forged = kernel.forge();
+        let opened = Opened::new(&forged);
+        let found = opened.kernel();
+        let shape: Vec<String> = Layouts::wanted()
+            .fields
+            .iter()
+            .map(|(structure, path)| format!("{:?}", found.symbols().field(structure, path).ok()))
+            .collect();
+        if !seen.insert(shape) {
+            continue;
+        }
+        let build = kernel.layout.build;
+        for more in [0, 1] {
+            run(&forged, &format!("{} {build:?}", kernel.name), build, more);
+        }
+    }
+}
+
+#[test]
+fn the_right_layouts_are_confirmed_and_others_are_not() {
+    /// What no value of a clean image shows.
+    const UNSEEN: [&str; 5] =
+        ["_EJOB.", "_MI_SYSTEM_INFORMATION.", "_SECTION_OBJECT.", "DisableDynamicCode", "_EPROCESS.Minimal"];
+    let all = others(|_| false);
     for build in Build::ALL {
         let forged = Scenario::clean(build).forge();
         let opened = Opened::new(&forged);
         let kernel = opened.kernel();
-        let confirmation = confirm(kernel.space(), kernel.base(), system(&kernel), kernel.symbols());
-        eprintln!(
-            "{build:?}: {} held, failed {:?}, silent {:?}",
-            confirmation.held.len(),
-            confirmation.failed,
-            confirmation.silent
-        );
+        let confirm = |types: &Symbols| confirm(kernel.space(), kernel.base(), system(&kernel), types);
+        let own = confirm(kernel.symbols());
+        assert!(own.is_full(), "{build:?}: {own:?}");
+        for (number, types) in &all {
+            let other = confirm(types);
+            let (wrong, _, _) = compare(types, kernel.symbols());
+            let seen: Vec<&String> =
+                wrong.iter().filter(|what| !UNSEEN.iter().any(|unseen| what.contains(unseen))).collect();
+            assert!(!other.is_full() || seen.is_empty(), "{build:?} passes as {number}: {seen:#?}");
+            assert!(other.is_full() || !wrong.is_empty(), "{build:?} does not pass as {number}: {other:?}");
+        }
     }
-    panic!();
+}
+
+#[test]
+fn samples_give_no_wrong_layouts() {
+    let Some(material) = common::material("samples_give_no_wrong_layouts") else { return };
+    for (name, build) in [
+        ("win7-7601-clean", Build::W7_7601),
+        ("win10-19045-clean", Build::W10_19045),
+        ("win10-19045-brontok-lojax", Build::W10_19045),
+        ("win11-26100-clean", Build::W11_26100),
+    ] {
+        let image = ntmem::MemoryImage::from_bytes(common::sample(&material, name)).unwrap();
+        let store = ntmem::symbols::SymbolStore::new().directory(material.join("symbols"));
+        let kernel = image.locate_kernel(&store).unwrap();
+        for more in [0, 1, 2] {
+            check(&kernel, name, &hidden(build, more));
+        }
+    }
+}
+
+/// No processes, or not enough of them, give nothing, and no layout of another size is read as one.
+#[test]
+fn what_is_no_list_of_processes_gives_nothing() {
+    let forged = Scenario::clean(Build::W10_19045).forge();
+    let opened = Opened::new(&forged);
+    let kernel = opened.kernel();
+    let all = others(|_| false);
+    let nowhere = ntmem::VirtualAddress(0xffff_8000_0000_0000);
+    for at in [nowhere, kernel.base(), ntmem::VirtualAddress(0), ntmem::VirtualAddress(u64::MAX)] {
+        assert!(infer(kernel.space(), kernel.base(), at, &all).is_none());
+        assert!(!confirm(kernel.space(), kernel.base(), at, kernel.symbols()).is_full());
+    }
+    assert!(infer(kernel.space(), nowhere, system(&kernel), &all).is_none());
+    assert!(infer(kernel.space(), kernel.base(), system(&kernel), &[]).is_none());
 }

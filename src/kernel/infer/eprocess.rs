@@ -73,7 +73,12 @@ const BY_VALUE: [Place; 23] = [
 ];
 
 /// Fields that values can only speak against: they are placed between those of the list above, or stay out.
-const BY_PLACE: [Place; 9] = [
+const BY_PLACE: [Place; 14] = [
+    place(&["JobLinks"], 16, 8, pointers::any_list, None),
+    place(&["MmProcessLinks"], 16, 8, pointers::any_list, None),
+    place(&["ThreadListHead"], 16, 8, pointers::any_list, None),
+    place(&["ActiveThreads"], 4, 4, process::few, None),
+    place(&["InheritedFromUniqueProcessId"], 8, 8, process::ids, Some(|known| &mut known.ppid)),
     place(&["ExitTime"], 8, 8, process::exited, None),
     place(&["WoW64Process", "Wow64Process"], 8, 8, pointers::wow64, None),
     place(&["DebugPort"], 8, 8, pointers::kernel_or_null, None),
@@ -93,6 +98,9 @@ const FLAGS: [(&[&str], JudgeFlag); 2] = [
     (&["MitigationFlagsValues.DisableDynamicCode", "DisableDynamicCode"], process::mitigation),
 ];
 
+/// No `_EPROCESS` is smaller: that of XP for x64 has 0x3e0 bytes.
+const SMALLEST: u64 = 0x300;
+
 /// Fields that are empty in most processes, and how far behind the last proven one they may lie: what is further may belong to
 /// another object.
 const SPARSE: [(&str, u64); 2] = [("ExitTime", 0x200), ("WoW64Process", 0x80)];
@@ -101,10 +109,10 @@ const SPARSE: [(&str, u64); 2] = [("ExitTime", 0x200), ("WoW64Process", 0x80)];
 pub(super) fn infer(scene: &Scene<'_>, vads: &[VadLayout], neighbours: &Neighbours<'_>) -> (Known, Report, TypeInfo) {
     let mut placer = Placer::new("_EPROCESS", neighbours);
     let mut known = Known::default();
-    let limit = placer.limit().min(WINDOW);
+    let limit = placer.limit().min(WINDOW).min(scene.end().filter(|end| *end > SMALLEST).unwrap_or(WINDOW));
     let mut missed: Vec<&'static str> = Vec::new();
     for field in &BY_VALUE {
-        let ground = Ground { scene, known, vads };
+        let ground = Ground { scene, known, vads, types: None };
         let held = |at: &u64| (field.judge)(ground, *at) == Judgement::Held;
         let end = match SPARSE.iter().find(|(name, _)| field.paths.contains(name)) {
             Some((_, reach)) => placer.last().saturating_add(*reach).min(limit),
@@ -119,8 +127,8 @@ pub(super) fn infer(scene: &Scene<'_>, vads: &[VadLayout], neighbours: &Neighbou
             *slot(&mut known) = at;
         }
     }
-    let ground = Ground { scene, known, vads };
     for field in &BY_PLACE {
+        let ground = Ground { scene, known, vads, types: None };
         let Some(first) = field.paths.first().copied() else { continue };
         let again = missed.contains(&first);
         let sought = BY_VALUE.iter().any(|other| other.paths.first() == Some(&first));
@@ -129,8 +137,13 @@ pub(super) fn infer(scene: &Scene<'_>, vads: &[VadLayout], neighbours: &Neighbou
         }
         missed.retain(|path| *path != first);
         let between = placer.between(field.paths);
-        placer.place(first, between, |info| (field.judge)(ground, info.offset) != Judgement::Failed);
+        let between = between.filter(|(_, info)| (field.judge)(ground, info.offset) != Judgement::Failed);
+        if let Some(slot) = field.known {
+            *slot(&mut known) = between.as_ref().map(|(_, info)| info.offset);
+        }
+        placer.place(first, between, |_| true);
     }
+    let ground = Ground { scene, known, vads, types: None };
     placer.dropped.extend(missed);
     for (paths, judge) in FLAGS {
         let Some(first) = paths.first().copied() else { continue };

@@ -1,6 +1,7 @@
 //! What is known of `_EPROCESS` while the rest is judged.
 
 use super::scene::{Sample, Scene};
+use super::types::Types;
 use crate::kernel::layouts::{EprocessLayout, VadLayout};
 use crate::memory::AddressSpace;
 use crate::{PhysicalAddress, VirtualAddress};
@@ -52,6 +53,8 @@ pub(super) struct Ground<'a, 'm> {
     pub known: Known,
     /// Forms that the nodes of address ranges may have.
     pub vads: &'a [VadLayout],
+    /// The table of object types.
+    pub types: Option<&'a Types>,
 }
 
 impl<'a, 'm> Ground<'a, 'm> {

@@ -4,13 +4,13 @@ use super::ground::Ground;
 use super::judge::{Judgement, Tally};
 use super::place::{Neighbours, Placer, Report};
 use super::scene::Scene;
+use crate::VirtualAddress;
 use crate::kernel::HIVE_SIGNATURE;
 use crate::kernel::layouts::{DualLayout, HmapEntryLayout};
 use crate::kernel::view::View;
 use crate::kernel::walk::list_both_ways;
 use crate::memory::AddressSpace;
 use crate::symbols::{Stored, Symbols, TypeInfo};
-use crate::{PAGE_SIZE, VirtualAddress};
 
 /// Bytes of a `_CMHIVE` that are looked at: `HiveList` lies at 0xaa8 in the largest known one.
 const WINDOW: u64 = 0x1000;
@@ -61,6 +61,12 @@ impl Hives<'_> {
     pub fn has_links(&self, at: u64) -> bool {
         self.links.contains(&at)
     }
+
+    /// Whether versions of the format lie here: 3 to 6.
+    pub fn has_versions(&self, at: u64) -> bool {
+        let fits = self.hives.iter().map(|hive| Some((3..=6).contains(&get::<u32>(hive, at)?)));
+        Tally::of(fits).judge(1, 75) == Judgement::Held
+    }
 }
 
 impl Hives<'_> {
@@ -95,17 +101,10 @@ fn signature(space: AddressSpace<'_>, at: VirtualAddress) -> Option<u32> {
 
 /// Heads of lists in the kernel's image that lead out of it and back, with their first entries.
 fn heads<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = (VirtualAddress, VirtualAddress)> + 'a {
-    let pages = (0..scene.image_size / PAGE_SIZE).map(|page| scene.base.wrapping_add(page.wrapping_mul(PAGE_SIZE)));
-    pages.flat_map(move |page| {
-        let mut bytes = [0u8; 4096];
-        let (read, _) = scene.space.read_some(page, &mut bytes);
-        let (words, _) = bytes.get(..read).unwrap_or_default().as_chunks::<8>();
-        let words: Vec<VirtualAddress> = words.iter().map(|word| VirtualAddress(u64::from_le_bytes(*word))).collect();
-        let outside =
-            |at: VirtualAddress| at.is_kernel() && at.0 & 7 == 0 && at.0 >> 48 == 0xffff && !scene.in_image(at);
+    scene.words().flat_map(move |(page, words)| {
         let found = words.windows(2).zip(0u64..).filter_map(move |(two, index)| {
             let (first, last) = (*two.first()?, *two.last()?);
-            if !outside(first) || !outside(last) {
+            if !scene.leads_out(first) || !scene.leads_out(last) {
                 return None;
             }
             let own = page.wrapping_add(index.wrapping_mul(8));
@@ -230,9 +229,17 @@ pub(super) fn infer(
         Some(text.to_ascii_uppercase().starts_with("\\REGISTRY\\"))
     });
     placer.prove(&["HiveRootPath"], 16, &root);
-    for (first, path) in [("FileFullPath", &["FileFullPath"]), ("FileUserName", &["FileUserName"])] {
+    let file = search(0x100, WINDOW.saturating_sub(16), 8, &|hive, offset| {
+        let text = ground.scene.text(space, hive.address().wrapping_add(offset));
+        // Hives that are in no file have none.
+        let text = text.filter(|text| !text.is_empty())?.to_ascii_uppercase();
+        Some(["\\SYSTEMROOT\\", "\\??\\", "\\DEVICE\\"].iter().any(|start| text.starts_with(start)))
+    });
+    for path in [&["FileFullPath"], &["FileUserName"]] {
+        // Both are names of files: each is where other builds have it, next to the other and to the root's path.
+        let first = path.first().copied().unwrap_or_default();
         let beside = placer.beside(path, "HiveRootPath", 0x20);
-        placer.place(first, beside, |_| true);
+        placer.place(first, beside, |info| file.contains(&info.offset));
     }
     let (report, info) = placer.finish();
     (storage, report, info)

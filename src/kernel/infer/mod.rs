@@ -13,6 +13,8 @@ mod scene;
 mod table;
 mod thread;
 mod token;
+mod token_fields;
+mod types;
 mod user;
 mod vote;
 mod work;
@@ -20,7 +22,8 @@ mod work;
 use super::Layouts;
 use super::kuser::SharedData;
 use super::layouts::{
-    EprocessLayout, EthreadLayout, ObjectHeaderLayout, PebLayout, SessionLayout, TokenLayout, VadLayout,
+    EprocessLayout, EthreadLayout, ObjectHeaderLayout, ObjectTypeLayout, PebLayout, SessionLayout, TokenLayout,
+    VadLayout,
 };
 use crate::VirtualAddress;
 use crate::memory::AddressSpace;
@@ -29,6 +32,7 @@ use ground::{Ground, Known};
 use judge::Judgement;
 use place::Neighbours;
 use scene::Scene;
+use types::Types;
 use vote::Ballot;
 use work::Work;
 
@@ -94,7 +98,9 @@ pub fn confirm(space: AddressSpace<'_>, base: VirtualAddress, system: VirtualAdd
         }
     };
     let vads: Vec<VadLayout> = VadLayout::resolve(types).into_iter().collect();
-    let ground = Ground { scene: &scene, known: Known::from(&layout), vads: &vads };
+    let object_types = Types::find(&scene);
+    let known = Known::from(&layout);
+    let ground = Ground { scene: &scene, known, vads: &vads, types: object_types.as_ref() };
     for (path, judgement) in eprocess::judge(ground, types) {
         confirmation.add(&format!("_EPROCESS.{path}"), judgement);
     }
@@ -106,6 +112,9 @@ pub fn confirm(space: AddressSpace<'_>, base: VirtualAddress, system: VirtualAdd
     }
     if let (Some(hives), Ok(layout)) = (&hives, super::layouts::CmhiveLayout::resolve(types)) {
         confirmation.add("_CMHIVE.HiveList", hives.has_links(layout.links.offset).into());
+        if let Some(version) = layout.version {
+            confirmation.add("_CMHIVE.Hive.Version", hives.has_versions(version.offset).into());
+        }
         if let Some(judgement) = hive::judge(ground, hives, layout.storage.offset, types) {
             confirmation.add("_CMHIVE.Hive.Storage, _DUAL, _HMAP_ENTRY", judgement);
         }
@@ -131,6 +140,9 @@ const GROUPS: [&[&str]; 14] = [
     &["_OBJECT_HEADER_CREATOR_INFO", "_OBJECT_HEADER_NAME_INFO"],
 ];
 
+/// Structures that no invariant is about, and that no known build has changed since Windows XP.
+const UNSEEN: [&str; 1] = ["_OBJECT_HEADER_NAME_INFO"];
+
 /// What the image says of the structures of one group, as one build has them. `None`: that build lacks one.
 fn judge(ground: Ground<'_, '_>, structures: &[&str], types: &Symbols) -> Option<Judgement> {
     match *structures.first()? {
@@ -145,6 +157,10 @@ fn judge(ground: Ground<'_, '_>, structures: &[&str], types: &Symbols) -> Option
         "_PEB" => Some(user::peb(ground, &PebLayout::resolve(types).ok()?)),
         "_RTL_USER_PROCESS_PARAMETERS" => user::parameters(ground, types),
         "_PEB_LDR_DATA" => user::modules(ground, types),
+        "_OBJECT_TYPE" => {
+            let layout = ObjectTypeLayout::resolve(types).ok()?;
+            Some(ground.types.map_or(Judgement::Silent, |found| found.judge(&layout)))
+        }
         first => types.size_of(first).ok().map(|_| Judgement::Silent),
     }
 }
@@ -173,14 +189,34 @@ pub fn infer(
     let (known, report, info) = eprocess::infer(&scene, &vads, &neighbours);
     work.placed(&report, info);
     EprocessLayout::resolve(work.symbols()).ok()?;
-    let ground = Ground { scene: &scene, known, vads: &vads };
+    let object_types = Types::find(&scene);
+    let ground = Ground { scene: &scene, known, vads: &vads, types: object_types.as_ref() };
+    if let Some(types) = &object_types {
+        work.global("ObTypeIndexTable", types.table);
+    }
     if let Some((report, info)) = thread::infer(ground, &neighbours) {
         work.placed(&report, info);
     }
     let wanted = Layouts::wanted().fields;
     for structures in GROUPS.iter().skip(1) {
-        let ballot = Ballot { structures, fields: &wanted, sized: true };
-        work.voted(structures, ballot.vote(&neighbours, |symbols| judge(ground, structures, symbols)));
+        let unseen = UNSEEN.iter().any(|structure| structures.contains(structure));
+        let ballot = Ballot { structures, fields: &wanted, sized: true, unseen };
+        let outcome = ballot.vote(&neighbours, |symbols| judge(ground, structures, symbols));
+        if structures.contains(&"_TOKEN") && outcome.judgement == Judgement::Failed {
+            let (report, info) = token_fields::infer(ground, &neighbours);
+            let types = Symbols::default().with_type("_TOKEN", info.clone());
+            // What was put together has to stand up to what other builds' layouts did not.
+            if judge(ground, structures, &types) == Some(Judgement::Held) {
+                work.placed(&report, info);
+                continue;
+            }
+        }
+        let object_type = object_types.as_ref().and_then(Types::layout);
+        if let Some(info) = object_type.filter(|_| structures.contains(&"_OBJECT_TYPE")) {
+            work.found("_OBJECT_TYPE", info);
+            continue;
+        }
+        work.voted(structures, outcome);
     }
     if let Some(hives) = hive::Hives::find(&scene) {
         let forms = hive::forms(others);
@@ -190,7 +226,7 @@ pub fn infer(
         if let Some(storage) = storage {
             let structures = ["_DUAL", "_HMAP_ENTRY"];
             let sized = hives.are_large(storage);
-            let ballot = Ballot { structures: &structures, fields: &wanted, sized };
+            let ballot = Ballot { structures: &structures, fields: &wanted, sized, unseen: false };
             work.voted(&structures, ballot.vote(&neighbours, |symbols| hive::judge(ground, &hives, storage, symbols)));
         }
     }

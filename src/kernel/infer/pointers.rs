@@ -44,11 +44,13 @@ pub(super) fn handle_table(ground: Ground<'_, '_>, at: u64) -> Judgement {
         if !table.is_kernel() {
             return Some(false);
         }
-        let words: [u8; 24] = ground.scene.space.read_array(table).ok()?;
+        let words: [u8; 0x60] = ground.scene.space.read_array(table).ok()?;
         let (words, _) = words.as_chunks::<8>();
-        let owner = words.iter().skip(1).position(|word| u64::from_le_bytes(*word) == sample.at.0);
-        let code = owner.and_then(|owner| words.get(owner)).map(|word| u64::from_le_bytes(*word));
-        Some(code.is_some_and(|code| code & 7 <= 2 && VirtualAddress(code).is_kernel()))
+        let number = |word: &[u8; 8]| u64::from_le_bytes(*word);
+        let owner = words.iter().skip(1).position(|word| number(word) == sample.at.0);
+        let code = owner.and_then(|owner| words.get(owner)).map(number);
+        let page = |code: u64| code & !7 != 0 && code & 0xff8 == 0 && VirtualAddress(code).is_kernel();
+        Some(code.is_some_and(|code| code & 7 <= 2 && page(code)))
     };
     Tally::of(ground.others().map(fits)).judge(2, 70)
 }
@@ -65,14 +67,12 @@ pub(super) fn session(ground: Ground<'_, '_>, at: u64) -> Judgement {
     let mut ids: BTreeMap<u32, BTreeSet<VirtualAddress>> = BTreeMap::new();
     let fits = |sample: &Sample<'_>| {
         let session = pointer(sample, at)?;
-        if session.is_null() {
-            return Some(false);
-        }
         if !session.is_kernel() || session.0 & 7 != 0 {
             return Some(false);
         }
         let id = ground.session_id(sample, session)?;
-        *members.entry(session).or_default() = members.get(&session).map_or(1, |count| count.saturating_add(1));
+        let count = members.entry(session).or_default();
+        *count = count.saturating_add(1);
         ids.entry(id).or_default().insert(session);
         Some(id < 0x1_0000)
     };
@@ -118,12 +118,18 @@ pub(super) fn audit_name(ground: Ground<'_, '_>, at: u64) -> Judgement {
             return Some(false);
         }
         let head: [u8; 16] = ground.scene.space.read_array(name).ok()?;
-        match ground.scene.text(ground.scene.space, name) {
-            Some(text) => Some(text.starts_with("\\Device\\")),
-            // Processes without an image have an empty one.
-            None if head.starts_with(&[0, 0]) => None,
-            None => Some(false),
+        let [l0, l1, m0, m1, _, _, _, _, buffer @ ..] = head;
+        let (length, room) = (u16::from_le_bytes([l0, l1]), u16::from_le_bytes([m0, m1]));
+        let buffer = VirtualAddress(u64::from_le_bytes(buffer));
+        // Processes without an image have an empty one.
+        if length == 0 {
+            return None;
         }
+        if length > room || !length.is_multiple_of(2) || !buffer.is_kernel() {
+            return Some(false);
+        }
+        let start: [u8; 16] = ground.scene.space.read_array(buffer).ok()?;
+        Some(super::super::text::utf16(&start) == "\\Device\\")
     };
     // Registry and its like have a bare word.
     Tally::of(ground.samples().map(fits)).judge(2, 60)
@@ -131,14 +137,16 @@ pub(super) fn audit_name(ground: Ground<'_, '_>, at: u64) -> Judgement {
 
 /// Whether the file object at `file` has the name that the kernel's path of the image ends in.
 pub(super) fn is_file_of(ground: Ground<'_, '_>, sample: &Sample<'_>, file: VirtualAddress, name: u64) -> Option<bool> {
-    let path = ground.audit_path(sample)?;
     if !file.is_kernel() {
         return Some(false);
     }
-    let kind = ground.scene.space.read_u32(file).ok()?;
-    let found = ground.scene.text(ground.scene.space, file.wrapping_add(name));
     // IO_TYPE_FILE (wdm.h), and a size in the upper half.
-    Some(kind & 0xffff == 5 && found.is_some_and(|name| name.len() > 4 && path.ends_with(&name)))
+    if ground.scene.space.read_u32(file).ok()? & 0xffff != 5 {
+        return Some(false);
+    }
+    let path = ground.audit_path(sample)?;
+    let found = ground.scene.text(ground.scene.space, file.wrapping_add(name));
+    Some(found.is_some_and(|name| name.len() > 4 && path.ends_with(&name)))
 }
 
 /// Where `FILE_OBJECT.FileName` lies in every version for x64 (wdm.h).
@@ -203,6 +211,15 @@ pub(super) fn kernel_or_null(ground: Ground<'_, '_>, at: u64) -> Judgement {
     let system = ground.system().and_then(|system| pointer(system, at));
     let all = Tally::of(ground.samples().map(fits)).share(95);
     if all && system.is_none_or(VirtualAddress::is_null) { Judgement::Silent } else { Judgement::Failed }
+}
+
+/// What may be the head of a list, though it leads nowhere now.
+pub(super) fn any_list(ground: Ground<'_, '_>, at: u64) -> Judgement {
+    let fits = |sample: &Sample<'_>| {
+        let two = [pointer(sample, at)?, pointer(sample, at.checked_add(8)?)?];
+        Some(two.iter().all(|link| link.is_null() || link.is_kernel()))
+    };
+    if Tally::of(ground.samples().map(fits)).share(95) { Judgement::Silent } else { Judgement::Failed }
 }
 
 /// Head of a list that is empty or whole: what it leads to leads back.

@@ -94,10 +94,16 @@ pub(super) fn exited(ground: Ground<'_, '_>, at: u64) -> Judgement {
 
 /// `InheritedFromUniqueProcessId`: 0 in System, 4 in smss, and in many the id of another process, an older one.
 pub(super) fn ppid(ground: Ground<'_, '_>, at: u64) -> Judgement {
-    let ids: BTreeSet<u64> = ground.samples().map(|sample| sample.pid).collect();
     let parent = |sample: &Sample<'_>| sample.get::<u64>(at);
+    if ground.system().and_then(parent).is_some_and(|id| id != 0) {
+        return Judgement::Failed;
+    }
     let is_id = |id: u64| id.is_multiple_of(4) && id <= u64::from(u32::MAX);
     let id = Tally::of(ground.samples().map(|sample| parent(sample).map(is_id)));
+    if !id.share(95) {
+        return Judgement::Failed;
+    }
+    let ids: BTreeSet<u64> = ground.samples().map(|sample| sample.pid).collect();
     let listed = Tally::of(ground.others().map(|sample| {
         let id = parent(sample)?;
         Some(id != sample.pid && id != 0 && ids.contains(&id))
@@ -110,10 +116,17 @@ pub(super) fn ppid(ground: Ground<'_, '_>, at: u64) -> Judgement {
         let creator = ground.samples().find(|other| other.pid == id)?;
         Some(creator.get::<u64>(created?)? <= sample.get::<u64>(created?)?)
     }));
-    let system = ground.system().and_then(parent).is_none_or(|id| id == 0);
     let mastered = masters.all() == 0 || masters.yes > 0;
     // A clock that was set back, and ids that are used again, make some parents younger.
-    (system && mastered && id.share(95) && listed.yes >= 2 && listed.share(35) && older.share(60)).into()
+    (mastered && listed.yes >= 2 && listed.share(35) && older.share(60)).into()
+}
+
+/// Ids of processes, and 0 in System: what `InheritedFromUniqueProcessId` is at least.
+pub(super) fn ids(ground: Ground<'_, '_>, at: u64) -> Judgement {
+    let is_id = |id: u64| id.is_multiple_of(4) && id != 0 && id <= u64::from(u32::MAX);
+    let ids = Tally::of(ground.others().map(|sample| sample.get::<u64>(at).map(is_id)));
+    let system = ground.system().and_then(|system| system.get::<u64>(at)).is_none_or(|id| id == 0);
+    if system && ids.share(90) { Judgement::Silent } else { Judgement::Failed }
 }
 
 /// `Peb`: none in System; elsewhere a page of the user half, with pointers where every PEB has them.
@@ -156,26 +169,39 @@ pub(super) fn threads(ground: Ground<'_, '_>, at: u64) -> Judgement {
     if counts.len() < 2 { Judgement::Silent } else { tally.judge(3, 70) }
 }
 
+/// Numbers of threads as processes have them, where no list says how many there are.
+pub(super) fn few(ground: Ground<'_, '_>, at: u64) -> Judgement {
+    const MANY: u32 = 0x1_0000;
+    let count = |sample: &Sample<'_>| sample.get::<u32>(at);
+    let few = Tally::of(ground.samples().map(|sample| count(sample).map(|count| count < MANY)));
+    let some = Tally::of(ground.samples().map(|sample| count(sample).map(|count| count != 0)));
+    if few.share(95) && some.share(60) { Judgement::Silent } else { Judgement::Failed }
+}
+
 /// `Pcb.BasePriority`: that of each Windows process is public (Windows Internals, 7th edition, chapter 4).
 pub(super) fn base_priority(ground: Ground<'_, '_>, at: u64) -> Judgement {
     let priority = |sample: &Sample<'_>| sample.get::<i8>(at);
+    if ground.system().and_then(priority).is_some_and(|value| value != 8) {
+        return Judgement::Failed;
+    }
     let real = Tally::of(ground.samples().map(|sample| priority(sample).map(|value| (1..=31).contains(&value))));
     let normal = Tally::of(ground.others().map(|sample| priority(sample).map(|value| value == 8)));
     let is = |name: &'static str, value: i8| ground.named(name).any(|sample| priority(sample) == Some(value));
-    let system = ground.system().and_then(priority).is_none_or(|value| value == 8);
-    (real.share(95) && system && is("smss.exe", 11) && is("csrss.exe", 13) && normal.yes >= 2).into()
+    (real.share(95) && is("smss.exe", 11) && is("csrss.exe", 13) && normal.yes >= 2).into()
 }
 
 /// `Protection.Level`: of the signer Windows TCB or System in System and smss, none in most.
 pub(super) fn protection(ground: Ground<'_, '_>, at: u64) -> Judgement {
     let level = |sample: &Sample<'_>| sample.get::<u8>(at);
-    let system = ground.system().and_then(level).is_some_and(|level| matches!(level, 0x62 | 0x72));
+    if !ground.system().and_then(level).is_some_and(|level| matches!(level, 0x62 | 0x72)) {
+        return Judgement::Failed;
+    }
     let smss = ground.named("smss.exe").any(|sample| level(sample) == Some(0x61));
     let none = Tally::of(ground.others().map(|sample| level(sample).map(|level| level == 0)));
     // Type 0 to 2, audit, signer 0 to 8 (_PS_PROTECTION).
     let real = |level: u8| level & 7 <= 2 && level >> 4 <= 8;
     let real = Tally::of(ground.samples().map(|sample| level(sample).map(real)));
-    (system && smss && none.yes >= 2 && none.share(25) && real.share(95)).into()
+    (smss && none.yes >= 2 && none.share(25) && real.share(95)).into()
 }
 
 /// `BreakOnTermination`: in smss and csrss, and not in most.

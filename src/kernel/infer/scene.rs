@@ -6,7 +6,7 @@ use super::super::walk::list_both_ways;
 use super::super::{SharedData, text};
 use crate::memory::AddressSpace;
 use crate::symbols::Stored;
-use crate::{Timestamp, VirtualAddress};
+use crate::{PAGE_SIZE, Timestamp, VirtualAddress};
 
 /// Bytes of an `_EPROCESS` that are looked at. The largest known one has 0xb80.
 pub(super) const WINDOW: u64 = 0x1000;
@@ -106,6 +106,42 @@ impl<'m> Scene<'m> {
         (ids.yes >= 2 && ids.share(75)).then(|| (head, entries.iter().map(|entry| entry.wrapping_sub(links)).collect()))
     }
 
+    /// The words of the kernel's image, page by page, as pointers. Pages that are not there are passed over.
+    pub fn words(&self) -> impl Iterator<Item = (VirtualAddress, Vec<VirtualAddress>)> + '_ {
+        let pages = (0..self.image_size / PAGE_SIZE).map(|page| self.base.wrapping_add(page.wrapping_mul(PAGE_SIZE)));
+        pages.map(|page| {
+            let mut bytes = [0u8; 4096];
+            let (read, _) = self.space.read_some(page, &mut bytes);
+            let (words, _) = bytes.get(..read).unwrap_or_default().as_chunks::<8>();
+            (page, words.iter().map(|word| VirtualAddress(u64::from_le_bytes(*word))).collect())
+        })
+    }
+
+    /// Whether a word of the image may lead to an object of the kernel.
+    pub fn leads_out(&self, at: VirtualAddress) -> bool {
+        at.0 >> 47 == 0x1_ffff && at.0 & 7 == 0 && !self.in_image(at)
+    }
+
+    /// Where the objects of processes end, by the pool blocks that they lie in: what is behind belongs to others. `None`: no
+    /// pool headers say so.
+    pub fn end(&self) -> Option<u64> {
+        let mut ends: Vec<u64> = self.samples.iter().filter_map(|sample| self.block_end(sample.at)).collect();
+        ends.sort_unstable();
+        // A header may be torn; the most frequent is in the middle.
+        (ends.len().saturating_mul(2) > self.samples.len()).then(|| ends.get(ends.len() / 2).copied())?
+    }
+
+    /// The end of the pool block around an object: `_POOL_HEADER` in front of it has its size in units of 16 bytes at 2, and
+    /// its tag, `Proc`, at 4 (x64).
+    fn block_end(&self, at: VirtualAddress) -> Option<u64> {
+        (0x40..=0xc0u64).step_by(0x10).find_map(|back| {
+            let [_, _, size, _, tag @ ..]: [u8; 8] = self.space.read_array(at.wrapping_sub(back)).ok()?;
+            // The top bit of a tag marks protected allocations up to 8.
+            let [p, r, o, c] = tag;
+            ([p, r, o, c & 0x7f] == *b"Proc").then(|| (u64::from(size) << 4).checked_sub(back))?
+        })
+    }
+
     /// Whether an address lies in the kernel's image.
     pub fn in_image(&self, at: VirtualAddress) -> bool {
         at >= self.base && at.0.wrapping_sub(self.base.0) < self.image_size
@@ -125,6 +161,11 @@ impl<'m> Scene<'m> {
 
     /// A `_UNICODE_STRING` with something in it.
     pub fn text(&self, space: AddressSpace<'_>, at: VirtualAddress) -> Option<String> {
+        /// Bytes of a path or a command line: what is longer is no text, where nothing says that there is one.
+        const MAX_TEXT: u16 = 0x1000;
+        if u16::from_le_bytes(space.read_array(at).ok()?) > MAX_TEXT {
+            return None;
+        }
         text::unicode_string(space, at).ok().flatten()
     }
 }

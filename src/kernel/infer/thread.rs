@@ -93,7 +93,8 @@ fn shape(threads: &[Around<'_>]) -> Option<Shape> {
             let waiters = thread.links.wrapping_sub(links).wrapping_add(8).0;
             let empty = thread.get::<u64>(links, 8) == Some(waiters) && thread.get::<u64>(links, 16) == Some(waiters);
             if empty && thread.get::<u8>(links, 0).is_some_and(|kind| kind & 0x7f == THREAD_OBJECT) {
-                *starts.entry(links).or_default() = starts.get(&links).map_or(1, |count| count.saturating_add(1));
+                let count = starts.entry(links).or_default();
+                *count = usize::saturating_add(*count, 1);
             }
         }
     }

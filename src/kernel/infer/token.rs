@@ -8,18 +8,18 @@ use crate::kernel::layouts::{ObjectHeaderLayout, SessionLayout, TokenLayout};
 use std::collections::BTreeMap;
 
 /// The most SIDs that a token has (documented limit of LSA: 1024 groups).
-const MAX_SIDS: u32 = 1100;
+pub(super) const MAX_SIDS: u32 = 1100;
 /// `TokenPrimary`.
 const PRIMARY: u32 = 1;
 /// S-1-5-18, as [MS-DTYP] 2.4.2.2 writes it.
-const LOCAL_SYSTEM: [u8; 12] = [1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0];
+pub(super) const LOCAL_SYSTEM: [u8; 12] = [1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0];
 /// What labels of integrity start with: S-1-16-.
-const LABEL: [u8; 8] = [1, 1, 0, 0, 0, 0, 0, 16];
+pub(super) const LABEL: [u8; 8] = [1, 1, 0, 0, 0, 0, 0, 16];
 /// `SYSTEM_LUID`.
-const SYSTEM_LOGON: u64 = 0x3e7;
+pub(super) const SYSTEM_LOGON: u64 = 0x3e7;
 
 /// The token of a process.
-fn token(ground: Ground<'_, '_>, sample: &Sample<'_>) -> Option<VirtualAddress> {
+pub(super) fn token(ground: Ground<'_, '_>, sample: &Sample<'_>) -> Option<VirtualAddress> {
     let token = crate::kernel::fast_ref(sample.get::<u64>(ground.known.token?)?);
     token.is_kernel().then_some(token)
 }

@@ -45,12 +45,12 @@ pub(super) fn parameters(ground: Ground<'_, '_>, symbols: &Symbols) -> Option<Ju
             Some(field) => {
                 let size = space.read_u64(parameters.wrapping_add(field.offset)).ok()?;
                 // Windows bounds neither, but no environment is larger than this or no whole number of characters.
-                size >= 4 && size < 1 << 20 && size.is_multiple_of(2)
+                (4..1 << 20).contains(&size) && size.is_multiple_of(2)
             }
             None => true,
         };
         let name = ground.name(sample)?;
-        let path = text(layout.image_path.offset)?.to_ascii_lowercase();
+        let path = text(layout.image_path.offset).unwrap_or_default().to_ascii_lowercase();
         let file = path.rsplit('\\').next().unwrap_or_default();
         // The short name is cut at 14 characters.
         Some(file.starts_with(&name) && text(layout.command_line.offset).is_some() && is_user(environment) && size)
@@ -72,10 +72,10 @@ pub(super) fn modules(ground: Ground<'_, '_>, symbols: &Symbols) -> Option<Judge
         let base = read(module.wrapping_add(entry.base.offset))?;
         let size = space.read_u32(module.wrapping_add(entry.image_size.offset)).ok()?;
         let text = |offset: u64| ground.scene.text(space, module.wrapping_add(offset));
-        let (full, name) = (text(entry.full_name.offset)?, text(entry.base_name.offset)?);
+        let names = text(entry.full_name.offset).zip(text(entry.base_name.offset));
         let image = read(at.wrapping_add(peb.image_base.offset))?;
-        // A hollowed process may have another base there.
-        Some(back == head && base == image && size > 0 && size & 0xfff == 0 && full.ends_with(&name))
+        let named = names.is_some_and(|(full, name)| full.ends_with(&name));
+        Some(back == head && base == image && size > 0 && size & 0xfff == 0 && named)
     };
     Some(Tally::of(pebs(ground).map(fits)).judge(2, 60))
 }

@@ -27,6 +27,8 @@ pub(super) struct Ballot<'a> {
     pub fields: &'a [(&'static str, &'static str)],
     /// Whether the image has enough of them to tell sizes.
     pub sized: bool,
+    /// Whether they may be taken unseen where they never changed, as far as is known: nothing in an image shows them.
+    pub unseen: bool,
 }
 
 /// How a vote came out.
@@ -66,7 +68,7 @@ impl Ballot<'_> {
         if !held.is_empty() {
             return self.outcome(Judgement::Held, neighbours, &held, &held);
         }
-        if failed || silent.is_empty() {
+        if failed || silent.is_empty() || !self.unseen {
             return Outcome { judgement: Judgement::Failed, builds: BTreeSet::new(), types: Vec::new() };
         }
         // Nothing is proven: only what never changed, as far as is known, and was there before.
@@ -97,7 +99,7 @@ impl Ballot<'_> {
             // Where those that held differ, the ones next to this build decide, if they are among them and agree.
             let adjacent: Vec<Neighbour<'_>> = neighbours.adjacent();
             let among = |one: &Neighbour<'_>| all.iter().any(|other| std::ptr::eq(other.symbols, one.symbols));
-            let deciding = judgement == Judgement::Held && adjacent.len() >= 2 && adjacent.iter().all(|one| among(one));
+            let deciding = judgement == Judgement::Held && adjacent.len() >= 2 && adjacent.iter().all(among);
             let sizes: BTreeSet<u64> = all.iter().filter_map(|one| one.symbols.size_of(structure).ok()).collect();
             let Some(mut size) = sizes.last().copied() else { continue };
             if EXACT.contains(structure) && (sizes.len() > 1 || !self.sized) {

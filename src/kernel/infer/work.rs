@@ -70,6 +70,13 @@ impl<'s, 'm> Work<'s, 'm> {
         self.add(report.structure, info);
     }
 
+    /// Adds a structure that values alone gave.
+    pub fn found(&mut self, structure: &str, info: TypeInfo) {
+        self.done.proven = self.done.proven.saturating_add(info.fields.len());
+        self.done.notes.push(format!("{structure}: {} fields proven by values", info.fields.len()));
+        self.add(structure, info);
+    }
+
     /// Adds structures that were taken from other builds, but those that are there already.
     pub fn voted(&mut self, structures: &[&str], outcome: Outcome) {
         let Outcome { judgement, builds, types } = outcome;

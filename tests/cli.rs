@@ -73,7 +73,7 @@ fn missing_symbols_say_which() {
     let copy = folder.path().join("copy.raw");
     std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(CLEAN), &copy).unwrap();
     let copy = copy.to_str().unwrap();
-    let output = run(&["pslist", copy]);
+    let output = run(&["pslist", copy, "--trust", "exact"]);
     assert_eq!(output.status.code(), Some(3));
     for word in ["ntkrnlmp.pdb", "GUID", "age", "--symbols"] {
         assert!(text(&output.stderr).contains(word), "{}", text(&output.stderr));
@@ -81,6 +81,8 @@ fn missing_symbols_say_which() {
     let symbols = run(&["symbols", copy]);
     assert_eq!(symbols.status.code(), Some(0));
     assert!(text(&symbols.stdout).contains("download/symbols/ntkrnlmp.pdb/"));
+    assert!(text(&symbols.stdout).contains("instead built_in layouts"));
+    assert_eq!(status(&["pslist", copy]), 0, "the built-in layouts of its build serve");
     assert_eq!(status(&["pslist", copy, "--symbols", "testdata/samples/symbols"]), 0);
 }
 

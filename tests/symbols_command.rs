@@ -2,7 +2,7 @@
 #![cfg(feature = "cli")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use ntmem_forge::{Build, Scenario};
+use ntmem_forge::{Build, Layout, Scenario};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,9 @@ impl Images {
         for name in ["clean.raw", "suspicious.raw"] {
             fs::copy(samples.join(name), folder.path().join(name)).unwrap();
         }
-        let other = Scenario::clean(Build::W7_7601).forge();
+        let mut other = Scenario::clean(Build::W7_7601);
+        other.layout = Some(Layout::of(other.build).unknown(1));
+        let other = other.forge();
         fs::write(folder.path().join("other.raw"), &other.image).unwrap();
         fs::write(folder.path().join("none.raw"), "no image").unwrap();
         let other = serde_json::json!({ "name": "ntkrnlmp.pdb", "guid": other.truth.guid, "age": other.truth.age });
@@ -76,6 +78,7 @@ fn many_images_give_one_list() {
     assert_eq!(needed[1]["server_path"], path);
     assert_eq!(needed[1]["url"], format!("https://msdl.microsoft.com/download/symbols/{path}"));
     assert!(needed[1]["symbols"].is_null() && needed[1]["file"].is_null());
+    assert_eq!(needed[1]["instead"], "built_in");
     assert!(!needed[1]["looked_at"].as_array().unwrap().is_empty());
     let failed = document["symbols"]["failed"].as_array().unwrap();
     let names: Vec<_> = failed.iter().map(|failed| failed["image"].as_str().unwrap()).collect();
@@ -172,7 +175,10 @@ fn only_who_asks_for_a_server_is_connected_to_one() {
         assert_eq!(said.contains("not there (HTTP 404)"), asked, "{arguments:?}: {said}");
     }
     assert_eq!(images.run(&["pslist", "clean.raw", "--fetch=ftp://127.0.0.1"]).status.code(), Some(64));
-    assert!(!images.folder.path().join("cache").exists(), "nothing was fetched, so nothing is to be kept");
+    assert!(
+        !images.folder.path().join("cache/ntmem/symbols").exists(),
+        "nothing was fetched, so nothing is to be kept"
+    );
 }
 
 #[cfg(feature = "symbol-server")]

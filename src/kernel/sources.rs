@@ -30,8 +30,8 @@ pub(super) struct Sought<'m, 's> {
     pub shared: Option<&'s SharedData>,
 }
 
-/// The first builds of x64 systems whose objects are read as 7's are. What is older has other object headers.
-const OLDEST: u32 = 7600;
+/// Vista: what is older has little in common with the systems that are read.
+const OLDEST: u32 = 6000;
 /// Of eight invariants one may fail on layouts of the right build: what was tampered with fails too.
 const FAILURES: usize = 8;
 
@@ -103,14 +103,22 @@ pub(super) fn from_image(
 }
 
 impl Known {
-    /// The same for the kernel that the CodeView record names; a file that was named and could not be used is told.
+    /// The same for the kernel that the CodeView record names; a file that was named and could not be used is told, and a
+    /// server that was asked in vain.
     fn named(mut self, pdb: &PdbInfo, missing: &SymbolError) -> Self {
         self.symbols.pdb = Some(pdb.clone());
-        if !matches!(missing, SymbolError::Missing { .. }) {
-            self.warnings.insert(0, Warning::new("symbols", missing.to_string()));
-        }
+        let told = match missing {
+            SymbolError::Missing { tried, .. } => tried.iter().filter(|place| is_answer(place)).cloned().collect(),
+            other => vec![other.to_string()],
+        };
+        self.warnings.splice(0..0, told.into_iter().map(|why| Warning::new("symbols", why)));
         self
     }
+}
+
+/// Whether what was tried is a server's answer.
+fn is_answer(place: &str) -> bool {
+    (place.starts_with("https://") || place.starts_with("http://")) && !place.contains("not asked")
 }
 
 impl Sought<'_, '_> {

@@ -7,8 +7,11 @@ use ntmem::kernel::Layouts;
 use ntmem::symbols::{self, SymbolSource, Symbols, builds, built_in};
 use std::collections::BTreeMap;
 
-/// Where a field lies, or that there is none.
-fn places(symbols: &Symbols) -> BTreeMap<String, Option<(u64, u64, Option<(u8, u8)>)>> {
+/// Offset, size and bits of a field.
+type Place = (u64, u64, Option<(u8, u8)>);
+
+/// Where each field lies, or that there is none.
+fn places(symbols: &Symbols) -> BTreeMap<String, Option<Place>> {
     let wanted = Layouts::wanted();
     let sizes =
         wanted.types.iter().map(|name| ((*name).to_owned(), symbols.size_of(name).ok().map(|size| (0, size, None))));

@@ -221,9 +221,12 @@ impl Entry<'_> {
 /// The names of a pack that are wanted, with their places in its lists.
 struct Names<'b> {
     body: &'b Body<'b>,
-    structures: Vec<(usize, &'b Structure<'b>, Vec<(usize, &'static str)>)>,
-    globals: Vec<(usize, &'static str)>,
+    structures: Vec<(usize, &'b Structure<'b>, Vec<Name>)>,
+    globals: Vec<Name>,
 }
+
+/// A name's place in a list of the pack, and the name.
+type Name = (usize, &'static str);
 
 impl<'b> Names<'b> {
     fn new(body: &'b Body<'b>, wanted: &Wanted) -> Result<Self, String> {

@@ -39,7 +39,7 @@ use work::Work;
 /// Layouts that an image gave.
 #[derive(Clone, Debug)]
 pub struct Inferred {
-    /// Structures and the globals that came with them; the source is [`SymbolSource::Heuristic`].
+    /// Structures and the globals that came with them; the source is [`SymbolSource::Heuristic`](crate::symbols::SymbolSource::Heuristic).
     pub symbols: Symbols,
     /// For each structure: what of it was proven, what placed, what left out, and which builds it came from.
     pub notes: Vec<String>,

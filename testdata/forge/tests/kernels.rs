@@ -267,7 +267,7 @@ fn what_the_image_says_of_its_pdb() {
 fn decode(word: u64, never: u64, always: u64, flag: u64) -> u64 {
     let mut value = word ^ never;
     for _ in 0..never & 0xff {
-        value = value << 1 | value >> 63;
+        value = value.rotate_left(1);
     }
     u64::from_be_bytes((value ^ flag).to_le_bytes()) ^ always
 }

@@ -65,7 +65,8 @@ fn container(streams: &[Vec<u8>]) -> Vec<u8> {
     let map = store(&listed);
     let mut header = b"Microsoft C/C++ MSF 7.00\r\n\x1aDS\0\0\0".to_vec();
     let count = pages.len().div_ceil(PAGE).max(9999) as u32;
-    header.extend(bytes![PAGE as u32, 1u32, count, directory.len() as u32, 0u32, map[0]]);
+    header.extend(bytes![PAGE as u32, 1u32, count, directory.len() as u32, 0u32]);
+    header.extend(map.iter().flat_map(|page| page.to_le_bytes()));
     pages[..header.len()].copy_from_slice(&header);
     pages.resize(pages.len().max(4096), 0);
     pages

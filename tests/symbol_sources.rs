@@ -13,7 +13,7 @@ mod common;
 
 use common::{assert_agrees, kernels};
 use ntmem::symbols::{SymbolSource, SymbolStore, Trust};
-use ntmem::{Findings, MemoryImage, Report, System, check_smss};
+use ntmem::{Findings, MemoryImage, Report, System, Verdict, check_smss};
 use ntmem_forge::{Build, Forged, Impostor, Layout, Scenario};
 use serde_json::Value;
 use std::ops::RangeInclusive;
@@ -68,6 +68,8 @@ fn assert_same(name: &str, system: &System, exact: &System, truth: &Value) {
     let wrong = contradictions(&expected, &judged);
     println!("{name}: {:?}, not known: {lost:?}", judged.verdict);
     assert!(wrong.is_empty(), "{name}: {wrong:#?}\nlost: {lost:?}");
+    let dirty = |findings: &Findings| findings.verdict == Verdict::Violations;
+    assert_eq!(dirty(&judged), dirty(&expected), "{name}: {:?}, lost: {lost:?}", judged.verdict);
 }
 
 /// Fills in what is unknown with its reason, from a document that knows it, and says which fields those are: what is left is
@@ -220,7 +222,7 @@ fn impostors_are_found_by_every_source() {
             for store in [SymbolStore::new(), SymbolStore::new().without_builds(with_neighbours(build.number()))] {
                 let system = read(&forged.image, &store);
                 let judged = check_smss(&system);
-                assert_eq!(judged.verdict, ntmem::Verdict::Violations, "{build:?} {impostor:?} by {}", source(&system));
+                assert_eq!(judged.verdict, Verdict::Violations, "{build:?} {impostor:?} by {}", source(&system));
             }
         }
     }

@@ -51,3 +51,37 @@ fn real_kernels() {
     }
     assert_eq!(kernels, 213);
 }
+
+/// The PDB and the symbol file of one kernel give the same places for everything that is read, for every kernel of which both
+/// are at hand.
+#[test]
+fn pdb_and_symbol_file_agree() {
+    let Some(material) = common::material("pdb_and_symbol_file_agree") else { return };
+    let wanted = Layouts::wanted();
+    let mut pairs = Vec::new();
+    for folder in std::fs::read_dir(material.join("symbols/ntkrnlmp.pdb")).unwrap() {
+        let folder = folder.unwrap().path();
+        let id = folder.file_name().unwrap().to_str().unwrap();
+        let (guid, age) = id.split_at(32);
+        let name = format!("{guid}-{age}.json.xz");
+        for place in ["symbols/kernels", "symbols/isf/ntkrnlmp.pdb"] {
+            let file = material.join(place).join(&name);
+            if file.is_file() {
+                pairs.push((folder.join("ntkrnlmp.pdb"), file));
+            }
+        }
+    }
+    pairs.push((material.join("real/xp_sp3_ntkrnlpa.pdb"), material.join("real/xp_sp3_ntkrnlpa.json.xz")));
+    assert!(pairs.len() >= 4, "{pairs:?}");
+    for (pdb, isf) in pairs {
+        let (one, other) = (symbols::load(&pdb, None, &wanted).unwrap(), symbols::load(&isf, None, &wanted).unwrap());
+        assert_eq!(symbols::disagreements(&one, &other, &wanted), [""; 0], "{}", isf.display());
+        let mut fields = 0;
+        for (structure, path) in &wanted.fields {
+            let (one, other) = (one.field(structure, path).is_ok(), other.field(structure, path).is_ok());
+            assert_eq!(one, other, "{}: {structure}.{path}", isf.display());
+            fields += usize::from(one);
+        }
+        assert!(fields > 80, "{}: {fields}", isf.display());
+    }
+}

@@ -3,8 +3,9 @@
 
 mod common;
 
+use ntmem::MemoryImage;
 use ntmem::kernel::Layouts;
-use ntmem::symbols::{self, SymbolSource, Symbols, builds, built_in};
+use ntmem::symbols::{self, SymbolSource, SymbolStore, Symbols, Trust, builds, built_in};
 use std::collections::BTreeMap;
 
 /// Offset, size and bits of a field.
@@ -114,5 +115,33 @@ fn damage_never_gives_a_layout() {
             assert!(parse(damaged).is_err(), "bit {bit} of byte {at}");
         }
         assert!(parse(table[..at].to_vec()).is_err(), "cut at {at}");
+    }
+}
+
+/// An enablement package changes the number and leaves the kernel: 19045 is 19041's, whichever of the two the kernel gives.
+#[test]
+fn a_number_of_an_enablement_package_is_its_kernels() {
+    let store = SymbolStore::new().directory("testdata/samples/symbols");
+    let path = "testdata/samples/clean.raw";
+    let image = MemoryImage::open(path).unwrap();
+    let kernel = image.locate_kernel(&store).unwrap();
+    let number = kernel.base().wrapping_add(kernel.symbols().global("NtBuildNumber").unwrap());
+    let number = usize::try_from(kernel.space().translate(number).unwrap().0).unwrap();
+    let mut bytes = std::fs::read(path).unwrap();
+    let record = memchr::memmem::find(&bytes, b"RSDS").unwrap();
+    bytes[record + 4..record + 20].copy_from_slice(b"a GUID of nobody");
+    for (given, known) in [(19041, true), (19042, true), (19045, true), (19046, false)] {
+        bytes[number..number + 4].copy_from_slice(&(0xf000_0000u32 | given).to_le_bytes());
+        let image = MemoryImage::from_bytes(bytes.clone()).unwrap();
+        let found = image.locate_kernel(&SymbolStore::new().trust(Trust::Build));
+        assert_eq!(found.is_ok(), known, "{given}: {:?}", found.err());
+        if let Ok(kernel) = found {
+            assert_eq!(kernel.symbols().source, SymbolSource::BuiltIn, "{given}");
+            assert!(kernel.symbols().notes[0].contains("build 19041"), "{given}: {:?}", kernel.symbols().notes);
+        }
+        // What is refused is named.
+        let error = image.locate_kernel(&SymbolStore::new().trust(Trust::Exact)).unwrap_err().to_string();
+        assert!(error.contains("built-in table: no kernel of this GUID"), "{error}");
+        assert!(error.contains("not trusted (exact)"), "{error}");
     }
 }

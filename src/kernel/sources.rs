@@ -68,6 +68,17 @@ pub(super) fn of_file(symbols: &Symbols, pdb: &PdbInfo) -> Vec<Warning> {
     unusable.chain(disagreements(symbols, pdb)).collect()
 }
 
+/// The build whose kernel an enablement package leaves in place, with another number on it.
+const fn without_package(build: u32) -> u32 {
+    match build {
+        18363 => 18362,
+        19042..=19045 => 19041,
+        22631 => 22621,
+        26200 => 26100,
+        other => other,
+    }
+}
+
 /// Layouts of a kernel of which there is no file and that is not in the table: by its build number, or corrected by what the
 /// image proves, as far as the store trusts such.
 ///
@@ -86,12 +97,17 @@ pub(super) fn from_image(
             Ok(known) => return Ok(known.named(pdb, &missing)),
             Err(why) => tried.push(format!("built-in table: {why}")),
         }
+    } else {
+        tried
+            .push("built-in table: no kernel of this GUID; layouts by build number are not trusted (exact)".to_owned());
     }
     if store.trusted() >= Trust::Any {
         match by_neighbours(sought, store) {
             Ok(known) => return Ok(known.named(pdb, &missing)),
             Err(why) => tried.push(format!("other builds' layouts, corrected by the image: {why}")),
         }
+    } else if store.trusted() == Trust::Build {
+        tried.push("other builds' layouts, corrected by the image: not trusted (build)".to_owned());
     }
     Err(match missing {
         SymbolError::Missing { needed, tried: mut places } => {
@@ -168,9 +184,16 @@ impl Sought<'_, '_> {
 /// Layouts of the kernel's own build, whichever of its updates the image confirms best.
 fn by_build(sought: Sought<'_, '_>, store: &SymbolStore, build: Option<u32>) -> Result<Known, String> {
     let build = build.ok_or("the build number cannot be read")?;
-    let candidates = store.builds(&Layouts::wanted(), |known| known == build).map_err(|error| error.to_string())?;
+    let of = |build: u32| store.builds(&Layouts::wanted(), |known| known == build).map_err(|error| error.to_string());
+    let (mut build, mut candidates) = (build, of(build)?);
     if candidates.is_empty() {
-        return Err(format!("no kernel of this GUID, and none of build {build}"));
+        // The number may be the package's.
+        let own = without_package(build);
+        candidates = of(own)?;
+        if candidates.is_empty() {
+            return Err(format!("no kernel of this GUID, and none of build {build}"));
+        }
+        build = own;
     }
     let exported = sought.system();
     let mut judged: Vec<(Confirmation, PackedKernel, Symbols)> = candidates
@@ -209,7 +232,10 @@ fn by_build(sought: Sought<'_, '_>, store: &SymbolStore, build: Option<u32>) -> 
     known.symbols.source = SymbolSource::BuiltIn;
     if !best.failed.is_empty() {
         let failed = best.failed.join("; ");
-        let message = format!("layouts of build {build} are used, of which the image contradicts: {failed}");
+        let message = format!(
+            "layouts of build {build} are used, of which the image contradicts: {failed}. What rests on these \
+             is doubtful; `ntmem symbols` says which PDB would settle it"
+        );
         known.warnings.push(Warning::new("symbols", message));
     }
     Ok(known)

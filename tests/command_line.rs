@@ -5,6 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+const PDB: &str = "symbols/ntkrnlmp.pdb/45FBA2C9DF249FA74C4C44205044422E1/ntkrnlmp.pdb";
+
 fn samples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/samples")
 }
@@ -48,6 +50,37 @@ fn evidence_is_not_overwritten() {
     let before = std::fs::read(report).unwrap();
     assert_eq!(run(&["check", "--report", report, "--output", report]).status.code(), Some(64));
     assert!(std::fs::read(report).unwrap() == before);
+
+    let pdb = folder.path().join("kernel.pdb");
+    std::fs::copy(samples().join(PDB), &pdb).unwrap();
+    let before = std::fs::read(&pdb).unwrap();
+    let name = pdb.to_str().unwrap();
+    let out =
+        Command::new(env!("CARGO_BIN_EXE_ntmem")).args(["symbols", "pack", name, "--output", name]).output().unwrap();
+    assert_eq!(out.status.code(), Some(64));
+    assert!(std::fs::read(&pdb).unwrap() == before);
+}
+
+/// An image that nobody can read in any order is refused, and nobody waits for who writes into it.
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_no_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let out = run(&["info", pipe.to_str().unwrap()]);
+    assert_eq!(out.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("it is a pipe"), "{out:?}");
+}
+
+/// Both an image and a report are one too many, and the image is no name of a check.
+#[test]
+fn an_image_or_a_report() {
+    let image = samples().join("clean.raw");
+    let report = samples().join("clean.json");
+    let out = run(&["check", "smss", image.to_str().unwrap(), "--report", report.to_str().unwrap()]);
+    assert_eq!(out.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("not both"), "{out:?}");
 }
 
 /// `ntmem check mem.raw | head` is no clean machine, and nobody on standard error is no panic.

@@ -20,6 +20,18 @@ impl std::fmt::Debug for Source {
 impl Source {
     /// Maps a file. Nothing of it is read.
     pub(super) fn open(path: &Path) -> std::io::Result<Self> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::FileTypeExt as _;
+            let kind = std::fs::metadata(path)?.file_type();
+            // Opening a pipe waits for whoever writes into it.
+            if kind.is_fifo() || kind.is_socket() || kind.is_char_device() {
+                return Err(std::io::Error::new(
+                    std::io::ErrorKind::InvalidInput,
+                    "it is a pipe or a device; write it to a file first, an image is read in any order",
+                ));
+            }
+        }
         let file = File::open(path)?;
         let about = file.metadata()?;
         if about.is_dir() {

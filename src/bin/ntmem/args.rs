@@ -55,7 +55,10 @@ pub enum Command {
     /// The hives in memory; with --extract, one of them as a file that hive tools open
     Hives(Hives),
     /// Compare with what Windows would have made (exit 0 clean, 1 violations, 2 inconclusive)
-    #[command(after_help = "Checks: smss (smss.exe, what it reads and what it builds). Without a name: all.")]
+    #[command(
+        override_usage = "ntmem check [OPTIONS] [NAME]... IMAGE\n       ntmem check [OPTIONS] [NAME]... --report FILE",
+        after_help = "Checks: smss (smss.exe, what it reads and what it builds). Without a name: all."
+    )]
     Check(Check),
     /// The symbols that images need, and where to get them; or a pack of those that are here
     Symbols(Symbols),
@@ -124,7 +127,7 @@ pub struct Hives {
 #[derive(Debug, Args)]
 pub struct Check {
     /// Names of checks, and last the memory image
-    #[arg(value_name = "NAME... IMAGE", required_unless_present = "report")]
+    #[arg(value_name = "NAME|IMAGE", required_unless_present = "report")]
     pub names: Vec<PathBuf>,
     /// Judge a saved JSON document (ours, or another tool's process list in that form) instead of an image
     #[arg(long, value_name = "FILE")]
@@ -188,7 +191,7 @@ pub enum Format {
     Text,
     /// One document
     Json,
-    /// One line for each process, session or outcome
+    /// One line of JSON for each process, session, outcome, hive or PDB
     Jsonl,
 }
 
@@ -213,17 +216,22 @@ fn address(text: &str) -> Result<u64, String> {
 }
 
 impl Command {
-    /// The files it reads, and what all commands take.
-    pub fn inputs(&self) -> (Vec<&PathBuf>, &Common) {
-        match self {
+    /// The files it reads, and the one that it writes.
+    pub fn inputs(&self) -> (Vec<&PathBuf>, Option<&PathBuf>) {
+        let (mut files, common): (Vec<&PathBuf>, _) = match self {
             Self::Info(of) | Self::Pslist(of) | Self::Pstree(of) | Self::Psxview(of) | Self::Sessions(of) => {
                 (vec![&of.image], &of.common)
+            }
+            Self::Symbols(Symbols { pack: Some(SymbolsCommand::Pack(of)), .. }) => {
+                return (of.places.iter().collect(), Some(&of.output));
             }
             Self::Symbols(of) => (of.images.iter().collect(), &of.common),
             Self::Registry(of) => (vec![&of.image], &of.common),
             Self::Hives(of) => (vec![&of.image], &of.common),
             Self::Check(of) => (of.names.iter().chain(&of.report).collect(), &of.common),
-        }
+        };
+        files.extend(&common.symbols);
+        (files, common.output.as_ref())
     }
 }
 

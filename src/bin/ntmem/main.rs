@@ -77,9 +77,8 @@ fn run(command: &Command) -> anyhow::Result<u8> {
 
 /// Refuses to write the result over what it is made from.
 fn spare_evidence(command: &Command) -> Result<(), Usage> {
-    let (inputs, common) = command.inputs();
-    let Some(output) = &common.output else { return Ok(()) };
-    match inputs.into_iter().chain(&common.symbols).find(|input| is_same_file(input, output)) {
+    let (inputs, Some(output)) = command.inputs() else { return Ok(()) };
+    match inputs.into_iter().find(|input| is_same_file(input, output)) {
         Some(input) => {
             Err(Usage(format!("--output {} would overwrite {}: name another file", output.display(), input.display())))
         }
@@ -181,16 +180,11 @@ fn hives(of: &Hives) -> anyhow::Result<u8> {
         let path = of.common.output.as_ref().ok_or_else(|| Usage("--extract needs --output FILE".into()))?;
         let mut file = std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         let written = hive.write_file(&mut file)?;
-        output::note(
-            "written",
-            &format!(
-                "{}: {} bytes, {} of {} blocks could not be read and are zero",
-                path.display(),
-                written.bytes,
-                written.unreadable_blocks,
-                written.blocks
-            ),
-        );
+        let how = match written.unreadable_blocks {
+            0 => format!("all {} blocks were read", written.blocks),
+            lost => format!("{lost} of {} blocks could not be read and are zero", written.blocks),
+        };
+        output::note("written", &format!("{}: {} bytes, {how}", path.display(), written.bytes));
         Ok(0)
     })
 }
@@ -220,9 +214,11 @@ fn info(of: &OneImage) -> anyhow::Result<u8> {
 fn check(of: &Check) -> anyhow::Result<u8> {
     let system = match (&of.report, of.names.split_last()) {
         (Some(file), _) => {
-            let system = saved(file)?;
+            if let Some(image) = of.names.last().filter(|name| name.is_file() && name.as_os_str() != "smss") {
+                return Err(Usage(format!("an image ({}) or --report, not both", image.display())).into());
+            }
             known_checks(&of.names)?;
-            system
+            saved(file)?
         }
         (None, Some((image, names))) => {
             known_checks(names)?;

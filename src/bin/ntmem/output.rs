@@ -54,8 +54,11 @@ impl Output {
                 }
             }
         }
-        out.write_all(&bytes)?;
-        out.flush()?;
+        let written = out.write_all(&bytes).and_then(|()| out.flush());
+        written.with_context(|| match &self.file {
+            Some(path) => format!("cannot write {}", path.display()),
+            None => "cannot write to standard output".to_owned(),
+        })?;
         Ok(0)
     }
 }

@@ -112,7 +112,7 @@ fn the_rest(scene: &Scene<'_>, children: &[(usize, &Process)], unusual: &[Outcom
         return outcome.unknown("the parent of every process", format!("not known for {unread} of them"));
     }
     if !scene.was_scanned() {
-        return outcome.unknown("a scan for exited processes that left the list", "not made");
+        return outcome.unknown("a scan for exited processes that left the list", "not made: `--scan` makes it");
     }
     // Each unusual one has its own outcome.
     outcome.pass()

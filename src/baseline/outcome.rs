@@ -150,8 +150,13 @@ impl Outcome {
         self.outcome = Judgement::Unknown;
         self.severity = None;
         self.confidence = None;
+        let why = why.to_string();
+        let was = match why.strip_prefix("no symbol: ") {
+            Some(what) => format!("which the symbols in use lack: {what}"),
+            None => format!("which was {why}"),
+        };
         self.reason = Some(format!(
-            "Not evaluated: {} needs {needs}, which was {why}. This is not evidence that {}.",
+            "Not evaluated: {} needs {needs}, {was}. This is not evidence that {}.",
             self.id,
             if self.pid.is_some() { "the process is normal" } else { "the machine is normal" },
         ));

@@ -44,10 +44,8 @@ pub fn info(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Re
         }
         if let Some(symbols) = &kernel.symbols {
             let file = kernel.symbols_file.as_deref().unwrap_or("");
-            line("symbols", &format!("{symbols} {}", Shown(file)))?;
-            for note in &kernel.symbols_notes {
-                line("", &Shown(note))?;
-            }
+            let below = if kernel.symbols_notes.is_empty() { "" } else { "(known by: see below)" };
+            line("symbols", &format!("{symbols} {}{below}", Shown(file)))?;
         }
         if let Some(found) = &kernel.found_by {
             line("found by", found)?;
@@ -69,7 +67,10 @@ pub fn info(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Re
     let end =
         system.processes.end.map_or_else(String::new, |end| format!(", list {}", format!("{end:?}").to_lowercase()));
     line("processes", &format!("{}{end}", system.processes.items.len()))?;
-    line("sessions", &system.sessions.len())
+    line("sessions", &system.sessions.len())?;
+    // Up to some forty lines, which nobody reads before the rest.
+    let notes = system.kernel.iter().flat_map(|kernel| &kernel.symbols_notes);
+    notes.enumerate().try_for_each(|(at, note)| line(if at == 0 { "known by" } else { "" }, &Shown(note)))
 }
 
 /// Bytes in the largest unit that divides well.

@@ -10,6 +10,9 @@ use super::vote::Outcome;
 use crate::VirtualAddress;
 use crate::symbols::{SymbolSource, Symbols, TypeInfo};
 
+/// Builds that a note names one by one.
+const MAX_NAMED: usize = 3;
+
 /// See [`Inferred`].
 pub(super) struct Work<'s, 'm> {
     scene: &'s Scene<'m>,
@@ -80,7 +83,12 @@ impl<'s, 'm> Work<'s, 'm> {
     /// Adds structures that were taken from other builds, but those that are there already.
     pub fn voted(&mut self, structures: &[&str], outcome: Outcome) {
         let Outcome { judgement, builds, types } = outcome;
-        let builds = builds.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        let builds = match (builds.first(), builds.last()) {
+            (Some(first), Some(last)) if builds.len() > MAX_NAMED => {
+                format!("{} builds from {first} to {last}", builds.len())
+            }
+            _ => builds.iter().map(u32::to_string).collect::<Vec<_>>().join(", "),
+        };
         let how = match judgement {
             Judgement::Held => format!("confirmed by the image, as in {builds}"),
             Judgement::Silent => "not confirmed; the same in every build that is known".to_owned(),

@@ -4,7 +4,7 @@
 //! with 0 for a clean image, 1 for violations, 2 where something that matters could not be seen.
 
 use ntmem::symbols::SymbolStore;
-use ntmem::{MemoryImage, System, Verdict, check_smss};
+use ntmem::{MemoryImage, Severity, System, Verdict, check_smss};
 use std::process::ExitCode;
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
@@ -28,12 +28,10 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             }
         }
     }
-    println!(
-        "{:?}: {} violations, {} checks could not be evaluated",
-        findings.verdict,
-        findings.violations().count(),
-        findings.unknown().count()
-    );
+    // What is worth knowing and no more has severity info.
+    let (grave, info): (Vec<_>, Vec<_>) = findings.violations().partition(|v| v.severity > Some(Severity::Info));
+    let (grave, info, unknown) = (grave.len(), info.len(), findings.unknown().count());
+    println!("{:?}: violations {grave}, worth knowing {info}, not evaluated {unknown}", findings.verdict);
     Ok(ExitCode::from(match findings.verdict {
         Verdict::Clean => 0,
         Verdict::Violations => 1,

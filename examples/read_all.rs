@@ -1,5 +1,7 @@
 //! Counts the newlines in all of an image's memory, through the same map that everything else is read through, with one pass of
 //! `memchr` in one thread: the limit to hold scans against.
+//!
+//! `cargo run --release --example read_all [IMAGE]`; without an argument, on the bundled sample.
 
 use ntmem::image::PhysicalRun;
 use ntmem::{MemoryImage, PhysicalAddress, PhysicalMemory as _};
@@ -8,11 +10,8 @@ use ntmem::{MemoryImage, PhysicalAddress, PhysicalMemory as _};
 const PIECE: u64 = 4 << 20;
 
 fn main() -> Result<(), ntmem::Error> {
-    let Some(file) = std::env::args_os().nth(1) else {
-        eprintln!("usage: read_all IMAGE");
-        std::process::exit(64);
-    };
-    let image = MemoryImage::open(file)?;
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/samples/clean.raw");
+    let image = MemoryImage::open(std::env::args_os().nth(1).unwrap_or_else(|| sample.into()))?;
     let mut lines = 0usize;
     for run in image.runs() {
         let mut at = run.start;

@@ -2,7 +2,7 @@
 //! saved document gives the same answer.
 
 use super::list::ACTIVE_LIST;
-use super::views::{CID_TABLE, HANDLE_TABLES, JOB_LIST, MM_LIST, POOL_SCAN, SESSION_LIST, THREAD_SCAN, THREADS};
+use super::views::{CID_TABLE, HANDLE_TABLES, JOB_LIST, MM_LIST, SESSION_LIST, THREAD_SCAN, THREADS};
 use super::{Liveness, clock_step};
 use crate::{ListEnd, Process, ProcessList, System, Ticks, Timestamp, VirtualAddress};
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,9 @@ pub struct Sighting {
 
 /// A process that was made, or ended, so long before the image was taken may be half there: an acquisition takes its time.
 const SMEAR: Ticks = Ticks::seconds(60);
+/// So long the copying of a large memory may take. What says that it was made or ended longer than that after the image's own time
+/// does not tell the truth.
+const ACQUISITION: Ticks = Ticks::seconds(3600);
 
 /// The cross view of all processes, in the order of the list. Empty where the list does not say what held its processes.
 #[must_use]
@@ -107,6 +110,8 @@ struct Judge<'a> {
     boot: Option<Timestamp>,
     /// The active list was read to its end, both ways.
     whole: bool,
+    /// Creation of the youngest process that both walks along it come to.
+    youngest: Option<Timestamp>,
     /// The other sources that were, and that hold most of what they should.
     relied_on: Vec<&'a str>,
 }
@@ -124,7 +129,9 @@ impl<'a> Judge<'a> {
             let held = due().filter(|process| holds(process, source)).count();
             held > 0 && held.saturating_mul(2) >= due().count()
         });
-        Self { captured, boot, whole, relied_on: relied_on.collect() }
+        let linked = |process: &&Process| process.active_links.value().is_some_and(|links| links == "both_ways");
+        let youngest = items.iter().filter(linked).filter_map(Process::started).max();
+        Self { captured, boot, whole, youngest, relied_on: relied_on.collect() }
     }
 
     fn sighting(&self, process: &Process) -> Sighting {
@@ -156,7 +163,8 @@ impl<'a> Judge<'a> {
             return say(Explanation::Undetermined, "its values are impossible, or nobody says where it was found");
         }
         let listed = holds(process, ACTIVE_LIST);
-        let only_scanned = process.sources.iter().all(|source| source == POOL_SCAN || source == THREAD_SCAN);
+        // What threads lead to is none of these, whatever stands in the object and in front of it.
+        let only_scanned = process.is_known_by_object_alone();
         if only_scanned && process.freed.value() == Some(&true) {
             return say(Explanation::Freed, "its memory was given back, and nothing leads to it");
         }
@@ -164,7 +172,7 @@ impl<'a> Judge<'a> {
             return say(Explanation::Leftover, "it is older than System, and nothing leads to it");
         }
         // Threads that have not ended are the proof that it runs, whatever its own fields say.
-        let runs = holds(process, THREADS);
+        let runs = holds(process, THREADS) || holds(process, THREAD_SCAN);
         match process.liveness() {
             Liveness::Exited if runs && !self.is_just_over(process) => {}
             Liveness::Exited if process.exited.is_nothing() && self.is_young(process) => {
@@ -190,7 +198,7 @@ impl<'a> Judge<'a> {
             _ => None,
         };
         match way.filter(|_| self.whole) {
-            Some(_) if self.is_young(process) || self.is_just_over(process) => {
+            Some(_) if self.is_young(process) || self.is_just_over(process) || self.is_youngest(process) => {
                 (Explanation::BeingCreated, "it was linked or unlinked while the image was taken".to_owned())
             }
             Some(way) => (
@@ -229,14 +237,23 @@ impl<'a> Judge<'a> {
 
     /// Made within a minute of the image, or after.
     fn is_young(&self, process: &Process) -> bool {
-        let made = self.captured.zip(process.started());
-        made.is_some_and(|(captured, started)| captured.since(started) <= SMEAR)
+        self.is_recent(process.started(), SMEAR)
+    }
+
+    /// Younger than all others in the active list, and perhaps made after that part of it was copied at whose end it belongs.
+    fn is_youngest(&self, process: &Process) -> bool {
+        self.is_recent(process.started(), ACQUISITION) && process.started() > self.youngest
     }
 
     /// Ended within a minute of the image, or after.
     fn is_just_over(&self, process: &Process) -> bool {
-        let ended = self.captured.zip(process.exited.value());
-        ended.is_some_and(|(captured, exited)| captured.since(*exited) <= SMEAR)
+        self.is_recent(process.exited.value().copied(), SMEAR)
+    }
+
+    /// Not longer than `before` before the image's own time, nor after its copying was done.
+    fn is_recent(&self, at: Option<Timestamp>, before: Ticks) -> bool {
+        let age = self.captured.zip(at).map(|(captured, at)| captured.since(at));
+        age.is_some_and(|age| age <= before && age.abs() <= ACQUISITION)
     }
 
     fn is_older_than_boot(&self, process: &Process) -> bool {
@@ -253,7 +270,9 @@ fn holds(process: &Process, source: &str) -> bool {
 fn is_due(process: &Process, source: &str) -> bool {
     process.is_live()
         && match source {
-            CID_TABLE | MM_LIST => true,
+            CID_TABLE => true,
+            // Nothing published says that minimal processes are in it.
+            MM_LIST => process.minimal.value() != Some(&true),
             THREADS => process.threads.value().is_some_and(|threads| *threads > 0),
             SESSION_LIST => process.session.value().is_some(),
             JOB_LIST => process.job.value().is_some(),
@@ -268,6 +287,7 @@ mod tests {
     use super::*;
     use crate::Reading;
     use crate::process::ProcessView;
+    use crate::process::views::POOL_SCAN;
 
     const START: u64 = 133_000_000_000_000_000;
     const SECOND: u64 = 10_000_000;
@@ -342,6 +362,31 @@ mod tests {
                 Box::new(|p, _| p.active_links = Reading::Value("backward_only".into())),
             ),
             (
+                "one way only, and the youngest by far of a slow copy",
+                Explanation::BeingCreated,
+                Box::new(|p, _| {
+                    p.created = Reading::Value(Timestamp(START + 4500 * SECOND));
+                    p.active_links = Reading::Value("backward_only".into());
+                }),
+            ),
+            (
+                "off the list, and made long after the image",
+                Explanation::Unlinked,
+                Box::new(move |p, _| {
+                    p.created = Reading::Value(Timestamp(START + 500_000 * SECOND));
+                    without(p, ACTIVE_LIST);
+                }),
+            ),
+            (
+                "minimal, without threads",
+                Explanation::Listed,
+                Box::new(move |p, _| {
+                    (p.minimal, p.threads) = (Reading::Value(true), Reading::Value(0));
+                    without(p, THREADS);
+                    without(p, MM_LIST);
+                }),
+            ),
+            (
                 "one way only, as the other is torn",
                 Explanation::Listed,
                 Box::new(|p, list| {
@@ -387,6 +432,16 @@ mod tests {
                 Explanation::Freed,
                 Box::new(|p, _| {
                     p.sources = vec![POOL_SCAN.into()];
+                    p.freed = Reading::Value(true);
+                }),
+            ),
+            (
+                "given back, of an earlier boot and over, and has threads",
+                Explanation::Unlinked,
+                Box::new(move |p, _| {
+                    over(p);
+                    p.created = Reading::Value(Timestamp(START - 1000 * SECOND));
+                    p.sources = vec![POOL_SCAN.into(), THREAD_SCAN.into()];
                     p.freed = Reading::Value(true);
                 }),
             ),

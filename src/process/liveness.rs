@@ -1,5 +1,6 @@
 //! Whether a process runs, is over, or cannot be told; and whether its row is one at all.
 
+use super::views::{POOL_SCAN, THREAD_SCAN, THREADS};
 use crate::{Process, Reading, Timestamp};
 
 /// What a row says about being alive.
@@ -30,18 +31,31 @@ impl Process {
             threads.iter().any(|thread| thread.terminated.value() == Some(&false) && thread.pid == self.pid)
         });
         // What stands in memory that was given back is of the past, unless something else than the search of memory knows it.
-        if self.freed.value() == Some(&true) && !runs && self.sources.iter().all(|source| source == "pool_scan") {
+        if self.freed.value() == Some(&true) && !runs && self.is_known_by_object_alone() {
             return Liveness::Exited;
         }
         match (&self.exited, self.threads.value()) {
             (Reading::Value(_), _) if runs => Liveness::Unknown("it has an exit time and threads that have not ended"),
             (Reading::Nothing, Some(0)) if runs => Liveness::Live,
+            // Secure System has no threads of its own: it runs beside this kernel.
+            (Reading::Nothing, Some(0)) if self.minimal.value() == Some(&true) => Liveness::Live,
             (Reading::Value(_), Some(1..)) => Liveness::Unknown("it has an exit time and active threads"),
             (Reading::Value(_), _) | (Reading::Nothing, Some(0)) => Liveness::Exited,
             (Reading::Nothing, _) | (Reading::Absent(_), Some(1..)) => Liveness::Live,
             (Reading::Absent(_), Some(0)) => Liveness::Unknown("it has no threads, and its exit time is not known"),
             (Reading::Absent(_), None) => Liveness::Unknown("neither its exit time nor its thread count is known"),
         }
+    }
+
+    /// True where nothing but its object in memory, met by a search, says that there is or was such a process.
+    #[must_use]
+    pub(crate) fn is_known_by_object_alone(&self) -> bool {
+        self.sources.iter().all(|source| source == POOL_SCAN)
+    }
+
+    /// True where threads that have not ended lead to it.
+    fn has_threads_elsewhere(&self) -> bool {
+        self.sources.iter().any(|source| source == THREADS || source == THREAD_SCAN)
     }
 
     /// True where the process certainly runs.
@@ -65,12 +79,12 @@ impl Process {
     /// True where the row is no process: what a list walk makes of memory that was overwritten while it was copied.
     ///
     /// It takes two impossible values, so that nobody hides a process by spoiling one field of it. An impossible pid is enough
-    /// where nothing else makes sense either. A row that calls itself smss.exe is never put aside: the kernel runs it whatever
-    /// pid stands there.
+    /// where nothing else makes sense either. A row that calls itself smss.exe, or that threads lead to, is never put aside: the
+    /// kernel runs it whatever stands there.
     #[must_use]
     pub fn is_garbage(&self) -> bool {
         let impossible_id = |id: &Reading<u64>| id.value().is_some_and(|id| *id >= PID_END);
-        if self.is_named("smss.exe") {
+        if self.is_named("smss.exe") || self.has_threads_elsewhere() {
             return false;
         }
         if impossible_id(&self.pid) && !self.holds_together() {

@@ -30,8 +30,7 @@ impl Process {
         let runs = self.inside.value().and_then(|inside| inside.threads.value()).is_some_and(|threads| {
             threads.iter().any(|thread| thread.terminated.value() == Some(&false) && thread.pid == self.pid)
         });
-        // What stands in memory that was given back is of the past, unless something else than the search of memory knows it.
-        if self.freed.value() == Some(&true) && !runs && self.is_known_by_object_alone() {
+        if self.is_given_back() && !runs {
             return Liveness::Exited;
         }
         match (&self.exited, self.threads.value()) {
@@ -51,6 +50,13 @@ impl Process {
     #[must_use]
     pub(crate) fn is_known_by_object_alone(&self) -> bool {
         self.sources.iter().all(|source| source == POOL_SCAN)
+    }
+
+    /// True where the memory of the object was given back, and nothing else than the search of memory knows it. What it leads to is
+    /// another's by now, and so is what an object of another kernel leads to.
+    #[must_use]
+    pub(crate) fn is_given_back(&self) -> bool {
+        self.freed.value() == Some(&true) && self.is_known_by_object_alone()
     }
 
     /// True where threads that have not ended lead to it.

@@ -55,7 +55,7 @@ pub(crate) fn look(kernel: &Kernel<'_>, list: &mut ProcessList, of: InsideOf) {
         .items
         .iter()
         .enumerate()
-        .filter(|(_, process)| of.takes(process))
+        .filter(|(_, process)| of.takes(process) && !process.is_given_back())
         .filter_map(|(index, process)| Some((*process.eprocess.value()?, index)))
         .collect();
     if chosen.is_empty() {
@@ -199,7 +199,7 @@ fn holders(
     let mut worst = ListEnd::Complete;
     let (mut compared, mut holders) = (0usize, 0usize);
     let Ok(layout) = kernel.layouts().object_header.as_ref() else { return (held, ListEnd::Broken) };
-    for process in &list.items {
+    for process in list.items.iter().filter(|process| !process.is_given_back()) {
         let Some(own) = process.eprocess.value() else { continue };
         let object = Eprocess::read_at(kernel, *own, process.unmapped(kernel));
         let table = match table(kernel, &object) {

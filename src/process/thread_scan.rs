@@ -4,6 +4,7 @@ use super::allocation::{Allocations, MAX_BEFORE_OBJECT, MIN_BEFORE_OBJECT};
 use super::found::Found;
 use super::place::{is_pointer, own_address};
 use super::scan::CREATED;
+use super::sources::thread_owners::TERMINATED;
 use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT, View};
 use crate::memory::{Page, Scanner, Word};
 use crate::{Absent, ListEnd, PhysicalAddress, Ticks, Timestamp, VirtualAddress};
@@ -89,7 +90,10 @@ impl<'k> ThreadLook<'k> {
         // The threads of the idle process have the id 0; they are in no pool.
         let tid = thread.get(layout.tid).ok().filter(|tid| *tid != 0)?;
         let created = thread.get(layout.created).ok()?;
-        let ended = layout.terminated.is_some_and(|bits| thread.bits(bits).is_ok_and(|bit| bit != 0));
+        let flag = layout.terminated.and_then(|bits| thread.bits(bits).ok()).map(|bit| bit != 0);
+        let state = layout.state.and_then(|state| thread.get(state).ok()).map(|state| state == TERMINATED);
+        // What does not tell whether it has ended proves nothing.
+        let ended = flag.into_iter().chain(state).reduce(|ended, other| ended || other)?;
         let freed = self.allocations.is_freed(place, "Thread", *b"Thre");
         if ended || freed == Ok(true) {
             return None;

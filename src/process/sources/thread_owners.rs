@@ -8,7 +8,7 @@ use crate::{Absent, ListEnd, VirtualAddress};
 use std::collections::BTreeSet;
 
 /// `_KTHREAD_STATE.Terminated`: what is left of a thread says nothing of its process being there.
-const TERMINATED: u8 = 4;
+pub(in crate::process) const TERMINATED: u8 = 4;
 /// More processors than Windows runs on (32 groups of 64).
 const MAX_PROCESSORS: u32 = 2048;
 

@@ -85,3 +85,17 @@ fn what_its_header_says_does_not_hide_it() {
         assert_hidden(&format!("{build:?}"), &forged, &scan(&forged, bytes));
     }
 }
+
+/// It has the ids, the name and the time of the real one.
+#[test]
+fn another_processs_identity_does_not_hide_it() {
+    for build in BUILDS {
+        let created = Scenario::clean(build).process(348).created.0;
+        let fields = [("UniqueProcessId", 348), ("InheritedFromUniqueProcessId", 4), ("CreateTime", created)];
+        let forged = forged(build, &fields);
+        let system = scan(&forged, forged.image.clone());
+        assert_hidden(&format!("{build:?}"), &forged, &system);
+        let findings = check_smss(&system);
+        assert!(findings.of("SMSS-006").any(|found| found.severity == Some(Severity::High)), "{build:?}: two masters");
+    }
+}

@@ -123,10 +123,16 @@ impl Process {
         self.name.value().is_some_and(|own| own.eq_ignore_ascii_case(short) || own.eq_ignore_ascii_case(name))
     }
 
-    /// True where two rows are of one process: equal in pid, ppid, name and creation time.
+    /// True where two rows are of one process: equal in pid, ppid, name and creation time; but not two objects that more than a
+    /// search of memory leads to, whatever somebody wrote over these.
     #[must_use]
     pub fn is_same_process(&self, other: &Self) -> bool {
-        self.pid.value().is_some()
+        let led_to = |process: &Self| !process.sources.is_empty() && !process.is_known_by_object_alone();
+        let two = match (self.eprocess.value(), other.eprocess.value()) {
+            (Some(own), Some(theirs)) => own != theirs && led_to(self) && led_to(other),
+            _ => false,
+        };
+        !two && self.pid.value().is_some()
             && self.pid.value() == other.pid.value()
             && self.ppid.value() == other.ppid.value()
             && self.name.value() == other.name.value()

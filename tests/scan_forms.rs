@@ -205,14 +205,18 @@ fn what_is_left_of_others_makes_no_clean_machine_dirty() {
     }
 }
 
-/// What a freed object leads to is another's by now: its handle table is that of a csrss.exe, which may open smss.exe.
+/// What a freed object, or one of an earlier boot, leads to is another's by now: its handle table is that of a csrss.exe, which may
+/// open smss.exe.
 #[test]
-fn handles_of_others_are_not_those_of_what_was_freed() {
-    for build in [Build::W7_7601, Build::W10_19045, Build::W11_22621] {
+fn handles_of_others_are_not_those_of_what_is_past() {
+    let builds = [Build::W7_7601, Build::W10_19045, Build::W11_22621];
+    let remains = [(Remains::Freed, 0), (Remains::Whole, -1_000_000_000)];
+    for (build, (remains, earlier)) in builds.into_iter().flat_map(|build| remains.map(|remains| (build, remains))) {
         let mut scenario = roomy(build);
         scenario.process(452).opens.push((348, 0x1f_ffff));
-        let process = ended(scenario.process(ODD), 0x5550);
-        scenario.relics.push(Relic { process, form: PoolForm::Block, remains: Remains::Freed });
+        let mut process = ended(scenario.process(ODD), 0x5550);
+        process.created = process.created.plus_ms(earlier);
+        scenario.relics.push(Relic { process, form: PoolForm::Block, remains });
         let mut forged = scenario.forge();
         let field = Layout::of(build).offset("_EPROCESS", "ObjectTable");
         let place = |physical: u64| usize::try_from(physical + field).unwrap();

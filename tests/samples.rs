@@ -59,6 +59,9 @@ fn processes_by_scan() {
             for (source, fact) in [("active_list", "in_active_list"), ("cid_table", "in_cid_table")] {
                 assert_eq!(has_source(ours, source), theirs[fact] == true, "{who}: {source}");
             }
+            // Those threads are found whose links lie in the page that they begin in: here each process has one.
+            let runs = theirs["threads"].as_u64() > Some(0);
+            assert_eq!(has_source(ours, "thread_scan"), runs, "{who}: by its threads");
             assert!(has_source(ours, "pool_scan"), "{who}: {}", ours["sources"]);
         }
     }

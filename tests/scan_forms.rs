@@ -15,7 +15,7 @@ mod common;
 use common::forged::Opened;
 use ntmem::{Process, ReadOptions, Reading, System, Verdict, check_smss};
 use ntmem_forge::relics::ended;
-use ntmem_forge::{Build, Damage, Forged, PoolForm, Relic, Remains, Scenario};
+use ntmem_forge::{Build, Damage, Forged, Layout, PoolForm, Relic, Remains, Scenario};
 
 const ODD: u64 = 804;
 
@@ -200,6 +200,30 @@ fn what_is_left_of_others_makes_no_clean_machine_dirty() {
         let system = scan(&roomy(build).with_relics(48).forge());
         assert!(system.processes.items.len() > 40, "{build:?}");
         let findings = check_smss(&system);
+        let violations: Vec<String> = findings.violations().map(ToString::to_string).collect();
+        assert_eq!(findings.verdict, Verdict::Clean, "{build:?}: {violations:#?}");
+    }
+}
+
+/// What a freed object, or one of an earlier boot, leads to is another's by now: its handle table is that of a csrss.exe, which may
+/// open smss.exe.
+#[test]
+fn handles_of_others_are_not_those_of_what_is_past() {
+    let builds = [Build::W7_7601, Build::W10_19045, Build::W11_22621];
+    let remains = [(Remains::Freed, 0), (Remains::Whole, -1_000_000_000)];
+    for (build, (remains, earlier)) in builds.into_iter().flat_map(|build| remains.map(|remains| (build, remains))) {
+        let mut scenario = roomy(build);
+        scenario.process(452).opens.push((348, 0x1f_ffff));
+        let mut process = ended(scenario.process(ODD), 0x5550);
+        process.created = process.created.plus_ms(earlier);
+        scenario.relics.push(Relic { process, form: PoolForm::Block, remains });
+        let mut forged = scenario.forge();
+        let field = Layout::of(build).offset("_EPROCESS", "ObjectTable");
+        let place = |physical: u64| usize::try_from(physical + field).unwrap();
+        let table = place(forged.truth.process(452).unwrap().physical);
+        let stale = place(forged.truth.relics[0].process.physical);
+        forged.image.copy_within(table..table + 8, stale);
+        let findings = check_smss(&scan(&forged));
         let violations: Vec<String> = findings.violations().map(ToString::to_string).collect();
         assert_eq!(findings.verdict, Verdict::Clean, "{build:?}: {violations:#?}");
     }

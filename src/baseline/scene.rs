@@ -46,9 +46,6 @@ pub(super) enum ImagePath {
 /// The view that a scan of memory gives.
 pub(super) const SCAN: &str = "pool_scan";
 
-/// The owners of threads that it finds.
-const THREAD_SCAN: &str = "thread_scan";
-
 /// See the module.
 pub(super) struct Scene<'a> {
     pub(super) system: &'a System,
@@ -291,6 +288,11 @@ pub(super) fn is_called_smss(process: &Process) -> bool {
             .is_some_and(|path| same(path.base_name(), "smss.exe"))
 }
 
+/// The idle process, as other tools list it. Where it is said what held the process, somebody wrote this pid over another.
+fn is_idle(process: &Process) -> bool {
+    process.pid.value() == Some(&0) && process.sources.is_empty() && !is_called_smss(process)
+}
+
 /// The rows to judge: each process once, garbage put aside and named.
 fn judged<'a>(items: &'a [Process], passed_over: &mut Vec<String>) -> Vec<(usize, &'a Process)> {
     let mut rows: Vec<(usize, &Process)> = Vec::new();
@@ -302,7 +304,7 @@ fn judged<'a>(items: &'a [Process], passed_over: &mut Vec<String>) -> Vec<(usize
         };
         if process.is_garbage() {
             passed_over.push(format!("{} is no process: its values are impossible", words()));
-        } else if process.pid.value() == Some(&0) && !is_called_smss(process) {
+        } else if is_idle(process) {
             passed_over.push(format!("{} is the idle process", words()));
         } else {
             if let Some(pid) = process.pid.value() {
@@ -324,7 +326,7 @@ fn put_aside_leftovers<'a>(rows: &mut Vec<(usize, &'a Process)>) -> Vec<&'a Proc
     let system = rows.iter().map(|row| row.1).find(|process| process.pid.value() == Some(&table::SYSTEM_PID));
     let Some(boot) = system.and_then(Process::started) else { return Vec::new() };
     let is_left = |process: &Process| {
-        process.sources.iter().all(|source| source == SCAN || source == THREAD_SCAN)
+        process.is_known_by_object_alone()
             && !process.sources.is_empty()
             && process.started().is_some_and(|started| boot.since(started) > Ticks::seconds(60))
     };

@@ -93,10 +93,22 @@ impl<'k> Eprocess<'k> {
     }
 
     /// True if every value here is one that a process can have, read where nothing says that there is one: what
-    /// [`has_ids_and_times`](Self::has_ids_and_times) asks for, a name without control characters, and list links that are
-    /// kernel addresses. What lies in a page that is not there is no objection.
+    /// [`has_ids_and_times`](Self::has_ids_and_times) and [`has_process_links`](Self::has_process_links) ask for, a date of exit or
+    /// none, and a name without control characters. What lies in a page that is not there is no objection.
     #[must_use]
     pub fn has_process_values(&self, plausible: impl Fn(Timestamp) -> bool) -> bool {
+        let layout = self.layout();
+        let exited = layout.exited.and_then(|field| self.view.get(field).ok());
+        self.has_ids_and_times(&plausible)
+            && exited.is_none_or(|exited| exited == 0 || plausible(Timestamp(exited)))
+            && self.view.bytes(layout.name.offset, 15).map_or(true, is_name)
+            && self.has_process_links()
+    }
+
+    /// True if there is a page-table root, and the links to threads, to other processes and to the token are kernel addresses: what
+    /// the kernel itself depends on.
+    #[must_use]
+    pub fn has_process_links(&self) -> bool {
         let layout = self.layout();
         let kernel_or = |null: bool, offset: u64| {
             self.view.bytes(offset, 8).ok().and_then(u64::decode).is_none_or(|link| {
@@ -105,10 +117,8 @@ impl<'k> Eprocess<'k> {
             })
         };
         let links = |null: bool, offset: u64| kernel_or(null, offset) && kernel_or(null, offset.saturating_add(8));
-        self.has_ids_and_times(&plausible)
-            && layout.exited.and_then(|field| self.view.get(field).ok()).is_none_or(|exited| exited == 0 || plausible(Timestamp(exited)))
-            && self.view.bytes(layout.name.offset, 15).map_or(true, is_name)
-            // Whoever hides a process may clear its links in the active list, and the token goes at its end.
+        // Whoever hides a process may clear its links in the active list, and the token goes at its end.
+        self.dtb().map_or(true, |root| !root.is_null())
             && layout.threads_head.is_none_or(|head| links(false, head.offset))
             && links(true, layout.links.offset)
             && kernel_or(true, layout.token.offset)

@@ -152,7 +152,7 @@ impl<'s> Scanner<'s> {
         self
     }
 
-    /// Called now and then with bytes done and bytes in all.
+    /// Called now and then with bytes done, which never become fewer, and bytes in all; by one thread at a time.
     #[must_use]
     pub const fn progress(mut self, progress: &'s (dyn Fn(u64, u64) + Sync)) -> Self {
         self.progress = Some(progress);
@@ -182,6 +182,7 @@ impl<'s> Scanner<'s> {
             total,
             done: AtomicU64::new(0),
             stop: AtomicBool::new(false),
+            told: Mutex::new(()),
             chunks: Mutex::new((0, PhysicalAddress(0))),
             turn: Mutex::new(turn),
         };
@@ -215,6 +216,8 @@ struct Pass<'p, 's, F> {
     total: u64,
     done: AtomicU64,
     stop: AtomicBool,
+    /// Held by who tells how far it is.
+    told: Mutex<()>,
     /// The number of the next chunk, and where to look for it.
     chunks: Mutex<(u64, PhysicalAddress)>,
     turn: Mutex<Turn<F>>,
@@ -250,6 +253,8 @@ impl<F: FnMut(Hit) -> ControlFlow<()> + Send> Pass<'_, '_, F> {
                 self.stop.store(true, Ordering::Relaxed);
             }
             if let Some(progress) = self.scanner.progress {
+                // One thread at a time, so that it never goes back.
+                let _told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
                 progress(self.done.load(Ordering::Relaxed), self.total);
             }
         }

@@ -2,7 +2,7 @@
 //! saved document gives the same answer.
 
 use super::list::ACTIVE_LIST;
-use super::views::{CID_TABLE, HANDLE_TABLES, JOB_LIST, MM_LIST, POOL_SCAN, SESSION_LIST, THREAD_SCAN, THREADS};
+use super::views::{CID_TABLE, HANDLE_TABLES, JOB_LIST, MM_LIST, SESSION_LIST, THREAD_SCAN, THREADS};
 use super::{Liveness, clock_step};
 use crate::{ListEnd, Process, ProcessList, System, Ticks, Timestamp, VirtualAddress};
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,9 @@ pub struct Sighting {
 
 /// A process that was made, or ended, so long before the image was taken may be half there: an acquisition takes its time.
 const SMEAR: Ticks = Ticks::seconds(60);
+/// So long the copying of a large memory may take. What says that it was made or ended longer than that after the image's own time
+/// does not tell the truth.
+const ACQUISITION: Ticks = Ticks::seconds(3600);
 
 /// The cross view of all processes, in the order of the list. Empty where the list does not say what held its processes.
 #[must_use]
@@ -107,6 +110,8 @@ struct Judge<'a> {
     boot: Option<Timestamp>,
     /// The active list was read to its end, both ways.
     whole: bool,
+    /// Creation of the youngest process that both walks along it come to.
+    youngest: Option<Timestamp>,
     /// The other sources that were, and that hold most of what they should.
     relied_on: Vec<&'a str>,
 }
@@ -124,7 +129,9 @@ impl<'a> Judge<'a> {
             let held = due().filter(|process| holds(process, source)).count();
             held > 0 && held.saturating_mul(2) >= due().count()
         });
-        Self { captured, boot, whole, relied_on: relied_on.collect() }
+        let linked = |process: &&Process| process.active_links.value().is_some_and(|links| links == "both_ways");
+        let youngest = items.iter().filter(linked).filter_map(Process::started).max();
+        Self { captured, boot, whole, youngest, relied_on: relied_on.collect() }
     }
 
     fn sighting(&self, process: &Process) -> Sighting {
@@ -156,15 +163,15 @@ impl<'a> Judge<'a> {
             return say(Explanation::Undetermined, "its values are impossible, or nobody says where it was found");
         }
         let listed = holds(process, ACTIVE_LIST);
-        let only_scanned = process.sources.iter().all(|source| source == POOL_SCAN || source == THREAD_SCAN);
-        if only_scanned && process.freed.value() == Some(&true) {
+        // What threads lead to is neither, whatever stands in the object and in front of it.
+        if process.is_given_back() {
             return say(Explanation::Freed, "its memory was given back, and nothing leads to it");
         }
-        if only_scanned && self.is_older_than_boot(process) {
+        if process.is_known_by_object_alone() && self.is_older_than_boot(process) {
             return say(Explanation::Leftover, "it is older than System, and nothing leads to it");
         }
         // Threads that have not ended are the proof that it runs, whatever its own fields say.
-        let runs = holds(process, THREADS);
+        let runs = holds(process, THREADS) || holds(process, THREAD_SCAN);
         match process.liveness() {
             Liveness::Exited if runs && !self.is_just_over(process) => {}
             Liveness::Exited if process.exited.is_nothing() && self.is_young(process) => {
@@ -190,7 +197,7 @@ impl<'a> Judge<'a> {
             _ => None,
         };
         match way.filter(|_| self.whole) {
-            Some(_) if self.is_young(process) || self.is_just_over(process) => {
+            Some(_) if self.is_young(process) || self.is_just_over(process) || self.is_youngest(process) => {
                 (Explanation::BeingCreated, "it was linked or unlinked while the image was taken".to_owned())
             }
             Some(way) => (
@@ -229,14 +236,23 @@ impl<'a> Judge<'a> {
 
     /// Made within a minute of the image, or after.
     fn is_young(&self, process: &Process) -> bool {
-        let made = self.captured.zip(process.started());
-        made.is_some_and(|(captured, started)| captured.since(started) <= SMEAR)
+        self.is_recent(process.started(), SMEAR)
+    }
+
+    /// Younger than all others in the active list, and perhaps made after that part of it was copied at whose end it belongs.
+    fn is_youngest(&self, process: &Process) -> bool {
+        self.is_recent(process.started(), ACQUISITION) && process.started() > self.youngest
     }
 
     /// Ended within a minute of the image, or after.
     fn is_just_over(&self, process: &Process) -> bool {
-        let ended = self.captured.zip(process.exited.value());
-        ended.is_some_and(|(captured, exited)| captured.since(*exited) <= SMEAR)
+        self.is_recent(process.exited.value().copied(), SMEAR)
+    }
+
+    /// Not longer than `before` before the image's own time, nor after its copying was done.
+    fn is_recent(&self, at: Option<Timestamp>, before: Ticks) -> bool {
+        let age = self.captured.zip(at).map(|(captured, at)| captured.since(at));
+        age.is_some_and(|age| age <= before && age.abs() <= ACQUISITION)
     }
 
     fn is_older_than_boot(&self, process: &Process) -> bool {
@@ -253,7 +269,9 @@ fn holds(process: &Process, source: &str) -> bool {
 fn is_due(process: &Process, source: &str) -> bool {
     process.is_live()
         && match source {
-            CID_TABLE | MM_LIST => true,
+            CID_TABLE => true,
+            // Nothing published says that minimal processes are in it.
+            MM_LIST => process.minimal.value() != Some(&true),
             THREADS => process.threads.value().is_some_and(|threads| *threads > 0),
             SESSION_LIST => process.session.value().is_some(),
             JOB_LIST => process.job.value().is_some(),
@@ -261,179 +279,4 @@ fn is_due(process: &Process, source: &str) -> bool {
             // Nobody need hold a handle, and what a scan finds depends on the scan.
             _ => false,
         }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Reading;
-    use crate::process::ProcessView;
-
-    const START: u64 = 133_000_000_000_000_000;
-    const SECOND: u64 = 10_000_000;
-    const ALL: [&str; 4] = [ACTIVE_LIST, CID_TABLE, MM_LIST, THREADS];
-
-    fn row(pid: u64, seconds: u64, sources: &[&str]) -> Process {
-        Process {
-            pid: Reading::Value(pid),
-            name: Reading::Value("x.exe".into()),
-            created: Reading::Value(Timestamp(START + seconds * SECOND)),
-            exited: Reading::Nothing,
-            threads: Reading::Value(2),
-            active_links: Reading::Value("both_ways".into()),
-            sources: sources.iter().map(|source| (*source).to_owned()).collect(),
-            ..Process::default()
-        }
-    }
-
-    /// Three processes, and the one to be explained.
-    fn explained(change: impl FnOnce(&mut Process, &mut ProcessList)) -> Sighting {
-        let mut list = ProcessList { end: Some(ListEnd::Complete), ..ProcessList::default() };
-        list.items = vec![row(4, 1, &ALL), row(8, 2, &ALL), row(12, 3, &ALL)];
-        list.views = [CID_TABLE, MM_LIST, THREADS]
-            .map(|source| ProcessView {
-                source: source.into(),
-                end: Reading::Value(ListEnd::Complete),
-                ..ProcessView::default()
-            })
-            .into();
-        let mut last = row(16, 4, &ALL);
-        change(&mut last, &mut list);
-        list.items.push(last);
-        let mut system = System { processes: list, ..System::default() };
-        system.machine.captured = Reading::Value(Timestamp(START + 5000 * SECOND));
-        cross_view(&system).pop().unwrap()
-    }
-
-    #[test]
-    fn each_combination_has_its_explanation() {
-        let without = |process: &mut Process, source: &str| process.sources.retain(|own| own != source);
-        let over = |process: &mut Process| {
-            process.threads = Reading::Value(0);
-            process.exited = Reading::Value(Timestamp(START + 100 * SECOND));
-        };
-        type Change<'a> = Box<dyn Fn(&mut Process, &mut ProcessList) + 'a>;
-        let cases: Vec<(&str, Explanation, Change<'_>)> = vec![
-            ("all well", Explanation::Listed, Box::new(|_, _| ())),
-            ("no id", Explanation::PartlyListed, Box::new(move |p, _| without(p, CID_TABLE))),
-            ("off the list", Explanation::Unlinked, Box::new(move |p, _| without(p, ACTIVE_LIST))),
-            ("only a scan has it", Explanation::Unlinked, Box::new(|p, _| p.sources = vec![POOL_SCAN.into()])),
-            (
-                "the list is torn",
-                Explanation::Torn,
-                Box::new(move |p, list| {
-                    without(p, ACTIVE_LIST);
-                    p.active_links = Reading::Value("stray".into());
-                    list.end = Some(ListEnd::Broken);
-                }),
-            ),
-            (
-                "the list is torn elsewhere",
-                Explanation::Unlinked,
-                Box::new(move |p, list| {
-                    without(p, ACTIVE_LIST);
-                    p.active_links = Reading::Value("bypassed".into());
-                    list.end = Some(ListEnd::Broken);
-                }),
-            ),
-            (
-                "one way only",
-                Explanation::HalfLinked,
-                Box::new(|p, _| p.active_links = Reading::Value("backward_only".into())),
-            ),
-            (
-                "one way only, as the other is torn",
-                Explanation::Listed,
-                Box::new(|p, list| {
-                    p.active_links = Reading::Value("backward_only".into());
-                    list.end = Some(ListEnd::Broken);
-                }),
-            ),
-            (
-                "no thread yet",
-                Explanation::BeingCreated,
-                Box::new(move |p, _| {
-                    p.created = Reading::Value(Timestamp(START + 4990 * SECOND));
-                    p.threads = Reading::Value(0);
-                    without(p, ACTIVE_LIST);
-                }),
-            ),
-            (
-                "over",
-                Explanation::ExitedReferenced,
-                Box::new(move |p, _| {
-                    over(p);
-                    without(p, THREADS);
-                }),
-            ),
-            (
-                "over and off the list",
-                Explanation::Exited,
-                Box::new(move |p, _| {
-                    over(p);
-                    p.sources = vec![POOL_SCAN.into()];
-                }),
-            ),
-            (
-                "says that it is over, and has threads",
-                Explanation::Unlinked,
-                Box::new(move |p, _| {
-                    over(p);
-                    without(p, ACTIVE_LIST);
-                }),
-            ),
-            (
-                "given back",
-                Explanation::Freed,
-                Box::new(|p, _| {
-                    p.sources = vec![POOL_SCAN.into()];
-                    p.freed = Reading::Value(true);
-                }),
-            ),
-            (
-                "said to be given back, and has an id",
-                Explanation::Unlinked,
-                Box::new(|p, _| {
-                    p.sources = vec![POOL_SCAN.into(), CID_TABLE.into()];
-                    p.freed = Reading::Value(true);
-                }),
-            ),
-            (
-                "of an earlier boot",
-                Explanation::Leftover,
-                Box::new(|p, _| {
-                    p.sources = vec![POOL_SCAN.into()];
-                    p.created = Reading::Value(Timestamp(START - 1000 * SECOND));
-                }),
-            ),
-            (
-                "nothing tells",
-                Explanation::Undetermined,
-                Box::new(|p, _| {
-                    p.sources = vec![POOL_SCAN.into()];
-                    p.exited = Reading::default();
-                    p.threads = Reading::default();
-                }),
-            ),
-        ];
-        for (name, expected, change) in cases {
-            let seen = explained(change);
-            assert_eq!(seen.explanation, expected, "{name}: {}", seen.why);
-            assert_eq!(seen.hidden, matches!(expected, Explanation::Unlinked | Explanation::HalfLinked), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_source_that_was_not_understood_accuses_nobody() {
-        let seen = explained(|p, list| {
-            list.items.iter_mut().skip(1).for_each(|process| process.sources.retain(|own| own != MM_LIST));
-            p.sources.retain(|own| own != MM_LIST);
-        });
-        assert_eq!((seen.explanation, seen.missing.len()), (Explanation::Listed, 0));
-        let seen = explained(|p, list| {
-            p.sources.retain(|own| own != MM_LIST);
-            list.views.iter_mut().for_each(|view| view.end = Reading::Value(ListEnd::Broken));
-        });
-        assert_eq!((seen.explanation, seen.missing.len()), (Explanation::Listed, 0));
-    }
 }

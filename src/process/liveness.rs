@@ -1,5 +1,6 @@
 //! Whether a process runs, is over, or cannot be told; and whether its row is one at all.
 
+use super::views::{POOL_SCAN, THREAD_SCAN, THREADS};
 use crate::{Process, Reading, Timestamp};
 
 /// What a row says about being alive.
@@ -29,19 +30,38 @@ impl Process {
         let runs = self.inside.value().and_then(|inside| inside.threads.value()).is_some_and(|threads| {
             threads.iter().any(|thread| thread.terminated.value() == Some(&false) && thread.pid == self.pid)
         });
-        // What stands in memory that was given back is of the past, unless something else than the search of memory knows it.
-        if self.freed.value() == Some(&true) && !runs && self.sources.iter().all(|source| source == "pool_scan") {
+        if self.is_given_back() && !runs {
             return Liveness::Exited;
         }
         match (&self.exited, self.threads.value()) {
             (Reading::Value(_), _) if runs => Liveness::Unknown("it has an exit time and threads that have not ended"),
             (Reading::Nothing, Some(0)) if runs => Liveness::Live,
+            // Secure System has no threads of its own: it runs beside this kernel.
+            (Reading::Nothing, Some(0)) if self.minimal.value() == Some(&true) => Liveness::Live,
             (Reading::Value(_), Some(1..)) => Liveness::Unknown("it has an exit time and active threads"),
             (Reading::Value(_), _) | (Reading::Nothing, Some(0)) => Liveness::Exited,
             (Reading::Nothing, _) | (Reading::Absent(_), Some(1..)) => Liveness::Live,
             (Reading::Absent(_), Some(0)) => Liveness::Unknown("it has no threads, and its exit time is not known"),
             (Reading::Absent(_), None) => Liveness::Unknown("neither its exit time nor its thread count is known"),
         }
+    }
+
+    /// True where nothing but its object in memory, met by a search, says that there is or was such a process.
+    #[must_use]
+    pub(crate) fn is_known_by_object_alone(&self) -> bool {
+        self.sources.iter().all(|source| source == POOL_SCAN)
+    }
+
+    /// True where the memory of the object was given back, and nothing else than the search of memory knows it. What it leads to is
+    /// another's by now, and so is what an object of another kernel leads to.
+    #[must_use]
+    pub(crate) fn is_given_back(&self) -> bool {
+        self.freed.value() == Some(&true) && self.is_known_by_object_alone()
+    }
+
+    /// True where threads that have not ended lead to it.
+    fn has_threads_elsewhere(&self) -> bool {
+        self.sources.iter().any(|source| source == THREADS || source == THREAD_SCAN)
     }
 
     /// True where the process certainly runs.
@@ -65,12 +85,12 @@ impl Process {
     /// True where the row is no process: what a list walk makes of memory that was overwritten while it was copied.
     ///
     /// It takes two impossible values, so that nobody hides a process by spoiling one field of it. An impossible pid is enough
-    /// where nothing else makes sense either. A row that calls itself smss.exe is never put aside: the kernel runs it whatever
-    /// pid stands there.
+    /// where nothing else makes sense either. A row that calls itself smss.exe, or that threads lead to, is never put aside: the
+    /// kernel runs it whatever stands there.
     #[must_use]
     pub fn is_garbage(&self) -> bool {
         let impossible_id = |id: &Reading<u64>| id.value().is_some_and(|id| *id >= PID_END);
-        if self.is_named("smss.exe") {
+        if self.is_named("smss.exe") || self.has_threads_elsewhere() {
             return false;
         }
         if impossible_id(&self.pid) && !self.holds_together() {
@@ -103,10 +123,16 @@ impl Process {
         self.name.value().is_some_and(|own| own.eq_ignore_ascii_case(short) || own.eq_ignore_ascii_case(name))
     }
 
-    /// True where two rows are of one process: equal in pid, ppid, name and creation time.
+    /// True where two rows are of one process: equal in pid, ppid, name and creation time; but not two objects that more than a
+    /// search of memory leads to, whatever somebody wrote over these.
     #[must_use]
     pub fn is_same_process(&self, other: &Self) -> bool {
-        self.pid.value().is_some()
+        let led_to = |process: &Self| !process.sources.is_empty() && !process.is_known_by_object_alone();
+        let two = match (self.eprocess.value(), other.eprocess.value()) {
+            (Some(own), Some(theirs)) => own != theirs && led_to(self) && led_to(other),
+            _ => false,
+        };
+        !two && self.pid.value().is_some()
             && self.pid.value() == other.pid.value()
             && self.ppid.value() == other.ppid.value()
             && self.name.value() == other.name.value()

@@ -3,7 +3,7 @@
 use super::Process;
 use super::inside::{Handle, Holder, Inside};
 use crate::kernel::{Eprocess, HandleEntry, Kernel, ObjectTypes, WalkEnd, handles, threads, vads};
-use crate::{Absent, Hex, ListEnd, ProcessList, Reading, VirtualAddress};
+use crate::{Absent, Hex, ListEnd, ProcessList, Reading, Ticks, Timestamp, VirtualAddress};
 use std::collections::HashMap;
 
 /// Which processes to look into.
@@ -55,7 +55,7 @@ pub(crate) fn look(kernel: &Kernel<'_>, list: &mut ProcessList, of: InsideOf) {
         .items
         .iter()
         .enumerate()
-        .filter(|(_, process)| of.takes(process))
+        .filter(|(_, process)| of.takes(process) && !is_past(list, process))
         .filter_map(|(index, process)| Some((*process.eprocess.value()?, index)))
         .collect();
     if chosen.is_empty() {
@@ -81,6 +81,13 @@ pub(crate) fn look(kernel: &Kernel<'_>, list: &mut ProcessList, of: InsideOf) {
         room = room.saturating_sub(records(&inside));
         process.inside = Reading::Value(inside);
     }
+}
+
+/// Whether a process was given back or left by an earlier boot: what it leads to is another's by now.
+fn is_past(list: &ProcessList, process: &Process) -> bool {
+    let boot = || list.items.iter().find(|process| process.pid.value() == Some(&4)).and_then(Process::started);
+    let is_left = |(boot, started): (Timestamp, Timestamp)| boot.since(started) > Ticks::seconds(60);
+    process.is_given_back() || process.is_known_by_object_alone() && boot().zip(process.started()).is_some_and(is_left)
 }
 
 /// How many records there are in it.
@@ -199,7 +206,7 @@ fn holders(
     let mut worst = ListEnd::Complete;
     let (mut compared, mut holders) = (0usize, 0usize);
     let Ok(layout) = kernel.layouts().object_header.as_ref() else { return (held, ListEnd::Broken) };
-    for process in &list.items {
+    for process in list.items.iter().filter(|process| !is_past(list, process)) {
         let Some(own) = process.eprocess.value() else { continue };
         let object = Eprocess::read_at(kernel, *own, process.unmapped(kernel));
         let table = match table(kernel, &object) {

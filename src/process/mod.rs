@@ -2,6 +2,8 @@
 
 pub(crate) mod allocation;
 mod cross_view;
+#[cfg(test)]
+mod cross_view_tests;
 pub(crate) mod found;
 mod inside;
 pub(crate) mod list;

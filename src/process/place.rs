@@ -18,8 +18,11 @@ pub(super) fn own_address(space: AddressSpace<'_>, physical: PhysicalAddress, he
     let mut first = None;
     for offset in heads {
         let Some((forward, backward)) = links(space.memory(), physical, *offset) else { continue };
+        if !is_pointer(forward) {
+            continue;
+        }
         let own = Some(forward).filter(|forward| backward.is_none_or(|backward| backward == *forward));
-        let back = || space.read_pointer(forward.wrapping_add(8)).ok().filter(|_| is_pointer(forward));
+        let back = || space.read_pointer(forward.wrapping_add(8)).ok();
         for head in [own, back()].into_iter().flatten() {
             let address = head.wrapping_sub(*offset);
             if !is_pointer(address) || address.page_offset() != physical.page_offset() {

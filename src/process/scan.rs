@@ -110,9 +110,20 @@ impl<'k> ProcessLook<'k> {
         let plausible = |created: Timestamp| CREATED.contains(&created.0);
         // Objects of another system (a virtual machine's, an earlier boot's) are not mapped by this one, and the type in
         // front of them is hidden with another cookie. What is spoilt or gone in part must be typed too.
-        let proven = place.mapped && process.is_whole() && process.has_process_values(plausible);
+        let proven = place.mapped
+            && process.is_whole()
+            && process.has_process_links()
+            // Neither is needed to run: who changes them is betrayed by the type in front of the object.
+            && (process.has_process_values(plausible) || self.is_typed(&process, place));
         let typed = || self.allocations.is_or_was(place.address, physical, "Process");
         (proven || process.has_ids_and_times(plausible) && typed()).then_some(place)
+    }
+
+    /// Whether the header in front of the object says that it is a process that was not freed. The idle process has none, and
+    /// neither id nor time.
+    fn is_typed(&self, process: &Eprocess<'_>, place: Place) -> bool {
+        (process.pid() != Ok(0) || process.created().value().is_some())
+            && self.allocations.is_freed(place, "Process", *b"Proc") == Ok(false)
     }
 }
 

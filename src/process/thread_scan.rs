@@ -1,12 +1,13 @@
 //! Processes by their threads: what runs has thread objects, which the scheduler needs, and each names its process.
 
-use super::allocation::Allocations;
+use super::allocation::{Allocations, MAX_BEFORE_OBJECT, MIN_BEFORE_OBJECT};
 use super::found::Found;
 use super::place::{is_pointer, own_address};
 use super::scan::CREATED;
+use super::sources::thread_owners::TERMINATED;
 use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT, View};
 use crate::memory::{Page, Scanner, Word};
-use crate::{Absent, ListEnd, PhysicalAddress, VirtualAddress};
+use crate::{Absent, ListEnd, PhysicalAddress, Ticks, Timestamp, VirtualAddress};
 use std::collections::BTreeSet;
 
 /// `_KOBJECTS.ThreadObject`, the value of `DISPATCHER_HEADER.Type` (wdm.h).
@@ -19,6 +20,9 @@ pub(crate) struct ThreadLook<'k> {
     kernel: &'k Kernel<'k>,
     allocations: Allocations<'k>,
     wait_list_at: usize,
+    process_at: usize,
+    /// Before this no thread of this boot was made.
+    boot: Option<Timestamp>,
     /// Where links lie that tell the object's address.
     links_at: [u64; 2],
 }
@@ -32,34 +36,50 @@ impl<'k> ThreadLook<'k> {
         if layout.header_type.ok_or_else(|| missing("Header.Type"))?.offset != 0 {
             return Err(Absent::unparsable("_KTHREAD.Header.Type is not at its start"));
         }
-        layout.process.ok_or_else(|| missing("Process"))?;
+        let process = layout.process.ok_or_else(|| missing("Process"))?.offset;
         let wait_list = layout.wait_list.ok_or_else(|| missing("Header.WaitListHead"))?.offset;
+        let place = |offset: u64| usize::try_from(offset).map_err(|_| Absent::unparsable("offset out of range"));
         Ok(Self {
             kernel,
             allocations: Allocations::new(kernel),
-            wait_list_at: usize::try_from(wait_list).map_err(|_| Absent::unparsable("offset out of range"))?,
+            wait_list_at: place(wait_list)?,
+            process_at: place(process)?,
+            boot: start_of_system(kernel),
             links_at: [wait_list, layout.links.offset],
         })
     }
 
-    /// Adds threads that have not ended to a scan.
+    /// Adds the two ways to a thread that has not ended to a scan: the kind of object that its header says it is, and the tag of
+    /// its pool block. Either hit is the object's place.
     pub(crate) fn add_to<'s>(&'s self, scanner: Scanner<'s>) -> Scanner<'s> {
         // The other bytes of the header are flags of the thread.
         let header = Word { step: STEP, offset: 0, mask: 0xff, value: THREAD_OBJECT };
-        scanner.words(&[header], move |page: Page<'_>, offset, add| {
+        let judge = move |page: Page<'_>, offset: usize, add: &mut dyn FnMut(usize)| {
             let at = page.at.wrapping_add(u64::try_from(offset).unwrap_or(0));
             if self.could_be(page, offset) && self.owner(at).is_some() {
                 add(offset);
             }
-        })
+        };
+        let by_tag = move |page: Page<'_>, block: usize, add: &mut dyn FnMut(usize)| {
+            for distance in (MIN_BEFORE_OBJECT..=MAX_BEFORE_OBJECT).step_by(STEP) {
+                judge(page, block.saturating_add(usize::try_from(distance).unwrap_or(usize::MAX)), add);
+            }
+        };
+        scanner.words(&[header], judge).words(&[Word::pool_tag(*b"Thre")], by_tag)
     }
 
-    /// Whether the list head near the start could be a thread's, as far as it lies in this page.
+    /// Whether what lies in this page of a thread's list head and links and of the pointer to its process could be a thread's. Of
+    /// the lists one may be cleared: nobody waits for most threads, and who hides a thread unlinks it.
     fn could_be(&self, page: Page<'_>, offset: usize) -> bool {
-        let at = offset.saturating_add(self.wait_list_at);
-        [at, at.saturating_add(8)]
-            .into_iter()
-            .all(|at| page.u64(at).is_none_or(|link| is_pointer(VirtualAddress(link))))
+        let number = |field: usize| page.u64(offset.checked_add(field)?);
+        let pointer = |number: u64| is_pointer(VirtualAddress(number));
+        let head = |field: usize| number(field).zip(number(field.saturating_add(8)));
+        let links = self.links_at.map(|field| usize::try_from(field).ok().and_then(head));
+        offset < page.bytes.len()
+            && number(self.wait_list_at).is_none_or(|link| link == 0 || pointer(link))
+            && number(self.process_at).is_none_or(pointer)
+            && links.iter().flatten().all(|head| *head == (0, 0) || pointer(head.0) && pointer(head.1))
+            && links.iter().any(|head| *head != Some((0, 0)))
     }
 
     /// The process of the thread at `physical`, if one is there that the kernel maps and that has not ended.
@@ -67,22 +87,41 @@ impl<'k> ThreadLook<'k> {
         let layout = self.kernel.layouts().thread.as_ref().ok()?;
         let place = own_address(self.kernel.space(), physical, &self.links_at).filter(|place| place.mapped)?;
         let thread = View::read(self.kernel.space(), place.address, layout.size);
-        let tid = thread.get(layout.tid).ok()?;
+        // The threads of the idle process have the id 0; they are in no pool.
+        let tid = thread.get(layout.tid).ok().filter(|tid| *tid != 0)?;
         let created = thread.get(layout.created).ok()?;
-        let ended = layout.terminated.is_some_and(|bits| thread.bits(bits).is_ok_and(|bit| bit != 0));
-        let plausible = tid != 0 && tid.is_multiple_of(4) && tid <= u64::from(u32::MAX) && CREATED.contains(&created);
-        if !plausible || ended || self.allocations.is_freed(place, "Thread", *b"Thre") == Ok(true) {
+        let flag = layout.terminated.and_then(|bits| thread.bits(bits).ok()).map(|bit| bit != 0);
+        let state = layout.state.and_then(|state| thread.get(state).ok()).map(|state| state == TERMINATED);
+        // What does not tell whether it has ended proves nothing.
+        let ended = flag.into_iter().chain(state).reduce(|ended, other| ended || other)?;
+        let freed = self.allocations.is_freed(place, "Thread", *b"Thre");
+        if ended || freed == Ok(true) {
+            return None;
+        }
+        let plausible = tid.is_multiple_of(4) && tid <= u64::from(u32::MAX) && CREATED.contains(&created);
+        // The scheduler needs neither: who changes them is betrayed by the type in front of the object.
+        if !plausible && freed != Ok(false) {
             return None;
         }
         let owner = thread.get(layout.process?).ok().filter(|owner| is_pointer(*owner))?;
         let process = Eprocess::read(self.kernel, owner);
-        // The idle process has id 0, and is in no list.
         let is_process = process.has_process_values(|created| CREATED.contains(&created.0))
-            || process.object_kind() == Ok(PROCESS_OBJECT)
-                && process.is_plausible() == Ok(true)
-                && process.pid().is_ok_and(|pid| pid != 0);
-        is_process.then_some(owner)
+            || process.object_kind() == Ok(PROCESS_OBJECT) && process.is_plausible() == Ok(true);
+        // Memory is not cleared at a start, and pools of the next boot may map what was in those of the one before.
+        let is_left = self.is_before_boot(Timestamp(created))
+            && process.created().value().is_some_and(|created| self.is_before_boot(*created));
+        (is_process && !is_left).then_some(owner)
     }
+
+    fn is_before_boot(&self, at: Timestamp) -> bool {
+        self.boot.is_some_and(|boot| boot.since(at) > Ticks::seconds(60))
+    }
+}
+
+/// `CreateTime` of System.
+fn start_of_system(kernel: &Kernel<'_>) -> Option<Timestamp> {
+    let system = kernel.space().read_pointer(kernel.global("PsInitialSystemProcess").ok()?).ok()?;
+    Eprocess::read(kernel, system).created().value().copied()
 }
 
 /// The processes whose threads a scan found.

@@ -117,7 +117,7 @@ fn add_found(
         .collect();
     let idle = idle_process(kernel);
     let mut held = 0u64;
-    for address in found.addresses.iter().filter(|address| Some(**address) != idle) {
+    for address in found.addresses.iter().filter(|address| idle != Some(**address)) {
         if list.items.len() >= list::MAX_PROCESSES {
             warnings
                 .push(Warning::new("processes", format!("what else {source} holds is left out: too many processes")));
@@ -134,6 +134,7 @@ fn add_found(
             .is_plausible()
             .and_then(|plausible| Ok(plausible && (found.judged || process.object_kind()? == PROCESS_OBJECT)));
         match plausible {
+            Ok(true) if idle.is_none() && is_like_idle(&process) => {}
             Ok(true) => {
                 list.items.push(list::read(kernel, &process, source));
                 held = held.saturating_add(1);
@@ -154,4 +155,9 @@ fn add_found(
 /// The process of the idle threads, which is no process: some lists have it, and lists for people do not.
 fn idle_process(kernel: &Kernel<'_>) -> Option<VirtualAddress> {
     kernel.space().read_pointer(kernel.global("PsIdleProcess").ok()?).ok()
+}
+
+/// The same by its values, where the symbols do not tell: it has no id, and nobody made it.
+fn is_like_idle(process: &Eprocess<'_>) -> bool {
+    process.pid() == Ok(0) && process.ppid() == Ok(0) && process.created().is_nothing()
 }

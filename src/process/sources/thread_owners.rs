@@ -3,12 +3,12 @@
 
 use super::super::found::Found;
 use super::MAX_FOUND;
-use crate::kernel::Kernel;
+use crate::kernel::{Eprocess, Kernel};
 use crate::{Absent, ListEnd, VirtualAddress};
 use std::collections::BTreeSet;
 
 /// `_KTHREAD_STATE.Terminated`: what is left of a thread says nothing of its process being there.
-const TERMINATED: u8 = 4;
+pub(in crate::process) const TERMINATED: u8 = 4;
 /// More processors than Windows runs on (32 groups of 64).
 const MAX_PROCESSORS: u32 = 2048;
 
@@ -45,11 +45,16 @@ pub(in crate::process) fn find(
         if state == Some([TERMINATED]) {
             continue;
         }
-        let owners = owners.into_iter().flatten().map(|field| space.read_pointer(thread.wrapping_add(field.offset)));
-        for owner in owners {
-            match owner {
-                Ok(owner) if owner.is_kernel() && seen.insert(owner) => found.addresses.push(owner),
-                Ok(_) => {}
+        for field in owners.into_iter().flatten() {
+            let attached = Some(field.offset) != layout.process.map(|own| own.offset);
+            match space.read_pointer(thread.wrapping_add(field.offset)) {
+                Ok(owner) if !owner.is_kernel() || seen.contains(&owner) => {}
+                // Others use the memory of a process to take it down, long after its end.
+                Ok(owner) if attached && Eprocess::read(kernel, owner).exited().value().is_some() => {}
+                Ok(owner) => {
+                    seen.insert(owner);
+                    found.addresses.push(owner);
+                }
                 Err(_) => found.end = found.end.max(ListEnd::Broken),
             }
         }

@@ -9,13 +9,14 @@ use super::{FieldInfo, SymbolError, SymbolSource, Symbols, TypeInfo, Wanted, sam
 use crate::PdbInfo;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// How a pack starts; the last byte is the version of its form.
 pub(super) const MAGIC: &[u8; 16] = b"ntmem layouts\r\n\x01";
-/// Bytes of a pack. That of all 1,900 kernels that anybody counted would have 1 MiB.
-const MAX_PACK: u64 = 64 << 20;
+/// Bytes of a pack. That of all 1,900 kernels that anybody counted would have 1 MiB; in memory, its lists may take 24 times as
+/// much as in a file that was made to mislead.
+const MAX_PACK: usize = 16 << 20;
 
 /// What a pack has of a kernel beside its layouts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,7 +117,8 @@ impl Pack {
     pub fn open(file: &Path) -> Result<Self, SymbolError> {
         use std::io::Read as _;
         let mut bytes = Vec::new();
-        let read = std::fs::File::open(file).and_then(|open| open.take(MAX_PACK).read_to_end(&mut bytes));
+        let limit = u64::try_from(MAX_PACK).unwrap_or(u64::MAX).saturating_add(1);
+        let read = std::fs::File::open(file).and_then(|open| open.take(limit).read_to_end(&mut bytes));
         read.map_err(|error| damaged(file, &error.to_string()))?;
         Self::parse(bytes.into(), file)
     }
@@ -126,6 +128,9 @@ impl Pack {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn parse(bytes: Cow<'static, [u8]>, file: &Path) -> Result<Self, SymbolError> {
+        if bytes.len() > MAX_PACK {
+            return Err(damaged(file, &too_large()));
+        }
         let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| {
             damaged(file, "it is no pack of layouts, or one of a version that this program does not know")
         })?;
@@ -301,6 +306,8 @@ pub struct PackWriter {
     rows: Vec<HashMap<Vec<u8>, u32>>,
     sources: Vec<String>,
     kernels: Vec<(PackedKernel, u32, Vec<u8>)>,
+    /// GUIDs and ages of these.
+    known: HashSet<([u8; 16], u32)>,
 }
 
 impl PackWriter {
@@ -314,7 +321,7 @@ impl PackWriter {
         }
         let structures: Vec<_> = fields.into_iter().collect();
         let rows = structures.iter().map(|_| HashMap::new()).collect();
-        Self { wanted, structures, rows, sources: Vec::new(), kernels: Vec::new() }
+        Self { wanted, structures, rows, sources: Vec::new(), kernels: Vec::new(), known: HashSet::new() }
     }
 
     /// Adds a kernel. False: one with the same GUID and age is there already.
@@ -322,11 +329,9 @@ impl PackWriter {
     /// # Errors
     /// The GUID is none, or a value cannot be written.
     pub fn add(&mut self, symbols: &Symbols, kernel: &PackedKernel) -> Result<bool, SymbolError> {
-        let same = |other: &PackedKernel| match (&kernel.pdb, &other.pdb) {
-            (Some(one), Some(other)) => same_id(one, other),
-            _ => false,
-        };
-        if self.kernels.iter().any(|(other, _, _)| same(other)) {
+        if let Some(pdb) = &kernel.pdb
+            && !self.known.insert((guid_of(pdb)?, pdb.age))
+        {
             return Ok(false);
         }
         let mut chosen = Vec::with_capacity(self.structures.len());
@@ -369,7 +374,7 @@ impl PackWriter {
     /// The bytes of the pack's file: the same for the same kernels in the same order.
     ///
     /// # Errors
-    /// A GUID is none.
+    /// It has more kernels than a pack may have.
     pub fn finish(&self) -> Result<Vec<u8>, SymbolError> {
         let structures = self.structures.iter().zip(&self.rows).map(|((name, fields), rows)| {
             let mut rows: Vec<_> = rows.iter().map(|(row, number)| (*number, Cow::Borrowed(row.as_slice()))).collect();
@@ -382,8 +387,7 @@ impl PackWriter {
         });
         let kernels = self.kernels.iter().map(|(kernel, source, values)| {
             let pdb = kernel.pdb.as_ref().map(|pdb| {
-                let guid = guid_bytes(&pdb.guid).ok_or_else(|| unwritable(format!("{} is no GUID", pdb.guid)))?;
-                Ok::<_, SymbolError>((Cow::Borrowed(pdb.name.as_str()), guid, pdb.age))
+                Ok::<_, SymbolError>((Cow::Borrowed(pdb.name.as_str()), guid_of(pdb)?, pdb.age))
             });
             Ok::<_, SymbolError>(Entry {
                 pdb: pdb.transpose()?,
@@ -405,7 +409,8 @@ impl PackWriter {
             kernels: kernels.collect::<Result<_, _>>()?,
         };
         let body = written(&body)?;
-        Ok([MAGIC.as_slice(), &crc32fast::hash(&body).to_le_bytes(), &body].concat())
+        let bytes = [MAGIC.as_slice(), &crc32fast::hash(&body).to_le_bytes(), &body].concat();
+        if bytes.len() > MAX_PACK { Err(unwritable(too_large())) } else { Ok(bytes) }
     }
 }
 
@@ -421,8 +426,12 @@ fn damaged(file: &Path, reason: &str) -> SymbolError {
     SymbolError::File { file: file.to_owned(), reason: reason.to_owned() }
 }
 
+fn too_large() -> String {
+    format!("it has more than {MAX_PACK} bytes, which no pack has: make several")
+}
+
 /// The 16 bytes that 32 hexadecimal digits stand for, in their order.
-fn guid_bytes(guid: &str) -> Option<[u8; 16]> {
-    let number = u128::from_str_radix(guid, 16).ok().filter(|_| guid.len() == 32)?;
-    Some(number.to_be_bytes())
+fn guid_of(pdb: &PdbInfo) -> Result<[u8; 16], SymbolError> {
+    let number = u128::from_str_radix(&pdb.guid, 16).ok().filter(|_| pdb.guid.len() == 32);
+    number.map(u128::to_be_bytes).ok_or_else(|| unwritable(format!("{} is no GUID", pdb.guid)))
 }

@@ -291,7 +291,10 @@ fn assert_image(name: &str, forged: &Forged, image: &[u8], expected: Option<&str
         assert_eq!(source(&system), expected, "{name}");
     }
     let mut truth: Value = serde_json::from_str(&forged.truth.to_json()).unwrap();
-    truth["kernel"]["build"] = exact.kernel.as_ref().unwrap().build.into();
+    // Exports tell the number of what is older than 10.
+    let number = |system: &System| system.kernel.as_ref().unwrap().build;
+    truth["kernel"]["build"] = number(&system).into();
+    assert!(number(&system).is_none_or(|it| Some(it) == number(&exact)), "{name}");
     assert_same(name, &system, &exact, &truth);
     system
 }
@@ -369,10 +372,12 @@ fn what_layouts_are_found_by_is_gone() {
                 let image = MemoryImage::from_bytes(forged.image.clone()).unwrap();
                 let kernel = match image.locate_kernel(&store) {
                     Ok(kernel) => kernel,
-                    Err(error) => {
-                        println!("{name}: FAILED {error}");
+                    // Too few to work anything out of.
+                    Err(error) if what == "seven processes" => {
+                        assert!(error.to_string().contains(&forged.truth.guid), "{name}: {error}");
                         continue;
                     }
+                    Err(error) => panic!("{name}: {error}"),
                 };
                 let system = System::read(&kernel).unwrap();
                 println!("{name}: by {}", source(&system));
@@ -389,13 +394,27 @@ fn assert_processes(name: &str, system: &System, exact: &System) {
     assert_eq!(addresses(ours), addresses(theirs), "{name}");
     for (ours, theirs) in ours.iter().zip(theirs) {
         let (ours, theirs) = (serde_json::to_value(ours).unwrap(), serde_json::to_value(theirs).unwrap());
-        for (field, value) in ours.as_object().unwrap() {
-            let known = !value.is_null() && field != "sources" && field != "absent";
-            assert!(!known || *value == theirs[field], "{name}: {field} {value} and not {}", theirs[field]);
-        }
+        assert_no_other(name, &ours, &theirs);
     }
     let wrong = contradictions(&check_smss(exact), &check_smss(system));
     assert!(wrong.is_empty(), "{name}: {wrong:#?}");
+}
+
+/// What is known is the same.
+fn assert_no_other(name: &str, ours: &Value, theirs: &Value) {
+    match (ours, theirs) {
+        (Value::Object(ours), Value::Object(_)) => {
+            // Who lacks a field has more reasons, and fewer ways to it.
+            const OWN: [&str; 5] = ["sources", "absent", "located", "held_by", "held_by_end"];
+            for (field, value) in ours.iter().filter(|(field, _)| !OWN.contains(&field.as_str())) {
+                assert_no_other(&format!("{name}, {field}"), value, &theirs[field]);
+            }
+        }
+        (Value::Array(ours), Value::Array(theirs)) if ours.len() == theirs.len() => {
+            ours.iter().zip(theirs).for_each(|(ours, theirs)| assert_no_other(name, ours, theirs));
+        }
+        _ => assert!(ours.is_null() || ours == theirs, "{name}: {ours} and not {theirs}"),
+    }
 }
 
 /// Without its exports a kernel says neither its number nor where System is.
@@ -408,9 +427,7 @@ fn without_exports() {
             let at = bytes.windows(name.len()).position(|window| window == name).unwrap();
             bytes[at..at + name.len()].fill(b'x');
         }
-        // The shared page tells but the version of what is older than 10, and 8.1 is not 8.
-        let expected = "built_in";
-        assert_image(&format!("{build:?} without exports"), &forged, &bytes, Some(expected));
+        assert_image(&format!("{build:?} without exports"), &forged, &bytes, Some("built_in"));
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("symbols.json");
         std::fs::write(&file, &forged.isf).unwrap();

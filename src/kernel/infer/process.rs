@@ -129,6 +129,14 @@ pub(super) fn ids(ground: Ground<'_, '_>, at: u64) -> Judgement {
     if system && ids.share(90) { Judgement::Silent } else { Judgement::Failed }
 }
 
+/// None in System, and a page of the user half in most others: what `Peb` is at least.
+pub(super) fn user_pages(ground: Ground<'_, '_>, at: u64) -> Judgement {
+    let value = |sample: &Sample<'_>| sample.get::<VirtualAddress>(at);
+    let fits = Tally::of(ground.others().map(|sample| value(sample).map(is_user_page)));
+    let none = ground.system().and_then(value).is_none_or(VirtualAddress::is_null);
+    if none && fits.share(60) { Judgement::Silent } else { Judgement::Failed }
+}
+
 /// `Peb`: none in System; elsewhere a page of the user half, with pointers where every PEB has them.
 pub(super) fn peb(ground: Ground<'_, '_>, at: u64) -> Judgement {
     let value = |sample: &Sample<'_>| sample.get::<VirtualAddress>(at);

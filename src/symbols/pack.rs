@@ -176,7 +176,8 @@ impl Pack {
         let is_it = |entry: &&Entry<'_>| entry.pdb().is_some_and(|pdb| same_id(&pdb, needed));
         let Some(entry) = body.kernels.iter().find(is_it) else { return Ok(None) };
         let names = Names::new(&body, wanted).map_err(|lacking| self.damaged(&lacking))?;
-        let symbols = names.symbols(entry).map_err(|error| self.damaged(&error))?;
+        let values = names.values(entry).map_err(|error| self.damaged(&error))?;
+        let symbols = names.symbols(&values).map_err(|error| self.damaged(&error))?;
         let source = entry.describe(&body).made_from;
         let pdb = Some(PdbInfo { name: needed.name.clone(), ..entry.pdb().unwrap_or_default() });
         Ok(Some(Symbols { source, file: self.file.clone(), pdb, ..symbols }))
@@ -191,16 +192,43 @@ impl Pack {
         wanted: &Wanted,
         choose: impl Fn(&PackedKernel) -> bool,
     ) -> Result<Vec<(PackedKernel, Symbols)>, SymbolError> {
+        self.select(wanted, choose, |_, _| true)
+    }
+
+    /// The same without globals, and of kernels of one build that have the same layouts only the first.
+    pub(super) fn distinct(
+        &self,
+        wanted: &Wanted,
+        choose: impl Fn(&PackedKernel) -> bool,
+    ) -> Result<Vec<(PackedKernel, Symbols)>, SymbolError> {
+        let mut known = HashSet::new();
+        let types = Wanted { globals: Vec::new(), ..wanted.clone() };
+        self.select(&types, choose, |build, rows| known.insert((build, rows)))
+    }
+
+    /// `new` is asked of a build, and of the number of the layout that it has of each wanted structure.
+    fn select(
+        &self,
+        wanted: &Wanted,
+        choose: impl Fn(&PackedKernel) -> bool,
+        mut new: impl FnMut(Option<u32>, Vec<u32>) -> bool,
+    ) -> Result<Vec<(PackedKernel, Symbols)>, SymbolError> {
         let body = self.body()?;
         let names = Names::new(&body, wanted).map_err(|lacking| self.damaged(&lacking))?;
-        let described = body.kernels.iter().map(|entry| (entry, entry.describe(&body)));
-        described
-            .filter(|(_, kernel)| choose(kernel))
-            .map(|(entry, kernel)| {
-                let symbols = names.symbols(entry).map_err(|error| self.damaged(&error))?;
-                Ok((kernel.clone(), Symbols { source: SymbolSource::BuiltIn, pdb: kernel.pdb, ..symbols }))
-            })
-            .collect()
+        let mut chosen = Vec::new();
+        for entry in &body.kernels {
+            let kernel = entry.describe(&body);
+            if !choose(&kernel) {
+                continue;
+            }
+            let values = names.values(entry).map_err(|error| self.damaged(&error))?;
+            if new(kernel.build, names.rows(&values)) {
+                let symbols = names.symbols(&values).map_err(|error| self.damaged(&error))?;
+                let pdb = kernel.pdb.clone();
+                chosen.push((kernel, Symbols { source: SymbolSource::BuiltIn, pdb, ..symbols }));
+            }
+        }
+        Ok(chosen)
     }
 }
 
@@ -261,11 +289,20 @@ impl<'b> Names<'b> {
         })
     }
 
-    fn symbols(&self, entry: &Entry<'_>) -> Result<Symbols, String> {
+    fn values(&self, entry: &Entry<'_>) -> Result<Values, String> {
         let values: Values = postcard::from_bytes(&entry.values).map_err(|error| error.to_string())?;
         if values.rows.len() != self.body.structures.len() || values.globals.len() != self.body.globals.len() {
             return Err("an entry does not fit its lists of names".into());
         }
+        Ok(values)
+    }
+
+    /// The number of the layout of each wanted structure; 0: there is none.
+    fn rows(&self, values: &Values) -> Vec<u32> {
+        self.structures.iter().map(|(at, ..)| values.rows.get(*at).copied().unwrap_or(0)).collect()
+    }
+
+    fn symbols(&self, values: &Values) -> Result<Symbols, String> {
         let mut types = HashMap::new();
         for (at, structure, fields) in &self.structures {
             let row = values.rows.get(*at).and_then(|row| usize::try_from(row.checked_sub(1)?).ok());

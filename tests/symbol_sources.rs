@@ -390,7 +390,8 @@ fn what_layouts_are_found_by_is_gone() {
 /// The same processes, and nothing that is said of one otherwise than by exact symbols.
 fn assert_processes(name: &str, system: &System, exact: &System) {
     let (ours, theirs) = (&system.processes.items, &exact.processes.items);
-    let addresses = |items: &[ntmem::Process]| items.iter().filter_map(|it| it.eprocess.value().copied()).collect::<Vec<_>>();
+    let addresses =
+        |items: &[ntmem::Process]| items.iter().filter_map(|it| it.eprocess.value().copied()).collect::<Vec<_>>();
     assert_eq!(addresses(ours), addresses(theirs), "{name}");
     for (ours, theirs) in ours.iter().zip(theirs) {
         let (ours, theirs) = (serde_json::to_value(ours).unwrap(), serde_json::to_value(theirs).unwrap());

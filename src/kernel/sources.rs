@@ -212,13 +212,19 @@ impl<'m, 's> Sought<'m, 's> {
     fn complete(&self, mut symbols: Symbols, mut notes: Vec<String>) -> Result<Known, String> {
         let layouts = Layouts::resolve(&symbols).map_err(|error| error.to_string())?;
         let found = globals::find(self.space, &self.data, &layouts, self.header);
+        // Of those that are read it is said how they were found.
+        let wanted = Layouts::wanted().globals;
         let mut by_origin: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for (name, global) in &found.globals {
             let origins: Vec<String> = global.origins.iter().map(ToString::to_string).collect();
-            by_origin.entry(origins.join(", ")).or_default().push(name);
+            if wanted.contains(name) {
+                by_origin.entry(origins.join(", ")).or_default().push(name);
+            }
             symbols = symbols.with_global(name, global.address.0.wrapping_sub(self.data.base().0));
         }
-        notes.extend(by_origin.into_iter().map(|(origins, names)| format!("by {origins}: {}", names.join(", "))));
+        notes.extend(
+            by_origin.into_iter().map(|(origins, names)| format!("globals by {origins}: {}", names.join(", "))),
+        );
         if symbols.global("PsActiveProcessHead").is_err() {
             return Err("the head of the process list is not to be found in the kernel's data".into());
         }
@@ -292,7 +298,8 @@ fn by_build(sought: &Sought<'_, '_>, store: &SymbolStore) -> Result<Known, NoBui
     }
     let numbers = sought.numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(" or ");
     let may_be = |build: u32| {
-        let same = |it: &u32| *it == build || SAME_KERNEL.iter().any(|range| range.contains(&build) && range.contains(it));
+        let same =
+            |it: &u32| *it == build || SAME_KERNEL.iter().any(|range| range.contains(&build) && range.contains(it));
         sought.numbers.iter().any(same)
     };
     let witness = sought.witness.as_ref().ok_or("the image does not lead to System and the list of processes")?;
@@ -345,7 +352,8 @@ fn by_build(sought: &Sought<'_, '_>, store: &SymbolStore) -> Result<Known, NoBui
     let mut known = sought.complete(symbols, notes)?;
     known.symbols.source = SymbolSource::BuiltIn;
     if !failed.is_empty() {
-        let message = format!("layouts of build {} are used, of which the image contradicts: {}", best.build, failed.join("; "));
+        let message =
+            format!("layouts of build {} are used, of which the image contradicts: {}", best.build, failed.join("; "));
         known.warnings.push(Warning::new("symbols", message));
     }
     Ok(known)

@@ -423,9 +423,10 @@ impl PackWriter {
             }
         });
         let kernels = self.kernels.iter().map(|(kernel, source, values)| {
-            let pdb = kernel.pdb.as_ref().map(|pdb| {
-                Ok::<_, SymbolError>((Cow::Borrowed(pdb.name.as_str()), guid_of(pdb)?, pdb.age))
-            });
+            let pdb = kernel
+                .pdb
+                .as_ref()
+                .map(|pdb| Ok::<_, SymbolError>((Cow::Borrowed(pdb.name.as_str()), guid_of(pdb)?, pdb.age)));
             Ok::<_, SymbolError>(Entry {
                 pdb: pdb.transpose()?,
                 build: kernel.build,

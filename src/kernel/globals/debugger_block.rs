@@ -58,11 +58,7 @@ pub(super) struct DebuggerBlock {
 }
 
 /// The blocks of a kernel in its data, and at `hint`.
-pub(super) fn find(
-    space: AddressSpace<'_>,
-    data: &KernelData,
-    hint: Option<VirtualAddress>,
-) -> Vec<DebuggerBlock> {
+pub(super) fn find(space: AddressSpace<'_>, data: &KernelData, hint: Option<VirtualAddress>) -> Vec<DebuggerBlock> {
     let base = data.base();
     let mut found: Vec<DebuggerBlock> = data
         .places()

@@ -23,8 +23,8 @@ use super::Layouts;
 use super::data::KernelData;
 use super::kuser::SharedData;
 use super::layouts::{
-    CmhiveLayout, EprocessLayout, EthreadLayout, ObjectHeaderLayout, ObjectTypeLayout, PebLayout, SessionLayout, TokenLayout,
-    VadLayout,
+    CmhiveLayout, EprocessLayout, EthreadLayout, ObjectHeaderLayout, ObjectTypeLayout, PebLayout, SessionLayout,
+    TokenLayout, VadLayout,
 };
 use crate::VirtualAddress;
 use crate::memory::AddressSpace;

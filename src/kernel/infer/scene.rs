@@ -80,7 +80,8 @@ impl<'m> Scene<'m> {
         let offsets = || (8..WINDOW).step_by(8);
         let best = longest(&mut offsets().filter(|offset| own.get::<u64>(*offset) == Some(4)));
         // Its id may have been written over: then that of its neighbours in the list tells.
-        let best = best.or_else(|| longest(&mut offsets().filter(|at| scene.is_beside_ids(&own, *at)).take(MAX_TRIALS)));
+        let best =
+            best.or_else(|| longest(&mut offsets().filter(|at| scene.is_beside_ids(&own, *at)).take(MAX_TRIALS)));
         let (pid, head, others) = best?;
         (scene.pid, scene.head) = (pid, head);
         scene.samples.push(own);

@@ -79,12 +79,7 @@ impl Ballot<'_> {
     }
 
     /// What these builds agree on; `all` must have it.
-    fn outcome(
-        &self,
-        judgement: Judgement,
-        neighbours: &Neighbours<'_>,
-        all: &[Neighbour<'_>],
-    ) -> Outcome {
+    fn outcome(&self, judgement: Judgement, neighbours: &Neighbours<'_>, all: &[Neighbour<'_>]) -> Outcome {
         let mut types = Vec::new();
         for structure in self.structures {
             let has = |one: Neighbour<'_>| one.symbols.size_of(structure).is_ok();

@@ -14,7 +14,7 @@ mod common;
 use common::{assert_agrees, kernels};
 use ntmem::symbols::{SymbolSource, SymbolStore, Trust};
 use ntmem::{Findings, MemoryImage, Report, System, Verdict, check_smss};
-use ntmem_forge::{Build, Forged, Impostor, Layout, Scenario};
+use ntmem_forge::{Build, Damage, Forged, Impostor, Layout, Paged, Scenario};
 use serde_json::Value;
 use std::ops::RangeInclusive;
 
@@ -255,4 +255,200 @@ fn disagreements_are_told() {
     let kernel = image.locate_kernel(&SymbolStore::new().file(&file)).unwrap();
     let told = kernel.warnings().iter().map(ToString::to_string).find(|it| it.contains("disagree")).unwrap();
     assert!(told.contains("_EPROCESS.ExitTime: 0x8 and 0x840"), "{told}");
+}
+
+/// Releases that share a kernel with one in the table, under their own number, previews and editions too: taken from there, or
+/// worked out, and never wrong.
+#[test]
+fn numbers_that_are_in_no_table() {
+    for (build, number, expected) in [
+        (Build::W10_18362, 18363, "built_in"),
+        (Build::W10_19045, 19044, "built_in"),
+        (Build::S2022_20348, 20349, "built_in"),
+        (Build::W11_22621, 22635, "built_in"),
+        (Build::W11_26100, 26120, "built_in"),
+        (Build::W11_26100, 26200, "built_in"),
+        (Build::W11_22621, 25398, "heuristic"),
+        (Build::W11_26100, 27_700, "heuristic"),
+    ] {
+        let layout = Layout::of(build).numbered(number).unknown(1);
+        let scenario = Scenario::of(&layout);
+        assert_read(&format!("{build:?} as {number}"), &scenario, Some(expected));
+    }
+}
+
+/// Reads a machine without any file, and holds it against what its symbols give.
+fn assert_read(name: &str, scenario: &Scenario, expected: Option<&str>) -> System {
+    let forged = scenario.clone().forge();
+    assert_image(name, &forged, &forged.image, expected)
+}
+
+fn assert_image(name: &str, forged: &Forged, image: &[u8], expected: Option<&str>) -> System {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("symbols.json");
+    std::fs::write(&file, &forged.isf).unwrap();
+    let exact = read(&forged.image, &SymbolStore::new().file(&file));
+    let system = read(image, &SymbolStore::new());
+    if let Some(expected) = expected {
+        assert_eq!(source(&system), expected, "{name}");
+    }
+    let mut truth: Value = serde_json::from_str(&forged.truth.to_json()).unwrap();
+    // Exports tell the number of what is older than 10.
+    let number = |system: &System| system.kernel.as_ref().unwrap().build;
+    truth["kernel"]["build"] = number(&system).into();
+    assert!(number(&system).is_none_or(|it| Some(it) == number(&exact)), "{name}");
+    assert_same(name, &system, &exact, &truth);
+    system
+}
+
+/// A build number that was written over, in both places: the layouts are the true ones all the same.
+#[test]
+fn a_number_that_lies() {
+    for build in [Build::W7_7601, Build::W10_17763, Build::W10_19045, Build::S2022_20348, Build::W11_26100] {
+        for lie in BUILDS.into_iter().chain([27_700]).filter(|lie| *lie >= 10240 || build == Build::W7_7601) {
+            let mut layout = Layout::of(build).unknown(1);
+            // Its behaviour, and version, stay those of the build.
+            if build == Build::W7_7601 && lie >= 9200 {
+                continue;
+            }
+            layout.number = lie;
+            let system = assert_read(&format!("{build:?} as {lie}"), &Scenario::of(&layout), None);
+            println!("{build:?} as {lie}: {}", source(&system));
+        }
+    }
+}
+
+/// The name of the PDB was written over with that of another kernel, which is in the table: told, and not believed.
+#[test]
+fn a_pdb_that_lies() {
+    for (build, other) in [
+        (Build::W10_19045, Build::W10_18362),
+        (Build::W10_19045, Build::W11_22000),
+        (Build::W11_26100, Build::W10_19045),
+        (Build::W7_7601, Build::W10_17763),
+    ] {
+        let (mut layout, other) = (Layout::of(build), Layout::of(other));
+        (layout.guid, layout.age) = (other.guid, other.age);
+        let scenario = Scenario::of(&layout);
+        let name = format!("{build:?} under the PDB of {}", other.number);
+        let system = assert_read(&name, &scenario, Some("built_in"));
+        let told = system.warnings.iter().any(|it| it.message.contains("the image contradicts it"));
+        assert!(told, "{name}: {:?}", system.warnings);
+    }
+}
+
+/// What rootkits and paging take away, of kernels that nobody knows.
+#[test]
+fn what_layouts_are_found_by_is_gone() {
+    for build in [Build::W7_7601, Build::W10_19045, Build::W11_26100] {
+        let clean = || Scenario::clean(build);
+        let mut renamed = clean();
+        renamed.process(4).name = b"Nobody".to_vec();
+        let mut other_id = clean();
+        other_id.damage.push(Damage::Field { pid: 4, path: "UniqueProcessId", value: 0x1234 });
+        let mut few = clean();
+        few.processes.truncate(7);
+        let mut no_user_half = clean();
+        for user in no_user_half.processes.iter_mut().filter_map(|process| process.user.as_mut()) {
+            (user.peb, user.parameters) = (Paged::Transition, Paged::Unmapped);
+        }
+        let mut no_tokens = clean();
+        let pids: Vec<u64> = no_tokens.processes.iter().map(|process| process.pid).collect();
+        no_tokens.damage.extend(pids.iter().map(|pid| Damage::TokenPage { pid: *pid, state: Paged::Unmapped }));
+        for (what, scenario) in [
+            ("System renamed", renamed),
+            ("System's id", other_id),
+            ("seven processes", few),
+            ("no PEBs", no_user_half),
+            ("no tokens", no_tokens),
+            ("torn list", clean().with_torn_flink(664)),
+            ("unlinked smss", clean().with_unlinked(348)),
+        ] {
+            let name = format!("{build:?}, {what}");
+            let forged = unknown(scenario);
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("symbols.json");
+            std::fs::write(&file, &forged.isf).unwrap();
+            let exact = read(&forged.image, &SymbolStore::new().file(&file));
+            for store in [SymbolStore::new(), SymbolStore::new().without_builds(with_neighbours(build.number()))] {
+                let image = MemoryImage::from_bytes(forged.image.clone()).unwrap();
+                let kernel = match image.locate_kernel(&store) {
+                    Ok(kernel) => kernel,
+                    // Too few to work anything out of.
+                    Err(error) if what == "seven processes" => {
+                        assert!(error.to_string().contains(&forged.truth.guid), "{name}: {error}");
+                        continue;
+                    }
+                    Err(error) => panic!("{name}: {error}"),
+                };
+                let system = System::read(&kernel).unwrap();
+                println!("{name}: by {}", source(&system));
+                assert_processes(&name, &system, &exact);
+            }
+        }
+    }
+}
+
+/// The same processes, and nothing that is said of one otherwise than by exact symbols.
+fn assert_processes(name: &str, system: &System, exact: &System) {
+    let (ours, theirs) = (&system.processes.items, &exact.processes.items);
+    let addresses =
+        |items: &[ntmem::Process]| items.iter().filter_map(|it| it.eprocess.value().copied()).collect::<Vec<_>>();
+    assert_eq!(addresses(ours), addresses(theirs), "{name}");
+    for (ours, theirs) in ours.iter().zip(theirs) {
+        let (ours, theirs) = (serde_json::to_value(ours).unwrap(), serde_json::to_value(theirs).unwrap());
+        assert_no_other(name, &ours, &theirs);
+    }
+    let wrong = contradictions(&check_smss(exact), &check_smss(system));
+    assert!(wrong.is_empty(), "{name}: {wrong:#?}");
+}
+
+/// What is known is the same.
+fn assert_no_other(name: &str, ours: &Value, theirs: &Value) {
+    match (ours, theirs) {
+        (Value::Object(ours), Value::Object(_)) => {
+            // Who lacks a field has more reasons, and fewer ways to it.
+            const OWN: [&str; 5] = ["sources", "absent", "located", "held_by", "held_by_end"];
+            for (field, value) in ours.iter().filter(|(field, _)| !OWN.contains(&field.as_str())) {
+                assert_no_other(&format!("{name}, {field}"), value, &theirs[field]);
+            }
+        }
+        (Value::Array(ours), Value::Array(theirs)) if ours.len() == theirs.len() => {
+            ours.iter().zip(theirs).for_each(|(ours, theirs)| assert_no_other(name, ours, theirs));
+        }
+        _ => assert!(ours.is_null() || ours == theirs, "{name}: {ours} and not {theirs}"),
+    }
+}
+
+/// Without its exports a kernel says neither its number nor where System is.
+#[test]
+fn without_exports() {
+    for build in Build::ALL {
+        let forged = unknown(Scenario::clean(build));
+        let mut bytes = forged.image.clone();
+        for name in [&b"PsInitialSystemProcess"[..], b"NtBuildNumber"] {
+            let at = bytes.windows(name.len()).position(|window| window == name).unwrap();
+            bytes[at..at + name.len()].fill(b'x');
+        }
+        assert_image(&format!("{build:?} without exports"), &forged, &bytes, Some("built_in"));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("symbols.json");
+        std::fs::write(&file, &forged.isf).unwrap();
+        let exact = read(&forged.image, &SymbolStore::new().file(&file));
+        let system = read(&bytes, &SymbolStore::new().without_builds(with_neighbours(build.number())));
+        assert_eq!(source(&system), "heuristic");
+        assert_processes(&format!("{build:?} without exports"), &system, &exact);
+    }
+}
+
+/// Headers that are gone take the kernel's symbols to find its base: what there is to do is said.
+#[test]
+fn headers_of_an_unknown_kernel_are_gone() {
+    let mut scenario = Scenario::clean(Build::W10_19045);
+    scenario.kernel.headers = ntmem_forge::Headers::PagedOut;
+    let forged = unknown(scenario);
+    let image = MemoryImage::from_bytes(forged.image).unwrap();
+    let error = image.locate_kernel(&SymbolStore::new()).unwrap_err().to_string();
+    println!("{error}");
+    assert!(error.contains(&forged.truth.guid), "{error}");
 }

@@ -2,6 +2,7 @@
 
 mod base;
 mod cmhive;
+mod data;
 mod eprocess;
 mod exports;
 mod file_object;
@@ -44,7 +45,7 @@ use crate::memory::AddressSpace;
 use crate::symbols::{SymbolError, SymbolStore, Symbols};
 use crate::{Absent, Error, KernelInfo, MemoryImage, PdbInfo, PhysicalAddress, VirtualAddress, Warning};
 use locate::Located;
-use sources::{Known, Sought};
+use sources::{Known, Place, Sought};
 
 /// A kernel that was found, with its symbols: what every reader of kernel objects starts from.
 #[derive(Debug)]
@@ -141,12 +142,10 @@ impl<'m> Kernel<'m> {
             Some(symbols) => Ok(symbols),
             None => store.find(&found.pdb, &Layouts::wanted()),
         };
+        let place = Place { space, base: found.base, header: image.dump_header(), shared: shared.as_ref() };
         let Known { symbols, mut warnings, invalid_pte_mask } = match known {
-            Ok(symbols) => Known { warnings: sources::of_file(&symbols, &found.pdb), symbols, invalid_pte_mask: None },
-            Err(error) => {
-                let sought = Sought { space, base: found.base, header: image.dump_header(), shared: shared.as_ref() };
-                sources::from_image(sought, &found.pdb, store, error)?
-            }
+            Ok(symbols) => sources::named(symbols, &found.pdb, store, place),
+            Err(error) => sources::from_image(&Sought::new(place), &found.pdb, store, error)?,
         };
         let layouts = Layouts::resolve(&symbols)?;
         let mut kernel = Self {

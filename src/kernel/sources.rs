@@ -1,17 +1,21 @@
 //! Where the layouts of a kernel come from, best first: files of this very kernel, the table in the crate by its PDB, the same
 //! by its build number, and other builds' layouts corrected by what the image proves.
 
+use super::data::KernelData;
 use super::exports;
-use super::globals::{self, FoundGlobals};
-use super::infer::{self, Confirmation};
+use super::globals;
+use super::infer::{self, Confirmation, Witness};
 use super::kuser::SharedData;
 use super::layouts::Layouts;
 use crate::image::DumpHeader;
 use crate::memory::AddressSpace;
 use crate::symbols::{
-    PackedKernel, SymbolError, SymbolSource, SymbolStore, Symbols, Trust, built_in, disagreements as differences,
+    FieldInfo, SymbolError, SymbolSource, SymbolStore, Symbols, Trust, built_in, disagreements as differences,
 };
 use crate::{Error, PdbInfo, VirtualAddress, Warning};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// What is known of a kernel that was found.
 pub(super) struct Known {
@@ -21,15 +25,30 @@ pub(super) struct Known {
     pub invalid_pte_mask: Option<u64>,
 }
 
-/// A kernel of which no file is there.
+/// Where a kernel is.
 #[derive(Clone, Copy)]
-pub(super) struct Sought<'m, 's> {
+pub(super) struct Place<'m, 's> {
     pub space: AddressSpace<'m>,
     pub base: VirtualAddress,
     pub header: Option<&'s DumpHeader>,
     pub shared: Option<&'s SharedData>,
 }
 
+/// A kernel of which no file is there, with what the image tells of it without any layouts.
+pub(super) struct Sought<'m, 's> {
+    space: AddressSpace<'m>,
+    header: Option<&'s DumpHeader>,
+    data: KernelData,
+    /// Its build, by whoever says something of it, the kernel itself first.
+    numbers: Vec<u32>,
+    /// What layouts are held against. `None`: the image does not lead to System and the list of processes.
+    witness: Option<Witness<'m>>,
+}
+
+/// Releases that are no more than a few files on top of an older one, and have its kernel: Microsoft calls them enablement
+/// packages (19042 to 19045, 22631, 26200), and numbers previews and editions between these alike.
+const SAME_KERNEL: [RangeInclusive<u32>; 5] =
+    [18362..=18363, 19041..=19045, 20348..=20349, 22621..=22635, 26100..=26220];
 /// Vista: what is older has little in common with the systems that are read.
 const OLDEST: u32 = 6000;
 /// Of eight invariants one may fail on layouts of the right build: what was tampered with fails too.
@@ -61,21 +80,33 @@ fn disagreements(symbols: &Symbols, pdb: &PdbInfo) -> Vec<Warning> {
     warnings
 }
 
-/// What is to be said of symbols of this very kernel.
-pub(super) fn of_file(symbols: &Symbols, pdb: &PdbInfo) -> Vec<Warning> {
-    let unusable =
-        symbols.notes.iter().map(|note| Warning::new("symbols", format!("{note}; the built-in table is used")));
-    unusable.chain(disagreements(symbols, pdb)).collect()
-}
-
-/// The build whose kernel an enablement package leaves in place, with another number on it.
-const fn without_package(build: u32) -> u32 {
-    match build {
-        18363 => 18362,
-        19042..=19045 => 19041,
-        22631 => 22621,
-        26200 => 26100,
-        other => other,
+/// Symbols of the kernel that the CodeView record names. The record lies in memory: whoever wrote another's name over it leads
+/// to symbols that do not fit, and then the image itself is asked.
+pub(super) fn named(symbols: Symbols, pdb: &PdbInfo, store: &SymbolStore, place: Place<'_, '_>) -> Known {
+    let of_file = |symbols: Symbols| {
+        let unusable =
+            symbols.notes.iter().map(|note| Warning::new("symbols", format!("{note}; the built-in table is used")));
+        let warnings = unusable.chain(disagreements(&symbols, pdb)).collect();
+        Known { symbols, warnings, invalid_pte_mask: None }
+    };
+    if place.leads_to_system(&symbols) {
+        return of_file(symbols);
+    }
+    let sought = Sought::new(place);
+    if !sought.contradicts(&symbols) {
+        return of_file(symbols);
+    }
+    let needed = Box::new(pdb.clone());
+    match from_image(&sought, pdb, store, SymbolError::Missing { needed, tried: Vec::new() }) {
+        Ok(mut known) => {
+            let message = format!(
+                "the kernel says that its PDB is {} {} age {}, and the image contradicts it: other layouts are used",
+                pdb.name, pdb.guid, pdb.age
+            );
+            known.warnings.insert(0, Warning::new("symbols", message));
+            known
+        }
+        Err(_) => of_file(symbols),
     }
 }
 
@@ -85,24 +116,27 @@ const fn without_package(build: u32) -> u32 {
 /// # Errors
 /// `missing`, with what was tried beside it.
 pub(super) fn from_image(
-    sought: Sought<'_, '_>,
+    sought: &Sought<'_, '_>,
     pdb: &PdbInfo,
     store: &SymbolStore,
     missing: SymbolError,
 ) -> Result<Known, Error> {
     let mut tried = Vec::new();
-    let build = sought.build();
+    let mut number = sought.numbers.first().copied();
     if store.trusted() >= Trust::Build {
-        match by_build(sought, store, build) {
+        match by_build(sought, store) {
             Ok(known) => return Ok(known.named(pdb, &missing)),
-            Err(why) => tried.push(format!("built-in table: {why}")),
+            Err(why) => {
+                number = why.fits.or(number);
+                tried.push(format!("built-in table: {}", why.reason));
+            }
         }
     } else {
         tried
             .push("built-in table: no kernel of this GUID; layouts by build number are not trusted (exact)".to_owned());
     }
     if store.trusted() >= Trust::Any {
-        match by_neighbours(sought, store) {
+        match by_neighbours(sought, store, number) {
             Ok(known) => return Ok(known.named(pdb, &missing)),
             Err(why) => tried.push(format!("other builds' layouts, corrected by the image: {why}")),
         }
@@ -137,42 +171,65 @@ fn is_answer(place: &str) -> bool {
     (place.starts_with("https://") || place.starts_with("http://")) && !place.contains("not asked")
 }
 
-impl Sought<'_, '_> {
-    /// `NtBuildNumber` by the export, which is the kernel's own: the shared page counts enablement packages. `None`: neither
-    /// can be read.
-    fn build(&self) -> Option<u32> {
-        let exported = exports::find(self.space, self.base, &["NtBuildNumber"]).into_values().next();
-        let number = exported.and_then(|at| self.space.read_u32(at).ok());
+impl Place<'_, '_> {
+    /// Whether symbols lead to a process with System's id.
+    fn leads_to_system(&self, symbols: &Symbols) -> bool {
+        let Ok(layouts) = Layouts::resolve(symbols) else { return false };
+        let process = &layouts.process;
+        let pointer = |name: &str| {
+            let at = self.base.wrapping_add(symbols.global(name).ok()?);
+            self.space.read_pointer(at).ok()
+        };
+        let first = pointer("PsActiveProcessHead").map(|entry| entry.wrapping_sub(process.links.offset));
+        let processes = pointer("PsInitialSystemProcess").into_iter().chain(first);
+        processes.into_iter().any(|at| self.space.read_u64(at.wrapping_add(process.pid.offset)) == Ok(4))
+    }
+}
+
+impl<'m, 's> Sought<'m, 's> {
+    /// Reads what the image tells of the kernel without any layouts.
+    pub(super) fn new(Place { space, base, header, shared }: Place<'m, 's>) -> Self {
+        let data = KernelData::read(space, base);
+        let exports = exports::find(space, base, &["NtBuildNumber", "PsInitialSystemProcess"]);
+        let number = exports.get("NtBuildNumber").and_then(|at| space.read_u32(*at).ok());
         // 0xF: free build, 0xC: checked build.
         let own = number.filter(|number| matches!(number >> 28, 0xc | 0xf)).map(|number| number & 0xffff);
-        own.or_else(|| self.shared.map(|shared| shared.build & 0xffff).filter(|build| *build != 0))
+        let mut numbers: Vec<u32> = own.into_iter().chain(shared.map(infer::build)).collect();
+        numbers.dedup();
+        let exported = exports.get("PsInitialSystemProcess").and_then(|at| space.read_pointer(*at).ok());
+        let witness = exported
+            .into_iter()
+            .chain(infer::systems(space, &data))
+            .find_map(|system| Witness::find(space, &data, system));
+        Self { space, header, data, numbers, witness }
     }
 
-    /// System's `_EPROCESS`, where the export leads.
-    fn system(&self) -> Option<VirtualAddress> {
-        let exported = exports::find(self.space, self.base, &["PsInitialSystemProcess"]).into_values().next();
-        let system = self.space.read_pointer(exported?).ok()?;
-        system.is_kernel().then_some(system)
-    }
-
-    /// The globals, given types; and System, where the export does not say it.
-    fn globals(&self, types: &Symbols) -> Option<(FoundGlobals, VirtualAddress)> {
-        let layouts = Layouts::resolve(types).ok()?;
-        let found = globals::find(self.space, self.base, &layouts, self.header);
-        let pointer = |name: &str| self.space.read_pointer(found.globals.get(name)?.address).ok();
-        let first = || Some(pointer("PsActiveProcessHead")?.wrapping_sub(layouts.process.links.offset));
-        let system = pointer("PsInitialSystemProcess").or_else(first)?;
-        Some((found, system))
+    /// Whether the list of processes is elsewhere than these symbols say, or is not what they say.
+    fn contradicts(&self, symbols: &Symbols) -> bool {
+        self.witness.as_ref().is_some_and(|witness| {
+            let head = symbols.global("PsActiveProcessHead").map(|rva| self.data.base().wrapping_add(rva));
+            let Confirmation { held, failed, .. } = witness.confirm(symbols);
+            head.ok() != Some(witness.head()) || failed.len().saturating_mul(FAILURES) > held.len()
+        })
     }
 
     /// Takes the globals that the image tells into the symbols.
     fn complete(&self, mut symbols: Symbols, mut notes: Vec<String>) -> Result<Known, String> {
-        let (found, _) = self.globals(&symbols).ok_or("the image does not tell where the list of processes starts")?;
+        let layouts = Layouts::resolve(&symbols).map_err(|error| error.to_string())?;
+        let found = globals::find(self.space, &self.data, &layouts, self.header);
+        // Of those that are read it is said how they were found.
+        let wanted = Layouts::wanted().globals;
+        let mut by_origin: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for (name, global) in &found.globals {
             let origins: Vec<String> = global.origins.iter().map(ToString::to_string).collect();
-            notes.push(format!("{name}: {} by {}", global.address, origins.join(", ")));
-            symbols = symbols.with_global(name, global.address.0.wrapping_sub(self.base.0));
+            if wanted.contains(name) {
+                by_origin.entry(origins.join(", ")).or_default().push(name);
+            }
+            symbols = symbols.with_global(name, global.address.0.wrapping_sub(self.data.base().0));
         }
+        notes.extend(
+            by_origin.into_iter().map(|(origins, names)| format!("globals by {origins}: {}", names.join(", "))),
+        );
         if symbols.global("PsActiveProcessHead").is_err() {
             return Err("the head of the process list is not to be found in the kernel's data".into());
         }
@@ -181,80 +238,148 @@ impl Sought<'_, '_> {
     }
 }
 
+/// Why no build's layouts are taken as they are.
+struct NoBuild {
+    reason: String,
+    /// The build whose layouts the image confirms best, where that is not the one it says it is.
+    fits: Option<u32>,
+}
+
+impl<T: Into<String>> From<T> for NoBuild {
+    fn from(reason: T) -> Self {
+        Self { reason: reason.into(), fits: None }
+    }
+}
+
+/// One build's layouts, held against the image.
+struct Judged {
+    confirmation: Confirmation,
+    build: u32,
+    /// Whose word says that it is this build: the place among the numbers, behind them if it only shares its kernel with one.
+    named: usize,
+    source: String,
+    symbols: Symbols,
+}
+
+impl Judged {
+    /// The lower the better.
+    fn rank(&self) -> (usize, Reverse<usize>, usize) {
+        (self.confirmation.failed.len(), Reverse(self.confirmation.held.len()), self.named)
+    }
+}
+
+/// Builds in the table that `choose` takes, judged: the best first, in the order of the table where they are alike.
+fn judged(
+    witness: &Witness<'_>,
+    store: &SymbolStore,
+    numbers: &[u32],
+    choose: impl Fn(u32) -> bool,
+) -> Result<Vec<Judged>, String> {
+    let candidates = store.builds(&Layouts::wanted(), choose).map_err(|error| error.to_string())?;
+    let mut known: Vec<(Vec<Option<FieldInfo>>, Confirmation)> = Vec::new();
+    let mut judged: Vec<Judged> = Vec::new();
+    for (kernel, symbols) in candidates {
+        let Some(build) = kernel.build else { continue };
+        let shape = infer::judged_shape(&symbols);
+        let confirmation = match known.iter().find(|(other, _)| *other == shape) {
+            Some((_, confirmation)) => confirmation.clone(),
+            None => {
+                let confirmation = witness.confirm(&symbols);
+                known.push((shape, confirmation.clone()));
+                confirmation
+            }
+        };
+        let named = numbers.iter().position(|number| *number == build).unwrap_or(numbers.len());
+        judged.push(Judged { confirmation, build, named, source: kernel.source, symbols });
+    }
+    judged.sort_by_key(Judged::rank);
+    Ok(judged)
+}
+
 /// Layouts of the kernel's own build, whichever of its updates the image confirms best.
-fn by_build(sought: Sought<'_, '_>, store: &SymbolStore, build: Option<u32>) -> Result<Known, String> {
-    let build = build.ok_or("the build number cannot be read")?;
-    let of = |build: u32| store.builds(&Layouts::wanted(), |known| known == build).map_err(|error| error.to_string());
-    let (mut build, mut candidates) = (build, of(build)?);
-    if candidates.is_empty() {
-        // The number may be the package's.
-        let own = without_package(build);
-        candidates = of(own)?;
-        if candidates.is_empty() {
-            return Err(format!("no kernel of this GUID, and none of build {build}"));
+fn by_build(sought: &Sought<'_, '_>, store: &SymbolStore) -> Result<Known, NoBuild> {
+    if sought.numbers.is_empty() {
+        return Err("the build number cannot be read".into());
+    }
+    let numbers = sought.numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(" or ");
+    let may_be = |build: u32| {
+        let same =
+            |it: &u32| *it == build || SAME_KERNEL.iter().any(|range| range.contains(&build) && range.contains(it));
+        sought.numbers.iter().any(same)
+    };
+    let witness = sought.witness.as_ref().ok_or("the image does not lead to System and the list of processes")?;
+    let candidates = judged(witness, store, &sought.numbers, may_be)?;
+    let mut candidates = candidates.into_iter();
+    let Some(best) = candidates.next() else {
+        return Err(format!("no kernel of this GUID, and none of build {numbers}").into());
+    };
+    let Confirmation { held, failed, .. } = &best.confirmation;
+    if !failed.is_empty() {
+        let fewer = |other: &Judged| {
+            other.confirmation.failed.len() < failed.len() && other.confirmation.held.len() >= held.len()
+        };
+        // A number that was written over leads to layouts that others are better than.
+        if let Some(other) = judged(witness, store, &[], |build| build >= OLDEST)?.into_iter().next().filter(fewer) {
+            let reason = format!(
+                "the image contradicts layouts of build {}, which it says it is: {}; those of build {} fit better",
+                best.build,
+                failed.join("; "),
+                other.build
+            );
+            return Err(NoBuild { reason, fits: Some(other.build) });
         }
-        build = own;
     }
-    let exported = sought.system();
-    let mut judged: Vec<(Confirmation, PackedKernel, Symbols)> = candidates
-        .into_iter()
-        .filter_map(|(kernel, symbols)| {
-            let system = exported.or_else(|| sought.globals(&symbols).map(|(_, system)| system))?;
-            Some((infer::confirm(sought.space, sought.base, system, &symbols), kernel, symbols))
-        })
-        .collect();
-    judged.sort_by_key(|(confirmation, _, _)| {
-        (confirmation.failed.len(), usize::MAX.wrapping_sub(confirmation.held.len()))
-    });
-    let mut judged = judged.into_iter();
-    let (best, kernel, mut symbols) = judged.next().ok_or("the image does not lead to System")?;
-    if best.failed.len().saturating_mul(FAILURES) > best.held.len() || best.held.is_empty() {
-        return Err(format!("build {build} is in it, and the image does not confirm it: {}", best.failed.join("; ")));
+    // A build that only shares its kernel, as far as is known, has to fit altogether.
+    let few = if best.named < sought.numbers.len() { FAILURES } else { usize::MAX };
+    if failed.len().saturating_mul(few) > held.len() || held.is_empty() {
+        let reason = format!("build {} is in it, and the image does not confirm it: {}", best.build, failed.join("; "));
+        return Err(reason.into());
     }
-    let total = best.held.len().saturating_add(best.failed.len());
+    let total = held.len().saturating_add(failed.len());
+    let mut symbols = best.symbols.clone();
     let mut notes = vec![format!(
-        "layouts of build {build} ({}), of which the image confirms {} of {total} that it can tell",
-        kernel.source,
-        best.held.len()
+        "layouts of build {} ({}), of which the image confirms {} of {total} that it can tell",
+        best.build,
+        best.source,
+        held.len()
     )];
     // Updates of one build that the image cannot tell apart: what they have in different places is not known.
     let wanted = Layouts::wanted();
-    for (_, _, types) in judged.take_while(|(other, _, _)| as_good(other, &best)) {
+    for other in candidates.take_while(|other| other.rank() == best.rank()) {
         for (structure, path) in &wanted.fields {
             let place = |of: &Symbols| of.field(structure, path).ok();
-            if place(&symbols).is_some() && place(&symbols) != place(&types) {
-                notes.push(format!("{structure}.{path}: left out, updates of build {build} differ"));
+            if place(&symbols).is_some() && place(&symbols) != place(&other.symbols) {
+                notes.push(format!("{structure}.{path}: left out, updates of build {} differ", best.build));
                 symbols = symbols.without_field(structure, path);
             }
         }
     }
     let mut known = sought.complete(symbols, notes)?;
     known.symbols.source = SymbolSource::BuiltIn;
-    if !best.failed.is_empty() {
-        let failed = best.failed.join("; ");
+    if !failed.is_empty() {
         let message = format!(
-            "layouts of build {build} are used, of which the image contradicts: {failed}. What rests on these \
-             is doubtful; `ntmem symbols` says which PDB would settle it"
+            "layouts of build {} are used, of which the image contradicts: {}. What rests on these is doubtful; `ntmem symbols` \
+             says which PDB would settle it",
+            best.build,
+            failed.join("; ")
         );
         known.warnings.push(Warning::new("symbols", message));
     }
     Ok(known)
 }
 
-fn as_good(other: &Confirmation, best: &Confirmation) -> bool {
-    (other.failed.len(), other.held.len()) == (best.failed.len(), best.held.len())
-}
-
 /// Layouts of other builds, corrected.
-fn by_neighbours(sought: Sought<'_, '_>, store: &SymbolStore) -> Result<Known, String> {
-    let system = sought.system().ok_or("the kernel's export PsInitialSystemProcess cannot be read")?;
+fn by_neighbours(sought: &Sought<'_, '_>, store: &SymbolStore, number: Option<u32>) -> Result<Known, String> {
+    let witness = sought.witness.as_ref().ok_or("the image does not lead to System and the list of processes")?;
+    let number = number.ok_or("the build number cannot be read")?;
     let known = store.builds(&Layouts::wanted(), |build| build >= OLDEST).map_err(|error| error.to_string())?;
     if known.is_empty() {
         return Err("there are none".into());
     }
     let others: Vec<(u32, Symbols)> =
         known.into_iter().filter_map(|(kernel, symbols)| Some((kernel.build?, symbols))).collect();
-    let inferred = infer::infer(sought.space, sought.base, system, &others)
+    let inferred = witness
+        .infer(number, &others)
         .ok_or("the processes of this image do not show where the fields of _EPROCESS lie")?;
     let mut known = sought.complete(inferred.symbols, inferred.notes)?;
     known.symbols.source = SymbolSource::Heuristic;

@@ -30,14 +30,5 @@ pub(super) fn exact(needed: &PdbInfo, wanted: &Wanted) -> Result<Option<(Option<
 /// The table was made for fewer fields than are wanted.
 pub fn builds(wanted: &Wanted, hidden: impl Fn(u32) -> bool) -> Result<Vec<(PackedKernel, Symbols)>, SymbolError> {
     let x64 = |kernel: &PackedKernel| kernel.arch == "x64" && kernel.build.is_some_and(|build| !hidden(build));
-    let types = Wanted { globals: Vec::new(), ..wanted.clone() };
-    let mut distinct: Vec<(PackedKernel, Symbols)> = Vec::new();
-    for (kernel, symbols) in built_in().choose(&types, x64)? {
-        let same =
-            |(other, known): &&(PackedKernel, Symbols)| other.build == kernel.build && known.types == symbols.types;
-        if !distinct.iter().any(|entry| same(&entry)) {
-            distinct.push((kernel, symbols));
-        }
-    }
-    Ok(distinct)
+    built_in().distinct(wanted, x64)
 }

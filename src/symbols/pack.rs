@@ -9,13 +9,14 @@ use super::{FieldInfo, SymbolError, SymbolSource, Symbols, TypeInfo, Wanted, sam
 use crate::PdbInfo;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// How a pack starts; the last byte is the version of its form.
 pub(super) const MAGIC: &[u8; 16] = b"ntmem layouts\r\n\x01";
-/// Bytes of a pack. That of all 1,900 kernels that anybody counted would have 1 MiB.
-const MAX_PACK: u64 = 64 << 20;
+/// Bytes of a pack. That of all 1,900 kernels that anybody counted would have 1 MiB; in memory, its lists may take 24 times as
+/// much as in a file that was made to mislead.
+const MAX_PACK: usize = 16 << 20;
 
 /// What a pack has of a kernel beside its layouts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,7 +117,8 @@ impl Pack {
     pub fn open(file: &Path) -> Result<Self, SymbolError> {
         use std::io::Read as _;
         let mut bytes = Vec::new();
-        let read = std::fs::File::open(file).and_then(|open| open.take(MAX_PACK).read_to_end(&mut bytes));
+        let limit = u64::try_from(MAX_PACK).unwrap_or(u64::MAX).saturating_add(1);
+        let read = std::fs::File::open(file).and_then(|open| open.take(limit).read_to_end(&mut bytes));
         read.map_err(|error| damaged(file, &error.to_string()))?;
         Self::parse(bytes.into(), file)
     }
@@ -126,6 +128,9 @@ impl Pack {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn parse(bytes: Cow<'static, [u8]>, file: &Path) -> Result<Self, SymbolError> {
+        if bytes.len() > MAX_PACK {
+            return Err(damaged(file, &too_large()));
+        }
         let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| {
             damaged(file, "it is no pack of layouts, or one of a version that this program does not know")
         })?;
@@ -171,7 +176,8 @@ impl Pack {
         let is_it = |entry: &&Entry<'_>| entry.pdb().is_some_and(|pdb| same_id(&pdb, needed));
         let Some(entry) = body.kernels.iter().find(is_it) else { return Ok(None) };
         let names = Names::new(&body, wanted).map_err(|lacking| self.damaged(&lacking))?;
-        let symbols = names.symbols(entry).map_err(|error| self.damaged(&error))?;
+        let values = names.values(entry).map_err(|error| self.damaged(&error))?;
+        let symbols = names.symbols(&values).map_err(|error| self.damaged(&error))?;
         let source = entry.describe(&body).made_from;
         let pdb = Some(PdbInfo { name: needed.name.clone(), ..entry.pdb().unwrap_or_default() });
         Ok(Some(Symbols { source, file: self.file.clone(), pdb, ..symbols }))
@@ -186,16 +192,43 @@ impl Pack {
         wanted: &Wanted,
         choose: impl Fn(&PackedKernel) -> bool,
     ) -> Result<Vec<(PackedKernel, Symbols)>, SymbolError> {
+        self.select(wanted, choose, |_, _| true)
+    }
+
+    /// The same without globals, and of kernels of one build that have the same layouts only the first.
+    pub(super) fn distinct(
+        &self,
+        wanted: &Wanted,
+        choose: impl Fn(&PackedKernel) -> bool,
+    ) -> Result<Vec<(PackedKernel, Symbols)>, SymbolError> {
+        let mut known = HashSet::new();
+        let types = Wanted { globals: Vec::new(), ..wanted.clone() };
+        self.select(&types, choose, |build, rows| known.insert((build, rows)))
+    }
+
+    /// `new` is asked of a build, and of the number of the layout that it has of each wanted structure.
+    fn select(
+        &self,
+        wanted: &Wanted,
+        choose: impl Fn(&PackedKernel) -> bool,
+        mut new: impl FnMut(Option<u32>, Vec<u32>) -> bool,
+    ) -> Result<Vec<(PackedKernel, Symbols)>, SymbolError> {
         let body = self.body()?;
         let names = Names::new(&body, wanted).map_err(|lacking| self.damaged(&lacking))?;
-        let described = body.kernels.iter().map(|entry| (entry, entry.describe(&body)));
-        described
-            .filter(|(_, kernel)| choose(kernel))
-            .map(|(entry, kernel)| {
-                let symbols = names.symbols(entry).map_err(|error| self.damaged(&error))?;
-                Ok((kernel.clone(), Symbols { source: SymbolSource::BuiltIn, pdb: kernel.pdb, ..symbols }))
-            })
-            .collect()
+        let mut chosen = Vec::new();
+        for entry in &body.kernels {
+            let kernel = entry.describe(&body);
+            if !choose(&kernel) {
+                continue;
+            }
+            let values = names.values(entry).map_err(|error| self.damaged(&error))?;
+            if new(kernel.build, names.rows(&values)) {
+                let symbols = names.symbols(&values).map_err(|error| self.damaged(&error))?;
+                let pdb = kernel.pdb.clone();
+                chosen.push((kernel, Symbols { source: SymbolSource::BuiltIn, pdb, ..symbols }));
+            }
+        }
+        Ok(chosen)
     }
 }
 
@@ -256,11 +289,20 @@ impl<'b> Names<'b> {
         })
     }
 
-    fn symbols(&self, entry: &Entry<'_>) -> Result<Symbols, String> {
+    fn values(&self, entry: &Entry<'_>) -> Result<Values, String> {
         let values: Values = postcard::from_bytes(&entry.values).map_err(|error| error.to_string())?;
         if values.rows.len() != self.body.structures.len() || values.globals.len() != self.body.globals.len() {
             return Err("an entry does not fit its lists of names".into());
         }
+        Ok(values)
+    }
+
+    /// The number of the layout of each wanted structure; 0: there is none.
+    fn rows(&self, values: &Values) -> Vec<u32> {
+        self.structures.iter().map(|(at, ..)| values.rows.get(*at).copied().unwrap_or(0)).collect()
+    }
+
+    fn symbols(&self, values: &Values) -> Result<Symbols, String> {
         let mut types = HashMap::new();
         for (at, structure, fields) in &self.structures {
             let row = values.rows.get(*at).and_then(|row| usize::try_from(row.checked_sub(1)?).ok());
@@ -301,6 +343,8 @@ pub struct PackWriter {
     rows: Vec<HashMap<Vec<u8>, u32>>,
     sources: Vec<String>,
     kernels: Vec<(PackedKernel, u32, Vec<u8>)>,
+    /// GUIDs and ages of these.
+    known: HashSet<([u8; 16], u32)>,
 }
 
 impl PackWriter {
@@ -314,7 +358,7 @@ impl PackWriter {
         }
         let structures: Vec<_> = fields.into_iter().collect();
         let rows = structures.iter().map(|_| HashMap::new()).collect();
-        Self { wanted, structures, rows, sources: Vec::new(), kernels: Vec::new() }
+        Self { wanted, structures, rows, sources: Vec::new(), kernels: Vec::new(), known: HashSet::new() }
     }
 
     /// Adds a kernel. False: one with the same GUID and age is there already.
@@ -322,11 +366,9 @@ impl PackWriter {
     /// # Errors
     /// The GUID is none, or a value cannot be written.
     pub fn add(&mut self, symbols: &Symbols, kernel: &PackedKernel) -> Result<bool, SymbolError> {
-        let same = |other: &PackedKernel| match (&kernel.pdb, &other.pdb) {
-            (Some(one), Some(other)) => same_id(one, other),
-            _ => false,
-        };
-        if self.kernels.iter().any(|(other, _, _)| same(other)) {
+        if let Some(pdb) = &kernel.pdb
+            && !self.known.insert((guid_of(pdb)?, pdb.age))
+        {
             return Ok(false);
         }
         let mut chosen = Vec::with_capacity(self.structures.len());
@@ -369,7 +411,7 @@ impl PackWriter {
     /// The bytes of the pack's file: the same for the same kernels in the same order.
     ///
     /// # Errors
-    /// A GUID is none.
+    /// It has more kernels than a pack may have.
     pub fn finish(&self) -> Result<Vec<u8>, SymbolError> {
         let structures = self.structures.iter().zip(&self.rows).map(|((name, fields), rows)| {
             let mut rows: Vec<_> = rows.iter().map(|(row, number)| (*number, Cow::Borrowed(row.as_slice()))).collect();
@@ -381,10 +423,10 @@ impl PackWriter {
             }
         });
         let kernels = self.kernels.iter().map(|(kernel, source, values)| {
-            let pdb = kernel.pdb.as_ref().map(|pdb| {
-                let guid = guid_bytes(&pdb.guid).ok_or_else(|| unwritable(format!("{} is no GUID", pdb.guid)))?;
-                Ok::<_, SymbolError>((Cow::Borrowed(pdb.name.as_str()), guid, pdb.age))
-            });
+            let pdb = kernel
+                .pdb
+                .as_ref()
+                .map(|pdb| Ok::<_, SymbolError>((Cow::Borrowed(pdb.name.as_str()), guid_of(pdb)?, pdb.age)));
             Ok::<_, SymbolError>(Entry {
                 pdb: pdb.transpose()?,
                 build: kernel.build,
@@ -405,7 +447,8 @@ impl PackWriter {
             kernels: kernels.collect::<Result<_, _>>()?,
         };
         let body = written(&body)?;
-        Ok([MAGIC.as_slice(), &crc32fast::hash(&body).to_le_bytes(), &body].concat())
+        let bytes = [MAGIC.as_slice(), &crc32fast::hash(&body).to_le_bytes(), &body].concat();
+        if bytes.len() > MAX_PACK { Err(unwritable(too_large())) } else { Ok(bytes) }
     }
 }
 
@@ -421,8 +464,12 @@ fn damaged(file: &Path, reason: &str) -> SymbolError {
     SymbolError::File { file: file.to_owned(), reason: reason.to_owned() }
 }
 
+fn too_large() -> String {
+    format!("it has more than {MAX_PACK} bytes, which no pack has: make several")
+}
+
 /// The 16 bytes that 32 hexadecimal digits stand for, in their order.
-fn guid_bytes(guid: &str) -> Option<[u8; 16]> {
-    let number = u128::from_str_radix(guid, 16).ok().filter(|_| guid.len() == 32)?;
-    Some(number.to_be_bytes())
+fn guid_of(pdb: &PdbInfo) -> Result<[u8; 16], SymbolError> {
+    let number = u128::from_str_radix(&pdb.guid, 16).ok().filter(|_| pdb.guid.len() == 32);
+    number.map(u128::to_be_bytes).ok_or_else(|| unwritable(format!("{} is no GUID", pdb.guid)))
 }

@@ -17,6 +17,8 @@ use zip::ZipArchive;
 /// Bytes that are read to learn what is in an archive. Volatility 3's pack of all Windows kernels takes 1 MiB; an archive's
 /// directory is held in memory at several times its size.
 const MAX_DIRECTORY: u64 = 16 << 20;
+/// Members that are read: nobody packs a kernel's symbols more often, and each may take seconds.
+const MAX_MEMBERS: usize = 16;
 /// PDBs of the right name whose folders do not say which build they are of: each is unpacked to see.
 const MAX_UNTOLD: usize = 8;
 
@@ -78,7 +80,7 @@ fn candidates<R: Read + Seek>(archive: &ZipArchive<R>, needed: &PdbInfo) -> Vec<
         found.push((rank, index, name.into_owned()));
     }
     found.sort();
-    found.into_iter().map(|(_, index, name)| (index, name)).collect()
+    found.into_iter().take(MAX_MEMBERS).map(|(_, index, name)| (index, name)).collect()
 }
 
 /// A member's bytes.

@@ -1,7 +1,7 @@
 //! Globals by their shape: the kernel's data is searched for what can only be them, because of where it leads.
 
-use super::data::KernelData;
 use crate::VirtualAddress;
+use crate::kernel::data::{KernelData, ListHead};
 use crate::kernel::layouts::{CmhiveLayout, EprocessLayout};
 use crate::kernel::{Direction, HIVE_SIGNATURE, Layouts, PROCESS_OBJECT, handles, list, text};
 use crate::memory::AddressSpace;
@@ -26,65 +26,34 @@ pub(super) struct Search<'s> {
     pub layouts: &'s Layouts,
 }
 
-/// The head of a list that is not empty, in the kernel's data, whose entries lie elsewhere.
-pub(super) struct ListHead {
-    pub at: VirtualAddress,
-    /// The first and the last entry, as far as they can be read.
-    entries: [Option<VirtualAddress>; 2],
-}
-
 impl Search<'_> {
-    /// All heads of lists. Each of the two neighbours leads back to it, or cannot be read; one can.
-    pub(super) fn list_heads(&self) -> Vec<ListHead> {
-        let pairs = self.data.places().filter_map(|(at, words)| {
-            let [next, previous, ..] = words else { return None };
-            (self.data.may_point_out(*next) && self.data.may_point_out(*previous)).then_some((
-                at,
-                VirtualAddress(*next),
-                VirtualAddress(*previous),
-            ))
-        });
-        let heads = pairs.take(MAX_LOOKUPS).filter_map(|(at, next, previous)| {
-            let back = self.space.read_pointer(next.wrapping_add(8)).ok();
-            let forth = self.space.read_pointer(previous).ok();
-            if [back, forth].into_iter().flatten().any(|link| link != at) || (back.is_none() && forth.is_none()) {
-                return None;
-            }
-            Some(ListHead { at, entries: [back.map(|_| next), forth.map(|_| previous)] })
-        });
-        heads.collect()
-    }
-
     /// `CmpHiveListHead`: the neighbours are hives.
-    pub(super) fn hive_lists(&self, heads: &[ListHead]) -> BTreeSet<VirtualAddress> {
+    pub(super) fn hive_lists(&self) -> BTreeSet<VirtualAddress> {
         let Ok(layout) = &self.layouts.cmhive else { return BTreeSet::new() };
-        self.heads_where(heads, |entry| self.is_hive(layout, entry.wrapping_sub(layout.links.offset)))
+        let is_hive = |entry: VirtualAddress| self.is_hive(layout, entry.wrapping_sub(layout.links.offset));
+        let all = |head: &&ListHead| head.entries.into_iter().flatten().all(is_hive);
+        self.data.heads().iter().filter(all).map(|head| head.at).collect()
     }
 
     /// `PsLoadedModuleList`: the first module is the kernel.
-    pub(super) fn module_lists(&self, heads: &[ListHead], base: VirtualAddress) -> BTreeSet<VirtualAddress> {
+    pub(super) fn module_lists(&self) -> BTreeSet<VirtualAddress> {
         let Ok(layout) = &self.layouts.ldr_entry else { return BTreeSet::new() };
         let is_kernel = |entry: VirtualAddress| {
             let module = entry.wrapping_sub(layout.load_order.offset);
-            self.space.read_pointer(module.wrapping_add(layout.base.offset)) == Ok(base)
+            self.space.read_pointer(module.wrapping_add(layout.base.offset)) == Ok(self.data.base())
         };
-        heads
-            .iter()
-            .filter(|head| head.entries.first().copied().flatten().is_some_and(is_kernel))
-            .map(|h| h.at)
-            .collect()
+        self.heads_by_first(is_kernel)
     }
 
     /// `PsActiveProcessHead` where System is still the first of it.
-    pub(super) fn process_lists(&self, heads: &[ListHead]) -> BTreeSet<VirtualAddress> {
+    pub(super) fn process_lists(&self) -> BTreeSet<VirtualAddress> {
         let links = self.layouts.process.links.offset;
-        let first = |head: &&ListHead| head.entries.first().copied().flatten();
-        let is_first = |head: &&ListHead| first(head).is_some_and(|entry| self.is_system(entry.wrapping_sub(links)));
-        heads.iter().filter(is_first).map(|head| head.at).collect()
+        self.heads_by_first(|entry| self.is_system(entry.wrapping_sub(links)))
     }
 
-    fn heads_where(&self, heads: &[ListHead], is: impl Fn(VirtualAddress) -> bool) -> BTreeSet<VirtualAddress> {
-        heads.iter().filter(|head| head.entries.into_iter().flatten().all(&is)).map(|head| head.at).collect()
+    fn heads_by_first(&self, is: impl Fn(VirtualAddress) -> bool) -> BTreeSet<VirtualAddress> {
+        let first = |head: &&ListHead| head.entries.first().copied().flatten().is_some_and(&is);
+        self.data.heads().iter().filter(first).map(|head| head.at).collect()
     }
 
     /// Whether the process System lies here: pid 4, and the mark of a process object or at least its name.

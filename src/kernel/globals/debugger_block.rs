@@ -5,8 +5,8 @@
 //! `bswap(rotate_left(difference of the encoded ones, N))`, and one known value gives all others once the rotation is known.
 //! The image base is known, and what stands beside it (tag and size) tells the rotation.
 
-use super::data::KernelData;
 use crate::VirtualAddress;
+use crate::kernel::data::KernelData;
 use crate::memory::AddressSpace;
 
 /// Numbers of the block that are read: all up to the sizes of structures, which every x64 kernel has.
@@ -57,13 +57,9 @@ pub(super) struct DebuggerBlock {
     words: Vec<u64>,
 }
 
-/// The blocks of the kernel at `base` in its data, and at `hint`.
-pub(super) fn find(
-    space: AddressSpace<'_>,
-    data: &KernelData,
-    base: VirtualAddress,
-    hint: Option<VirtualAddress>,
-) -> Vec<DebuggerBlock> {
+/// The blocks of a kernel in its data, and at `hint`.
+pub(super) fn find(space: AddressSpace<'_>, data: &KernelData, hint: Option<VirtualAddress>) -> Vec<DebuggerBlock> {
+    let base = data.base();
     let mut found: Vec<DebuggerBlock> = data
         .places()
         .filter_map(|(at, words)| Some((at, words.get(..WORDS)?)))

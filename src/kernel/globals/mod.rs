@@ -6,18 +6,17 @@
 //! ([`ObjectTypes`](super::ObjectTypes)). `PspHostSiloGlobals` and `NtBuildLabEx` have no shape of their own.
 
 mod by_shape;
-mod data;
 mod debugger_block;
 mod invalid_mask;
 
 pub use debugger_block::ProcessOffsets;
 
+use super::data::KernelData;
 use super::{Kernel, Layouts, exports};
 use crate::image::DumpHeader;
 use crate::memory::AddressSpace;
 use crate::{VirtualAddress, Warning};
 use by_shape::Search;
-use data::KernelData;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -84,18 +83,18 @@ impl Kernel<'_> {
     /// hold the two against each other.
     #[must_use]
     pub fn globals_in_image(&self) -> FoundGlobals {
-        find(self.space, self.base, &self.layouts, self.image.dump_header())
+        find(self.space, &KernelData::read(self.space, self.base), &self.layouts, self.image.dump_header())
     }
 }
 
-/// Looks for the globals of the kernel at `base`, of which the types are known.
+/// Looks for the globals of a kernel of which the types are known.
 pub(super) fn find(
     space: AddressSpace<'_>,
-    base: VirtualAddress,
+    data: &KernelData,
     layouts: &Layouts,
     header: Option<&DumpHeader>,
 ) -> FoundGlobals {
-    let data = KernelData::read(space, base);
+    let base = data.base();
     let mut answers = Answers::default();
     for (name, at) in exports::find(space, base, EXPORTED) {
         answers.add(name, Origin::Export, at);
@@ -104,17 +103,17 @@ pub(super) fn find(
         answers.add("PsLoadedModuleList", Origin::DumpHeader, header.loaded_module_list);
         answers.add("PsActiveProcessHead", Origin::DumpHeader, header.active_process_head);
     }
-    let blocks = debugger_block::find(space, &data, base, header.map(|header| header.debugger_data_block));
+    let blocks = debugger_block::find(space, data, header.map(|header| header.debugger_data_block));
     if let Some(block) = blocks.first() {
         answers.add("KdDebuggerDataBlock", Origin::DebuggerBlock, block.at);
     }
     for block in &blocks {
-        for (name, at) in block.globals(&data) {
+        for (name, at) in block.globals(data) {
             answers.add(name, Origin::DebuggerBlock, at);
         }
     }
-    let search = Search { space, data: &data, layouts };
-    let processes = by_shape(search, base, &mut answers);
+    let search = Search { space, data, layouts };
+    let processes = by_shape(search, &mut answers);
     let mut found = answers.choose();
     found.process = blocks.iter().find_map(debugger_block::DebuggerBlock::process);
     found.invalid_pte_mask = invalid_mask::find(space, layouts, &processes);
@@ -122,10 +121,9 @@ pub(super) fn find(
 }
 
 /// Adds what the search finds, and returns the processes that it met on the way.
-fn by_shape(search: Search<'_>, base: VirtualAddress, answers: &mut Answers) -> Vec<VirtualAddress> {
-    let heads = search.list_heads();
-    answers.shapes("PsLoadedModuleList", search.module_lists(&heads, base));
-    let hive_lists = search.hive_lists(&heads);
+fn by_shape(search: Search<'_>, answers: &mut Answers) -> Vec<VirtualAddress> {
+    answers.shapes("PsLoadedModuleList", search.module_lists());
+    let hive_lists = search.hive_lists();
     if let (Some(head), 1) = (hive_lists.first(), hive_lists.len())
         && let Some(master) = search.master_hive(*head)
     {
@@ -133,7 +131,7 @@ fn by_shape(search: Search<'_>, base: VirtualAddress, answers: &mut Answers) -> 
     }
     answers.shapes("CmpHiveListHead", hive_lists);
     answers.shapes("ObTypeIndexTable", search.type_tables());
-    let mut process_lists = search.process_lists(&heads);
+    let mut process_lists = search.process_lists();
     let Some(system) = system(search, answers, &process_lists) else {
         answers.shapes("PsActiveProcessHead", process_lists);
         return Vec::new();

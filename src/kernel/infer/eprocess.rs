@@ -73,7 +73,9 @@ const BY_VALUE: [Place; 23] = [
 ];
 
 /// Fields that values can only speak against: they are placed between those of the list above, or stay out.
-const BY_PLACE: [Place; 14] = [
+const BY_PLACE: [Place; 16] = [
+    place(&["Peb"], 8, 8, process::user_pages, Some(|known| &mut known.peb)),
+    place(&["Token"], 8, 8, pointers::reference, Some(|known| &mut known.token)),
     place(&["JobLinks"], 16, 8, pointers::any_list, None),
     place(&["MmProcessLinks"], 16, 8, pointers::any_list, None),
     place(&["ThreadListHead"], 16, 8, pointers::any_list, None),

@@ -6,6 +6,7 @@ use super::place::{Neighbours, Placer, Report};
 use super::scene::Scene;
 use crate::VirtualAddress;
 use crate::kernel::HIVE_SIGNATURE;
+use crate::kernel::data::{KernelData, ListHead};
 use crate::kernel::layouts::{DualLayout, HmapEntryLayout};
 use crate::kernel::view::View;
 use crate::kernel::walk::list_both_ways;
@@ -16,9 +17,6 @@ use crate::symbols::{Stored, Symbols, TypeInfo};
 const WINDOW: u64 = 0x1000;
 /// Hives that are looked at.
 const MAX_HIVES: usize = 32;
-/// List heads in the kernel's image whose entries are looked at: it has some hundreds.
-const MAX_HEADS: usize = 1 << 14;
-
 /// Blocks of a hive that are looked at.
 const MAX_BLOCKS: u64 = 16;
 
@@ -32,11 +30,13 @@ pub(super) struct Hives<'m> {
 }
 
 impl<'m> Hives<'m> {
-    /// Looks through the kernel's image for heads of lists whose entries lie in hives. The longest list is the one.
-    pub fn find(scene: &Scene<'m>) -> Option<Self> {
+    /// Looks through the lists that start in the kernel's data for entries that lie in hives. The longest list is the one.
+    pub fn find(scene: &Scene<'m>, data: &KernelData) -> Option<Self> {
         let mut best: Vec<(VirtualAddress, u64, Vec<VirtualAddress>)> = Vec::new();
-        for (head, first) in heads(scene).take(MAX_HEADS) {
-            let Some(links) = links_in_hive(scene, first) else { continue };
+        for ListHead { at: head, entries } in data.heads().iter().copied() {
+            let Some(links) = entries.into_iter().flatten().find_map(|entry| links_in_hive(scene, entry)) else {
+                continue;
+            };
             let joined = list_both_ways(scene.space, head, MAX_HIVES, VirtualAddress::is_kernel);
             let is_hive =
                 |entry: &VirtualAddress| signature(scene.space, entry.wrapping_sub(links)) == Some(HIVE_SIGNATURE);
@@ -99,26 +99,12 @@ fn signature(space: AddressSpace<'_>, at: VirtualAddress) -> Option<u32> {
     space.read_u32(at).ok()
 }
 
-/// Heads of lists in the kernel's image that lead out of it and back, with their first entries.
-fn heads<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = (VirtualAddress, VirtualAddress)> + 'a {
-    scene.words().flat_map(move |(page, words)| {
-        let found = words.windows(2).zip(0u64..).filter_map(move |(two, index)| {
-            let (first, last) = (*two.first()?, *two.last()?);
-            if !scene.leads_out(first) || !scene.leads_out(last) {
-                return None;
-            }
-            let own = page.wrapping_add(index.wrapping_mul(8));
-            (scene.space.read_pointer(first.wrapping_add(8)) == Ok(own)).then_some((own, first))
-        });
-        found.collect::<Vec<_>>()
-    })
-}
-
 /// How far behind the start of a hive this entry lies. `None`: it lies in none.
 fn links_in_hive(scene: &Scene<'_>, entry: VirtualAddress) -> Option<u64> {
+    let before = View::read(scene.space, entry.wrapping_sub(WINDOW), WINDOW);
     (8..WINDOW).step_by(8).find(|links| {
-        let at = entry.wrapping_sub(*links);
-        at.0 & 0xf == 0 && signature(scene.space, at) == Some(HIVE_SIGNATURE)
+        let aligned = entry.wrapping_sub(*links).0 & 0xf == 0;
+        aligned && WINDOW.checked_sub(*links).and_then(|at| get(&before, at)) == Some(HIVE_SIGNATURE)
     })
 }
 

@@ -85,6 +85,11 @@ fn programs<'a, 'm>(ground: Ground<'a, 'm>) -> impl Iterator<Item = &'a Sample<'
 
 /// `VadRoot`: leads to ranges that hold the PEB and the image, by one of the forms that nodes have.
 pub(super) fn vad_root(ground: Ground<'_, '_>, at: u64) -> Judgement {
+    // Most places have no such pointers, and to look for images takes time.
+    let is_node = |root: &VirtualAddress| root.is_kernel() && root.0 & 0xf == 0;
+    if ground.others().filter_map(|sample| sample.get(at)).filter(is_node).count() < 2 {
+        return Judgement::Failed;
+    }
     let fits = |layout: &VadLayout| {
         Tally::of(programs(ground).map(|sample| {
             let root = sample.get::<VirtualAddress>(at)?;

@@ -20,18 +20,21 @@ mod vote;
 mod work;
 
 use super::Layouts;
+use super::data::KernelData;
 use super::kuser::SharedData;
 use super::layouts::{
-    EprocessLayout, EthreadLayout, ObjectHeaderLayout, ObjectTypeLayout, PebLayout, SessionLayout, TokenLayout,
-    VadLayout,
+    CmhiveLayout, EprocessLayout, EthreadLayout, ObjectHeaderLayout, ObjectTypeLayout, PebLayout, SessionLayout,
+    TokenLayout, VadLayout,
 };
 use crate::VirtualAddress;
 use crate::memory::AddressSpace;
-use crate::symbols::Symbols;
+use crate::symbols::{FieldInfo, Symbols};
 use ground::{Ground, Known};
+use hive::Hives;
 use judge::Judgement;
 use place::Neighbours;
 use scene::Scene;
+pub(super) use scene::systems;
 use types::Types;
 use vote::Ballot;
 use work::Work;
@@ -81,45 +84,145 @@ impl Confirmation {
     }
 }
 
+/// What of an image layouts are held against, found without any layouts and read once.
+pub(super) struct Witness<'m> {
+    scene: Scene<'m>,
+    types: Option<Types>,
+    hives: Option<Hives<'m>>,
+}
+
 /// Holds layouts against an image: every invariant that it can be asked for. `base`: the kernel's image base; `system`: System's
 /// `_EPROCESS`, which the exported `PsInitialSystemProcess` leads to.
 #[must_use]
 pub fn confirm(space: AddressSpace<'_>, base: VirtualAddress, system: VirtualAddress, types: &Symbols) -> Confirmation {
-    let mut confirmation = Confirmation::default();
-    let Some(scene) = Scene::find(space, base, system) else {
-        confirmation.add("the list of processes", Judgement::Failed);
-        return confirmation;
-    };
-    let layout = match EprocessLayout::resolve(types) {
-        Ok(layout) => layout,
-        Err(_) => {
+    match Witness::find(space, &KernelData::read(space, base), system) {
+        Some(witness) => witness.confirm(types),
+        None => {
+            let mut confirmation = Confirmation::default();
+            confirmation.add("the list of processes", Judgement::Failed);
+            confirmation
+        }
+    }
+}
+
+/// Finds the layouts of a kernel that nobody knows, starting from those of other builds (build number, layouts). `base`: the
+/// kernel's image base; `system`: System's `_EPROCESS`, which the exported `PsInitialSystemProcess` leads to. `None`: what a
+/// list of processes needs is not there, or cannot be told from the rest.
+#[must_use]
+pub fn infer(
+    space: AddressSpace<'_>,
+    base: VirtualAddress,
+    system: VirtualAddress,
+    others: &[(u32, Symbols)],
+) -> Option<Inferred> {
+    let build = build(&SharedData::read(space).ok()?);
+    Witness::find(space, &KernelData::read(space, base), system)?.infer(build, others)
+}
+
+impl<'m> Witness<'m> {
+    /// Looks for the processes, for the types of objects and for hives. `None`: there is no list of processes around `system`.
+    pub(super) fn find(space: AddressSpace<'m>, data: &KernelData, system: VirtualAddress) -> Option<Self> {
+        let scene = Scene::find(space, data, system)?;
+        let (types, hives) = (Types::find(&scene, data), Hives::find(&scene, data));
+        Some(Self { scene, types, hives })
+    }
+}
+
+impl Witness<'_> {
+    /// `PsActiveProcessHead`.
+    pub(super) const fn head(&self) -> VirtualAddress {
+        self.scene.head
+    }
+
+    /// See [`confirm`].
+    pub(super) fn confirm(&self, types: &Symbols) -> Confirmation {
+        let mut confirmation = Confirmation::default();
+        let Ok(layout) = EprocessLayout::resolve(types) else {
             confirmation.add("_EPROCESS", Judgement::Failed);
             return confirmation;
+        };
+        let vads: Vec<VadLayout> = VadLayout::resolve(types).into_iter().collect();
+        let ground =
+            Ground { scene: &self.scene, known: Known::from(&layout), vads: &vads, types: self.types.as_ref() };
+        for (path, judgement) in eprocess::judge(ground, types) {
+            confirmation.add(&format!("_EPROCESS.{path}"), judgement);
         }
-    };
-    let vads: Vec<VadLayout> = VadLayout::resolve(types).into_iter().collect();
-    let object_types = Types::find(&scene);
-    let known = Known::from(&layout);
-    let ground = Ground { scene: &scene, known, vads: &vads, types: object_types.as_ref() };
-    for (path, judgement) in eprocess::judge(ground, types) {
-        confirmation.add(&format!("_EPROCESS.{path}"), judgement);
+        for structures in GROUPS {
+            if let Some(judgement) = judge(ground, structures, types) {
+                confirmation.add(&structures.join(", "), judgement);
+            }
+        }
+        if let (Some(hives), Ok(layout)) = (&self.hives, CmhiveLayout::resolve(types)) {
+            confirmation.add("_CMHIVE.HiveList", hives.has_links(layout.links.offset).into());
+            if let Some(version) = layout.version {
+                confirmation.add("_CMHIVE.Hive.Version", hives.has_versions(version.offset).into());
+            }
+            if let Some(judgement) = hive::judge(ground, hives, layout.storage.offset, types) {
+                confirmation.add("_CMHIVE.Hive.Storage, _DUAL, _HMAP_ENTRY", judgement);
+            }
+        }
+        confirmation
     }
-    let hives = hive::Hives::find(&scene);
-    for structures in GROUPS {
-        if let Some(judgement) = judge(ground, structures, types) {
-            confirmation.add(&structures.join(", "), judgement);
+
+    /// See [`infer`]; `build` is the number of the kernel.
+    pub(super) fn infer(&self, build: u32, others: &[(u32, Symbols)]) -> Option<Inferred> {
+        let neighbours = Neighbours::new(build, others);
+        let mut vads: Vec<VadLayout> = Vec::new();
+        for (_, symbols) in others {
+            if let Ok(layout) = VadLayout::resolve(symbols)
+                && !vads.iter().any(|known| format!("{known:?}") == format!("{layout:?}"))
+            {
+                vads.push(layout);
+            }
         }
+        let mut work = Work::new(&self.scene);
+        let (known, report, info) = eprocess::infer(&self.scene, &vads, &neighbours);
+        work.placed(&report, info);
+        EprocessLayout::resolve(work.symbols()).ok()?;
+        let ground = Ground { scene: &self.scene, known, vads: &vads, types: self.types.as_ref() };
+        if let Some(types) = &self.types {
+            work.global("ObTypeIndexTable", types.table);
+        }
+        if let Some((report, info)) = thread::infer(ground, &neighbours) {
+            work.placed(&report, info);
+        }
+        let wanted = Layouts::wanted().fields;
+        for structures in GROUPS.iter().skip(1) {
+            let unseen = UNSEEN.iter().any(|structure| structures.contains(structure));
+            let ballot = Ballot { structures, fields: &wanted, sized: true, unseen };
+            let outcome = ballot.vote(&neighbours, |symbols| judge(ground, structures, symbols));
+            if structures.contains(&"_TOKEN") && outcome.judgement == Judgement::Failed {
+                let (report, info) = token_fields::infer(ground, &neighbours);
+                let types = Symbols::default().with_type("_TOKEN", info.clone());
+                // What was put together has to stand up to what other builds' layouts did not.
+                if judge(ground, structures, &types) == Some(Judgement::Held) {
+                    work.placed(&report, info);
+                    continue;
+                }
+            }
+            let object_type = self.types.as_ref().and_then(Types::layout);
+            if let Some(info) = object_type.filter(|_| structures.contains(&"_OBJECT_TYPE")) {
+                work.found("_OBJECT_TYPE", info);
+                continue;
+            }
+            work.voted(structures, outcome);
+        }
+        if let Some(hives) = &self.hives {
+            let forms = hive::forms(others);
+            let (storage, report, info) = hive::infer(ground, hives, &neighbours, &forms);
+            work.placed(&report, info);
+            work.global("CmpHiveListHead", hives.head);
+            if let Some(storage) = storage {
+                let structures = ["_DUAL", "_HMAP_ENTRY"];
+                let sized = hives.are_large(storage);
+                let ballot = Ballot { structures: &structures, fields: &wanted, sized, unseen: false };
+                let judge = |symbols: &Symbols| hive::judge(ground, hives, storage, symbols);
+                work.voted(&structures, ballot.vote(&neighbours, judge));
+            }
+        }
+        work.kprocess(ground, &neighbours);
+        Some(work.finish())
     }
-    if let (Some(hives), Ok(layout)) = (&hives, super::layouts::CmhiveLayout::resolve(types)) {
-        confirmation.add("_CMHIVE.HiveList", hives.has_links(layout.links.offset).into());
-        if let Some(version) = layout.version {
-            confirmation.add("_CMHIVE.Hive.Version", hives.has_versions(version.offset).into());
-        }
-        if let Some(judgement) = hive::judge(ground, hives, layout.storage.offset, types) {
-            confirmation.add("_CMHIVE.Hive.Storage, _DUAL, _HMAP_ENTRY", judgement);
-        }
-    }
-    confirmation
 }
 
 /// Structures that are judged together.
@@ -139,6 +242,18 @@ const GROUPS: [&[&str]; 14] = [
     &["_OBJECT_TYPE"],
     &["_OBJECT_HEADER_CREATOR_INFO", "_OBJECT_HEADER_NAME_INFO"],
 ];
+
+/// What a confirmation depends on: layouts that have the same of this are confirmed alike.
+pub(super) fn judged_shape(types: &Symbols) -> Vec<Option<FieldInfo>> {
+    let named = |structure: &str| ["_EPROCESS", "_CMHIVE", "_DUAL", "_HMAP_ENTRY"].contains(&structure);
+    let judged = |structure: &str| named(structure) || GROUPS.iter().any(|group| group.contains(&structure));
+    let wanted = Layouts::wanted();
+    let sizes = wanted.types.iter().filter(|structure| judged(structure)).map(|structure| {
+        types.size_of(structure).ok().map(|size| FieldInfo { offset: 0, size, bits: None, structure: None })
+    });
+    let fields = wanted.fields.iter().filter(|(structure, _)| judged(structure));
+    sizes.chain(fields.map(|(structure, path)| types.field(structure, path).ok())).collect()
+}
 
 /// Structures that no invariant is about, and that no known build has changed since Windows XP.
 const UNSEEN: [&str; 1] = ["_OBJECT_HEADER_NAME_INFO"];
@@ -165,84 +280,14 @@ fn judge(ground: Ground<'_, '_>, structures: &[&str], types: &Symbols) -> Option
     }
 }
 
-/// Finds the layouts of a kernel that nobody knows, starting from those of other builds (build number, layouts). `base`: the
-/// kernel's image base; `system`: System's `_EPROCESS`, which the exported `PsInitialSystemProcess` leads to. `None`: what a
-/// list of processes needs is not there, or cannot be told from the rest.
-#[must_use]
-pub fn infer(
-    space: AddressSpace<'_>,
-    base: VirtualAddress,
-    system: VirtualAddress,
-    others: &[(u32, Symbols)],
-) -> Option<Inferred> {
-    let scene = Scene::find(space, base, system)?;
-    let neighbours = Neighbours::new(build(space)?, others);
-    let mut vads: Vec<VadLayout> = Vec::new();
-    for (_, symbols) in others {
-        if let Ok(layout) = VadLayout::resolve(symbols)
-            && !vads.iter().any(|known| format!("{known:?}") == format!("{layout:?}"))
-        {
-            vads.push(layout);
-        }
-    }
-    let mut work = Work::new(&scene);
-    let (known, report, info) = eprocess::infer(&scene, &vads, &neighbours);
-    work.placed(&report, info);
-    EprocessLayout::resolve(work.symbols()).ok()?;
-    let object_types = Types::find(&scene);
-    let ground = Ground { scene: &scene, known, vads: &vads, types: object_types.as_ref() };
-    if let Some(types) = &object_types {
-        work.global("ObTypeIndexTable", types.table);
-    }
-    if let Some((report, info)) = thread::infer(ground, &neighbours) {
-        work.placed(&report, info);
-    }
-    let wanted = Layouts::wanted().fields;
-    for structures in GROUPS.iter().skip(1) {
-        let unseen = UNSEEN.iter().any(|structure| structures.contains(structure));
-        let ballot = Ballot { structures, fields: &wanted, sized: true, unseen };
-        let outcome = ballot.vote(&neighbours, |symbols| judge(ground, structures, symbols));
-        if structures.contains(&"_TOKEN") && outcome.judgement == Judgement::Failed {
-            let (report, info) = token_fields::infer(ground, &neighbours);
-            let types = Symbols::default().with_type("_TOKEN", info.clone());
-            // What was put together has to stand up to what other builds' layouts did not.
-            if judge(ground, structures, &types) == Some(Judgement::Held) {
-                work.placed(&report, info);
-                continue;
-            }
-        }
-        let object_type = object_types.as_ref().and_then(Types::layout);
-        if let Some(info) = object_type.filter(|_| structures.contains(&"_OBJECT_TYPE")) {
-            work.found("_OBJECT_TYPE", info);
-            continue;
-        }
-        work.voted(structures, outcome);
-    }
-    if let Some(hives) = hive::Hives::find(&scene) {
-        let forms = hive::forms(others);
-        let (storage, report, info) = hive::infer(ground, &hives, &neighbours, &forms);
-        work.placed(&report, info);
-        work.global("CmpHiveListHead", hives.head);
-        if let Some(storage) = storage {
-            let structures = ["_DUAL", "_HMAP_ENTRY"];
-            let sized = hives.are_large(storage);
-            let ballot = Ballot { structures: &structures, fields: &wanted, sized, unseen: false };
-            work.voted(&structures, ballot.vote(&neighbours, |symbols| hive::judge(ground, &hives, storage, symbols)));
-        }
-    }
-    work.kprocess(ground, &neighbours);
-    Some(work.finish())
-}
-
 /// The build number by the shared page, which says only the version before Windows 10.
-fn build(space: AddressSpace<'_>) -> Option<u32> {
-    let shared = SharedData::read(space).ok()?;
-    Some(match (shared.build & 0xffff, shared.version) {
+pub(super) fn build(shared: &SharedData) -> u32 {
+    match (shared.build & 0xffff, shared.version) {
         (0, (5, _)) => 3790,
         (0, (6, 0)) => 6002,
         (0, (6, 1)) => 7601,
         (0, (6, 2)) => 9200,
         (0, _) => 9600,
         (build, _) => build,
-    })
+    }
 }

@@ -29,6 +29,12 @@ pub(super) fn token(ground: Ground<'_, '_>, at: u64) -> Judgement {
     if system.yes < 2 && all.yes > 0 { Judgement::Failed } else { all.judge(3, 75) }
 }
 
+/// A counted reference to something in the kernel's half: what `Token` is at least.
+pub(super) fn reference(ground: Ground<'_, '_>, at: u64) -> Judgement {
+    let fits = |sample: &Sample<'_>| Some(super::super::fast_ref(sample.get::<u64>(at)?).is_kernel());
+    if Tally::of(ground.samples().map(fits)).share(90) { Judgement::Silent } else { Judgement::Failed }
+}
+
 /// `ObjectTable`: a structure that names its process behind the address of its pages.
 pub(super) fn handle_table(ground: Ground<'_, '_>, at: u64) -> Judgement {
     // Session processes and smss have handles from their start on; System too.

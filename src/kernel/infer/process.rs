@@ -129,6 +129,14 @@ pub(super) fn ids(ground: Ground<'_, '_>, at: u64) -> Judgement {
     if system && ids.share(90) { Judgement::Silent } else { Judgement::Failed }
 }
 
+/// None in System, and a page of the user half in most others: what `Peb` is at least.
+pub(super) fn user_pages(ground: Ground<'_, '_>, at: u64) -> Judgement {
+    let value = |sample: &Sample<'_>| sample.get::<VirtualAddress>(at);
+    let fits = Tally::of(ground.others().map(|sample| value(sample).map(is_user_page)));
+    let none = ground.system().and_then(value).is_none_or(VirtualAddress::is_null);
+    if none && fits.share(60) { Judgement::Silent } else { Judgement::Failed }
+}
+
 /// `Peb`: none in System; elsewhere a page of the user half, with pointers where every PEB has them.
 pub(super) fn peb(ground: Ground<'_, '_>, at: u64) -> Judgement {
     let value = |sample: &Sample<'_>| sample.get::<VirtualAddress>(at);
@@ -147,13 +155,24 @@ pub(super) fn peb(ground: Ground<'_, '_>, at: u64) -> Judgement {
 
 /// `SectionBaseAddress`: where the PEB says that the image is.
 pub(super) fn section_base(ground: Ground<'_, '_>, at: u64) -> Judgement {
-    let fits = |sample: &Sample<'_>| Some(sample.get::<VirtualAddress>(at)? == ground.image_base(sample)?);
+    let value = |sample: &Sample<'_>| sample.get::<VirtualAddress>(at);
+    // Most places have no such addresses, and to look for images takes time.
+    if ground.others().filter_map(value).filter(|value| is_user_page(*value)).count() < 2 {
+        return Judgement::Failed;
+    }
+    let fits = |sample: &Sample<'_>| Some(value(sample)? == ground.image_base(sample)?);
     Tally::of(ground.others().map(fits)).judge(2, 70)
 }
 
 /// `ActiveThreads`: as many as the list of threads has, in most.
 pub(super) fn threads(ground: Ground<'_, '_>, at: u64) -> Judgement {
     let Some(head) = ground.known.threads_head else { return Judgement::Silent };
+    // Most places have no numbers that could be it, and to follow lists takes time.
+    let few = |count: &u32| (1..=super::thread::MAX_THREADS).contains(count);
+    let likely = ground.samples().filter_map(|sample| sample.get::<u32>(at)).filter(few);
+    if likely.collect::<BTreeSet<_>>().len() < 2 {
+        return Judgement::Silent;
+    }
     let mut counts = BTreeSet::new();
     let fits = |sample: &Sample<'_>| {
         let listed = super::thread::count(ground.scene, sample, head)?;

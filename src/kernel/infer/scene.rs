@@ -1,21 +1,21 @@
 //! The processes that are looked at, found by value alone: System, and the list that its links close.
 
-use super::super::pe::PeImage;
+use super::super::data::KernelData;
 use super::super::view::View;
 use super::super::walk::list_both_ways;
-use super::super::{SharedData, text};
+use super::super::{PROCESS_OBJECT, SharedData, text};
 use crate::memory::AddressSpace;
 use crate::symbols::Stored;
-use crate::{PAGE_SIZE, Timestamp, VirtualAddress};
+use crate::{Timestamp, VirtualAddress};
 
 /// Bytes of an `_EPROCESS` that are looked at. The largest known one has 0xb80.
 pub(super) const WINDOW: u64 = 0x1000;
 /// Processes that are looked at, besides System. A judgement by most of them needs no more, and machines have hundreds.
 const MAX_SAMPLES: usize = 64;
+/// Places that are tried for the links of a System without its id.
+const MAX_TRIALS: usize = 32;
 /// A list longer than this is not followed to its end for the sake of samples.
 const MAX_LIST: usize = 1 << 14;
-/// The kernel's image is not larger; where its headers are gone, this stands for its size.
-const MAX_IMAGE: u64 = 32 << 20;
 
 /// One process, as bytes.
 #[derive(Clone, Debug)]
@@ -60,20 +60,28 @@ pub(super) struct Scene<'m> {
 
 impl<'m> Scene<'m> {
     /// Looks for the id 4 in front of links that lead through other processes and the kernel's image back to here.
-    pub fn find(space: AddressSpace<'m>, base: VirtualAddress, system: VirtualAddress) -> Option<Self> {
-        let image_size = PeImage::read(space, base).map_or(MAX_IMAGE, |image| image.size.min(MAX_IMAGE));
+    pub fn find(space: AddressSpace<'m>, data: &KernelData, system: VirtualAddress) -> Option<Self> {
+        let (base, image_size) = (data.base(), data.size());
         let captured = SharedData::read(space).ok().map(|shared| shared.system_time);
         let view = View::read(space, system, WINDOW);
         let own = Sample { at: system, pid: 4, view };
         let mut scene =
             Self { space, base, image_size, captured, samples: Vec::new(), pid: 0, head: VirtualAddress(0) };
-        let mut best: Option<(u64, VirtualAddress, Vec<VirtualAddress>)> = None;
-        for pid in (8..WINDOW).step_by(8).filter(|offset| own.get::<u64>(*offset) == Some(4)) {
-            let Some((head, others)) = scene.list_at(&own, pid) else { continue };
-            if best.as_ref().is_none_or(|(_, _, known)| known.len() < others.len()) {
-                best = Some((pid, head, others));
+        let longest = |offsets: &mut dyn Iterator<Item = u64>| {
+            let mut best: Option<(u64, VirtualAddress, Vec<VirtualAddress>)> = None;
+            for pid in offsets {
+                let Some((head, others)) = scene.list_at(&own, pid) else { continue };
+                if best.as_ref().is_none_or(|(_, _, known)| known.len() < others.len()) {
+                    best = Some((pid, head, others));
+                }
             }
-        }
+            best
+        };
+        let offsets = || (8..WINDOW).step_by(8);
+        let best = longest(&mut offsets().filter(|offset| own.get::<u64>(*offset) == Some(4)));
+        // Its id may have been written over: then that of its neighbours in the list tells.
+        let best =
+            best.or_else(|| longest(&mut offsets().filter(|at| scene.is_beside_ids(&own, *at)).take(MAX_TRIALS)));
         let (pid, head, others) = best?;
         (scene.pid, scene.head) = (pid, head);
         scene.samples.push(own);
@@ -88,6 +96,13 @@ impl<'m> Scene<'m> {
         Some(scene)
     }
 
+    /// Whether the neighbours of what may be links behind `pid` have ids in front of theirs.
+    fn is_beside_ids(&self, system: &Sample<'_>, pid: u64) -> bool {
+        let neighbour = |offset: u64| system.get::<VirtualAddress>(pid.checked_add(offset)?);
+        let has_id = |entry: VirtualAddress| self.space.read_u64(entry.wrapping_sub(8)).is_ok_and(is_id);
+        [neighbour(8), neighbour(16)].into_iter().flatten().any(|entry| entry.is_kernel() && has_id(entry))
+    }
+
     /// The list behind the id at `pid`: its head, and the other processes. `None`: there is no such list.
     fn list_at(&self, system: &Sample<'_>, pid: u64) -> Option<(VirtualAddress, Vec<VirtualAddress>)> {
         let links = pid.checked_add(8)?;
@@ -98,28 +113,9 @@ impl<'m> Scene<'m> {
         let joined = list_both_ways(self.space, system.at.wrapping_add(links), MAX_LIST, VirtualAddress::is_kernel);
         let (heads, entries): (Vec<_>, Vec<_>) = joined.entries.into_iter().partition(|entry| self.in_image(*entry));
         let [head] = heads[..] else { return None };
-        let is_id = |entry: &VirtualAddress| {
-            let id = self.space.read_u64(entry.wrapping_sub(8)).ok()?;
-            Some(id.is_multiple_of(4) && id != 0 && id <= u64::from(u32::MAX))
-        };
-        let ids = super::judge::Tally::of(entries.iter().map(is_id));
+        let has_id = |entry: &VirtualAddress| self.space.read_u64(entry.wrapping_sub(8)).ok().map(is_id);
+        let ids = super::judge::Tally::of(entries.iter().map(has_id));
         (ids.yes >= 2 && ids.share(75)).then(|| (head, entries.iter().map(|entry| entry.wrapping_sub(links)).collect()))
-    }
-
-    /// The words of the kernel's image, page by page, as pointers. Pages that are not there are passed over.
-    pub fn words(&self) -> impl Iterator<Item = (VirtualAddress, Vec<VirtualAddress>)> + '_ {
-        let pages = (0..self.image_size / PAGE_SIZE).map(|page| self.base.wrapping_add(page.wrapping_mul(PAGE_SIZE)));
-        pages.map(|page| {
-            let mut bytes = [0u8; 4096];
-            let (read, _) = self.space.read_some(page, &mut bytes);
-            let (words, _) = bytes.get(..read).unwrap_or_default().as_chunks::<8>();
-            (page, words.iter().map(|word| VirtualAddress(u64::from_le_bytes(*word))).collect())
-        })
-    }
-
-    /// Whether a word of the image may lead to an object of the kernel.
-    pub fn leads_out(&self, at: VirtualAddress) -> bool {
-        at.0 >> 47 == 0x1_ffff && at.0 & 7 == 0 && !self.in_image(at)
     }
 
     /// Where the objects of processes end, by the pool blocks that they lie in: what is behind belongs to others. `None`: no
@@ -168,6 +164,34 @@ impl<'m> Scene<'m> {
         }
         text::unicode_string(space, at).ok().flatten()
     }
+}
+
+/// Whether a number may be a process's id.
+fn is_id(id: u64) -> bool {
+    id.is_multiple_of(4) && id != 0 && id <= u64::from(u32::MAX)
+}
+
+/// Processes that may be System, where no export leads to it: the first of a list of the kernel's if its id is 4. It starts
+/// where a dispatcher header is a process's that nobody waits for.
+pub(in crate::kernel) fn systems<'d>(
+    space: AddressSpace<'d>,
+    data: &'d KernelData,
+) -> impl Iterator<Item = VirtualAddress> + 'd {
+    data.heads().iter().filter_map(move |head| {
+        let entry = head.entries.first().copied().flatten()?;
+        if space.read_u64(entry.wrapping_sub(8)) != Ok(4) {
+            return None;
+        }
+        let before = View::read(space, entry.wrapping_sub(WINDOW), WINDOW);
+        (1..=WINDOW / 8).find_map(|words| {
+            let at = WINDOW.saturating_sub(words.saturating_mul(8));
+            let start = before.address().wrapping_add(at);
+            let word = |offset: u64| u64::decode(before.bytes(at.checked_add(offset)?, 8).ok()?);
+            let waiters = Some(start.0.wrapping_add(8));
+            let alone = word(8) == waiters && word(16) == waiters;
+            (alone && before.bytes(at, 1).ok()? == [PROCESS_OBJECT]).then_some(start)
+        })
+    })
 }
 
 /// The first and the last of a long list: the ones that Windows starts with, and the young ones.

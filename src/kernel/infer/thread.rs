@@ -17,7 +17,7 @@ const BEHIND: u64 = 0x200;
 const THREADS: usize = 4;
 const PROCESSES: usize = 12;
 /// A list of threads is counted up to here.
-const MAX_THREADS: usize = 1 << 12;
+pub(super) const MAX_THREADS: u32 = 1 << 12;
 /// `ThreadObject` of `_KOBJECTS`.
 const THREAD_OBJECT: u8 = 6;
 
@@ -53,7 +53,8 @@ pub(super) struct Shape {
 /// Length of a list of threads. `None`: it is not whole.
 pub(super) fn count(scene: &Scene<'_>, of: &Sample<'_>, head: u64) -> Option<usize> {
     let head = of.at.wrapping_add(head);
-    let (entries, end) = list(scene.space, head, Direction::Forward, MAX_THREADS, VirtualAddress::is_kernel);
+    let most = usize::try_from(MAX_THREADS).unwrap_or(usize::MAX);
+    let (entries, end) = list(scene.space, head, Direction::Forward, most, VirtualAddress::is_kernel);
     (end == WalkEnd::Complete).then_some(entries.len())
 }
 

@@ -3,6 +3,7 @@
 use super::judge::Judgement;
 use super::scene::Scene;
 use crate::VirtualAddress;
+use crate::kernel::data::KernelData;
 use crate::kernel::layouts::ObjectTypeLayout;
 use crate::kernel::view::View;
 use crate::symbols::{FieldInfo, TypeInfo};
@@ -13,6 +14,8 @@ const WINDOW: u64 = 0x100;
 const TYPES: usize = 16;
 /// So many must agree.
 const LEAST: usize = 4;
+/// Pairs of pointers that are followed: kernels have some thousands.
+const MAX_PAIRS: usize = 1 << 18;
 /// What the table starts with: its first two entries are no types.
 const FIRST: u8 = 2;
 
@@ -26,21 +29,23 @@ pub(super) struct Types {
 }
 
 impl Types {
-    /// Looks in the kernel's image for pointers to a type `Type` and a type `Directory`, which are the first two of every version,
+    /// Looks in the kernel's data for pointers to a type `Type` and a type `Directory`, which are the first two of every version,
     /// and in these for their numbers.
-    pub fn find(scene: &Scene<'_>) -> Option<Self> {
-        scene.words().find_map(|(page, words)| {
-            words.windows(TYPES).zip(0u64..).find_map(|(table, number)| {
-                let (first, second) = (*table.first()?, *table.get(1)?);
-                if first == second || !scene.leads_out(first) || !scene.leads_out(second) {
-                    return None;
-                }
-                let name =
-                    name_of(scene, first, "Type").filter(|at| name_of(scene, second, "Directory") == Some(*at))?;
-                let own = page.wrapping_add(number.wrapping_mul(8));
-                let table_at = own.wrapping_sub(u64::from(FIRST).wrapping_mul(8));
-                Some(Self { table: table_at, name, index: indexes(scene, table, name)? })
-            })
+    pub fn find(scene: &Scene<'_>, data: &KernelData) -> Option<Self> {
+        let leads_out = |word: &u64| data.may_point_out(*word);
+        let pairs = data.places().filter_map(|(own, words)| {
+            let [first, second, ..] = words else { return None };
+            (first != second && leads_out(first) && leads_out(second)).then_some((own, words, *first, *second))
+        });
+        pairs.take(MAX_PAIRS).find_map(|(own, words, first, second)| {
+            let name = name_of(scene, VirtualAddress(first), "Type")?;
+            if name_of(scene, VirtualAddress(second), "Directory") != Some(name) {
+                return None;
+            }
+            let table: Vec<_> =
+                words.iter().take(TYPES).take_while(|word| leads_out(word)).map(|word| VirtualAddress(*word)).collect();
+            let start = own.wrapping_sub(u64::from(FIRST).wrapping_mul(8));
+            Some(Self { table: start, name, index: indexes(scene, &table, name)? })
         })
     }
 
@@ -72,7 +77,7 @@ fn name_of(scene: &Scene<'_>, at: VirtualAddress, name: &str) -> Option<u64> {
 
 /// Where the types have the numbers that their places in the table are.
 fn indexes(scene: &Scene<'_>, table: &[VirtualAddress], name: u64) -> Option<Vec<u64>> {
-    let types = table.iter().zip(FIRST..).take_while(|(at, _)| scene.leads_out(**at));
+    let types = table.iter().zip(FIRST..);
     let types: Vec<(View<'_>, u8)> = types.map(|(at, index)| (View::read(scene.space, *at, WINDOW), index)).collect();
     let is = |view: &View<'_>, offset: u64, index: u8| view.bytes(offset, 1).is_ok_and(|bytes| bytes == [index]);
     let behind = name.checked_add(16)?..WINDOW;

@@ -35,8 +35,6 @@ pub(super) struct Ballot<'a> {
 pub(super) struct Outcome {
     /// Whether the image said yes, or nothing.
     pub judgement: Judgement,
-    /// Builds whose layouts held.
-    pub builds: BTreeSet<u32>,
     /// The structures, with fields that were left out as these builds do not agree on them.
     pub types: Vec<(&'static str, TypeInfo, Vec<&'static str>)>,
 }
@@ -66,13 +64,13 @@ impl Ballot<'_> {
             }
         }
         if !held.is_empty() {
-            return self.outcome(Judgement::Held, neighbours, &held, &held);
+            return self.outcome(Judgement::Held, neighbours, &held);
         }
         if failed || silent.is_empty() || !self.unseen {
-            return Outcome { judgement: Judgement::Failed, builds: BTreeSet::new(), types: Vec::new() };
+            return Outcome { judgement: Judgement::Failed, types: Vec::new() };
         }
         // Nothing is proven: only what never changed, as far as is known, and was there before.
-        self.outcome(Judgement::Silent, neighbours, &silent, neighbours.all())
+        self.outcome(Judgement::Silent, neighbours, neighbours.all())
     }
 
     fn shape(&self, symbols: &Symbols) -> Shape {
@@ -81,13 +79,7 @@ impl Ballot<'_> {
     }
 
     /// What these builds agree on; `all` must have it.
-    fn outcome(
-        &self,
-        judgement: Judgement,
-        neighbours: &Neighbours<'_>,
-        from: &[Neighbour<'_>],
-        all: &[Neighbour<'_>],
-    ) -> Outcome {
+    fn outcome(&self, judgement: Judgement, neighbours: &Neighbours<'_>, all: &[Neighbour<'_>]) -> Outcome {
         let mut types = Vec::new();
         for structure in self.structures {
             let has = |one: Neighbour<'_>| one.symbols.size_of(structure).is_ok();
@@ -133,7 +125,7 @@ impl Ballot<'_> {
             }
             types.push((*structure, TypeInfo { size, fields }, left_out));
         }
-        Outcome { judgement, builds: from.iter().map(|one| one.build).collect(), types }
+        Outcome { judgement, types }
     }
 }
 

@@ -10,13 +10,16 @@ use super::vote::Outcome;
 use crate::VirtualAddress;
 use crate::symbols::{SymbolSource, Symbols, TypeInfo};
 
-/// Builds that a note names one by one.
-const MAX_NAMED: usize = 3;
 
 /// See [`Inferred`].
 pub(super) struct Work<'s, 'm> {
     scene: &'s Scene<'m>,
     done: Inferred,
+    /// Structures that are as other builds have them: confirmed by the image, or as in every build.
+    confirmed: Vec<&'static str>,
+    unseen: Vec<&'static str>,
+    /// Structures that no known layout fits.
+    lost: Vec<&'static str>,
 }
 
 impl<'s, 'm> Work<'s, 'm> {
@@ -24,7 +27,7 @@ impl<'s, 'm> Work<'s, 'm> {
     pub fn new(scene: &'s Scene<'m>) -> Self {
         let symbols = Symbols::new(SymbolSource::Heuristic, None);
         let done = Inferred { symbols, notes: Vec::new(), proven: 0, placed: 0, dropped: 0 };
-        let mut work = Self { scene, done };
+        let mut work = Self { scene, done, confirmed: Vec::new(), unseen: Vec::new(), lost: Vec::new() };
         work.global("PsActiveProcessHead", scene.head);
         work
     }
@@ -35,7 +38,16 @@ impl<'s, 'm> Work<'s, 'm> {
     }
 
     /// Everything.
-    pub fn finish(self) -> Inferred {
+    pub fn finish(mut self) -> Inferred {
+        for (what, structures) in [
+            ("as in other builds, confirmed by the image", self.confirmed),
+            ("not confirmed, the same in every build that is known", self.unseen),
+            ("left out, no known layout is confirmed by the image", self.lost),
+        ] {
+            if !structures.is_empty() {
+                self.done.notes.push(format!("{what}: {}", structures.join(", ")));
+            }
+        }
         self.done
     }
 
@@ -81,38 +93,27 @@ impl<'s, 'm> Work<'s, 'm> {
     }
 
     /// Adds structures that were taken from other builds, but those that are there already.
-    pub fn voted(&mut self, structures: &[&str], outcome: Outcome) {
-        let Outcome { judgement, builds, types } = outcome;
-        let builds = match (builds.first(), builds.last()) {
-            (Some(first), Some(last)) if builds.len() > MAX_NAMED => {
-                format!("{} builds from {first} to {last}", builds.len())
-            }
-            _ => builds.iter().map(u32::to_string).collect::<Vec<_>>().join(", "),
-        };
-        let how = match judgement {
-            Judgement::Held => format!("confirmed by the image, as in {builds}"),
-            Judgement::Silent => "not confirmed; the same in every build that is known".to_owned(),
-            Judgement::Failed => String::new(),
-        };
+    pub fn voted(&mut self, structures: &[&'static str], outcome: Outcome) {
+        let Outcome { judgement, types } = outcome;
         for structure in structures {
             if self.done.symbols.size_of(structure).is_ok() {
                 continue;
             }
             let Some((_, info, left_out)) = types.iter().find(|(name, ..)| name == structure) else {
-                self.done.notes.push(format!("{structure}: left out, no known layout is confirmed by the image"));
+                self.lost.push(structure);
                 continue;
             };
-            let fields = info.fields.len();
-            match judgement {
-                Judgement::Held => self.done.proven = self.done.proven.saturating_add(fields),
-                _ => self.done.placed = self.done.placed.saturating_add(fields),
-            }
+            let (count, names) = match judgement {
+                Judgement::Held => (&mut self.done.proven, &mut self.confirmed),
+                _ => (&mut self.done.placed, &mut self.unseen),
+            };
+            *count = count.saturating_add(info.fields.len());
+            names.push(structure);
             self.done.dropped = self.done.dropped.saturating_add(left_out.len());
-            let mut note = format!("{structure}: {how}");
             if !left_out.is_empty() {
-                note.push_str(&format!("; left out, as builds differ: {}", left_out.join(", ")));
+                let left_out = left_out.join(", ");
+                self.done.notes.push(format!("{structure}: left out, as builds differ: {left_out}"));
             }
-            self.done.notes.push(note);
             self.add(structure, info.clone());
         }
     }

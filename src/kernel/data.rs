@@ -1,6 +1,6 @@
-//! What the kernel's image holds of its own variables: the pages of the sections without code.
+//! What the kernel's image holds of its own variables: the pages of the sections without code, and the lists that start there.
 
-use crate::kernel::pe;
+use super::pe;
 use crate::memory::AddressSpace;
 use crate::{PAGE_SIZE, VirtualAddress};
 
@@ -12,14 +12,28 @@ const MAX_SIZE: u64 = 32 << 20;
 /// variables too, so that `IMAGE_SCN_MEM_WRITE` would say less.
 const NO_DATA: u32 = 0x2200_0000;
 
+/// Heads of lists that are looked at: kernels have some hundreds, and numbers that look like heads are few more.
+const MAX_HEADS: usize = 1 << 16;
+
 /// The kernel's variables, read once.
+#[derive(Debug)]
 pub(super) struct KernelData {
     base: VirtualAddress,
     size: u64,
     pieces: Vec<Piece>,
+    heads: Vec<ListHead>,
+}
+
+/// The head of a list that is not empty, whose entries lie outside of the image.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ListHead {
+    pub at: VirtualAddress,
+    /// The first and the last entry, as far as they can be read.
+    pub entries: [Option<VirtualAddress>; 2],
 }
 
 /// Pages that lie together, as numbers.
+#[derive(Debug)]
 struct Piece {
     at: VirtualAddress,
     words: Vec<u64>,
@@ -36,7 +50,7 @@ impl KernelData {
         if ranges.is_empty() {
             ranges.push((0, size));
         }
-        let mut data = Self { base, size, pieces: Vec::new() };
+        let mut data = Self { base, size, pieces: Vec::new(), heads: Vec::new() };
         let mut left = MAX_PAGES;
         for (from, bytes) in ranges {
             // Sections that overlap, or reach beyond the image, come from damaged headers.
@@ -48,7 +62,41 @@ impl KernelData {
                 left = left.saturating_sub(1);
             }
         }
+        data.heads = data.find_heads(space);
         data
+    }
+
+    /// Each of the two neighbours leads back to a head, or cannot be read; one can.
+    fn find_heads(&self, space: AddressSpace<'_>) -> Vec<ListHead> {
+        let pairs = self.places().filter_map(|(at, words)| {
+            let [next, previous, ..] = words else { return None };
+            let both = self.may_point_out(*next) && self.may_point_out(*previous);
+            both.then_some((at, VirtualAddress(*next), VirtualAddress(*previous)))
+        });
+        let heads = pairs.take(MAX_HEADS).filter_map(|(at, next, previous)| {
+            let back = space.read_pointer(next.wrapping_add(8)).ok();
+            let forth = space.read_pointer(previous).ok();
+            if [back, forth].into_iter().flatten().any(|link| link != at) || (back.is_none() && forth.is_none()) {
+                return None;
+            }
+            Some(ListHead { at, entries: [back.map(|_| next), forth.map(|_| previous)] })
+        });
+        heads.collect()
+    }
+
+    /// All heads of lists, in address order.
+    pub(super) fn heads(&self) -> &[ListHead] {
+        &self.heads
+    }
+
+    /// The image base.
+    pub(super) const fn base(&self) -> VirtualAddress {
+        self.base
+    }
+
+    /// `SizeOfImage`, or a bound for it.
+    pub(super) const fn size(&self) -> u64 {
+        self.size
     }
 
     fn take_page(&mut self, space: AddressSpace<'_>, at: VirtualAddress) {

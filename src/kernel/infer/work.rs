@@ -10,7 +10,6 @@ use super::vote::Outcome;
 use crate::VirtualAddress;
 use crate::symbols::{SymbolSource, Symbols, TypeInfo};
 
-
 /// See [`Inferred`].
 pub(super) struct Work<'s, 'm> {
     scene: &'s Scene<'m>,

@@ -13,8 +13,8 @@
 mod common;
 
 use common::forged::Opened;
-use ntmem::kernel::{FoundGlobals, ObjectTypes, Origin};
-use ntmem::symbols::SymbolStore;
+use ntmem::kernel::{FoundGlobals, Layouts, ObjectTypes, Origin, confirm, infer};
+use ntmem::symbols::{SymbolStore, builds};
 use ntmem::{MemoryImage, VirtualAddress};
 use ntmem_forge::{Build, DumpType, Forged, KernelPages, Paged, Scenario};
 use std::time::{Duration, Instant};
@@ -291,6 +291,14 @@ fn data_full_of_pointers() {
         assert!(took < Duration::from_secs(2), "{took:?}");
         let head = forged.globals["PsActiveProcessHead"];
         assert_eq!(found.globals["PsActiveProcessHead"].address, VirtualAddress(head));
+        let system = VirtualAddress(targets[0]);
+        let others = builds(&Layouts::wanted(), |_| false).unwrap();
+        let others: Vec<_> = others.into_iter().filter_map(|(of, symbols)| Some((of.build?, symbols))).collect();
+        let begun = Instant::now();
+        assert!(confirm(kernel.space(), kernel.base(), system, kernel.symbols()).is_full());
+        assert!(infer(kernel.space(), kernel.base(), system, &others).is_some());
+        println!("layouts: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     }
 }
 

@@ -175,6 +175,16 @@ fn sample_images_without_a_symbol_file() {
         assert_eq!(source(&system), "built_in", "{name}");
         assert_same(name, &system, &exact, &truth);
         assert_eq!(check_smss(&system).verdict, check_smss(&exact).verdict, "{name}");
+        // The same under a PDB that nobody knows: nothing in it contradicts the layouts of its build.
+        let mut unknown = bytes.clone();
+        let record = memchr::memmem::find(&unknown, b"RSDS").unwrap();
+        unknown[record + 4..record + 20].copy_from_slice(b"a GUID of nobody");
+        let system = read(&unknown, &SymbolStore::new());
+        assert_eq!(source(&system), "built_in", "{name}, by build");
+        assert_same(&format!("{name}, by build"), &system, &exact, &truth);
+        assert_eq!(check_smss(&system).verdict, check_smss(&exact).verdict, "{name}, by build");
+        let contradicted = system.warnings.iter().find(|warning| warning.message.contains("contradict"));
+        assert_eq!(contradicted, None, "{name}, by build");
         let hidden = with_neighbours(u32::try_from(truth["kernel"]["build"].as_u64().unwrap()).unwrap());
         let system = read(&bytes, &SymbolStore::new().without_builds(hidden.clone()));
         assert_eq!(source(&system), "heuristic", "{name}");

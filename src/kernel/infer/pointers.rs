@@ -188,9 +188,17 @@ pub(super) fn section(ground: Ground<'_, '_>, at: u64) -> Judgement {
     Tally::of(ground.others().map(fits)).judge(2, 70)
 }
 
-/// `WoW64Process`: nothing in System and smss; elsewhere nothing, or what leads to a page below 4 GiB.
+/// How far from its PEB the 32-bit PEB of a process lies: as a rule in the next page.
+const NEAR: u64 = 0x10_0000;
+
+/// `WoW64Process`: nothing in System and smss; elsewhere nothing, or what leads to a 32-bit PEB: a page below 4 GiB, or near the
+/// other PEB.
 pub(super) fn wow64(ground: Ground<'_, '_>, at: u64) -> Judgement {
-    let is_low = |peb: u64| is_user_page(VirtualAddress(peb)) && peb >> 32 == 0;
+    let is_peb = |sample: &Sample<'_>, peb: u64| {
+        let own = ground.known.peb.and_then(|at| pointer(sample, at)).filter(|own| !own.is_null());
+        let near = own.is_some_and(|own| own.0 != peb && own.0.abs_diff(peb) < NEAR);
+        is_user_page(VirtualAddress(peb)) && (peb >> 32 == 0 || near)
+    };
     let mut seen = 0usize;
     let fits = |sample: &Sample<'_>| {
         let value = pointer(sample, at)?;
@@ -198,8 +206,8 @@ pub(super) fn wow64(ground: Ground<'_, '_>, at: u64) -> Judgement {
             return Some(true);
         }
         seen = seen.saturating_add(1);
-        let leads = value.is_kernel() && ground.scene.space.read_u64(value).is_ok_and(is_low);
-        Some(is_low(value.0) || leads)
+        let leads = value.is_kernel() && ground.scene.space.read_u64(value).is_ok_and(|peb| is_peb(sample, peb));
+        Some(is_peb(sample, value.0) || leads)
     };
     let native = [ground.system(), ground.master()].into_iter().flatten();
     let none = native.into_iter().all(|sample| pointer(sample, at).is_none_or(|value| value.is_null()));

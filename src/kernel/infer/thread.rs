@@ -86,8 +86,32 @@ fn around<'m>(ground: Ground<'_, 'm>, head: u64) -> Vec<Around<'m>> {
     threads
 }
 
-/// Finds the start of threads by the dispatcher header that nobody waits for, and their ids by those of their processes.
-fn shape(threads: &[Around<'_>]) -> Option<Shape> {
+/// How far in front of their links threads have their ids, by those of their processes. `None`: nowhere, or in several places.
+fn distance(threads: &[Around<'_>]) -> Option<u64> {
+    let owners: BTreeSet<u64> = threads.iter().map(|thread| thread.owner).collect();
+    let is_cid = |distance: &u64| {
+        let mut tids = BTreeSet::new();
+        let tally = Tally::of(threads.iter().map(|thread| {
+            let pid = thread.get::<u64>(*distance, 0)?;
+            let tid = thread.get::<u64>(*distance, 8)?;
+            let is_id = tid != 0 && tid.is_multiple_of(4) && tid <= u64::from(u32::MAX) && tids.insert(tid);
+            Some(pid == thread.owner && is_id)
+        }));
+        owners.len() >= 2 && tally.yes >= 3 && tally.share(90)
+    };
+    let places: Vec<u64> = (0x10..BEFORE).step_by(8).filter(is_cid).collect();
+    if let [distance] = places[..] { Some(distance) } else { None }
+}
+
+/// Whether the links lie so far behind the start of threads: there the dispatcher header says that it is one's.
+fn starts(threads: &[Around<'_>], links: u64) -> bool {
+    let is_thread = |thread: &Around<'_>| Some(thread.get::<u8>(links, 0)? & 0x7f == THREAD_OBJECT);
+    let tally = Tally::of(threads.iter().map(is_thread));
+    tally.yes >= 3 && tally.share(90)
+}
+
+/// Finds the start of threads by the dispatcher header that nobody waits for.
+fn by_header(threads: &[Around<'_>]) -> Option<u64> {
     let mut starts: BTreeMap<u64, usize> = BTreeMap::new();
     for thread in threads {
         for links in (0x100..BEFORE).step_by(8) {
@@ -101,46 +125,35 @@ fn shape(threads: &[Around<'_>]) -> Option<Shape> {
     }
     let (links, seen) = starts.into_iter().max_by_key(|(_, seen)| *seen)?;
     // A third may have somebody who waits for their end.
-    if seen.saturating_mul(3) < threads.len() {
-        return None;
-    }
-    let owners: BTreeSet<u64> = threads.iter().map(|thread| thread.owner).collect();
-    let is_cid = |cid: &u64| {
-        let mut tids = BTreeSet::new();
-        let tally = Tally::of(threads.iter().map(|thread| {
-            let (pid, tid) = (thread.get::<u64>(links, *cid)?, thread.get::<u64>(links, cid.checked_add(8)?)?);
-            let is_id = tid != 0 && tid.is_multiple_of(4) && tid <= u64::from(u32::MAX) && tids.insert(tid);
-            Some(pid == thread.owner && is_id)
-        }));
-        owners.len() >= 2 && tally.yes >= 3 && tally.share(90)
-    };
-    let cids: Vec<u64> = (0x100..links.saturating_add(BEHIND)).step_by(8).filter(is_cid).collect();
-    match cids[..] {
-        [cid] => Some(Shape { links, cid }),
-        _ => None,
-    }
+    (seen.saturating_mul(3) >= threads.len()).then_some(links)
 }
 
-/// Shape of the threads in the lists whose heads lie at `head`. The kernel's part of a thread has links of its own, in front of
-/// the id; these are the others.
-pub(super) fn shape_at(ground: Ground<'_, '_>, head: u64) -> Option<Shape> {
-    shape(&around(ground, head)).filter(|shape| shape.cid < shape.links)
+/// Where links and ids lie in a thread. Where the heads of those who wait say nothing (they are null in threads that are not
+/// quite made yet, or were wiped), the only one of the `known` places of the links that fits.
+fn shape(threads: &[Around<'_>], known: &BTreeSet<u64>) -> Option<Shape> {
+    let distance = distance(threads)?;
+    let links = by_header(threads).or_else(|| {
+        let mut fitting = known.iter().copied().filter(|links| starts(threads, *links));
+        fitting.next().filter(|_| fitting.next().is_none())
+    })?;
+    Some(Shape { links, cid: links.checked_sub(distance)? })
 }
 
-/// `ThreadListHead`.
+/// `ThreadListHead`. The kernel's part of a thread has links of its own, in front of the id; these are the others.
 pub(super) fn head(ground: Ground<'_, '_>, at: u64) -> Judgement {
-    shape_at(ground, at).is_some().into()
+    distance(&around(ground, at)).is_some().into()
 }
 
 /// Whether `_ETHREAD` is what this candidate says.
 pub(super) fn judge(ground: Ground<'_, '_>, layout: &crate::kernel::layouts::EthreadLayout) -> Judgement {
     let Some(head) = ground.known.threads_head else { return Judgement::Silent };
     let threads = around(ground, head);
-    let Some(shape) = shape(&threads) else { return Judgement::Silent };
-    let same = layout.links.offset == shape.links
-        && layout.pid.offset == shape.cid
-        && layout.tid.offset == shape.cid.saturating_add(8);
-    (same && created(ground, &threads, shape.links, layout.created.offset)).into()
+    let Some(distance) = distance(&threads) else { return Judgement::Silent };
+    let links = layout.links.offset;
+    let same = links.checked_sub(layout.pid.offset) == Some(distance)
+        && layout.tid.offset == layout.pid.offset.saturating_add(8)
+        && by_header(&threads).map_or_else(|| starts(&threads, links), |own| own == links);
+    (same && created(ground, &threads, links, layout.created.offset)).into()
 }
 
 /// Whether the times of creation lie at `offset`: not before that of the process.
@@ -156,7 +169,10 @@ fn created(ground: Ground<'_, '_>, threads: &[Around<'_>], links: u64, offset: u
 /// Puts the fields of `_ETHREAD`. `None`: no list of threads says where its links are.
 pub(super) fn infer(ground: Ground<'_, '_>, neighbours: &Neighbours<'_>) -> Option<(Report, TypeInfo)> {
     let threads = around(ground, ground.known.threads_head?);
-    let Shape { links, cid } = shape(&threads)?;
+    let places = neighbours.all().iter();
+    let known =
+        places.filter_map(|other| Some(other.symbols.field("_ETHREAD", "ThreadListEntry").ok()?.offset)).collect();
+    let Shape { links, cid } = shape(&threads, &known)?;
     let mut placer = Placer::new("_ETHREAD", neighbours);
     placer.prove(&["ThreadListEntry"], 16, &[links]);
     placer.prove(&["Cid.UniqueProcess"], 8, &[cid]);

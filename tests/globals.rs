@@ -292,7 +292,7 @@ fn data_full_of_pointers() {
         let head = forged.globals["PsActiveProcessHead"];
         assert_eq!(found.globals["PsActiveProcessHead"].address, VirtualAddress(head));
         let system = VirtualAddress(targets[0]);
-        let others = builds(&Layouts::wanted(), |_| false).unwrap();
+        let others = builds(&Layouts::wanted(), |_| true).unwrap();
         let others: Vec<_> = others.into_iter().filter_map(|(of, symbols)| Some((of.build?, symbols))).collect();
         let begun = Instant::now();
         // The zeros of objects were written over too: whatever comes out, it comes soon.

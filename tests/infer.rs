@@ -19,7 +19,7 @@ use ntmem_forge::{Build, Damage, Forged, Impostor, Layout, Paged, Scenario};
 
 /// The layouts of all builds in the table but the hidden ones.
 fn others(hidden: impl Fn(u32) -> bool) -> Vec<(u32, Symbols)> {
-    let all = builds(&Layouts::wanted(), hidden).unwrap();
+    let all = builds(&Layouts::wanted(), |build| !hidden(build)).unwrap();
     all.into_iter().filter_map(|(kernel, symbols)| Some((kernel.build?, symbols))).collect()
 }
 

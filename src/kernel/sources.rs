@@ -181,8 +181,8 @@ impl Place<'_, '_> {
             self.space.read_pointer(at).ok()
         };
         let first = pointer("PsActiveProcessHead").map(|entry| entry.wrapping_sub(process.links.offset));
-        let processes = pointer("PsInitialSystemProcess").into_iter().chain(first);
-        processes.into_iter().any(|at| self.space.read_u64(at.wrapping_add(process.pid.offset)) == Ok(4))
+        let mut processes = pointer("PsInitialSystemProcess").into_iter().chain(first);
+        processes.any(|at| self.space.read_u64(at.wrapping_add(process.pid.offset)) == Ok(4))
     }
 }
 

@@ -24,11 +24,11 @@ pub(super) fn exact(needed: &PdbInfo, wanted: &Wanted) -> Result<Option<(Option<
 }
 
 /// Layouts of kernels of x64 systems, each distinct one once, with the builds and sources they come from; without globals,
-/// which every update moves. Builds for which `hidden` is true are left out.
+/// which every update moves. Only builds that `choose` takes.
 ///
 /// # Errors
 /// The table was made for fewer fields than are wanted.
-pub fn builds(wanted: &Wanted, hidden: impl Fn(u32) -> bool) -> Result<Vec<(PackedKernel, Symbols)>, SymbolError> {
-    let x64 = |kernel: &PackedKernel| kernel.arch == "x64" && kernel.build.is_some_and(|build| !hidden(build));
+pub fn builds(wanted: &Wanted, choose: impl Fn(u32) -> bool) -> Result<Vec<(PackedKernel, Symbols)>, SymbolError> {
+    let x64 = |kernel: &PackedKernel| kernel.arch == "x64" && kernel.build.is_some_and(&choose);
     built_in().distinct(wanted, x64)
 }

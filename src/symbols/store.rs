@@ -166,11 +166,11 @@ impl SymbolStore {
         wanted: &Wanted,
         choose: impl Fn(u32) -> bool,
     ) -> Result<Vec<(PackedKernel, Symbols)>, SymbolError> {
-        super::builds(wanted, |build| self.hides(Some(build)) || !choose(build))
+        super::builds(wanted, |build| !self.hides(build) && choose(build))
     }
 
-    fn hides(&self, build: Option<u32>) -> bool {
-        build.is_some_and(|build| self.hidden.iter().any(|range| range.contains(&build)))
+    fn hides(&self, build: u32) -> bool {
+        self.hidden.iter().any(|range| range.contains(&build))
     }
 
     /// The wanted symbols of the first file that has those of this very build. Within a folder a PDB is preferred. Where no
@@ -203,7 +203,7 @@ impl SymbolStore {
         let Search { tried, mut failed, .. } = search;
         // It has what the kernel reader asks for: who wants more is not served by it.
         let known = built_in::exact(needed, wanted).ok().flatten();
-        if let Some((_, symbols)) = known.filter(|(build, _)| !self.hides(*build)) {
+        if let Some((_, symbols)) = known.filter(|(build, _)| !build.is_some_and(|build| self.hides(build))) {
             let notes = failed.iter().map(ToString::to_string).collect();
             return Ok(Symbols { notes, ..symbols });
         }

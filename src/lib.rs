@@ -27,6 +27,8 @@ pub mod symbols;
 mod system;
 mod time;
 mod warning;
+#[allow(dead_code, reason = "its users, the compressed store and hibernation files, follow")]
+mod xpress;
 
 pub use addr::{Hex, PAGE_SIZE, PhysicalAddress, VirtualAddress, parse_hex};
 pub use baseline::{Findings, Outcome, Severity, Verdict, check_smss};

@@ -4,7 +4,7 @@
 //! `cargo run --release --example hidden_processes [IMAGE [SYMBOLS]]`; without an argument, on the bundled sample. Exits with 1
 //! where a process hides.
 
-use ntmem::process::Explanation;
+use ntmem::picture::Explanation;
 use ntmem::symbols::SymbolStore;
 use ntmem::{MemoryImage, ReadOptions, System};
 use std::process::ExitCode;

@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let pid = process.pid.value().copied().unwrap_or_default();
         let name = process.name.value().map_or("?", String::as_str);
         let session = process.session.value().map_or_else(|| "-".to_owned(), u32::to_string);
-        let user = process.user.value().map_or("?", |sid| ntmem::process::sid_name(sid).unwrap_or(sid));
+        let user = process.user.value().map_or("?", |sid| ntmem::kernel::sid_name(sid).unwrap_or(sid));
         println!("{:depth$}{pid} {name}  session {session}  {user}", "", depth = depth.saturating_mul(2));
     }
     for session in &system.sessions {

@@ -3,7 +3,9 @@
 //! A physical and a virtual address are different types, and neither has `+`: a sum on bytes that an attacker may have
 //! written says, by the name of the method, what happens when it overflows.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use serde::de::Error as _;
 use std::fmt;
 
 /// Size in bytes of the smallest page on every supported architecture.

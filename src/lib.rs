@@ -12,16 +12,21 @@
 )]
 
 mod addr;
-pub mod baseline;
-mod drivers;
+pub mod checks;
+pub mod discover;
 mod error;
 pub mod image;
 pub mod kernel;
+mod list_end;
+mod location;
+mod machine;
 pub mod memory;
+pub mod picture;
 pub mod process;
 mod reading;
 pub mod registry;
 pub mod report;
+mod shown;
 mod sweep;
 pub mod symbols;
 mod system;
@@ -31,13 +36,19 @@ mod warning;
 mod xpress;
 
 pub use addr::{Hex, PAGE_SIZE, PhysicalAddress, VirtualAddress, parse_hex};
-pub use baseline::{Findings, Outcome, Severity, Verdict, check_smss};
-pub use drivers::{Driver, DriverList};
+pub use checks::{Findings, Outcome, Severity, Verdict, check_smss};
 pub use error::Error;
 pub use image::{MemoryImage, PhysicalMemory};
-pub use process::{Creator, Liveness, Mode, ModeKind, Parent, Process, ProcessTree, Session};
+pub use kernel::{Driver, DriverList, KernelInfo};
+pub use list_end::ListEnd;
+pub use location::Location;
+pub use machine::{Clock, Machine};
+pub use picture::{Creator, Mode, ModeKind, Parent, ProcessTree, Session};
+pub use process::{Liveness, Process, ProcessList};
 pub use reading::{Absent, AbsentKind, Reading};
 pub use report::Report;
-pub use system::{Clock, ImageInfo, KernelInfo, ListEnd, Machine, PdbInfo, ProcessList, ReadOptions, System};
+pub use shown::Shown;
+pub use symbols::PdbInfo;
+pub use system::{ImageInfo, ReadOptions, System};
 pub use time::{Ticks, Timestamp};
 pub use warning::Warning;

@@ -1,6 +1,8 @@
 //! A value, nothing, or the reason why a value is not known.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use serde::de::Error as _;
 use std::fmt;
 
 /// Why a value is not there although it may exist: never the same as a value of zero, or as "there is none".
@@ -294,6 +296,18 @@ macro_rules! record {
     };
 }
 pub(crate) use record;
+
+/// Reads `null` as the default, so that any object of a document may be null.
+pub(crate) fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    from: D,
+) -> Result<T, D::Error> {
+    Option::<T>::deserialize(from).map(Option::unwrap_or_default)
+}
+
+/// Reads a list, itself perhaps null, without those of its members that are.
+pub(crate) fn without_nulls<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    Option::<Vec<Option<T>>>::deserialize(from).map(|items| items.into_iter().flatten().flatten().collect())
+}
 
 #[cfg(test)]
 mod tests {

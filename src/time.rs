@@ -1,6 +1,8 @@
 //! Windows time stamps.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use serde::de::Error as _;
 use std::fmt;
 
 /// A FILETIME: 100 ns ticks since 1601-01-01T00:00:00Z.

@@ -5,7 +5,7 @@
 mod common;
 
 use common::forged::Opened;
-use ntmem::baseline::{Confidence, Judgement};
+use ntmem::checks::{Confidence, Judgement};
 use ntmem::{Findings, Outcome, Severity, check_smss};
 use ntmem_forge::scenario::Damage;
 use ntmem_forge::variants::UNMAPPED;

@@ -13,7 +13,7 @@
 mod common;
 
 use common::forged::Opened;
-use ntmem::process::{Explanation, Sighting};
+use ntmem::picture::{Explanation, Sighting};
 use ntmem::{ReadOptions, Severity, System, Verdict, check_smss};
 use ntmem_forge::{Build, Damage, Forged, Impostor, Scenario, Unlinked};
 

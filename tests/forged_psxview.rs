@@ -13,7 +13,7 @@
 mod common;
 
 use common::forged::Opened;
-use ntmem::process::{Explanation, Sighting};
+use ntmem::picture::{Explanation, Sighting};
 use ntmem::{Creator, ListEnd, ReadOptions, Severity, System, check_smss};
 use ntmem_forge::{
     Build, Damage, Forged, Impostor, JobPlan, Place, Scenario, TruthProcess, Unlinked, variants::UNMAPPED,

@@ -5,7 +5,7 @@
 mod common;
 
 use common::forged::Opened;
-use ntmem::baseline::{Judgement, Severity};
+use ntmem::checks::{Judgement, Severity};
 use ntmem::{Findings, Outcome, Verdict, check_smss};
 use ntmem_forge::hive_plan::{HiveDamage, Key};
 use ntmem_forge::{Build, Paged, Scenario};

@@ -6,7 +6,7 @@
 mod common;
 
 use common::forged::Opened;
-use ntmem::baseline::Judgement;
+use ntmem::checks::Judgement;
 use ntmem::{Findings, ModeKind, Outcome, System, VirtualAddress, check_smss};
 use ntmem_forge::scenario::{Damage, JobPlan};
 use ntmem_forge::variants::UNMAPPED;

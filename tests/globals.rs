@@ -13,7 +13,8 @@
 mod common;
 
 use common::forged::Opened;
-use ntmem::kernel::{FoundGlobals, Layouts, ObjectTypes, Origin, confirm, infer};
+use ntmem::discover::{FoundGlobals, Origin, confirm, infer};
+use ntmem::kernel::{Layouts, ObjectTypes};
 use ntmem::symbols::{SymbolStore, builds};
 use ntmem::{MemoryImage, VirtualAddress};
 use ntmem_forge::{Build, DumpType, Forged, KernelPages, Paged, Scenario};

@@ -13,7 +13,8 @@ mod common;
 
 use common::forged::Opened;
 use common::kernels;
-use ntmem::kernel::{Kernel, Layouts, confirm, infer};
+use ntmem::discover::{confirm, infer};
+use ntmem::kernel::{Kernel, Layouts};
 use ntmem::symbols::{Symbols, builds};
 use ntmem_forge::{Build, Damage, Forged, Impostor, Layout, Paged, Scenario};
 

@@ -83,7 +83,7 @@ fn ranges_threads_and_handles() {
         // Windows Internals 7, chapter 2: the Session Manager keeps a handle to the csrss.exe of session 0.
         let (smss, csrss) = (named(&system, "smss.exe", None), named(&system, "csrss.exe", Some(0)));
         let handles = inside(smss).handles.value().unwrap();
-        let to_csrss = |h: &&ntmem::process::Handle| h.kind.value().unwrap() == "Process" && h.pid == csrss.pid;
+        let to_csrss = |h: &&ntmem::kernel::Handle| h.kind.value().unwrap() == "Process" && h.pid == csrss.pid;
         let handle = handles.iter().find(to_csrss).unwrap();
         let holder = inside(csrss).held_by.value().unwrap().iter().find(|holder| holder.pid == smss.pid).unwrap();
         assert_eq!((&holder.value, &holder.access), (&handle.value, &handle.access));

@@ -43,7 +43,7 @@ fn source(system: &System) -> &str {
 
 /// Outcomes that one judgement has and the other contradicts; an unknown with a reason contradicts nothing.
 fn contradictions(one: &Findings, other: &Findings) -> Vec<String> {
-    use ntmem::baseline::Judgement::Unknown;
+    use ntmem::checks::Judgement::Unknown;
     let mut found = Vec::new();
     for outcome in &other.outcomes {
         let same = |it: &&ntmem::Outcome| (&it.id, it.pid) == (&outcome.id, outcome.pid);

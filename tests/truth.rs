@@ -5,7 +5,7 @@
 
 mod common;
 
-use ntmem::baseline::{Judgement, Severity, check_smss};
+use ntmem::checks::{Judgement, Severity, check_smss};
 use ntmem::{Findings, Report, Verdict};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

@@ -1,51 +1,40 @@
 //! The kernel in an image: found, with its layouts, and views of its objects.
 
-mod base;
-mod cmhive;
-mod data;
-mod eprocess;
-mod exports;
-mod file_object;
-mod globals;
-mod handles;
-mod infer;
-mod kuser;
-mod layouts;
-mod locate;
-mod object;
-mod pe;
-mod peb;
-mod sources;
+pub(crate) mod find;
+mod info;
+pub(crate) mod layouts;
+pub(crate) mod objects;
 pub mod text;
-mod thread;
-mod token;
-mod vad;
-mod view;
-mod walk;
+pub(crate) mod view;
+pub(crate) mod walk;
 
-pub use cmhive::{Cmhive, HIVE_SIGNATURE, Storage, hive_list, master_hive, registry_process};
-pub use eprocess::Eprocess;
-pub(crate) use eprocess::{PROCESS_OBJECT, THREAD_OBJECT};
-pub use globals::{FoundGlobal, FoundGlobals, Origin, ProcessOffsets};
-pub use handles::{HandleEntry, Handles, handles};
-pub use infer::{Confirmation, Inferred, confirm, infer};
-pub use kuser::{KUSER_SHARED_DATA, SharedData};
+pub use find::kuser::{KUSER_SHARED_DATA, SharedData};
+pub use find::locate::{Candidate, LocateFailure, LocateOptions, Way};
+pub use find::pe::PeImage;
+pub use info::KernelInfo;
 pub use layouts::Layouts;
-pub use locate::{Candidate, LocateFailure, LocateOptions, Way};
-pub use object::ObjectTypes;
-pub use pe::PeImage;
-pub use peb::UserHalf;
-pub use thread::threads;
-pub use token::TokenReadings;
-pub use vad::vads;
+pub use objects::cmhive::{Cmhive, HIVE_SIGNATURE, Storage, hive_list, master_hive, registry_process};
+pub use objects::driver::{Driver, DriverList};
+pub use objects::eprocess::Eprocess;
+pub(crate) use objects::eprocess::{PROCESS_OBJECT, THREAD_OBJECT};
+pub use objects::file_object::SectionFile;
+pub use objects::handles::{Handle, HandleEntry, Handles, handles};
+pub use objects::object::ObjectTypes;
+pub use objects::peb::UserHalf;
+pub use objects::thread::{Thread, threads};
+pub use objects::token::{Privilege, SidAndAttributes, Token, TokenReadings};
+pub use objects::vad::{Vad, vads};
+pub use objects::well_known::{privilege_name, sid_name};
 pub use view::{View, fast_ref, pointer};
 pub use walk::{Direction, Joined, WalkEnd, list, list_both_ways, tree};
 
+use crate::discover::data::KernelData;
+use crate::discover::globals::{self, FoundGlobals};
+use crate::discover::ladder::{self, Known, Place, Sought};
 use crate::memory::AddressSpace;
 use crate::symbols::{SymbolError, SymbolStore, Symbols};
-use crate::{Absent, Error, KernelInfo, MemoryImage, PdbInfo, PhysicalAddress, VirtualAddress, Warning};
-use locate::Located;
-use sources::{Known, Place, Sought};
+use crate::{Absent, Error, MemoryImage, PdbInfo, PhysicalAddress, VirtualAddress, Warning};
+use find::locate::Located;
 
 /// A kernel that was found, with its symbols: what every reader of kernel objects starts from.
 #[derive(Debug)]
@@ -112,7 +101,7 @@ impl MemoryImage {
     /// # Errors
     /// What was tried, if there is none; or the symbols it would take to find it, if its headers are gone.
     pub fn find_kernel(&self, store: &SymbolStore, options: &LocateOptions<'_>) -> Result<KernelImage<'_>, Error> {
-        locate::locate(self, self.dump_header(), store, options).map(KernelImage)
+        find::locate::locate(self, self.dump_header(), store, options).map(KernelImage)
     }
 
     /// Finds the kernel and loads its layouts.
@@ -144,8 +133,8 @@ impl<'m> Kernel<'m> {
         };
         let place = Place { space, base: found.base, header: image.dump_header(), shared: shared.as_ref() };
         let Known { symbols, mut warnings, invalid_pte_mask } = match known {
-            Ok(symbols) => sources::named(symbols, &found.pdb, store, place),
-            Err(error) => sources::from_image(&Sought::new(place), &found.pdb, store, error)?,
+            Ok(symbols) => ladder::named(symbols, &found.pdb, store, place),
+            Err(error) => ladder::from_image(&Sought::new(place), &found.pdb, store, error)?,
         };
         let layouts = Layouts::resolve(&symbols)?;
         let mut kernel = Self {
@@ -301,6 +290,13 @@ impl<'m> Kernel<'m> {
             let (read, _) = self.space.read_some(self.global(name).ok()?, &mut bytes);
             text::bytes_as_text(bytes.get(..read)?)
         })
+    }
+
+    /// What the image itself tells of the kernel's globals, whatever the symbols say of them: for kernels without symbols, and to
+    /// hold the two against each other.
+    #[must_use]
+    pub fn globals_in_image(&self) -> FoundGlobals {
+        globals::find(self.space, &KernelData::read(self.space, self.base), &self.layouts, self.image.dump_header())
     }
 
     /// The record that documents hold.

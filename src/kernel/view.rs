@@ -1,7 +1,7 @@
 //! One object's bytes, typed, with their holes.
 
+use crate::location::Location;
 use crate::memory::{AddressSpace, Fault};
-use crate::process::Location;
 use crate::symbols::{Bits, Field, Stored, SymbolError};
 use crate::{Absent, PhysicalAddress, Reading, VirtualAddress};
 

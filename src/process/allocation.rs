@@ -1,6 +1,6 @@
 //! Whether the memory of an object is still the object's.
 
-use super::place::Place;
+use super::own_address::Place;
 use crate::image::PhysicalMemory;
 use crate::kernel::{Kernel, ObjectTypes};
 use crate::{Absent, PhysicalAddress, ProcessList, Reading, VirtualAddress};

@@ -1,7 +1,8 @@
-//! What is in one process: its address ranges, its threads, its handles. Owned records.
+//! What is in one process: its address ranges, its threads, its handles, and who has handles to it.
 
+use crate::kernel::{Handle, Thread, Vad};
 use crate::reading::record;
-use crate::{Hex, ListEnd, Timestamp, VirtualAddress};
+use crate::{Hex, ListEnd, VirtualAddress};
 
 record! {
     /// What is in one process, and who has a hand in it.
@@ -27,74 +28,6 @@ record! {
         held_by: Vec<Holder>,
         /// Whether all handle tables of all processes could be read, at the worst.
         held_by_end: ListEnd,
-    }
-}
-
-record! {
-    /// One range of a process's addresses.
-    pub struct Vad {
-        /// First address.
-        start: VirtualAddress,
-        /// Last address.
-        end: VirtualAddress,
-        /// `image`, `mapped` or `private`.
-        kind: String,
-        /// `_MMVAD_FLAGS.PrivateMemory`.
-        private: bool,
-        /// The protection it was made with: `PAGE_READWRITE`.
-        protection: String,
-        /// That protection allows execution.
-        executable: bool,
-        /// `CommitCharge`: pages.
-        commit: u64,
-        /// `FILE_OBJECT.FileName`, relative to the volume. Nothing: no file behind it.
-        file: String,
-        /// Address of the `_MMVAD_SHORT`.
-        address: VirtualAddress,
-    }
-}
-
-record! {
-    /// One thread.
-    pub struct Thread {
-        /// `ETHREAD.Cid.UniqueThread`.
-        tid: u64,
-        /// `ETHREAD.Cid.UniqueProcess`.
-        pid: u64,
-        /// Address of the `_ETHREAD`.
-        address: VirtualAddress,
-        /// `ETHREAD.StartAddress`: where the kernel let it start.
-        start: VirtualAddress,
-        /// `ETHREAD.Win32StartAddress`: where its creator said that it starts. The thread itself can change it.
-        win32_start: VirtualAddress,
-        /// `ETHREAD.CreateTime`.
-        created: Timestamp,
-        /// `ETHREAD.ExitTime`. Nothing: it has not ended.
-        exited: Timestamp,
-        /// `KTHREAD.State`: `waiting`, `running`, `terminated` ...
-        state: String,
-        /// `CrossThreadFlags.Terminated`.
-        terminated: bool,
-        /// `CrossThreadFlags.BreakOnTermination`.
-        critical: bool,
-    }
-}
-
-record! {
-    /// One handle.
-    pub struct Handle {
-        /// The handle.
-        value: u64,
-        /// Name of its object's type: `Process`.
-        kind: String,
-        /// Granted access (`ACCESS_MASK`).
-        access: Hex,
-        /// Address of the object.
-        object: VirtualAddress,
-        /// The object's name in its directory. Nothing: it has none.
-        name: String,
-        /// Process id of the process, or of the thread's process. Nothing: neither.
-        pid: u64,
     }
 }
 

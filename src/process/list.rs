@@ -1,9 +1,26 @@
 //! The processes of the active list, read into records.
 
-use super::{Location, Process};
+use super::{Process, ProcessView};
 use crate::kernel::{Direction, Eprocess, Joined, Kernel, TokenReadings, UserHalf, list_both_ways};
-use crate::{Absent, Error, ListEnd, ProcessList, Reading, VirtualAddress, Warning};
+use crate::location::Location;
+use crate::reading::{null_is_default, without_nulls};
+use crate::{Absent, Error, ListEnd, Reading, VirtualAddress, Warning};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
+
+/// A list of processes and how the walk that made it ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProcessList {
+    /// How the walk ended: the worse of the two directions. `None`: whoever made the list does not say.
+    pub end: Option<ListEnd>,
+    /// The processes.
+    #[serde(deserialize_with = "without_nulls")]
+    pub items: Vec<Process>,
+    /// The views beside the active list that were looked at.
+    #[serde(deserialize_with = "null_is_default")]
+    pub views: Vec<ProcessView>,
+}
 
 /// A list of processes longer than this is no list of processes: the largest terminal servers run some ten thousand. Every
 /// record takes some KiB, and links every few bytes would make a list of millions out of a small image.

@@ -174,7 +174,8 @@ mod tests {
 
     #[test]
     fn threads_that_are_there_contradict_the_fields() {
-        use crate::process::{Inside, Thread};
+        use crate::kernel::Thread;
+        use crate::process::Inside;
         let inside = |terminated| {
             let thread =
                 Thread { pid: Reading::Value(3260), terminated: Reading::Value(terminated), ..Thread::default() };

@@ -1,8 +1,8 @@
 //! Reads what is in a process, for those processes where it is worth its time.
 
 use super::Process;
-use super::inside::{Handle, Holder, Inside};
-use crate::kernel::{Eprocess, HandleEntry, Kernel, ObjectTypes, WalkEnd, handles, threads, vads};
+use super::inside::{Holder, Inside};
+use crate::kernel::{Eprocess, Handle, HandleEntry, Kernel, ObjectTypes, Vad, WalkEnd, handles, threads, vads};
 use crate::{Absent, Hex, ListEnd, ProcessList, Reading, Ticks, Timestamp, VirtualAddress};
 use std::collections::HashMap;
 
@@ -102,7 +102,7 @@ fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, types: &Result<ObjectTypes<
     let mut inside = Inside::default();
     match vads(process) {
         Ok((vads, end)) => {
-            let known = |vad: &super::Vad| match (vad.private.value(), vad.executable.value()) {
+            let known = |vad: &Vad| match (vad.private.value(), vad.executable.value()) {
                 (Some(private), Some(executable)) => Some(*private && *executable),
                 _ => None,
             };

@@ -1,8 +1,8 @@
 //! What is known about one process, owned and apart from the image it was read from.
 
+use crate::kernel::{SectionFile, Token};
 use crate::reading::record;
-use crate::{Hex, PhysicalAddress, Timestamp, VirtualAddress};
-use serde::{Deserialize, Serialize};
+use crate::{Hex, Location, PhysicalAddress, Timestamp, VirtualAddress};
 use std::collections::BTreeMap;
 
 record! {
@@ -95,73 +95,4 @@ record! {
         /// Where fields were read, by field name: so that the bytes can be looked at in another tool.
         located: BTreeMap<String, Location>,
     }
-}
-
-/// The access token, beyond what [`Process`] itself names.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Token {
-    /// Address of the `_TOKEN` (`EPROCESS.Token` without the reference bits).
-    pub address: VirtualAddress,
-    /// `primary` or `impersonation`.
-    pub kind: String,
-    /// `TOKEN.TokenSource.SourceName`.
-    pub source: String,
-    /// `TOKEN.TokenId`.
-    pub id: Hex,
-    /// User first, then groups, each with its attributes (`SE_GROUP_*` bits).
-    pub sids: Vec<SidAndAttributes>,
-    /// Privileges that are present.
-    pub privileges: Vec<Privilege>,
-    /// What of the above could not be read, and why.
-    pub absent: BTreeMap<String, crate::Absent>,
-}
-
-/// One SID of a token.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SidAndAttributes {
-    /// `S-1-...`
-    pub sid: String,
-    /// The well-known name, if it is one.
-    pub name: Option<String>,
-    /// `SE_GROUP_*` bits ([MS-DTYP], winnt.h).
-    pub attributes: Hex,
-}
-
-/// One privilege of a token.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Privilege {
-    /// `SeDebugPrivilege`, or the bit number where it has no public name.
-    pub name: String,
-    /// Enabled now.
-    pub enabled: bool,
-    /// Enabled when the token was made.
-    pub default: bool,
-}
-
-/// The file behind the image section.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SectionFile {
-    /// Address of the `_FILE_OBJECT`.
-    pub address: VirtualAddress,
-    /// `FILE_OBJECT.FileName`: relative to the volume.
-    pub name: String,
-    /// `FILE_OBJECT.DeletePending`.
-    pub delete_pending: bool,
-    /// A transaction is attached (`FILE_OBJECT.FileObjectExtension` holds one). Unknown: `null`.
-    pub transaction: Option<bool>,
-}
-
-/// Where a value was read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Location {
-    /// C name of the structure: `_EPROCESS`.
-    pub structure: String,
-    /// C name of the field: `InheritedFromUniqueProcessId`.
-    pub field: String,
-    /// Virtual address of the field.
-    pub r#virtual: Option<VirtualAddress>,
-    /// Physical address of the field.
-    pub physical: Option<PhysicalAddress>,
 }

@@ -6,7 +6,7 @@
 
 use super::allocation::{Allocations, MAX_BEFORE_OBJECT, MIN_BEFORE_OBJECT};
 use super::found::Found;
-use super::place::{Place, is_pointer, own_address};
+use super::own_address::{Place, is_pointer, own_address};
 use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT};
 use crate::memory::{Page, Scanner, Word};
 use crate::{Absent, ListEnd, PAGE_SIZE, PhysicalAddress, Timestamp, VirtualAddress};

@@ -2,7 +2,7 @@
 
 use super::allocation::{Allocations, MAX_BEFORE_OBJECT, MIN_BEFORE_OBJECT};
 use super::found::Found;
-use super::place::{is_pointer, own_address};
+use super::own_address::{is_pointer, own_address};
 use super::scan::CREATED;
 use super::sources::thread_owners::TERMINATED;
 use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT, View};

@@ -2,7 +2,7 @@
 
 use super::faults::Faults;
 use super::map::CellMap;
-use crate::process::Location;
+use crate::location::Location;
 use crate::{Absent, VirtualAddress};
 use std::fmt;
 

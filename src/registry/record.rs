@@ -2,10 +2,12 @@
 
 use super::data::{self, RegistryData, ValueType};
 use super::name;
-use crate::process::Location;
+use crate::location::Location;
 use crate::reading::record;
 use crate::{Absent, AbsentKind, Reading, Timestamp};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::SerializeMap as _};
+use serde::de::Error as _;
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 
 record! {

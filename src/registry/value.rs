@@ -6,7 +6,7 @@ use super::faults::Faults;
 use super::hive::Hive;
 use super::node::{Fixed, decode_name};
 use super::record::RegistryValue;
-use crate::process::Location;
+use crate::location::Location;
 use crate::{Absent, Reading};
 
 /// Bytes before the name.

@@ -1,11 +1,12 @@
 //! The document: what `--format json` writes and `--report` reads. `schema.md` beside this file describes it.
 
 use super::foreign;
-use crate::drivers::DriverList;
+use crate::kernel::objects::driver::DriverList;
+use crate::machine::Machine;
 use crate::registry::{HiveList, KeyRecord, SessionManagerKeys};
 use crate::symbols::Manifest;
-use crate::system::{ImageInfo, KernelInfo, Machine, ProcessList};
-use crate::{Findings, System, Warning};
+use crate::system::ImageInfo;
+use crate::{Findings, KernelInfo, ProcessList, System, Warning};
 use serde::de::{Error as _, IgnoredAny, MapAccess};
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -1,7 +1,6 @@
 //! One serialised document of everything that is known, and its renderings.
 
 mod document;
-mod escape;
 mod foreign;
 mod palette;
 mod text;
@@ -14,7 +13,6 @@ mod text_symbols;
 mod text_tests;
 
 pub use document::{Report, SCHEMA};
-pub use escape::Shown;
 pub use palette::{Palette, Style};
 pub use text::{process_tree, processes, sessions};
 pub use text_checks::findings;

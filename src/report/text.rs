@@ -1,7 +1,7 @@
 //! Processes and sessions for people: plain text of 80 columns, or as little more as paths need.
 
-use super::{Palette, Shown, wrap};
-use crate::{Creator, Parent, Process, ProcessTree, Reading, Session, System, Timestamp};
+use super::{Palette, wrap};
+use crate::{Creator, Parent, Process, ProcessTree, Reading, Session, Shown, System, Timestamp};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 

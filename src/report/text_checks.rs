@@ -1,8 +1,8 @@
 //! The outcomes of checks for people.
 
-use super::{Palette, Shown, wrap};
-use crate::baseline::{Evidence, Judgement};
-use crate::{Findings, Outcome, Severity, Verdict};
+use super::{Palette, wrap};
+use crate::checks::{Evidence, Judgement};
+use crate::{Findings, Outcome, Severity, Shown, Verdict};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 

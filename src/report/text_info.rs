@@ -1,8 +1,8 @@
 //! The image and its kernel, as text.
 
 use super::text_registry::Known;
-use super::{Palette, Shown, wrap};
-use crate::System;
+use super::{Palette, wrap};
+use crate::{Shown, System};
 use std::fmt::{self, Display, Write};
 
 /// Columns that the names take.

@@ -1,8 +1,8 @@
 //! The cross view for people: a row for each process, a column for each source.
 
-use super::{Palette, Shown, Style, wrap};
-use crate::process::{Explanation, Sighting};
-use crate::{ListEnd, System};
+use super::{Palette, Style, wrap};
+use crate::picture::{Explanation, Sighting};
+use crate::{ListEnd, Shown, System};
 use std::fmt::{self, Write};
 
 /// Letter, name in [`Sighting::sources`], what it is.

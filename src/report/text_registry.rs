@@ -1,8 +1,8 @@
 //! Keys and hives of the registry, as text.
 
-use super::{Palette, Shown, wrap};
+use super::{Palette, wrap};
 use crate::registry::{HiveList, KeyRecord, RegistryData};
-use crate::{Absent, Reading};
+use crate::{Absent, Reading, Shown};
 use std::fmt::{self, Display, Write};
 
 /// Writes a key: when it was written, its values, the names of its subkeys, and what of it could not be read.

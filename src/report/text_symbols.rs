@@ -1,6 +1,7 @@
 //! The symbols that images need, as text.
 
-use super::{Palette, Shown, wrap};
+use super::{Palette, wrap};
+use crate::Shown;
 use crate::symbols::Manifest;
 use std::fmt::{self, Write};
 

@@ -85,7 +85,7 @@ fn unknowns_are_said_with_their_reason() {
 
 #[test]
 fn addresses_stand_below_what_they_belong_to() {
-    let at = crate::process::Location {
+    let at = crate::Location {
         structure: "_EPROCESS".into(),
         field: "InheritedFromUniqueProcessId".into(),
         r#virtual: Some(crate::VirtualAddress(0xffff_97a9_ec01_65a0)),

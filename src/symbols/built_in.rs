@@ -2,8 +2,9 @@
 //!
 //! `testdata/tables` makes it, of public symbol files and type headers; every entry names its source.
 
-use super::{Pack, PackedKernel, SymbolError, Symbols, Wanted, same_id};
-use crate::PdbInfo;
+use super::{Pack, PackedKernel, SymbolError, Symbols, Wanted};
+use crate::symbols::PdbInfo;
+use crate::symbols::id::same_id;
 
 static TABLE: &[u8] = include_bytes!("built_in.ntpack");
 

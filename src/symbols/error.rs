@@ -1,7 +1,7 @@
 //! What can go wrong with symbols.
 
 use super::names::{MICROSOFT, file_name, server_path};
-use crate::PdbInfo;
+use crate::symbols::PdbInfo;
 use std::path::PathBuf;
 
 /// Why symbols could not be had, or lack something.

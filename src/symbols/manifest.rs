@@ -2,7 +2,7 @@
 
 use super::names::MICROSOFT;
 use super::{SymbolError, Symbols, server_path};
-use crate::PdbInfo;
+use crate::symbols::PdbInfo;
 use serde::Serialize;
 
 /// The symbols that images need, each once.
@@ -69,7 +69,7 @@ impl Manifest {
 
     /// The entry of these symbols, made where there is none.
     fn entry(&mut self, needed: &PdbInfo) -> Option<&mut NeededSymbols> {
-        let known = self.needed.iter().position(|known| super::same_id(&known.pdb, needed));
+        let known = self.needed.iter().position(|known| super::id::same_id(&known.pdb, needed));
         let index = known.unwrap_or_else(|| {
             let server_path = server_path(needed);
             self.needed.push(NeededSymbols {

@@ -2,144 +2,30 @@
 
 mod agree;
 mod built_in;
-#[cfg(feature = "compressed-symbols")]
-mod cabinet;
-mod cache;
-#[cfg(feature = "symbol-server")]
-mod download;
 mod error;
-#[cfg(feature = "isf")]
-pub mod isf;
+mod files;
+mod id;
 pub(crate) mod layout;
 mod manifest;
 mod names;
-mod nt_symbol_path;
-mod pack;
-mod pack_folder;
-pub mod pdb_file;
-mod pdb_types;
-#[cfg(feature = "symbol-server")]
-mod server;
-mod store;
+mod places;
 mod table;
-#[cfg(feature = "compressed-symbols")]
-mod zip_archive;
 
 pub use agree::disagreements;
 pub use built_in::{builds, built_in};
-pub use cache::user_folder;
 pub use error::SymbolError;
+#[cfg(feature = "isf")]
+pub use files::isf;
+pub use files::load;
+pub use files::pack::{Pack, PackWriter, PackedKernel};
+pub use files::pack_folder::Packed;
+pub use files::pdb_file;
+pub use id::PdbInfo;
 pub use layout::{Bits, Embedded, Field, Natural, Stored};
 pub use manifest::{FailedImage, Manifest, NeededSymbols};
 pub use names::server_path;
-pub use pack::{Pack, PackWriter, PackedKernel};
-pub use pack_folder::Packed;
+pub use places::cache::user_folder;
 #[cfg(feature = "symbol-server")]
-pub use server::{Fetching, Server};
-pub use store::{SymbolStore, Trust};
+pub use places::server::{Fetching, Server};
+pub use places::store::{SymbolStore, Trust};
 pub use table::{FieldInfo, SymbolSource, Symbols, TypeInfo, Wanted};
-
-use crate::PdbInfo;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
-/// What a file with symbols is. Its content says so, not its name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Pdb,
-    /// A symbol file of Volatility 3.
-    Isf,
-    Cabinet,
-    Zip,
-    /// Layouts of many kernels.
-    Pack,
-}
-
-impl Kind {
-    /// By a file's first bytes; what else it is, or that this program was built without its kind.
-    fn of(start: &[u8]) -> Result<Self, &'static str> {
-        let is = |magic: &[u8]| start.starts_with(magic);
-        let kind = match start {
-            _ if is(b"Microsoft") => Self::Pdb,
-            _ if is(b"\xfd7zXZ\0") => Self::Isf,
-            [b'{' | b' ' | b'\t' | b'\r' | b'\n', ..] => Self::Isf,
-            _ if is(b"MSCF") => Self::Cabinet,
-            _ if is(b"PK\x03\x04") || is(b"PK\x05\x06") => Self::Zip,
-            _ if is(pack::MAGIC) => Self::Pack,
-            _ => {
-                return Err(
-                    "neither a PDB nor a symbol file of Volatility 3, nor one of these packed, nor a pack of layouts",
-                );
-            }
-        };
-        match kind {
-            Self::Isf if !cfg!(feature = "isf") => Err("a JSON file: this program was built without them"),
-            Self::Cabinet if !cfg!(feature = "compressed-symbols") => Err("compressed: expand it first"),
-            Self::Zip if !cfg!(feature = "compressed-symbols") => Err("a zip archive: unpack it first"),
-            kind => Ok(kind),
-        }
-    }
-}
-
-/// Reads the wanted symbols of a file: a PDB (plain, or compressed as symbol servers do), a Volatility 3 symbol file, a zip
-/// archive that has either, or a [`Pack`]. Its content says which, not its name.
-///
-/// # Errors
-/// The file cannot be read, is damaged or of another kind; its GUID or age is not the `needed` one. An archive holds many
-/// builds' symbols: without `needed` it is an error.
-pub fn load(file: &Path, needed: Option<&PdbInfo>, wanted: &Wanted) -> Result<Symbols, SymbolError> {
-    let mut start = [0; 16];
-    let read = File::open(file).and_then(|mut open| open.read(&mut start));
-    let start = read.map(|read| start.get(..read).unwrap_or_default());
-    let kind = start.map_err(|error| pdb_file::damaged(file, error))?;
-    match Kind::of(kind).map_err(|reason| pdb_file::damaged(file, reason))? {
-        Kind::Pdb => pdb_file::load(file, needed, wanted),
-        #[cfg(feature = "isf")]
-        Kind::Isf => isf::load(file, needed, wanted),
-        #[cfg(feature = "compressed-symbols")]
-        Kind::Cabinet => cabinet::load(file, needed, wanted),
-        #[cfg(feature = "compressed-symbols")]
-        Kind::Zip => zip_archive::load(file, needed, wanted),
-        Kind::Pack => {
-            let other = |reason: &str| pdb_file::damaged(file, reason);
-            let pack = Pack::open(file)?;
-            let needed = needed.ok_or_else(|| other("a pack holds many kernels: name the one that is needed"))?;
-            let none = || other(&format!("this pack has no kernel of GUID {}, age {}", needed.guid, needed.age));
-            pack.find(needed, wanted)?.ok_or_else(none)
-        }
-        #[cfg(not(all(feature = "isf", feature = "compressed-symbols")))]
-        _ => Err(pdb_file::damaged(file, "this program was built without that kind of file")),
-    }
-}
-
-/// The same out of the bytes of a file that an archive had; `file` is what errors call it.
-#[cfg(feature = "compressed-symbols")]
-fn parse(bytes: &[u8], file: &Path, needed: Option<&PdbInfo>, wanted: &Wanted) -> Result<Symbols, SymbolError> {
-    match Kind::of(bytes).map_err(|reason| pdb_file::damaged(file, reason))? {
-        Kind::Pdb => pdb_file::parse(bytes, file, needed, wanted),
-        #[cfg(feature = "isf")]
-        Kind::Isf => isf::parse(bytes, file, needed, wanted),
-        Kind::Cabinet => cabinet::read(std::io::Cursor::new(bytes), file, needed, wanted),
-        _ => Err(pdb_file::damaged(file, "an archive in an archive: unpack the outer one first")),
-    }
-}
-
-/// Whether two names stand for the same build: its GUID and age. File names differ (`ntkrnlmp.pdb` is also kept as `nt.pdb`),
-/// and so does the case of hexadecimal digits.
-fn same_id(one: &PdbInfo, other: &PdbInfo) -> bool {
-    one.guid.eq_ignore_ascii_case(&other.guid) && one.age == other.age
-}
-
-/// Lets a file's symbols pass if they are the needed ones, under the name that the kernel has for them.
-fn check_id(file: &Path, found: PdbInfo, needed: Option<&PdbInfo>) -> Result<PdbInfo, SymbolError> {
-    match needed {
-        Some(needed) if !same_id(needed, &found) => Err(SymbolError::WrongId {
-            file: file.to_owned(),
-            found: Box::new(found),
-            needed: Box::new(needed.clone()),
-        }),
-        Some(needed) => Ok(PdbInfo { name: needed.name.clone(), ..found }),
-        None => Ok(found),
-    }
-}

@@ -1,6 +1,6 @@
 //! What the files with a build's symbols are called, in each of the ways in which they are kept.
 
-use crate::PdbInfo;
+use crate::symbols::PdbInfo;
 
 /// Microsoft's public symbol server.
 pub(super) const MICROSOFT: &str = "https://msdl.microsoft.com/download/symbols";

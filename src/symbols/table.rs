@@ -1,7 +1,7 @@
 //! What a symbol file says, as owned tables: types with their fields, and the addresses of globals.
 
 use super::SymbolError;
-use crate::PdbInfo;
+use crate::symbols::PdbInfo;
 use std::collections::HashMap;
 use std::path::PathBuf;
 

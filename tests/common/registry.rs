@@ -1,6 +1,6 @@
 //! Registry trees, held against the facts they were made from.
 
-use ntmem::process::Location;
+use ntmem::Location;
 use ntmem::registry::{KeyRecord, Registry, RegistryData};
 use ntmem::{MemoryImage, PhysicalMemory};
 use serde_json::{Map, Value};

@@ -1,8 +1,8 @@
 //! `PspCidTable`: the table that gives processes, threads and (since 1607) jobs their ids.
 
-use super::super::found::Found;
 use super::warn_of_end;
 use crate::kernel::{Kernel, PROCESS_OBJECT, THREAD_OBJECT, handles};
+use crate::process::found::Found;
 use crate::{Absent, ListEnd, VirtualAddress, Warning};
 use std::collections::BTreeSet;
 

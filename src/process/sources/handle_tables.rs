@@ -1,9 +1,9 @@
 //! `HandleTableListHead`: the list of all handle tables, each of which names the process that it was made for.
 
-use super::super::found::Found;
-use super::super::list::MAX_PROCESSES;
 use super::note_ends;
 use crate::kernel::{Eprocess, Kernel, list_both_ways};
+use crate::process::found::Found;
+use crate::process::list::MAX_PROCESSES;
 use crate::{Absent, ListEnd, ProcessList, VirtualAddress, Warning};
 use std::collections::{BTreeMap, BTreeSet};
 

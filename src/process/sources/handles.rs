@@ -1,10 +1,10 @@
 //! The processes that others hold handles to.
 
-use super::super::Process;
-use super::super::found::Found;
-use super::super::look_inside::{bears_name, table};
 use super::MAX_FOUND;
 use crate::kernel::{Eprocess, Kernel, ObjectTypes};
+use crate::process::Process;
+use crate::process::found::Found;
+use crate::process::look_inside::{bears_name, table};
 use crate::{Absent, ListEnd, ProcessList, Reading, VirtualAddress};
 use std::collections::BTreeSet;
 

@@ -1,9 +1,9 @@
 //! `EJOB.ProcessListHead`: the processes of each job. Jobs are found by the processes in them, by the jobs around them, by the
 //! chain of all jobs, and by their ids.
 
-use super::super::found::Found;
 use super::{MAX_FOUND, note_ends};
 use crate::kernel::{Kernel, ObjectTypes, list_both_ways};
+use crate::process::found::Found;
 use crate::{Absent, ListEnd, ProcessList, VirtualAddress, Warning};
 use std::collections::BTreeSet;
 

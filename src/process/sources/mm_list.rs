@@ -1,10 +1,10 @@
 //! `EPROCESS.MmProcessLinks`: the memory manager's own list of the processes that have an address space. Whoever takes a
 //! process off the active list seldom thinks of this one.
 
-use super::super::found::Found;
-use super::super::list::MAX_PROCESSES;
 use super::note_ends;
 use crate::kernel::{Kernel, PROCESS_OBJECT, list_both_ways};
+use crate::process::found::Found;
+use crate::process::list::MAX_PROCESSES;
 use crate::{Absent, ListEnd, VirtualAddress, Warning};
 
 /// The processes of the ring that System is in. Where its head lies differs from build to build (`MmProcessList`, `MiState`),

@@ -1,8 +1,8 @@
 //! `_MM_SESSION_SPACE.ProcessList`: the list of its processes that every session keeps.
 
-use super::super::found::Found;
 use super::{MAX_FOUND, note_ends};
 use crate::kernel::{Eprocess, Kernel, list_both_ways};
+use crate::process::found::Found;
 use crate::{Absent, ListEnd, ProcessList, VirtualAddress, Warning};
 use std::collections::BTreeSet;
 

@@ -1,9 +1,9 @@
 //! The processes that threads belong to: a process may leave every list, and its threads still lead to it, or they would not
 //! run.
 
-use super::super::found::Found;
 use super::MAX_FOUND;
 use crate::kernel::{Eprocess, Kernel};
+use crate::process::found::Found;
 use crate::{Absent, ListEnd, VirtualAddress};
 use std::collections::BTreeSet;
 

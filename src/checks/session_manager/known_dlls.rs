@@ -1,0 +1,112 @@
+//! SMR-14: which DLLs come from one place for all processes, and from where.
+
+use super::ground::Ground;
+use super::places::path;
+use super::sheet::shortened;
+use super::{Sheet, facts};
+use crate::checks::paths::same;
+use crate::checks::{Outcome, Severity};
+use crate::registry::RegistryData;
+
+/// The directories, below the system root. Each exists on some architectures only.
+const DIRECTORIES: [(&str, &[&str]); 2] = [
+    ("DllDirectory", &["\\System32"]),
+    // 32-bit Windows has no SysWOW64; ARM64 has one more of the kind.
+    ("DllDirectory32", &["\\SysWOW64", "\\System32", "\\SysArm32"]),
+];
+
+/// `KnownDLLs` names files without paths and leads to System32; `ExcludeFromKnownDlls` is empty.
+pub(super) fn known_dlls(ground: &Ground<'_>) -> Outcome {
+    let key = ground.key("KnownDLLs", &ground.keys.known_dlls);
+    let mut sheet = Sheet::new(ground, "SMR-14", "name=file.dll from System32, none excluded");
+    excluded(&mut sheet);
+    if matches!(sheet.record(key), Some(None)) && ground.unresolved().is_none() {
+        let session_manager = ground.session_manager();
+        sheet.violation(
+            session_manager,
+            "KnownDLLs",
+            Severity::Medium,
+            "no key KnownDLLs",
+            "a key with some thirty DLLs",
+        );
+    }
+    let values = sheet.all(key).unwrap_or_default();
+    let mut files = 0_usize;
+    for (name, value) in &values {
+        let data = match value.data.known() {
+            Ok(data) => data,
+            Err(absent) => {
+                sheet.unknown(&key.label(name), absent);
+                continue;
+            }
+        };
+        let text = data.map_or_else(String::new, |data| data.to_string());
+        let text = text.trim();
+        if let Some((_, below)) = DIRECTORIES.iter().find(|(directory, _)| same(directory, name)) {
+            let read = path(text.trim_end_matches('\\'));
+            if !read.is_some_and(|read| below.iter().any(|below| ground.scene.root.holds(&read, below))) {
+                let words = format!("{name} = {}", shortened(text, 200));
+                let usual = below.first().map_or("", |below| below).to_lowercase();
+                sheet.violation(key, name, Severity::High, words, format!("{name} = %SystemRoot%{usual}"));
+            }
+            continue;
+        }
+        if data.is_some_and(|data| data.is_empty() && name.is_empty()) || is_directory(ground, name, text) {
+            continue;
+        }
+        files = files.saturating_add(1);
+        if let Some((severity, what)) = wrong_file(name, text, data) {
+            let words = format!("{name} = {}: {what}", shortened(text, 200));
+            sheet.violation(key, name, severity, words, format!("{name} = {}.dll", plain(name)));
+        }
+    }
+    if !values.is_empty() && !values.iter().any(|(name, _)| same(name, "DllDirectory")) {
+        sheet.violation(
+            key,
+            "DllDirectory",
+            Severity::Info,
+            "no DllDirectory",
+            "DllDirectory = %SystemRoot%\\system32",
+        );
+    }
+    sheet.pass(format!("{files} DLLs from System32"));
+    sheet.judge()
+}
+
+/// Further directories, of architectures that came later.
+fn is_directory(ground: &Ground<'_>, name: &str, text: &str) -> bool {
+    name.to_ascii_lowercase().starts_with("dlldirectory")
+        && path(text).is_some_and(|read| ground.scene.root.holds_below(&read, ""))
+}
+
+/// Names of emulators have a mark before them.
+fn plain(name: &str) -> String {
+    let name = name.trim_start_matches(['_', '*']).to_lowercase();
+    name.strip_suffix(".dll").map(str::to_owned).unwrap_or(name)
+}
+
+fn wrong_file(name: &str, file: &str, data: Option<&RegistryData>) -> Option<(Severity, &'static str)> {
+    let is_text = matches!(data, Some(RegistryData::Text(_)));
+    if file.contains(['\\', '/', ':']) {
+        return Some((Severity::High, "a path"));
+    }
+    let lower = file.to_lowercase();
+    let Some(stem) = lower.strip_suffix(".dll").filter(|stem| is_text && !stem.is_empty()) else {
+        return Some((Severity::Medium, "no file name of a DLL"));
+    };
+    let name = plain(name);
+    (stem != name).then(|| {
+        let core = facts::CORE_DLLS.contains(&name.as_str());
+        (if core { Severity::High } else { Severity::Info }, "another file than the name says")
+    })
+}
+
+fn excluded(sheet: &mut Sheet<'_, '_>) {
+    const VALUE: &str = "ExcludeFromKnownDlls";
+    let key = sheet.ground.session_manager();
+    for name in sheet.list(key, VALUE).flatten().unwrap_or_default() {
+        let severity = if facts::CORE_DLLS.contains(&plain(name).as_str()) { Severity::High } else { Severity::Medium };
+        let words = format!("{VALUE}: {}", shortened(name, 200));
+        sheet.violation(key, VALUE, severity, words, format!("{VALUE} is empty"));
+    }
+}

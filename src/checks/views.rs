@@ -1,0 +1,115 @@
+//! Whether every view of the machine has the same processes: SMSS-021.
+
+use super::scene::Scene;
+use super::{Confidence, Outcome, Severity};
+use crate::picture::{Explanation, Sighting, cross_view};
+use crate::process::{PID_END, ProcessView};
+use crate::{ListEnd, Process};
+
+const LIST: &str = "active_list";
+
+/// One outcome for each running process that the kernel's list lacks, and one for the rest.
+pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
+    let rest = Outcome::new("SMSS-021", None).expected("every running process in the active list");
+    let sources = || scene.rows.iter().flat_map(|(_, process)| &process.sources);
+    if !sources().any(|source| source != LIST) {
+        let needs = "one more view of the processes beside the active list";
+        return vec![rest.unknown(needs, "not collected: memory was not scanned")];
+    }
+    let seen = cross_view(scene.system);
+    let rows = scene.rows.iter().filter_map(|(at, process)| Some((*process, seen.get(*at)?)));
+    let rows: Vec<(&Process, &Sighting)> = rows.collect();
+    let mut outcomes: Vec<Outcome> = rows.iter().filter_map(|(process, sighting)| judge(process, sighting)).collect();
+    let hidden = rows.iter().filter(|(_, sighting)| sighting.hidden).count();
+    let running =
+        |process: &&&Process| process.is_live() && process.threads.value().is_some_and(|threads| *threads > 0);
+    outcomes.extend(scene.leftovers.iter().filter(running).map(|process| leftover(process)));
+    outcomes.extend(written_over(scene));
+    let rest = rest.observed(format!("{hidden} unlinked"));
+    let views = &scene.system.processes.views;
+    let whole = |view: &ProcessView| view.end.value() == Some(&ListEnd::Complete);
+    outcomes.push(if !sources().any(|source| source == LIST) {
+        rest.unknown("the active list", "not collected, or lost")
+    } else if let Some(part) = scene.part_reason() {
+        // A torn link loses processes as an attacker would.
+        let torn = rows.iter().filter(|(_, sighting)| sighting.explanation == Explanation::Torn).count();
+        let rest = if torn > 0 { rest.observed(format!("{hidden} unlinked, {torn} lost by the tear")) } else { rest };
+        rest.unknown("the whole process list", part)
+    } else if !views.is_empty() && !views.iter().any(whole) {
+        // A document may name the sources of its rows without saying how the views ended.
+        rest.unknown("another view of the processes that is whole", "not read to its end")
+    } else {
+        rest.pass()
+    });
+    outcomes
+}
+
+/// Running processes named smss.exe whose pid is none that Windows gives: ids are multiples of 4, and the table that gives them
+/// has room for 2^24.
+fn written_over(scene: &Scene<'_>) -> Vec<Outcome> {
+    let outcome = |process: &Process| {
+        let pid = process.pid.value().filter(|pid| **pid >= PID_END || !pid.is_multiple_of(4))?;
+        let outcome = Outcome::about("SMSS-021", process)
+            .observed(format!("pid {pid:#x}"))
+            .expected("a multiple of 4 below 2^26, as PspCidTable gives ids")
+            .seen(process, "pid", Some(pid.to_string()));
+        Some(outcome.violation(Severity::High))
+    };
+    let named = scene.rows.iter().map(|row| row.1).filter(|process| process.is_named("smss.exe") && process.is_live());
+    named.filter_map(outcome).collect()
+}
+
+/// A violation, where exit, creation and smear do not explain the views that hold the process.
+fn judge(process: &Process, sighting: &Sighting) -> Option<Outcome> {
+    let name = process.name.value().map_or("?", String::as_str);
+    let outcome = Outcome::about("SMSS-021", process);
+    match sighting.explanation {
+        Explanation::Unlinked => {
+            let outcome = outcome
+                .observed(format!("{name}, only in {}: {}", process.sources.join(", "), sighting.why))
+                .expected("in the active list")
+                .seen(process, "name", process.name.value().cloned())
+                .seen(process, "threads", process.threads.value().map(ToString::to_string))
+                .seen(process, "active_links", process.active_links.value().cloned());
+            Some(outcome.violation(Severity::High))
+        }
+        Explanation::HalfLinked => {
+            let outcome = outcome
+                .observed(format!("{name}: {}", sighting.why))
+                .expected("in the active list in both directions")
+                .seen(process, "active_links", process.active_links.value().cloned());
+            Some(outcome.confidence(Confidence::Medium).violation(Severity::Medium))
+        }
+        // An acquisition copies the list at one time and the process at another.
+        Explanation::BeingCreated if process.is_live() && !process.sources.iter().any(|source| source == LIST) => {
+            let outcome = outcome
+                .observed(format!("{name}, only in {}", process.sources.join(", ")))
+                .expected("in the active list")
+                .seen(process, "created", process.created.value().map(ToString::to_string));
+            Some(outcome.guard(sighting.why.clone()).violation(Severity::Info))
+        }
+        // Somebody may have taken it off there; nothing published says so, and it is worth knowing, no more.
+        Explanation::PartlyListed => {
+            let outcome = outcome
+                .observed(format!("{name}, not in {}", sighting.missing.join(", ")))
+                .expected("in every view of the kernel")
+                .seen(process, "pid", process.pid.value().map(u64::to_string));
+            Some(outcome.confidence(Confidence::Low).violation(Severity::Info))
+        }
+        _ => None,
+    }
+}
+
+/// Nothing says that it runs: worth knowing, no more.
+fn leftover(process: &Process) -> Outcome {
+    let name = process.name.value().map_or("?", String::as_str);
+    Outcome::about("SMSS-021", process)
+        .observed(format!(
+            "{name}, only found by scanning, made {}",
+            process.created.value().map_or_else(|| "?".to_owned(), ToString::to_string)
+        ))
+        .expected("in the active list")
+        .seen(process, "created", process.created.value().map(ToString::to_string))
+        .guard("older than this boot: left in memory by the one before")
+        .violation(Severity::Info)
+}

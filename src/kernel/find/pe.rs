@@ -1,0 +1,143 @@
+//! PE images in virtual memory: headers, and the CodeView record that names their PDB.
+
+use crate::memory::AddressSpace;
+use crate::{PdbInfo, VirtualAddress};
+use goblin::pe::header::Header;
+use goblin::pe::section_table::SectionTable;
+use scroll::{LE, Pread};
+
+/// What is read of an image in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeImage {
+    /// Where its headers lie.
+    pub base: VirtualAddress,
+    /// `SizeOfImage`.
+    pub size: u64,
+    /// `Machine`: 0x8664 for x64.
+    pub machine: u16,
+    /// The PDB that its CodeView record names.
+    pub pdb: Option<PdbInfo>,
+}
+
+/// `IMAGE_DEBUG_TYPE_CODEVIEW`.
+const CODEVIEW: u32 = 2;
+/// An image has a handful of debug records.
+const MAX_DEBUG_RECORDS: u32 = 64;
+/// Size of an `IMAGE_DEBUG_DIRECTORY`.
+const DEBUG_RECORD: u32 = 28;
+/// Longest name of a PDB that is read.
+const MAX_NAME: usize = 260;
+/// `RSDS`, GUID, age: what stands before the name.
+const RSDS_HEAD: usize = 24;
+
+/// True if a page that starts like this may be the first of a PE image.
+#[must_use]
+pub fn starts_like_pe(space: AddressSpace<'_>, base: VirtualAddress) -> bool {
+    space.read_array(base).is_ok_and(|magic: [u8; 2]| &magic == b"MZ")
+}
+
+impl PeImage {
+    /// Reads the image whose headers lie at `base`. `None`: there is none, or its headers cannot be read.
+    #[must_use]
+    pub fn read(space: AddressSpace<'_>, base: VirtualAddress) -> Option<Self> {
+        if !starts_like_pe(space, base) {
+            return None;
+        }
+        let mut bytes = [0u8; 0x1000];
+        let (read, _) = space.read_some(base, &mut bytes);
+        let header = Header::parse(bytes.get(..read)?).ok()?;
+        let optional = header.optional_header?;
+        let debug = optional.data_directories.get_debug_table().copied();
+        let size = u64::from(optional.windows_fields.size_of_image);
+        let pdb = debug.and_then(|debug| code_view(space, base, debug.virtual_address, debug.size));
+        Some(Self { base, size, machine: header.coff_header.machine, pdb })
+    }
+}
+
+/// `SizeOfImage` and the sections of the image at `base`. `None`: its headers cannot be read.
+pub(crate) fn sections(space: AddressSpace<'_>, base: VirtualAddress) -> Option<(u64, Vec<SectionTable>)> {
+    let mut bytes = [0u8; 0x1000];
+    let (read, _) = space.read_some(base, &mut bytes);
+    let bytes = bytes.get(..read)?;
+    let header = Header::parse(bytes).ok()?;
+    let optional = header.optional_header?;
+    // Behind the signature (4 bytes), the COFF header (20) and the optional header.
+    let optional_size = usize::from(header.coff_header.size_of_optional_header);
+    let start = usize::try_from(header.dos_header.pe_pointer).ok()?.checked_add(24)?.checked_add(optional_size)?;
+    let sections = header.coff_header.sections(bytes, &mut { start }).ok()?;
+    Some((u64::from(optional.windows_fields.size_of_image), sections))
+}
+
+/// Finds the CodeView record through the debug directory.
+fn code_view(space: AddressSpace<'_>, base: VirtualAddress, directory: u32, size: u32) -> Option<PdbInfo> {
+    for index in 0..(size / DEBUG_RECORD).min(MAX_DEBUG_RECORDS) {
+        let at = base.checked_add(u64::from(directory))?.checked_add(u64::from(index.checked_mul(DEBUG_RECORD)?))?;
+        let Ok(record) = space.read_array::<{ DEBUG_RECORD as usize }>(at) else { continue };
+        let kind: u32 = record.pread_with(12, LE).ok()?;
+        let data: u32 = record.pread_with(20, LE).ok()?;
+        if kind == CODEVIEW
+            && let Some(pdb) = base.checked_add(u64::from(data)).and_then(|at| rsds(space, at))
+        {
+            return Some(pdb);
+        }
+    }
+    None
+}
+
+/// Reads a CodeView record of the `RSDS` kind at `at`.
+#[must_use]
+pub fn rsds(space: AddressSpace<'_>, at: VirtualAddress) -> Option<PdbInfo> {
+    let mut bytes = [0u8; RSDS_HEAD + MAX_NAME];
+    let (read, _) = space.read_some(at, &mut bytes);
+    parse_rsds(bytes.get(..read)?)
+}
+
+/// Reads a CodeView record of the `RSDS` kind: GUID, age, name.
+#[must_use]
+pub fn parse_rsds(bytes: &[u8]) -> Option<PdbInfo> {
+    if !bytes.starts_with(b"RSDS") {
+        return None;
+    }
+    let d1: u32 = bytes.pread_with(4, LE).ok()?;
+    let d2: u16 = bytes.pread_with(8, LE).ok()?;
+    let d3: u16 = bytes.pread_with(10, LE).ok()?;
+    let rest = bytes.get(12..20)?;
+    let age: u32 = bytes.pread_with(20, LE).ok()?;
+    let name = bytes.get(RSDS_HEAD..)?;
+    let name = name.get(..name.iter().position(|byte| *byte == 0)?)?;
+    let name = std::str::from_utf8(name).ok()?;
+    // Builders may leave a full path.
+    let name = name.rsplit(['\\', '/']).next()?;
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return None;
+    }
+    let guid = rest.iter().fold(format!("{d1:08X}{d2:04X}{d3:04X}"), |guid, byte| format!("{guid}{byte:02X}"));
+    Some(PdbInfo { name: name.to_owned(), guid, age })
+}
+
+/// True for the names that Windows kernels' PDBs have had.
+#[must_use]
+pub fn is_kernel_pdb(name: &str) -> bool {
+    ["ntkrnlmp.pdb", "ntoskrnl.pdb", "ntkrpamp.pdb", "ntkrnlpa.pdb", "ntkrla57.pdb"]
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_view_record() {
+        let mut bytes = b"RSDS".to_vec();
+        bytes.extend((0u8..16).collect::<Vec<_>>());
+        bytes.extend(3u32.to_le_bytes());
+        bytes.extend(b"d:\\obj\\ntkrnlmp.pdb\0");
+        let pdb = parse_rsds(&bytes).unwrap();
+        assert_eq!(pdb.name, "ntkrnlmp.pdb");
+        assert_eq!(pdb.guid, "0302010005040706".to_owned() + "08090A0B0C0D0E0F");
+        assert_eq!(pdb.age, 3);
+        assert_eq!(parse_rsds(&bytes[..bytes.len() - 1]), None, "the name must end");
+        assert_eq!(parse_rsds(b"NB10"), None);
+    }
+}

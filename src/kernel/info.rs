@@ -1,0 +1,34 @@
+//! The record of a kernel that documents hold.
+
+use crate::reading::null_is_default;
+use crate::symbols::PdbInfo;
+use crate::{PhysicalAddress, VirtualAddress};
+use serde::{Deserialize, Serialize};
+
+/// The kernel in the image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KernelInfo {
+    /// Image base of ntoskrnl.
+    pub base: Option<VirtualAddress>,
+    /// Page-table root of System.
+    pub dtb: Option<PhysicalAddress>,
+    /// Build number without its flag bits: 7601, 19045, 26100.
+    pub build: Option<u32>,
+    /// `x64`.
+    pub arch: Option<String>,
+    /// The PDB that the kernel's CodeView record names.
+    pub pdb: Option<PdbInfo>,
+    /// Where layouts came from: `pdb`, `isf`, `built_in`, `heuristic`.
+    pub symbols: Option<String>,
+    /// The file the symbols were read from.
+    pub symbols_file: Option<String>,
+    /// Where they came from in more words, if not from a file of this very kernel: the build whose layouts they are, what of
+    /// the image confirms them, how each global was found.
+    #[serde(deserialize_with = "null_is_default")]
+    pub symbols_notes: Vec<String>,
+    /// `NtBuildLabEx` or `NtBuildLab`: the source branch, for example `19041.1.amd64fre.vb_release.191206-1406`.
+    pub lab: Option<String>,
+    /// How the page-table root and the kernel were found.
+    pub found_by: Option<String>,
+}

@@ -1,0 +1,475 @@
+//! `_EPROCESS`.
+
+use super::file_object;
+use crate::kernel::layouts::EprocessLayout;
+use crate::kernel::view::{View, fast_ref, pointer};
+use crate::kernel::{Kernel, SectionFile, text};
+use crate::location::Location;
+use crate::memory::AddressSpace;
+use crate::symbols::{Bits, Field, Stored as _};
+use crate::{Absent, Hex, PhysicalAddress, Reading, Timestamp, VirtualAddress};
+use std::collections::HashSet;
+
+/// One process object.
+#[derive(Clone, Debug)]
+pub struct Eprocess<'k> {
+    kernel: &'k Kernel<'k>,
+    view: View<'k>,
+}
+
+/// `_KOBJECTS.ProcessObject`, the value of `DISPATCHER_HEADER.Type` (wdm.h).
+pub(crate) const PROCESS_OBJECT: u8 = 3;
+/// `_KOBJECTS.ThreadObject`.
+pub(crate) const THREAD_OBJECT: u8 = 6;
+/// Jobs nest a few levels deep.
+const MAX_JOBS: usize = 64;
+
+impl<'k> Eprocess<'k> {
+    /// Reads the object at `address`.
+    #[must_use]
+    pub fn read(kernel: &'k Kernel<'k>, address: VirtualAddress) -> Self {
+        Self::read_at(kernel, address, None)
+    }
+
+    /// The same; `unmapped` is where an object lies that is not mapped at its address any more.
+    #[must_use]
+    pub fn read_at(kernel: &'k Kernel<'k>, address: VirtualAddress, unmapped: Option<PhysicalAddress>) -> Self {
+        let size = kernel.layouts().process.size;
+        let view = match unmapped {
+            Some(physical) => View::read_unmapped(kernel.space(), address, physical, size),
+            None => View::read(kernel.space(), address, size),
+        };
+        Self { kernel, view }
+    }
+
+    /// The bytes of the object.
+    pub(crate) const fn view(&self) -> &View<'k> {
+        &self.view
+    }
+
+    pub(crate) const fn kernel(&self) -> &'k Kernel<'k> {
+        self.kernel
+    }
+
+    pub(crate) fn layout(&self) -> &'k EprocessLayout {
+        &self.kernel.layouts().process
+    }
+
+    /// Address of the object.
+    #[must_use]
+    pub const fn address(&self) -> VirtualAddress {
+        self.view.address()
+    }
+
+    /// Where the object lies in physical memory.
+    pub fn physical(&self) -> Reading<PhysicalAddress> {
+        self.view.physical().into()
+    }
+
+    /// `UniqueProcessId`.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn pid(&self) -> Result<u64, Absent> {
+        self.view.get(self.layout().pid)
+    }
+
+    /// `InheritedFromUniqueProcessId`.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn ppid(&self) -> Result<u64, Absent> {
+        self.view.get(self.layout().ppid)
+    }
+
+    /// True unless what was read cannot be a process: no page-table root, or a pid beyond 32 bits in what does not say by its
+    /// type that it is a process (the kernel does not need the pid that stands there, so that anybody may write any number). A
+    /// root that cannot be read is no objection: it lies far in front of the rest, often in another page.
+    ///
+    /// # Errors
+    /// The pid cannot be read.
+    pub fn is_plausible(&self) -> Result<bool, Absent> {
+        let numbered = self.pid()? <= u64::from(u32::MAX) || self.object_kind() == Ok(PROCESS_OBJECT);
+        Ok(numbered && self.dtb().map_or(true, |root| !root.is_null()))
+    }
+
+    /// True if every value here is one that a process can have, read where nothing says that there is one: what
+    /// [`has_ids_and_times`](Self::has_ids_and_times) and [`has_process_links`](Self::has_process_links) ask for, a date of exit or
+    /// none, and a name without control characters. What lies in a page that is not there is no objection.
+    #[must_use]
+    pub fn has_process_values(&self, plausible: impl Fn(Timestamp) -> bool) -> bool {
+        let layout = self.layout();
+        let exited = layout.exited.and_then(|field| self.view.get(field).ok());
+        self.has_ids_and_times(&plausible)
+            && exited.is_none_or(|exited| exited == 0 || plausible(Timestamp(exited)))
+            && self.view.bytes(layout.name.offset, 15).map_or(true, is_name)
+            && self.has_process_links()
+    }
+
+    /// True if there is a page-table root, and the links to threads, to other processes and to the token are kernel addresses: what
+    /// the kernel itself depends on.
+    #[must_use]
+    pub fn has_process_links(&self) -> bool {
+        let layout = self.layout();
+        let kernel_or = |null: bool, offset: u64| {
+            self.view.bytes(offset, 8).ok().and_then(u64::decode).is_none_or(|link| {
+                let link = VirtualAddress(link);
+                link.is_kernel() || (null && link.is_null())
+            })
+        };
+        let links = |null: bool, offset: u64| kernel_or(null, offset) && kernel_or(null, offset.saturating_add(8));
+        // Whoever hides a process may clear its links in the active list, and the token goes at its end.
+        self.dtb().map_or(true, |root| !root.is_null())
+            && layout.threads_head.is_none_or(|head| links(false, head.offset))
+            && links(true, layout.links.offset)
+            && kernel_or(true, layout.token.offset)
+    }
+
+    /// True if the ids are multiples of 4 within 32 bits, there is a page-table root, and `plausible` takes the time of creation
+    /// (System has none before Vista). Pid and time must be there.
+    #[must_use]
+    pub fn has_ids_and_times(&self, plausible: impl Fn(Timestamp) -> bool) -> bool {
+        let id = |id: u64| id.is_multiple_of(4) && id <= u64::from(u32::MAX);
+        let (Ok(pid), Ok(created)) = (self.pid(), self.view.get(self.layout().created)) else { return false };
+        let old = created == 0 && pid == 4 && self.kernel.build().is_ok_and(|build| build < 6000);
+        pid != 0
+            && id(pid)
+            && self.ppid().map_or(true, id)
+            && self.dtb().map_or(true, |root| root.0 != 0)
+            && (old || plausible(Timestamp(created)))
+    }
+
+    /// Whether all of the object could be read.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.view.is_whole()
+    }
+
+    /// `Pcb.Header.Type`: 3 in a process object (`ProcessObject`, wdm.h).
+    ///
+    /// # Errors
+    /// The symbols lack it, or it cannot be read.
+    pub fn object_kind(&self) -> Result<u8, Absent> {
+        self.view.optional(self.layout().header_type, "_KPROCESS.Header.Type")
+    }
+
+    /// `ImageFileName`: 15 bytes.
+    pub fn name(&self) -> Reading<String> {
+        let field = self.layout().name;
+        self.view
+            .bytes(field.offset, if field.size == 0 { 15 } else { field.size.min(16) })
+            .map(text::bytes_as_text)
+            .into()
+    }
+
+    /// `Pcb.DirectoryTableBase`, without flag bits.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn dtb(&self) -> Result<PhysicalAddress, Absent> {
+        Ok(self.kernel.space().with_root(PhysicalAddress(self.view.get(self.layout().dtb)?)).root())
+    }
+
+    /// The process's own address space.
+    ///
+    /// # Errors
+    /// Its root cannot be read, or is null.
+    pub fn space(&self) -> Result<AddressSpace<'k>, Absent> {
+        let dtb = self.dtb()?;
+        if dtb.is_null() {
+            return Err(Absent::unparsable("its page-table root is null"));
+        }
+        Ok(self.kernel.space().with_root(dtb))
+    }
+
+    /// `CreateTime`.
+    pub fn created(&self) -> Reading<Timestamp> {
+        time(self.view.get(self.layout().created))
+    }
+
+    /// `ExitTime`.
+    pub fn exited(&self) -> Reading<Timestamp> {
+        time(self.view.optional(self.layout().exited, "_EPROCESS.ExitTime"))
+    }
+
+    /// `Peb`.
+    pub fn peb(&self) -> Reading<VirtualAddress> {
+        pointer(self.view.get(self.layout().peb))
+    }
+
+    /// `Token`, without the reference bits.
+    pub fn token(&self) -> Reading<VirtualAddress> {
+        pointer(self.view.get(self.layout().token).map(|token| fast_ref(token.0)))
+    }
+
+    /// Session id: `Session` leads to a structure that has it. From 24H2 on the symbols do not describe that structure
+    /// (`_PSP_SESSION_SPACE`), and the id lies at 8 as it always did on x64.
+    pub fn session(&self) -> Reading<u32> {
+        const SESSION_ID: u64 = 8;
+        let read = || {
+            let session = self.view.optional(self.layout().session, "_EPROCESS.Session")?;
+            if session.is_null() {
+                return Ok(None);
+            }
+            let offset = self.kernel.layouts().session.as_ref().map_or(SESSION_ID, |layout| layout.id.offset);
+            let at = session
+                .checked_add(offset)
+                .ok_or_else(|| Absent::unparsable(format!("_EPROCESS.Session is {session}")))?;
+            // Session space is mapped by processes of the session alone where the kernel's own mapping is gone.
+            let id = self.kernel.space().read_u32(at).or_else(|fault| match self.space() {
+                Ok(space) => space.read_u32(at).map_err(|_| fault),
+                Err(_) => Err(fault),
+            })?;
+            Ok(Some(id))
+        };
+        read().into()
+    }
+
+    /// Whether it has a 32-bit half.
+    pub fn wow64(&self) -> Reading<bool> {
+        self.view.optional(self.layout().wow64, "_EPROCESS.WoW64Process").map(|wow64| !wow64.is_null()).into()
+    }
+
+    /// `ActiveThreads`.
+    pub fn threads(&self) -> Reading<u32> {
+        self.view.optional(self.layout().threads, "_EPROCESS.ActiveThreads").into()
+    }
+
+    /// `ObjectTable`. Nothing: null, as after its end.
+    pub fn handle_table(&self) -> Reading<VirtualAddress> {
+        self.optional_pointer(self.layout().handle_table, "_EPROCESS.ObjectTable")
+    }
+
+    /// `Session`: the structure of the session it is in. Nothing: in none.
+    pub fn session_space(&self) -> Reading<VirtualAddress> {
+        self.optional_pointer(self.layout().session, "_EPROCESS.Session")
+    }
+
+    /// Where its `ActiveProcessLinks` lead, by its neighbours alone: `linked` (both point back), `bypassed` (both point past it, to
+    /// each other or to others that point back), `alone` (it points to itself), `none` (null, as before it is in any list), `stray`
+    /// (anything else: a neighbour is gone, or one of them points back and the other does not).
+    pub fn neighbours(&self) -> Reading<String> {
+        let field = self.layout().links;
+        let at = self.view.address_of(field);
+        let space = self.kernel.space();
+        let read = || {
+            let link = |offset: u64| {
+                let bytes = self.view.bytes(offset, 8)?;
+                u64::decode(bytes).map(VirtualAddress).ok_or_else(|| Absent::unparsable("a link of less than 8 bytes"))
+            };
+            let (next, before) = (link(field.offset)?, link(field.offset.saturating_add(8))?);
+            if next.is_null() && before.is_null() {
+                return Ok("none");
+            }
+            if next == at && before == at {
+                return Ok("alone");
+            }
+            if !next.is_kernel() || !before.is_kernel() {
+                return Ok("stray");
+            }
+            // Where the neighbours point, and what stands there points back to them.
+            let (Ok(back), Ok(forth)) = (space.read_pointer(next.wrapping_add(8)), space.read_pointer(before)) else {
+                return Ok("stray");
+            };
+            let closed =
+                || space.read_pointer(back) == Ok(next) && space.read_pointer(forth.wrapping_add(8)) == Ok(before);
+            Ok(match (back == at, forth == at) {
+                (true, true) => "linked",
+                (false, false) if back.is_kernel() && forth.is_kernel() && closed() => "bypassed",
+                _ => "stray",
+            })
+        };
+        read().map(str::to_owned).into()
+    }
+
+    /// Handles open: `HANDLE_TABLE.HandleCount`, since Windows 8 in its free list.
+    pub fn handles(&self) -> Reading<u32> {
+        let read = || {
+            let table = self.view.optional(self.layout().handle_table, "_EPROCESS.ObjectTable")?;
+            if table.is_null() {
+                return Ok(None);
+            }
+            let layouts = self.kernel.layouts();
+            let layout = layouts.handle_table.as_ref()?;
+            let offset = match (layout.count, layout.free_lists) {
+                (Some(count), _) => count.offset,
+                (None, Some(lists)) => lists.offset.saturating_add(layouts.free_list.as_ref()?.count.offset),
+                (None, None) => return Err(Absent::no_symbol("_HANDLE_TABLE.HandleCount")),
+            };
+            Ok(Some(self.kernel.space().read_u32(table.wrapping_add(offset))?))
+        };
+        read().into()
+    }
+
+    /// `SeAuditProcessCreationInfo.ImageFileName->Name`.
+    pub fn path(&self) -> Reading<String> {
+        let read = || {
+            let name = self.view.optional(self.layout().audit_name, "_EPROCESS.SeAuditProcessCreationInfo")?;
+            if name.is_null() { Ok(None) } else { text::unicode_string(self.kernel.space(), name) }
+        };
+        read().into()
+    }
+
+    /// `SectionBaseAddress`.
+    pub fn section_base(&self) -> Reading<VirtualAddress> {
+        self.optional_pointer(self.layout().section_base, "_EPROCESS.SectionBaseAddress")
+    }
+
+    /// The file behind the image section: through `SectionObject`, or `ImageFilePointer` where that leads nowhere.
+    pub fn section_file(&self) -> Reading<SectionFile> {
+        let section = self.optional_pointer(self.layout().section, "_EPROCESS.SectionObject");
+        let file: Reading<SectionFile> = match section.known() {
+            Ok(Some(section)) => file_object::of_section(self.kernel, *section).into(),
+            Ok(None) => Reading::Nothing,
+            Err(absent) => Reading::Absent(absent.clone()),
+        };
+        match self.layout().image_file.map(|field| pointer(self.view.get(field))) {
+            Some(Reading::Value(address)) => file.or(file_object::read(self.kernel, address).into()),
+            _ => file,
+        }
+    }
+
+    /// `Protection.Level`. Builds before 8.1 have none.
+    pub fn protection(&self) -> Reading<Hex> {
+        match self.layout().protection {
+            Some(field) => self.view.get(field).map(|level| Hex(u64::from(level))).into(),
+            None => self.missing_since(9600, "_EPROCESS.Protection"),
+        }
+    }
+
+    /// `Flags.BreakOnTermination`.
+    pub fn critical(&self) -> Reading<bool> {
+        self.flag(self.layout().critical, "_EPROCESS.BreakOnTermination")
+    }
+
+    /// `Flags3.Minimal`. Builds before 8.1 have none: every process has its user half.
+    pub fn minimal(&self) -> Reading<bool> {
+        match self.layout().minimal {
+            Some(bits) => self.flag(Some(bits), ""),
+            None => self.missing_since(9600, "_EPROCESS.Minimal"),
+        }
+    }
+
+    /// `MitigationFlags.DisableDynamicCode`. Builds before 8.1 have none.
+    pub fn dynamic_code_disabled(&self) -> Reading<bool> {
+        match self.layout().dynamic_code_disabled {
+            Some(bits) => self.flag(Some(bits), ""),
+            None => self.missing_since(9600, "_EPROCESS.DisableDynamicCode"),
+        }
+    }
+
+    /// `Pcb.BasePriority`.
+    pub fn base_priority(&self) -> Reading<i32> {
+        self.view.optional(self.layout().base_priority, "_KPROCESS.BasePriority").map(i32::from).into()
+    }
+
+    /// `DebugPort`.
+    pub fn debug_port(&self) -> Reading<VirtualAddress> {
+        self.optional_pointer(self.layout().debug_port, "_EPROCESS.DebugPort")
+    }
+
+    /// `Win32Process`.
+    pub fn win32_process(&self) -> Reading<VirtualAddress> {
+        self.optional_pointer(self.layout().win32_process, "_EPROCESS.Win32Process")
+    }
+
+    /// `Job`.
+    pub fn job(&self) -> Reading<VirtualAddress> {
+        self.optional_pointer(self.layout().job, "_EPROCESS.Job")
+    }
+
+    /// The job of the server silo around the process: the nearest one with `ServerSiloGlobals` that are not the host's.
+    pub fn silo(&self) -> Reading<VirtualAddress> {
+        let Some(layout) = self.kernel.layouts().job.as_ref().ok() else {
+            return self.missing_since(14393, "_EJOB");
+        };
+        let Some(globals) = layout.silo_globals else {
+            return self.missing_since(14393, "_EJOB.ServerSiloGlobals");
+        };
+        let host = self.kernel.global("PspHostSiloGlobals").ok();
+        let space = self.kernel.space();
+        let read = || {
+            let mut job = self.view.optional(self.layout().job, "_EPROCESS.Job")?;
+            let mut seen = HashSet::new();
+            while !job.is_null() {
+                if !seen.insert(job) || seen.len() > MAX_JOBS {
+                    return Err(Absent::unparsable(format!(
+                        "the jobs around job {job} form a circle or a chain too long"
+                    )));
+                }
+                let silo = space.read_pointer(job.wrapping_add(globals.offset))?;
+                if !silo.is_null() && Some(silo) != host {
+                    return Ok(Some(job));
+                }
+                let Some(parent) = layout.parent else { break };
+                job = space.read_pointer(job.wrapping_add(parent.offset))?;
+            }
+            Ok(None)
+        };
+        read().into()
+    }
+
+    /// Where the fields that checks cite were read, by the record's field names.
+    #[must_use]
+    pub fn locations(&self) -> Vec<(&'static str, Location)> {
+        let layout = self.layout();
+        let mut places = vec![
+            ("pid", self.view.locate(layout.pid)),
+            ("ppid", self.view.locate(layout.ppid)),
+            ("name", self.view.locate(layout.name)),
+            ("created", self.view.locate(layout.created)),
+            ("peb", self.view.locate(layout.peb)),
+            ("token", self.view.locate(layout.token)),
+        ];
+        let mut add = |name, place: Option<Location>| places.extend(place.map(|place| (name, place)));
+        add("exited", layout.exited.map(|field| self.view.locate(field)));
+        add("active_links", Some(self.view.locate(layout.links)));
+        add("session", layout.session.map(|field| self.view.locate(field)));
+        add("threads", layout.threads.map(|field| self.view.locate(field)));
+        add("wow64", layout.wow64.map(|field| self.view.locate(field)));
+        add("path", layout.audit_name.map(|field| self.view.locate(field)));
+        add("section_file", layout.section.map(|field| self.view.locate(field)));
+        add("section_base", layout.section_base.map(|field| self.view.locate(field)));
+        add("protection", layout.protection.map(|field| self.view.locate(field)));
+        add("critical", layout.critical.map(|bits| self.view.locate(bits.storage)));
+        add("dynamic_code_disabled", layout.dynamic_code_disabled.map(|bits| self.view.locate(bits.storage)));
+        add("base_priority", layout.base_priority.map(|field| self.view.locate(field)));
+        add("debug_port", layout.debug_port.map(|field| self.view.locate(field)));
+        add("win32_process", layout.win32_process.map(|field| self.view.locate(field)));
+        add("job", layout.job.map(|field| self.view.locate(field)));
+        places
+    }
+
+    fn optional_pointer(&self, field: Option<Field<VirtualAddress>>, name: &str) -> Reading<VirtualAddress> {
+        pointer(self.view.optional(field, name))
+    }
+
+    fn flag(&self, bits: Option<Bits>, name: &str) -> Reading<bool> {
+        bits.ok_or_else(|| Absent::no_symbol(name)).and_then(|bits| self.view.bits(bits)).map(|bit| bit != 0).into()
+    }
+
+    /// What a missing field means: that there is none in a build before `build`, else that the symbols lack it.
+    fn missing_since<T>(&self, build: u32, name: &str) -> Reading<T> {
+        match self.kernel.build() {
+            Ok(this) if this < build => Reading::Nothing,
+            _ => Reading::Absent(Absent::no_symbol(name)),
+        }
+    }
+}
+
+/// Whether an image file can have this name.
+fn is_name(name: &[u8]) -> bool {
+    !name.iter().take_while(|byte| **byte != 0).any(|byte| *byte < b' ')
+}
+
+/// A FILETIME's reading: zero is nothing, and what is no date cannot be one.
+pub(crate) fn time(ticks: Result<u64, Absent>) -> Reading<Timestamp> {
+    ticks
+        .and_then(|ticks| match ticks {
+            0 => Ok(None),
+            ticks => Timestamp::plausible(ticks)
+                .map(Some)
+                .ok_or_else(|| Absent::unparsable(format!("{ticks:#x} is no time"))),
+        })
+        .into()
+}

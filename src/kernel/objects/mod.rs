@@ -1,0 +1,13 @@
+//! Objects of the kernel, one file each: where its fields are, the record that is read of it, and where that was read.
+
+pub(crate) mod cmhive;
+pub(crate) mod driver;
+pub(crate) mod eprocess;
+pub(crate) mod file_object;
+pub(crate) mod handles;
+pub(crate) mod object;
+pub(crate) mod peb;
+pub(crate) mod thread;
+pub(crate) mod token;
+pub(crate) mod vad;
+pub(crate) mod well_known;

@@ -1,0 +1,150 @@
+//! `_PEB` and what hangs on it: the process's own account of itself, in memory that the process can write.
+
+use crate::kernel::view::View;
+use crate::kernel::walk::{self, Direction, WalkEnd};
+use crate::kernel::{Eprocess, Kernel, text};
+use crate::location::Location;
+use crate::memory::AddressSpace;
+use crate::symbols::{Embedded, Field};
+use crate::{Absent, Reading, VirtualAddress};
+
+/// A process loads some hundred modules.
+const MAX_MODULES: usize = 4096;
+
+/// Bytes of their names in all: a thousand modules take some hundred thousand. Any number of entries can share one long name.
+const MAX_MODULE_TEXT: usize = 1 << 20;
+
+/// What a PEB says.
+#[derive(Clone, Debug)]
+pub struct UserHalf {
+    /// `ProcessParameters.ImagePathName`.
+    pub path: Reading<String>,
+    /// `ProcessParameters.CommandLine`.
+    pub command_line: Reading<String>,
+    /// `ProcessParameters.Environment`.
+    pub environment: Reading<Vec<String>>,
+    /// `Ldr`, in load order.
+    pub modules: Reading<Vec<String>>,
+    /// `ImageBaseAddress`.
+    pub image_base: Reading<VirtualAddress>,
+    /// Where these were read, by the record's field names.
+    pub locations: Vec<(&'static str, Location)>,
+}
+
+impl UserHalf {
+    /// Reads the PEB of a process. A process without one has none of this; one whose PEB cannot be read has it unknown.
+    #[must_use]
+    pub fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>) -> Self {
+        match process.peb() {
+            Reading::Value(peb) => match process.space() {
+                Ok(space) => Self::at(kernel, space, peb),
+                Err(absent) => Self::all(|| Reading::Absent(absent.clone())),
+            },
+            Reading::Nothing => Self {
+                path: Reading::Nothing,
+                command_line: Reading::Nothing,
+                environment: Reading::Nothing,
+                modules: Reading::Nothing,
+                image_base: Reading::Nothing,
+                locations: Vec::new(),
+            },
+            Reading::Absent(absent) => Self::all(|| Reading::Absent(absent.clone())),
+        }
+    }
+
+    fn all(absent: impl Fn() -> Reading<()>) -> Self {
+        let reason = || absent().absent().cloned().unwrap_or_else(|| Absent::unreadable(""));
+        Self {
+            path: Reading::Absent(reason()),
+            command_line: Reading::Absent(reason()),
+            environment: Reading::Absent(reason()),
+            modules: Reading::Absent(reason()),
+            image_base: Reading::Absent(reason()),
+            locations: Vec::new(),
+        }
+    }
+
+    fn at(kernel: &Kernel<'_>, space: AddressSpace<'_>, peb: VirtualAddress) -> Self {
+        let layout = match &kernel.layouts().peb {
+            Ok(layout) => layout,
+            Err(error) => return Self::all(|| Reading::Absent(error.into())),
+        };
+        let view = View::read(space, peb, layout.size);
+        // A PEB page that was never filled, or was torn while memory was copied, says nothing.
+        if view.bytes(0, layout.size).is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0)) {
+            return Self::all(|| Reading::Absent(Absent::unreadable(format!("the PEB at {peb} is all zero"))));
+        }
+        let mut locations = vec![("image_base", view.locate(layout.image_base))];
+        let parameters = view.get(layout.parameters).and_then(|at| match &kernel.layouts().parameters {
+            _ if at.is_null() => Err(Absent::unparsable("PEB.ProcessParameters is null")),
+            Ok(layout) => Ok((View::read(space, at, layout.size), *layout)),
+            Err(error) => Err(error.into()),
+        });
+        let string = |field: fn(&crate::kernel::layouts::ParametersLayout) -> Field<Embedded>| -> Reading<String> {
+            let read = || {
+                let (view, layout) = parameters.as_ref().map_err(Clone::clone)?;
+                text::unicode_string(space, view.address_of(field(layout)))
+            };
+            read().into()
+        };
+        let environment = || {
+            let (view, layout) = parameters.as_ref().map_err(Clone::clone)?;
+            let at = view.get(layout.environment)?;
+            if at.is_null() {
+                return Ok(None);
+            }
+            let size = layout.environment_size.map_or(Ok(0), |field| view.get(field))?;
+            text::environment(space, at, size).map(Some)
+        };
+        if let Ok((view, layout)) = &parameters {
+            locations.push(("peb_path", view.locate(layout.image_path)));
+            locations.push(("command_line", view.locate(layout.command_line)));
+        }
+        Self {
+            path: string(|layout| layout.image_path),
+            command_line: string(|layout| layout.command_line),
+            environment: environment().into(),
+            modules: view.get(layout.ldr).and_then(|ldr| modules(kernel, space, ldr)).into(),
+            image_base: crate::kernel::pointer(view.get(layout.image_base)),
+            locations,
+        }
+    }
+}
+
+/// `FullDllName` of each module in load order. `None`: `Ldr` is null, the loader has not run yet.
+fn modules(kernel: &Kernel<'_>, space: AddressSpace<'_>, ldr: VirtualAddress) -> Result<Option<Vec<String>>, Absent> {
+    if ldr.is_null() {
+        return Ok(None);
+    }
+    let layouts = kernel.layouts();
+    let head = ldr.wrapping_add(layouts.ldr.as_ref()?.load_order.offset);
+    let layout = layouts.ldr_entry.as_ref()?;
+    let (entries, end) =
+        walk::list(space, head, Direction::Forward, MAX_MODULES, |entry| !entry.is_null() && !entry.is_kernel());
+    let mut names = Vec::new();
+    let mut lost = None;
+    let mut room = MAX_MODULE_TEXT;
+    for entry in entries {
+        let module = entry.wrapping_sub(layout.load_order.offset);
+        match text::unicode_string(space, module.wrapping_add(layout.full_name.offset)) {
+            Ok(name) => {
+                let name = name.unwrap_or_default();
+                let Some(left) = room.checked_sub(name.len()) else {
+                    return Err(Absent::unparsable(format!(
+                        "the names in the module list have more than {MAX_MODULE_TEXT} bytes: no loader wrote them"
+                    )));
+                };
+                room = left;
+                names.push(name);
+            }
+            Err(absent) => lost = lost.or(Some(absent.detail)),
+        }
+    }
+    // Half a list would look like a whole one: what is missing from it could be the module that matters.
+    let why = match (end, lost) {
+        (WalkEnd::Complete, None) => return Ok(Some(names)),
+        (WalkEnd::Complete, Some(lost)) => format!("a name in the module list cannot be read: {lost}"),
+        (end, _) => format!("the module list {end}"),
+    };
+    Err(Absent::unreadable(format!("{why} (read before that: {})", names.join(", "))))
+}

@@ -1,0 +1,273 @@
+//! `_TOKEN`: user, groups, integrity, privileges, logon.
+
+use crate::kernel::text::bytes_as_text;
+use crate::kernel::view::View;
+use crate::kernel::{Kernel, privilege_name, sid_name};
+use crate::location::Location;
+use crate::memory::AddressSpace;
+use crate::{Absent, Hex, Reading, VirtualAddress};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The access token, beyond what [`Process`](crate::Process) itself names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Token {
+    /// Address of the `_TOKEN` (`EPROCESS.Token` without the reference bits).
+    pub address: VirtualAddress,
+    /// `primary` or `impersonation`.
+    pub kind: String,
+    /// `TOKEN.TokenSource.SourceName`.
+    pub source: String,
+    /// `TOKEN.TokenId`.
+    pub id: Hex,
+    /// User first, then groups, each with its attributes (`SE_GROUP_*` bits).
+    pub sids: Vec<SidAndAttributes>,
+    /// Privileges that are present.
+    pub privileges: Vec<Privilege>,
+    /// What of the above could not be read, and why.
+    pub absent: BTreeMap<String, Absent>,
+}
+
+/// One SID of a token.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SidAndAttributes {
+    /// `S-1-...`
+    pub sid: String,
+    /// The well-known name, if it is one.
+    pub name: Option<String>,
+    /// `SE_GROUP_*` bits ([MS-DTYP], winnt.h).
+    pub attributes: Hex,
+}
+
+/// One privilege of a token.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Privilege {
+    /// `SeDebugPrivilege`, or the bit number where it has no public name.
+    pub name: String,
+    /// Enabled now.
+    pub enabled: bool,
+    /// Enabled when the token was made.
+    pub default: bool,
+}
+
+/// A token has at most 1024 groups (documented limit of LSA); this leaves room for what is not a real count.
+const MAX_SIDS: u32 = 2048;
+/// `SID_MAX_SUB_AUTHORITIES`.
+const MAX_SUB_AUTHORITIES: u8 = 15;
+/// Size of a `_SID_AND_ATTRIBUTES` on x64: a pointer, a u32, padding.
+const SID_AND_ATTRIBUTES: u64 = 16;
+
+/// What a token says.
+#[derive(Clone, Debug)]
+pub struct TokenReadings {
+    /// SID of the user.
+    pub user: Reading<String>,
+    /// SIDs of the groups, without the integrity label.
+    pub groups: Reading<Vec<String>>,
+    /// SID of the integrity label.
+    pub integrity: Reading<String>,
+    /// `AuthenticationId`.
+    pub authentication_id: Reading<Hex>,
+    /// `SessionId`.
+    pub session: Reading<u32>,
+    /// The rest.
+    pub token: Reading<Token>,
+    /// Where these were read, by the record's field names.
+    pub locations: Vec<(&'static str, Location)>,
+}
+
+impl TokenReadings {
+    fn all(absent: &Absent) -> Self {
+        Self {
+            user: Reading::Absent(absent.clone()),
+            groups: Reading::Absent(absent.clone()),
+            integrity: Reading::Absent(absent.clone()),
+            authentication_id: Reading::Absent(absent.clone()),
+            session: Reading::Absent(absent.clone()),
+            token: Reading::Absent(absent.clone()),
+            locations: Vec::new(),
+        }
+    }
+
+    /// Reads the token that a process holds.
+    #[must_use]
+    pub fn read(kernel: &Kernel<'_>, token: &Reading<VirtualAddress>) -> Self {
+        match token.known() {
+            Ok(Some(address)) => Self::at(kernel, *address),
+            Ok(None) => Self::all(&Absent::unparsable("_EPROCESS.Token is null")),
+            Err(absent) => Self::all(absent),
+        }
+    }
+
+    fn at(kernel: &Kernel<'_>, address: VirtualAddress) -> Self {
+        let layout = match &kernel.layouts().token {
+            Ok(layout) => layout,
+            Err(error) => return Self::all(&error.into()),
+        };
+        let space = kernel.space();
+        let view = View::read(space, address, layout.size);
+        let sids = view.get(layout.sid_count).and_then(|count| Ok((count, view.get(layout.sids)?)));
+        let sids = sids.and_then(|(count, array)| sids_and_attributes(space, array, count));
+        let sid = |index: u32| -> Result<String, Absent> {
+            let index = usize::try_from(index).unwrap_or(usize::MAX);
+            let sids = sids.as_ref().map_err(Clone::clone)?;
+            let sid = sids.get(index).ok_or_else(|| Absent::unparsable(format!("no SID {index} of {}", sids.len())))?;
+            sid.as_ref().map(|sid| sid.sid.clone()).map_err(Clone::clone)
+        };
+        let mut absent = BTreeMap::new();
+        let privileges = || {
+            let present = view.optional(layout.present, "_TOKEN.Privileges.Present")?;
+            let enabled = view.optional(layout.enabled, "_TOKEN.Privileges.Enabled")?;
+            let default = view.optional(layout.default, "_TOKEN.Privileges.EnabledByDefault")?;
+            Ok(privileges(present, enabled, default))
+        };
+        let mut keep = |name: &str, reason: Absent| {
+            absent.insert(name.to_owned(), reason);
+        };
+        let token = Token {
+            address,
+            kind: match view.get(layout.kind) {
+                Ok(kind) => token_kind(kind.0 & 0xffff_ffff),
+                Err(reason) => {
+                    keep("kind", reason);
+                    String::new()
+                }
+            },
+            source: view.bytes(layout.source.offset, 8).map_or_else(
+                |reason| {
+                    keep("source", reason);
+                    String::new()
+                },
+                |name| bytes_as_text(name).unwrap_or_default().trim_end().to_owned(),
+            ),
+            id: Hex(view.get(layout.id).unwrap_or_else(|reason| {
+                keep("id", reason);
+                0
+            })),
+            sids: match &sids {
+                Ok(sids) => {
+                    if let Some(Err(reason)) = sids.iter().find(|sid| sid.is_err()) {
+                        keep("sids", reason.clone());
+                    }
+                    sids.iter().flatten().cloned().collect()
+                }
+                Err(reason) => {
+                    keep("sids", reason.clone());
+                    Vec::new()
+                }
+            },
+            privileges: privileges().unwrap_or_else(|reason| {
+                keep("privileges", reason);
+                Vec::new()
+            }),
+            absent,
+        };
+        let user_location = Location { field: "UserAndGroups[0]".to_owned(), ..view.locate(layout.sids) };
+        Self {
+            user: sid(0).into(),
+            groups: sids.as_ref().map_err(Clone::clone).and_then(groups).into(),
+            integrity: integrity(layout.integrity_index.map(|field| view.get(field)), &sids, sid),
+            authentication_id: view.get(layout.authentication_id).map(Hex).into(),
+            session: view.get(layout.session).into(),
+            token: Reading::Value(token),
+            locations: vec![
+                ("user", user_location),
+                ("groups", view.locate(layout.sids)),
+                ("authentication_id", view.locate(layout.authentication_id)),
+                ("token_session", view.locate(layout.session)),
+            ],
+        }
+    }
+}
+
+/// `_TOKEN_TYPE`.
+fn token_kind(kind: u64) -> String {
+    match kind {
+        1 => "primary".to_owned(),
+        2 => "impersonation".to_owned(),
+        other => format!("unknown ({other})"),
+    }
+}
+
+type Sids = Vec<Result<SidAndAttributes, Absent>>;
+
+/// Groups are what follows the user, but for the integrity label.
+fn groups(sids: &Sids) -> Result<Vec<String>, Absent> {
+    sids.iter()
+        .skip(1)
+        .map(|sid| sid.as_ref().map(|sid| sid.sid.clone()).map_err(Clone::clone))
+        .filter(|sid| !sid.as_ref().is_ok_and(|sid| is_label(sid)))
+        .collect()
+}
+
+fn is_label(sid: &str) -> bool {
+    sid.starts_with("S-1-16-")
+}
+
+/// The label is one of the SIDs, by its index; -1 means that there is none.
+fn integrity(
+    index: Option<Result<u32, Absent>>,
+    sids: &Result<Sids, Absent>,
+    sid: impl Fn(u32) -> Result<String, Absent>,
+) -> Reading<String> {
+    let labelled = || sids.as_ref().ok()?.iter().flatten().find(|sid| is_label(&sid.sid)).map(|sid| sid.sid.clone());
+    match index {
+        Some(Ok(u32::MAX)) => Reading::Nothing,
+        Some(Ok(index)) => match sid(index) {
+            Ok(label) if is_label(&label) => Reading::Value(label),
+            Ok(other) => labelled().map_or_else(
+                || {
+                    Reading::Absent(Absent::unparsable(format!(
+                        "IntegrityLevelIndex {index} names {other}, which is no label"
+                    )))
+                },
+                Reading::Value,
+            ),
+            Err(absent) => labelled().map_or(Reading::Absent(absent), Reading::Value),
+        },
+        Some(Err(absent)) => Reading::Absent(absent),
+        // Before Vista there are no labels.
+        None => labelled().map_or(Reading::Nothing, Reading::Value),
+    }
+}
+
+/// Reads an array of `_SID_AND_ATTRIBUTES`.
+fn sids_and_attributes(space: AddressSpace<'_>, array: VirtualAddress, count: u32) -> Result<Sids, Absent> {
+    if count == 0 || count > MAX_SIDS {
+        return Err(Absent::unparsable(format!("the token claims {count} SIDs")));
+    }
+    let entries = (0..u64::from(count)).map(|index| {
+        let at = array.wrapping_add(index.wrapping_mul(SID_AND_ATTRIBUTES));
+        let sid = read_sid(space, space.read_pointer(at)?)?;
+        let attributes = Hex(u64::from(space.read_u32(at.wrapping_add(8))?));
+        let name = sid_name(&sid).map(str::to_owned);
+        Ok(SidAndAttributes { sid, name, attributes })
+    });
+    Ok(entries.collect())
+}
+
+/// Reads a `_SID` ([MS-DTYP] 2.4.2.2) as `S-1-...`.
+fn read_sid(space: AddressSpace<'_>, at: VirtualAddress) -> Result<String, Absent> {
+    let [revision, count, authority @ ..]: [u8; 8] = space.read_array(at)?;
+    if revision != 1 || count > MAX_SUB_AUTHORITIES {
+        return Err(Absent::unparsable(format!("no SID at {at}: revision {revision}, {count} sub-authorities")));
+    }
+    let authority = authority.iter().fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
+    // [MS-DTYP] 2.4.2.1: an authority from 2^32 on is written in hexadecimal.
+    let mut text = if authority < 1 << 32 { format!("S-1-{authority}") } else { format!("S-1-{authority:#014x}") };
+    for index in 0..u64::from(count) {
+        let part = space.read_u32(at.wrapping_add(8).wrapping_add(index.wrapping_mul(4)))?;
+        text.push_str(&format!("-{part}"));
+    }
+    Ok(text)
+}
+
+/// Privileges present, by their bits.
+fn privileges(present: u64, enabled: u64, default: u64) -> Vec<Privilege> {
+    let has = |set: u64, bit: u32| (set >> bit) & 1 == 1;
+    (0..u64::BITS)
+        .filter(|bit| has(present, *bit))
+        .map(|bit| Privilege { name: privilege_name(bit), enabled: has(enabled, bit), default: has(default, bit) })
+        .collect()
+}

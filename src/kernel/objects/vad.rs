@@ -1,0 +1,153 @@
+//! `_MMVAD_SHORT` and `_MMVAD`: the ranges of addresses that a process has reserved, mapped or committed.
+
+use super::file_object;
+use crate::kernel::view::View;
+use crate::kernel::walk::{WalkEnd, tree};
+use crate::kernel::{Eprocess, Kernel};
+use crate::reading::record;
+use crate::{Absent, Reading, VirtualAddress};
+
+record! {
+    /// One range of a process's addresses.
+    pub struct Vad {
+        /// First address.
+        start: VirtualAddress,
+        /// Last address.
+        end: VirtualAddress,
+        /// `image`, `mapped` or `private`.
+        kind: String,
+        /// `_MMVAD_FLAGS.PrivateMemory`.
+        private: bool,
+        /// The protection it was made with: `PAGE_READWRITE`.
+        protection: String,
+        /// That protection allows execution.
+        executable: bool,
+        /// `CommitCharge`: pages.
+        commit: u64,
+        /// `FILE_OBJECT.FileName`, relative to the volume. Nothing: no file behind it.
+        file: String,
+        /// Address of the `_MMVAD_SHORT`.
+        address: VirtualAddress,
+    }
+}
+
+/// The largest processes have some ten thousand ranges.
+const MAX_VADS: usize = 1 << 17;
+/// Bytes of file names that the ranges of one process have in all; hostile ones could all share one long name.
+const MAX_NAMES: usize = 1 << 22;
+/// `VadImageMap` of `_MI_VAD_TYPE`.
+const IMAGE_MAP: u64 = 2;
+
+/// The ranges in `EPROCESS.VadRoot`, in rising order, with how the walk ended.
+///
+/// # Errors
+/// The symbols lack a structure, or the root cannot be read.
+pub fn vads(process: &Eprocess<'_>) -> Result<(Vec<Vad>, WalkEnd), Absent> {
+    let kernel = process.kernel();
+    let layout = kernel.layouts().vad.as_ref()?;
+    let root = process.view().optional(process.layout().vad_root, "_EPROCESS.VadRoot")?;
+    let (nodes, end) = tree(kernel.space(), root, (layout.left.offset, layout.right.offset), MAX_VADS);
+    let mut room = MAX_NAMES;
+    let mut limited = |mut vad: Vad| {
+        if let Some(name) = vad.file.value() {
+            match room.checked_sub(name.len()) {
+                Some(left) => room = left,
+                None => {
+                    let why = format!("the file names of the ranges before it have {MAX_NAMES} bytes");
+                    vad.file = Reading::Absent(Absent::not_collected(why));
+                }
+            }
+        }
+        vad
+    };
+    let vads = nodes.into_iter().map(|node| vad(kernel, node)).map(|vad| vad.map(&mut limited));
+    let vads = vads.collect::<Result<_, _>>()?;
+    Ok((vads, end))
+}
+
+fn vad(kernel: &Kernel<'_>, node: VirtualAddress) -> Result<Vad, Absent> {
+    let layout = kernel.layouts().vad.as_ref()?;
+    let view = View::read(kernel.space(), node, layout.size);
+    let page = |low: Result<_, Absent>, high: Option<_>| -> Result<u64, Absent> {
+        let crate::symbols::Natural(low) = low?;
+        let high = high.map_or(Ok(0), |field| view.get::<u8>(field))?;
+        Ok((low | (u64::from(high) << 32)) << 12)
+    };
+    let end = page(view.get(layout.end), layout.end_high).map(|last| VirtualAddress(last | 0xfff));
+    let private = view.bits(layout.private).map(|bit| bit != 0);
+    let protection = view.bits(layout.protection);
+    let kind = view.bits(layout.kind);
+    Ok(Vad {
+        start: page(view.get(layout.start), layout.start_high).map(VirtualAddress).into(),
+        end: end.into(),
+        kind: match (&kind, &private) {
+            (Ok(IMAGE_MAP), _) => Reading::Value("image".to_owned()),
+            (Ok(_), Ok(true)) => Reading::Value("private".to_owned()),
+            (Ok(_), Ok(false)) => Reading::Value("mapped".to_owned()),
+            (Err(absent), _) | (_, Err(absent)) => Reading::Absent(absent.clone()),
+        },
+        private: private.clone().into(),
+        protection: protection.clone().map(protection_name).into(),
+        executable: protection.map(is_executable).into(),
+        commit: layout.commit.map_or_else(|| Err(Absent::no_symbol("CommitCharge")), |bits| view.bits(bits)).into(),
+        file: match private {
+            Ok(true) => Reading::Nothing,
+            Ok(false) => file(kernel, node).into(),
+            Err(absent) => Reading::Absent(absent),
+        },
+        address: Reading::Value(node),
+    })
+}
+
+/// The file behind a range: `_MMVAD.Subsection`, `_SUBSECTION.ControlArea`, `_CONTROL_AREA.FilePointer`. `None`: the page
+/// file.
+fn file(kernel: &Kernel<'_>, node: VirtualAddress) -> Result<Option<String>, Absent> {
+    let layouts = kernel.layouts();
+    let space = kernel.space();
+    let subsection = space.read_pointer(node.wrapping_add(layouts.mapped_vad.as_ref()?.subsection.offset))?;
+    if subsection.is_null() {
+        return Ok(None);
+    }
+    let control_area = space.read_pointer(subsection.wrapping_add(layouts.subsection.as_ref()?.control_area.offset))?;
+    Ok(file_object::of_control_area(kernel, control_area)?.map(|file| file.name))
+}
+
+/// Whether a value of `_MMVAD_FLAGS.Protection` allows execution: its low three bits say so.
+const fn is_executable(protection: u64) -> bool {
+    matches!(protection & 7, 2 | 3 | 6 | 7)
+}
+
+/// The `PAGE_*` constants (winnt.h) that a value of `_MMVAD_FLAGS.Protection` stands for (`MM_*` constants, ntosp.h order).
+fn protection_name(protection: u64) -> String {
+    const ACCESS: [&str; 8] = [
+        "NOACCESS",
+        "READONLY",
+        "EXECUTE",
+        "EXECUTE_READ",
+        "READWRITE",
+        "WRITECOPY",
+        "EXECUTE_READWRITE",
+        "EXECUTE_WRITECOPY",
+    ];
+    const WITH: [&str; 4] = ["", " | PAGE_NOCACHE", " | PAGE_GUARD", " | PAGE_WRITECOMBINE"];
+    let name = |names: &[&'static str], index: u64| {
+        usize::try_from(index).ok().and_then(|index| names.get(index).copied()).unwrap_or_default()
+    };
+    format!("PAGE_{}{}", name(&ACCESS, protection & 7), name(&WITH, (protection >> 3) & 3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Volatility 3 prints the same words out of a kernel's MmProtectToValue.
+    #[test]
+    fn protections() {
+        assert_eq!(protection_name(1), "PAGE_READONLY");
+        assert_eq!(protection_name(4), "PAGE_READWRITE");
+        assert_eq!(protection_name(6), "PAGE_EXECUTE_READWRITE");
+        assert_eq!(protection_name(7), "PAGE_EXECUTE_WRITECOPY");
+        assert_eq!(protection_name(0x14), "PAGE_READWRITE | PAGE_GUARD");
+        assert!(is_executable(6) && is_executable(3) && !is_executable(4) && !is_executable(0x18));
+    }
+}

@@ -1,0 +1,17 @@
+//! Where a value was read.
+
+use crate::{PhysicalAddress, VirtualAddress};
+use serde::{Deserialize, Serialize};
+
+/// Where a value was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Location {
+    /// C name of the structure: `_EPROCESS`.
+    pub structure: String,
+    /// C name of the field: `InheritedFromUniqueProcessId`.
+    pub field: String,
+    /// Virtual address of the field.
+    pub r#virtual: Option<VirtualAddress>,
+    /// Physical address of the field.
+    pub physical: Option<PhysicalAddress>,
+}

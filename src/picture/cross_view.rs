@@ -1,0 +1,283 @@
+//! The cross view: which sources hold each process, which should and do not, and what explains that. Over records alone, so that a
+//! saved document gives the same answer.
+
+use crate::picture::clock_step;
+use crate::process::Liveness;
+use crate::process::list::ACTIVE_LIST;
+use crate::process::views::{CID_TABLE, HANDLE_TABLES, JOB_LIST, MM_LIST, SESSION_LIST, THREAD_SCAN, THREADS};
+use crate::{ListEnd, Process, ProcessList, System, Ticks, Timestamp, VirtualAddress};
+use serde::{Deserialize, Serialize};
+
+/// What the set of sources that hold a process says of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Explanation {
+    /// It runs, and is in the active list and wherever else it should be.
+    Listed,
+    /// It runs and is in the active list, but not in every other place where it should be.
+    PartlyListed,
+    /// It runs, and only one of the two walks along the whole active list comes to it.
+    HalfLinked,
+    /// It runs, and the active list passes it by.
+    Unlinked,
+    /// It is just being made, or was made while the image was taken: it need not be everywhere yet.
+    BeingCreated,
+    /// It is over, and its object is still in the active list, as long as anybody holds a reference.
+    ExitedReferenced,
+    /// It is over, and off the active list.
+    Exited,
+    /// Its memory was given back.
+    Freed,
+    /// An earlier boot left it in memory.
+    Leftover,
+    /// It runs, and may have stood where the active list is torn.
+    Torn,
+    /// Nothing tells whether it runs, or where it was found.
+    #[default]
+    Undetermined,
+}
+
+impl Explanation {
+    /// True where somebody hides the process: nothing benign explains the combination.
+    #[must_use]
+    pub const fn is_hidden(self) -> bool {
+        matches!(self, Self::Unlinked | Self::HalfLinked)
+    }
+
+    /// In a few words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Listed => "listed",
+            Self::PartlyListed => "not everywhere",
+            Self::HalfLinked => "HALF UNLINKED",
+            Self::Unlinked => "UNLINKED",
+            Self::BeingCreated => "being created",
+            Self::ExitedReferenced => "exited, still referenced",
+            Self::Exited => "exited",
+            Self::Freed => "freed",
+            Self::Leftover => "from an earlier boot",
+            Self::Torn => "list torn here",
+            Self::Undetermined => "cannot be told",
+        }
+    }
+}
+
+/// One process in the cross view.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sighting {
+    /// Its id.
+    pub pid: Option<u64>,
+    /// Its image name.
+    pub name: Option<String>,
+    /// Address of its `_EPROCESS`: what tells processes of one pid apart.
+    pub eprocess: Option<VirtualAddress>,
+    /// When it ended.
+    pub exited: Option<Timestamp>,
+    /// The sources that hold it.
+    pub sources: Vec<String>,
+    /// The sources that were read to their end, should hold it, and do not.
+    pub missing: Vec<String>,
+    /// What explains that.
+    pub explanation: Explanation,
+    /// Nothing benign explains it.
+    pub hidden: bool,
+    /// What the explanation rests on.
+    pub why: String,
+}
+
+/// A process that was made, or ended, so long before the image was taken may be half there: an acquisition takes its time.
+const SMEAR: Ticks = Ticks::seconds(60);
+/// So long the copying of a large memory may take. What says that it was made or ended longer than that after the image's own time
+/// does not tell the truth.
+const ACQUISITION: Ticks = Ticks::seconds(3600);
+
+/// The cross view of all processes, in the order of the list. Empty where the list does not say what held its processes.
+#[must_use]
+pub fn cross_view(system: &System) -> Vec<Sighting> {
+    let list = &system.processes;
+    if list.items.iter().all(|process| process.sources.is_empty()) {
+        return Vec::new();
+    }
+    let judge = Judge::new(list, system.machine.captured.value().copied());
+    list.items.iter().map(|process| judge.sighting(process)).collect()
+}
+
+/// What one process is held against.
+struct Judge<'a> {
+    captured: Option<Timestamp>,
+    /// Creation of System, if the clock was not set back since.
+    boot: Option<Timestamp>,
+    /// The active list was read to its end, both ways.
+    whole: bool,
+    /// Creation of the youngest process that both walks along it come to.
+    youngest: Option<Timestamp>,
+    /// The other sources that were, and that hold most of what they should.
+    relied_on: Vec<&'a str>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(list: &'a ProcessList, captured: Option<Timestamp>) -> Self {
+        let items = &list.items;
+        let system = items.iter().find(|process| process.pid.value() == Some(&4) && holds(process, ACTIVE_LIST));
+        let boot = system.and_then(Process::started).filter(|_| clock_step(items).is_none());
+        let whole = list.end == Some(ListEnd::Complete) && items.iter().any(|process| holds(process, ACTIVE_LIST));
+        let complete = list.views.iter().filter(|view| view.end.value() == Some(&ListEnd::Complete));
+        // A source that has few of those that it should have is one that was not understood.
+        let relied_on = complete.map(|view| view.source.as_str()).filter(|source| {
+            let due = || items.iter().filter(|process| is_due(process, source) && holds(process, ACTIVE_LIST));
+            let held = due().filter(|process| holds(process, source)).count();
+            held > 0 && held.saturating_mul(2) >= due().count()
+        });
+        let linked = |process: &&Process| process.active_links.value().is_some_and(|links| links == "both_ways");
+        let youngest = items.iter().filter(linked).filter_map(Process::started).max();
+        Self { captured, boot, whole, youngest, relied_on: relied_on.collect() }
+    }
+
+    fn sighting(&self, process: &Process) -> Sighting {
+        let missing = self.missing(process);
+        let (explanation, why) = self.explain(process, &missing);
+        Sighting {
+            pid: process.pid.value().copied(),
+            name: process.name.value().cloned(),
+            eprocess: process.eprocess.value().copied(),
+            exited: process.exited.value().copied(),
+            sources: process.sources.clone(),
+            missing: missing.into_iter().map(str::to_owned).collect(),
+            explanation,
+            hidden: explanation.is_hidden(),
+            why,
+        }
+    }
+
+    fn missing(&self, process: &Process) -> Vec<&'a str> {
+        let active = Some(ACTIVE_LIST).filter(|_| self.whole && process.is_live());
+        let due = self.relied_on.iter().copied().filter(|source| is_due(process, source));
+        active.into_iter().chain(due).filter(|source| !holds(process, source)).collect()
+    }
+
+    /// The explanation, and what it rests on.
+    fn explain(&self, process: &Process, missing: &[&str]) -> (Explanation, String) {
+        let say = |explanation, why: &str| (explanation, why.to_owned());
+        if process.sources.is_empty() || process.is_garbage() {
+            return say(Explanation::Undetermined, "its values are impossible, or nobody says where it was found");
+        }
+        let listed = holds(process, ACTIVE_LIST);
+        // What threads lead to is neither, whatever stands in the object and in front of it.
+        if process.is_given_back() {
+            return say(Explanation::Freed, "its memory was given back, and nothing leads to it");
+        }
+        if process.is_known_by_object_alone() && self.is_older_than_boot(process) {
+            return say(Explanation::Leftover, "it is older than System, and nothing leads to it");
+        }
+        // Threads that have not ended are the proof that it runs, whatever its own fields say.
+        let runs = holds(process, THREADS) || holds(process, THREAD_SCAN);
+        match process.liveness() {
+            Liveness::Exited if runs && !self.is_just_over(process) => {}
+            Liveness::Exited if process.exited.is_nothing() && self.is_young(process) => {
+                return say(
+                    Explanation::BeingCreated,
+                    "it has no thread yet, and was made within a minute of the image",
+                );
+            }
+            Liveness::Exited if listed => {
+                return say(Explanation::ExitedReferenced, "it is over, and somebody holds a reference to its object");
+            }
+            Liveness::Exited => return say(Explanation::Exited, "it is over, and its object is not reused yet"),
+            Liveness::Unknown(why) if !runs && !listed => return say(Explanation::Undetermined, why),
+            Liveness::Live | Liveness::Unknown(_) => {}
+        }
+        if listed { self.explain_listed(process, missing) } else { self.explain_unlisted(process) }
+    }
+
+    fn explain_listed(&self, process: &Process, missing: &[&str]) -> (Explanation, String) {
+        let way = match process.active_links.value().map(String::as_str) {
+            Some("forward_only") => Some("forward"),
+            Some("backward_only") => Some("backward"),
+            _ => None,
+        };
+        match way.filter(|_| self.whole) {
+            Some(_) if self.is_young(process) || self.is_just_over(process) || self.is_youngest(process) => {
+                (Explanation::BeingCreated, "it was linked or unlinked while the image was taken".to_owned())
+            }
+            Some(way) => (
+                Explanation::HalfLinked,
+                format!("both walks along the active list are whole, and only the one {way} comes to it"),
+            ),
+            None if missing.is_empty() => (Explanation::Listed, "it is wherever it should be".to_owned()),
+            None if self.is_young(process) => {
+                (Explanation::BeingCreated, "it was made within a minute of the image".to_owned())
+            }
+            None => (Explanation::PartlyListed, format!("it is not in {}", missing.join(", "))),
+        }
+    }
+
+    fn explain_unlisted(&self, process: &Process) -> (Explanation, String) {
+        let links = process.active_links.value().map_or("", String::as_str);
+        if self.is_young(process) && links != "alone" {
+            return (
+                Explanation::BeingCreated,
+                "it was made within a minute of the image: the list may have been copied before".to_owned(),
+            );
+        }
+        let why = match links {
+            "bypassed" => "its neighbours in the active list are linked past it",
+            "alone" => "its links point to itself, as somebody leaves them who takes it off the active list",
+            "none" => "its links are null",
+            "linked" => "its neighbours point to it, and the active list does not come to them",
+            _ => "the active list does not come to it",
+        };
+        // Where its neighbours are linked past it, no tear elsewhere explains that it is not there.
+        if self.whole || matches!(links, "bypassed" | "alone") {
+            return (Explanation::Unlinked, format!("it runs, and {why}"));
+        }
+        (Explanation::Torn, "it runs, and the active list could not be read to its end".to_owned())
+    }
+
+    /// Made within a minute of the image, or after.
+    fn is_young(&self, process: &Process) -> bool {
+        self.is_recent(process.started(), SMEAR)
+    }
+
+    /// Younger than all others in the active list, and perhaps made after that part of it was copied at whose end it belongs.
+    fn is_youngest(&self, process: &Process) -> bool {
+        self.is_recent(process.started(), ACQUISITION) && process.started() > self.youngest
+    }
+
+    /// Ended within a minute of the image, or after.
+    fn is_just_over(&self, process: &Process) -> bool {
+        self.is_recent(process.exited.value().copied(), SMEAR)
+    }
+
+    /// Not longer than `before` before the image's own time, nor after its copying was done.
+    fn is_recent(&self, at: Option<Timestamp>, before: Ticks) -> bool {
+        let age = self.captured.zip(at).map(|(captured, at)| captured.since(at));
+        age.is_some_and(|age| age <= before && age.abs() <= ACQUISITION)
+    }
+
+    fn is_older_than_boot(&self, process: &Process) -> bool {
+        let made = self.boot.zip(process.started());
+        made.is_some_and(|(boot, started)| boot.since(started) > SMEAR)
+    }
+}
+
+fn holds(process: &Process, source: &str) -> bool {
+    process.sources.iter().any(|own| own == source)
+}
+
+/// Whether a running process with these values should be in that source.
+fn is_due(process: &Process, source: &str) -> bool {
+    process.is_live()
+        && match source {
+            CID_TABLE => true,
+            // Nothing published says that minimal processes are in it.
+            MM_LIST => process.minimal.value() != Some(&true),
+            THREADS => process.threads.value().is_some_and(|threads| *threads > 0),
+            SESSION_LIST => process.session.value().is_some(),
+            JOB_LIST => process.job.value().is_some(),
+            HANDLE_TABLES => process.handles.value().is_some(),
+            // Nobody need hold a handle, and what a scan finds depends on the scan.
+            _ => false,
+        }
+}

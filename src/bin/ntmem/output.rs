@@ -1,6 +1,6 @@
 //! Where results, warnings and progress go.
 
-use crate::args::{Common, Format};
+use crate::options::{Common, Format};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ntmem::Warning;
@@ -19,7 +19,7 @@ pub struct Output {
 impl Output {
     /// What `--output` and `--format` say.
     pub fn new(common: &Common) -> Self {
-        Self { file: common.output.clone(), format: common.format }
+        Self { file: common.result.output.clone(), format: common.result.format }
     }
 
     /// Writes the whole report, one line for each of `lines`, or what `text` writes. Returns the exit status 0.

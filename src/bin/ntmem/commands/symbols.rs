@@ -1,21 +1,76 @@
 //! `ntmem symbols`: what symbols images need, whether they are here, and where to fetch them.
 
-use crate::args::{Common, Pack, Symbols, SymbolsCommand};
+use crate::args::Run;
+use crate::exit;
+use crate::options::Common;
 use crate::output::{self, Output, Progress};
-use crate::{FAILED, locate_options};
 use anyhow::Context as _;
+use clap::Subcommand;
 use ntmem::kernel::Layouts;
 use ntmem::report::{self, Report};
 use ntmem::symbols::{FailedImage, Manifest, NeededSymbols, PackWriter, Packed, SymbolError};
 use ntmem::{Error, MemoryImage, PdbInfo, System};
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// The symbols that images need, and where to get them; or a pack of those that are here
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pack: Option<SymbolsCommand>,
+    /// The memory images (one named `pack` is `./pack`)
+    #[arg(value_name = "IMAGE", required = true)]
+    images: Vec<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+enum SymbolsCommand {
+    /// Turn folders of PDBs and Volatility 3 symbol files into one small file, for a machine that has none of them
+    Pack(Pack),
+}
+
+#[derive(Debug, clap::Args)]
+struct Pack {
+    /// Folders, looked into all the way down, and files
+    #[arg(value_name = "DIR", required = true)]
+    places: Vec<PathBuf>,
+    /// The file to write; give it with --symbols
+    #[arg(long, short, value_name = "FILE", default_value = "kernels.ntpack")]
+    output: PathBuf,
+}
+
+impl Run for Args {
+    fn files(&self) -> Vec<&Path> {
+        match &self.pack {
+            Some(SymbolsCommand::Pack(of)) => of.places.iter().map(PathBuf::as_path).collect(),
+            None => self.images.iter().map(PathBuf::as_path).collect(),
+        }
+    }
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn written(&self) -> Option<&Path> {
+        match &self.pack {
+            Some(SymbolsCommand::Pack(of)) => Some(&of.output),
+            None => self.common.result.output.as_deref(),
+        }
+    }
+
+    fn run(&self) -> anyhow::Result<u8> {
+        match &self.pack {
+            Some(SymbolsCommand::Pack(of)) => pack(of),
+            None => needed(self),
+        }
+    }
+}
 
 /// That symbols are not here is no failure of this command, nor is an image that cannot be analysed if another can.
-pub fn run(of: &Symbols) -> anyhow::Result<u8> {
-    if let Some(SymbolsCommand::Pack(of)) = &of.pack {
-        return pack(of);
-    }
+fn needed(of: &Args) -> anyhow::Result<u8> {
     let mut manifest = Manifest::default();
     let mut machine = System::default();
     for image in &of.images {
@@ -30,7 +85,7 @@ pub fn run(of: &Symbols) -> anyhow::Result<u8> {
         }
     }
     if manifest.needed.is_empty() {
-        return Ok(FAILED);
+        return Ok(exit::FAILED);
     }
     // One image is described as by every command; of several there is nothing that is true of all.
     let mut report = Report::new(if of.images.len() == 1 { machine } else { System::default() });
@@ -52,10 +107,10 @@ enum Line<'a> {
 fn add(manifest: &mut Manifest, name: &str, image: &Path, common: &Common) -> anyhow::Result<System> {
     let progress = Progress::new("looking for the kernel");
     let show = |done, total| progress.at(done, total);
-    let store = common.store(image, &progress);
+    let store = common.symbols.store(image, &progress);
     let opened = MemoryImage::open(image)?;
     let mut system = System { image: Some(opened.info()), ..System::default() };
-    let kernel = match opened.find_kernel(&store, &locate_options(common, &show)) {
+    let kernel = match opened.find_kernel(&store, &common.reading.locate(&show)) {
         Ok(kernel) => kernel,
         // The headers are gone, so that symbols are needed to go on; which, the error says.
         Err(Error::Symbols(error)) => {
@@ -81,7 +136,7 @@ fn add(manifest: &mut Manifest, name: &str, image: &Path, common: &Common) -> an
     }
     if found.is_err() {
         // Which layouts every other command would use.
-        info.symbols = opened.locate_kernel_with(&store, &locate_options(common, &|_, _| ())).ok().map(|kernel| {
+        info.symbols = opened.locate_kernel_with(&store, &common.reading.locate(&|_, _| ())).ok().map(|kernel| {
             let source = kernel.symbols().source.name().to_owned();
             manifest.add_instead(kernel.pdb(), &source);
             source

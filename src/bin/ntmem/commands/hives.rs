@@ -1,0 +1,63 @@
+//! `ntmem hives`: the hives in memory, or one of them as a file.
+
+use crate::args::Run;
+use crate::exit::Usage;
+use crate::open;
+use crate::options::Common;
+use crate::output::{self, Output};
+use anyhow::Context as _;
+use ntmem::registry::Registry;
+use ntmem::report;
+use std::path::{Path, PathBuf};
+
+/// The hives in memory; with --extract, one of them as a file that hive tools open
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The memory image
+    image: PathBuf,
+    /// Write this hive (its root, or the end of it: SYSTEM) to the file that --output names
+    #[arg(long, value_name = "HIVE", requires = "output")]
+    extract: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Run for Args {
+    fn files(&self) -> Vec<&Path> {
+        vec![&self.image]
+    }
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(&self) -> anyhow::Result<u8> {
+        open::with_registry(&self.image, &self.common, |registry, mut report| {
+            if let Some(name) = &self.extract {
+                return self.extract(name, registry);
+            }
+            let list = registry.hive_list();
+            report.hives = Some(list.clone());
+            let out = Output::new(&self.common);
+            out.write(&report, &list.items, |text, palette| report::hives(text, &list, palette))
+        })
+    }
+}
+
+impl Args {
+    fn extract(&self, name: &str, registry: &Registry<'_>) -> anyhow::Result<u8> {
+        let ends = |root: &str| root.to_lowercase().ends_with(&name.to_lowercase());
+        let hive = registry.hives().iter().find(|hive| hive.mount().is_some_and(ends));
+        let hive =
+            hive.ok_or_else(|| Usage(format!("no hive is mounted at {name}; `ntmem hives IMAGE` lists them")))?;
+        let path = self.written().ok_or_else(|| Usage("--extract needs --output FILE".into()))?;
+        let mut file = std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let written = hive.write_file(&mut file)?;
+        let how = match written.unreadable_blocks {
+            0 => format!("all {} blocks were read", written.blocks),
+            lost => format!("{lost} of {} blocks could not be read and are zero", written.blocks),
+        };
+        output::note("written", &format!("{}: {} bytes, {how}", path.display(), written.bytes));
+        Ok(0)
+    }
+}

@@ -1,0 +1,11 @@
+//! The commands, one file each: `Args`, and what is done with them.
+
+pub mod check;
+pub mod hives;
+pub mod info;
+pub mod pslist;
+pub mod pstree;
+pub mod psxview;
+pub mod registry;
+pub mod sessions;
+pub mod symbols;

@@ -1,0 +1,34 @@
+//! `ntmem pstree`: the processes under their parents.
+
+use crate::args::Run;
+use crate::open;
+use crate::options::Common;
+use crate::output::Output;
+use ntmem::report::{self, Report};
+use std::path::{Path, PathBuf};
+
+/// The processes as a tree
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The memory image
+    image: PathBuf,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Run for Args {
+    fn files(&self) -> Vec<&Path> {
+        vec![&self.image]
+    }
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(&self) -> anyhow::Result<u8> {
+        let report = Report::new(open::read(&self.image, &self.common)?);
+        let lines = &report.system.processes.items;
+        let out = Output::new(&self.common);
+        out.write(&report, lines, |text, palette| report::process_tree(text, &report.system, palette))
+    }
+}

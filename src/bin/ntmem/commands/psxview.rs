@@ -1,0 +1,34 @@
+//! `ntmem psxview`: which of the kernel's lists hold each process.
+
+use crate::args::Run;
+use crate::open;
+use crate::options::Common;
+use crate::output::Output;
+use ntmem::report::{self, Report};
+use std::path::{Path, PathBuf};
+
+/// The cross view: which of the kernel's lists hold each process, and what explains it
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The memory image
+    image: PathBuf,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Run for Args {
+    fn files(&self) -> Vec<&Path> {
+        vec![&self.image]
+    }
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn run(&self) -> anyhow::Result<u8> {
+        let report = Report::new(open::read(&self.image, &self.common)?);
+        let lines = &report.system.cross_view;
+        let out = Output::new(&self.common);
+        out.write(&report, lines, |text, palette| report::cross_view(text, &report.system, palette))
+    }
+}

@@ -1,0 +1,16 @@
+//! Exit statuses beside 0 and the verdicts.
+
+/// Could not analyse.
+pub const FAILED: u8 = 3;
+/// Wrong usage, as in sysexits.h.
+pub const USAGE: u8 = 64;
+
+/// The command line asks for something that there is not.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// The exit status of a command that ended in this error.
+pub fn code(error: &anyhow::Error) -> u8 {
+    if error.is::<Usage>() { USAGE } else { FAILED }
+}

@@ -1,0 +1,167 @@
+//! Options that several commands take.
+
+use crate::output::Progress;
+use clap::{Args, ValueEnum};
+use ntmem::kernel::LocateOptions;
+use ntmem::symbols::{SymbolStore, Trust, user_folder};
+use ntmem::{PhysicalAddress, VirtualAddress};
+use std::path::{Path, PathBuf};
+
+/// What every command about an image takes.
+#[derive(Debug, Args)]
+pub struct Common {
+    #[command(flatten)]
+    pub symbols: Symbols,
+    #[command(flatten)]
+    pub result: ResultOptions,
+    #[command(flatten)]
+    pub reading: Reading,
+}
+
+/// How to write the result, and where.
+#[derive(Debug, Args)]
+pub struct ResultOptions {
+    /// How to write the result
+    #[arg(long, short, value_enum, default_value_t)]
+    pub format: Format,
+    /// Write the result to a file instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// One document
+    Json,
+    /// One line of JSON for each process, session, outcome, hive or PDB
+    Jsonl,
+}
+
+/// How to read an image.
+#[derive(Debug, Args)]
+pub struct Reading {
+    /// Search all of memory too, once: for processes, exited and unlinked ones, by their objects and by their threads, and
+    /// for hives that are in no list; takes as long as reading the file
+    #[arg(long)]
+    pub scan: bool,
+    /// Physical address of System's page-table root, if it cannot be found
+    #[arg(long, value_name = "ADDRESS", value_parser = address, help_heading = "If the kernel is not found")]
+    pub dtb: Option<u64>,
+    /// Virtual address of the kernel's image base, if it cannot be found
+    #[arg(long, value_name = "ADDRESS", value_parser = address, help_heading = "If the kernel is not found")]
+    pub kernel_base: Option<u64>,
+}
+
+impl Reading {
+    /// Where the kernel is said to be.
+    pub fn locate<'o>(&self, progress: &'o (dyn Fn(u64, u64) + Sync)) -> LocateOptions<'o> {
+        LocateOptions {
+            dtb: self.dtb.map(PhysicalAddress),
+            kernel_base: self.kernel_base.map(VirtualAddress),
+            progress: Some(progress),
+        }
+    }
+}
+
+/// A hexadecimal address.
+pub fn address(text: &str) -> Result<u64, String> {
+    ntmem::parse_hex(text).ok_or_else(|| format!("{text:?} is no hexadecimal address, such as 0x1ad000"))
+}
+
+/// Where symbols come from.
+#[derive(Debug, Args)]
+pub struct Symbols {
+    /// Where symbols are: a folder (symbol-server layout or flat), a PDB (also .pd_), a Volatility 3 file or zip pack, or a
+    /// pack made by `ntmem symbols pack`; may be repeated
+    #[arg(long, short, value_name = "DIR")]
+    pub symbols: Vec<PathBuf>,
+    /// Fetch missing symbols from this symbol server (Microsoft's unless told) and keep them in the user's cache folder
+    #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true, value_parser = server,
+          default_missing_value = "https://msdl.microsoft.com/download/symbols")]
+    pub fetch: Option<String>,
+    /// Ask no server, not even one that _NT_SYMBOL_PATH names
+    #[arg(long, conflicts_with = "fetch")]
+    pub offline: bool,
+    /// Which layouts will do where there are no symbols of this very kernel
+    #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
+    pub trust: Level,
+    /// Do not keep what is read of symbol files for the next run
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Level {
+    /// Those of this very kernel only: a symbol file, or the built-in table by its PDB
+    Exact,
+    /// Also the built-in table by build number, if the image confirms it
+    Build,
+    /// Also other builds' layouts, corrected by what the image proves
+    #[default]
+    Any,
+}
+
+fn server(text: &str) -> Result<String, String> {
+    if !cfg!(feature = "symbol-server") {
+        return Err(
+            "this program was built without the network (feature `symbol-server`); `ntmem symbols IMAGE` says what \
+                    to fetch elsewhere"
+                .to_owned(),
+        );
+    }
+    let lower = text.to_ascii_lowercase();
+    if lower.starts_with("http://") || lower.starts_with("https://") {
+        Ok(text.to_owned())
+    } else {
+        Err("a symbol server's address starts with https:// or http://".to_owned())
+    }
+}
+
+impl Symbols {
+    /// Every place to look for symbols. `progress` shows how far fetching is.
+    pub fn store(&self, image: &Path, progress: &Progress) -> SymbolStore {
+        let mut store = self.symbols.iter().fold(SymbolStore::new(), |store, place| {
+            if place.is_file() { store.file(place) } else { store.directory(place) }
+        });
+        if let Ok(path) = std::env::var("_NT_SYMBOL_PATH") {
+            store = store.nt_symbol_path(&path);
+        }
+        if let Some(beside) = image.parent().map(|folder| folder.join("symbols")).filter(|folder| folder.is_dir()) {
+            store = store.directory(beside);
+        }
+        store = store.trust(match self.trust {
+            Level::Exact => Trust::Exact,
+            Level::Build => Trust::Build,
+            Level::Any => Trust::Any,
+        });
+        if let Some(folder) = user_folder().filter(|_| !self.no_cache) {
+            store = store.cache(folder.join("layouts"));
+        }
+        self.servers(store, progress)
+    }
+
+    #[cfg(feature = "symbol-server")]
+    fn servers(&self, mut store: SymbolStore, progress: &Progress) -> SymbolStore {
+        use ntmem::symbols::Server;
+        // What was fetched once is there for every later run.
+        if let Some(fetched) = Server::default_folder().filter(|folder| folder.is_dir()) {
+            store = store.directory(fetched);
+        }
+        if let Some(url) = &self.fetch {
+            store = store.server(Server::new(url));
+        }
+        if self.offline {
+            store = store.offline();
+        }
+        let show = progress.fetching();
+        store.on_fetch(move |fetching| show(fetching.url, fetching.received, fetching.total))
+    }
+
+    #[cfg(not(feature = "symbol-server"))]
+    fn servers(&self, store: SymbolStore, _: &Progress) -> SymbolStore {
+        store
+    }
+}

@@ -32,7 +32,7 @@ pub fn folder(test: &str) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    eprintln!("{test}: skipped, the collection of kernels is not in the extra test material");
+    super::skipped::note(test, "the collection of kernels is not in the extra test material");
     None
 }
 
@@ -58,7 +58,10 @@ fn collected(path: &Path) -> Collected {
 /// whole blocks.
 pub fn headers(test: &str) -> Vec<(String, Layout)> {
     let archive = super::material(test).map(|folder| folder.join("symbols/type-headers.tar.xz"));
-    let Some(archive) = archive.filter(|file| file.is_file()) else { return Vec::new() };
+    let Some(archive) = archive.filter(|file| file.is_file()) else {
+        super::skipped::note(test, "the collection of type headers is not in the extra test material");
+        return Vec::new();
+    };
     let mut bytes = Vec::new();
     let file = std::io::BufReader::new(std::fs::File::open(archive).unwrap());
     lzma_rust2::XzReader::new(file, true).read_to_end(&mut bytes).unwrap();

@@ -13,27 +13,30 @@
 pub mod forged;
 pub mod kernels;
 pub mod registry;
+pub mod skipped;
 
 use std::path::{Path, PathBuf};
 
-/// The folder with sample images, symbols and listings: `NTMEM_TEST_MATERIAL`, or `../shared` beside the checkout. `None`,
-/// and a word on stderr: it is not there, and the test is skipped.
+/// The folder with sample images, symbols and listings: `NTMEM_TEST_MATERIAL`, or `../shared` beside the checkout. `None`:
+/// it is not there, and the test is noted as skipped.
 pub fn material(test: &str) -> Option<PathBuf> {
+    skipped::begin();
     let folder = std::env::var_os("NTMEM_TEST_MATERIAL")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
     if folder.join("samples").is_dir() {
         return Some(folder);
     }
-    eprintln!("{test}: skipped, the extra test material is not here (set NTMEM_TEST_MATERIAL to its folder)");
+    skipped::note(test, "the extra test material is not here (set NTMEM_TEST_MATERIAL to its folder)");
     None
 }
 
-/// The folder with the Volatility 3 symbol files of the sample images. `None`, and a word on stderr: they are not there.
+/// The folder with the Volatility 3 symbol files of the sample images. `None`: they are not there, and
+/// the test is noted as skipped.
 pub fn symbol_files(test: &str, material: &Path) -> Option<PathBuf> {
     let folder = material.join("symbols/isf");
     let any = std::fs::read_dir(folder.join("ntkrnlmp.pdb")).is_ok_and(|mut files| files.next().is_some());
     if !any {
-        eprintln!("{test}: skipped, the samples' Volatility 3 symbol files are not in the extra test material");
+        skipped::note(test, "the samples' Volatility 3 symbol files are not in the extra test material");
     }
     any.then_some(folder)
 }

@@ -1,0 +1,103 @@
+//! What the checks say of the Session Manager's keys in forged images of every build.
+
+use crate::common::forged::Opened;
+use ntmem::checks::{Judgement, Severity};
+use ntmem::{Findings, Outcome, Verdict, check_smss};
+use ntmem_forge::hive_plan::{HiveDamage, Key};
+use ntmem_forge::{Build, Paged, Scenario};
+
+const SESSION_MANAGER: &str = r"ControlSet001\Control\Session Manager";
+
+fn findings(scenario: &Scenario) -> Findings {
+    check_smss(&Opened::new(&scenario.forge()).system())
+}
+
+fn outcome<'a>(findings: &'a Findings, id: &'a str) -> &'a Outcome {
+    findings.of(id).next().unwrap_or_else(|| panic!("no {id}"))
+}
+
+#[test]
+fn clean_registries_pass_every_rule() {
+    for build in Build::ALL {
+        let findings = findings(&Scenario::clean(build));
+        for found in findings.outcomes.iter().filter(|outcome| outcome.id.starts_with("SMR-")) {
+            assert_eq!(found.outcome, Judgement::Pass, "{build:?}: {found}");
+        }
+        assert!(findings.of("SMR-05").count() >= 2, "{build:?}");
+    }
+}
+
+type Change = fn(&mut Key);
+
+#[test]
+fn one_thing_wrong_is_found_where_it_lies() {
+    let cases: [(&str, &str, &str, Severity, Change); 6] = [
+        ("SMR-01", "SubSystems", "Required", Severity::Critical, |key| {
+            key.multi("Required", &["Debug", "Windows", "Foo"]).expand("Foo", r"%SystemRoot%\foo.exe");
+        }),
+        ("SMR-10", "", "BootExecute", Severity::Critical, |key| {
+            key.multi("BootExecute", &["autocheck autochk *", "autocheck autoche *"]);
+        }),
+        ("SMR-10", "", "BootExecute", Severity::High, |key| {
+            key.multi("BootExecute", &["autocheck autochk *", "evil"]);
+        }),
+        ("SMR-12", "", "S0InitialCommand", Severity::High, |key| {
+            key.sz("S0InitialCommand", "evil.exe");
+        }),
+        ("SMR-14", "KnownDLLs", "DllDirectory", Severity::High, |key| {
+            key.expand("DllDirectory", r"C:\Users\Public");
+        }),
+        ("SMR-15", "AppCertDlls", "x", Severity::High, |key| {
+            key.sz("x", r"C:\x.dll");
+        }),
+    ];
+    for build in [Build::W7_7601, Build::W10_19045, Build::W11_26100] {
+        for (id, path, value, severity, change) in &cases {
+            let mut scenario = Scenario::clean(build);
+            change(scenario.session_manager(path));
+            let findings = findings(&scenario);
+            let found = outcome(&findings, id);
+            assert_eq!((found.outcome, found.severity), (Judgement::Violation, Some(*severity)), "{build:?}: {found}");
+            let evidence = found.evidence.iter().find(|evidence| evidence.field.ends_with(&format!("\\{value}")));
+            let evidence = evidence.unwrap_or_else(|| panic!("{build:?}: {id}: {:?}", found.evidence));
+            let below = if path.is_empty() { String::new() } else { format!("\\{path}") };
+            assert_eq!(
+                evidence.key.as_deref(),
+                Some(format!(r"\REGISTRY\MACHINE\SYSTEM\{SESSION_MANAGER}{below}").as_str())
+            );
+            assert!(evidence.r#virtual.is_some() && evidence.physical.is_some(), "{evidence:?}");
+        }
+    }
+}
+
+/// The other control set's evil is nobody's.
+#[test]
+fn only_the_control_set_in_use_is_judged() {
+    let findings = findings(&Scenario::clean(Build::W10_19045).with_second_control_set());
+    assert_eq!(outcome(&findings, "SMR-10").outcome, Judgement::Pass);
+    assert_eq!(outcome(&findings, "SMR-00").outcome, Judgement::Pass);
+    assert!(outcome(&findings, "SMR-00").reason.as_deref().unwrap().contains("ControlSet002"));
+}
+
+#[test]
+fn what_is_paged_out_is_unknown() {
+    for build in [Build::W7_7601, Build::W10_19045, Build::W11_26100] {
+        let data = HiveDamage::DataPage {
+            key: format!(r"{SESSION_MANAGER}\SubSystems"),
+            value: "Windows".into(),
+            state: Paged::Out,
+        };
+        let found = findings(&Scenario::clean(build).with_hive_damage(data));
+        for id in ["SMR-03", "SMR-04", "SMR-05"] {
+            assert_eq!(outcome(&found, id).outcome, Judgement::Unknown, "{build:?}: {}", outcome(&found, id));
+        }
+        assert_eq!(outcome(&found, "SMR-10").outcome, Judgement::Pass);
+        assert_eq!(found.verdict, Verdict::Inconclusive);
+        let key = HiveDamage::KeyPage { key: SESSION_MANAGER.into(), state: Paged::Out };
+        let found = findings(&Scenario::clean(build).with_hive_damage(key));
+        for id in ["SMR-01", "SMR-10", "SMR-11", "SMR-13", "SMR-15"] {
+            assert_eq!(outcome(&found, id).outcome, Judgement::Unknown, "{build:?}: {}", outcome(&found, id));
+        }
+        assert_eq!(found.verdict, Verdict::Inconclusive);
+    }
+}

@@ -1,0 +1,30 @@
+//! What the checks and the cross view say of clean, damaged and dirty machines, listings and saved reports.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+#[cfg(feature = "isf")]
+mod forged_cases;
+#[cfg(feature = "isf")]
+mod forged_inside;
+#[cfg(feature = "isf")]
+mod forged_liars;
+#[cfg(feature = "isf")]
+mod forged_psxview;
+#[cfg(feature = "isf")]
+mod forged_session_manager;
+#[cfg(feature = "isf")]
+mod forged_states;
+mod hostile_records;
+mod listings;
+#[cfg(feature = "isf")]
+mod saved_reports;
+mod truth;

@@ -1,0 +1,227 @@
+//! The command line as scripts use it: exit status, standard output, standard error, forms.
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const SUSPICIOUS: &str = "testdata/samples/suspicious.raw";
+const CLEAN: &str = "testdata/samples/clean.raw";
+
+fn run(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ntmem"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).env_remove("_NT_SYMBOL_PATH").args(arguments).output().unwrap()
+}
+
+fn status(arguments: &[&str]) -> i32 {
+    run(arguments).status.code().unwrap()
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let output = run(arguments);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{arguments:?}: {error}: {}", String::from_utf8_lossy(&output.stderr));
+    })
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn exit_status() {
+    assert_eq!(status(&["check", "smss", SUSPICIOUS]), 1);
+    assert_eq!(status(&["check", SUSPICIOUS]), 1);
+    assert_eq!(status(&["check", "smss", CLEAN]), 0);
+    assert_eq!(status(&["pslist", CLEAN]), 0);
+    for wrong in [
+        &["check"][..],
+        &["check", "smss"],
+        &["check", "lsass", CLEAN],
+        &["pslist"],
+        &["pslist", CLEAN, "--format", "yaml"],
+        &["pslist", CLEAN, "--dtb", "zz"],
+        &["nonsense"],
+        &[],
+    ] {
+        let output = run(wrong);
+        assert_eq!(output.status.code(), Some(64), "{wrong:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{wrong:?}");
+    }
+    for failing in [
+        &["pslist", "no/such/file"][..],
+        &["check", "testdata"],
+        &["check", "smss", "Cargo.toml"],
+        &["check", "--report", "README.md"],
+        &["check", "--report", "no/such/file.json"],
+        &["pslist", CLEAN, "--output", "no/such/folder/out"],
+    ] {
+        let output = run(failing);
+        assert_eq!(output.status.code(), Some(3), "{failing:?}: {}", text(&output.stderr));
+        assert!(output.stdout.is_empty() && text(&output.stderr).starts_with("error: "), "{failing:?}");
+    }
+    assert_eq!(status(&["--help"]), 0);
+    assert_eq!(status(&["check", "--help"]), 0);
+    assert_eq!(status(&["--version"]), 0);
+}
+
+#[test]
+fn missing_symbols_say_which() {
+    let folder = tempfile::tempdir().unwrap();
+    // Away from the symbols that lie beside it.
+    let copy = folder.path().join("copy.raw");
+    std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(CLEAN), &copy).unwrap();
+    let copy = copy.to_str().unwrap();
+    let output = run(&["pslist", copy, "--trust", "exact"]);
+    assert_eq!(output.status.code(), Some(3));
+    for word in ["ntkrnlmp.pdb", "GUID", "age", "--symbols"] {
+        assert!(text(&output.stderr).contains(word), "{}", text(&output.stderr));
+    }
+    let symbols = run(&["symbols", copy]);
+    assert_eq!(symbols.status.code(), Some(0));
+    assert!(text(&symbols.stdout).contains("download/symbols/ntkrnlmp.pdb/"));
+    assert!(text(&symbols.stdout).contains("instead built_in layouts"));
+    assert_eq!(status(&["pslist", copy]), 0, "the built-in layouts of its build serve");
+    assert_eq!(status(&["pslist", copy, "--symbols", "testdata/samples/symbols"]), 0);
+}
+
+/// Every command's document has the same top level, and holds what the bundled facts say.
+#[test]
+fn one_document_everywhere() {
+    let facts: Value = serde_json::from_str(
+        &std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/samples/suspicious.json"))
+            .unwrap(),
+    )
+    .unwrap();
+    for command in [
+        &["info"][..],
+        &["pslist"],
+        &["pstree"],
+        &["psxview"],
+        &["sessions"],
+        &["check", "smss"],
+        &["symbols"],
+        &["hives"],
+        &["registry", r"SYSTEM\Select"],
+    ] {
+        let mut arguments = command.to_vec();
+        arguments.extend([SUSPICIOUS, "--format", "json"]);
+        let document = json(&arguments);
+        assert_eq!(document["schema"], 1, "{command:?}");
+        assert!(document["generator"].as_str().unwrap().starts_with("ntmem "), "{command:?}");
+        assert!(document["warnings"].is_array(), "{command:?}");
+        assert_eq!(document["image"]["format"], "raw", "{command:?}");
+        assert_eq!(document["kernel"]["base"], facts["kernel"]["base"], "{command:?}");
+        assert_eq!(document["kernel"]["pdb"], facts["kernel"]["pdb"], "{command:?}");
+        for member in ["system", "processes", "sessions", "checks"] {
+            assert!(document.get(member).is_some(), "{command:?}: {member}");
+        }
+    }
+    let listed = json(&["pslist", SUSPICIOUS, "--format", "json"]);
+    let pids = |of: &Value| -> Vec<u64> {
+        let of = of.as_array().unwrap().iter();
+        of.filter(|process| process["in_active_list"] != false)
+            .map(|process| process["pid"].as_u64().unwrap())
+            .collect()
+    };
+    assert_eq!(pids(&listed["processes"]["items"]), pids(&facts["processes"]));
+}
+
+#[test]
+fn lines_and_files() {
+    let output = run(&["pslist", CLEAN, "--format", "jsonl"]);
+    let lines: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|process| process["name"] == "smss.exe"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.json");
+    let file = file.to_str().unwrap();
+    let output = run(&["check", "smss", SUSPICIOUS, "--format", "json", "--output", file]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    // A saved report is judged as its image was.
+    let again = json(&["check", "smss", "--report", file, "--format", "json"]);
+    let first: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    assert_eq!(first["checks"], again["checks"]);
+}
+
+#[test]
+fn the_cross_view() {
+    let listed = text(&run(&["pslist", CLEAN, "--format", "jsonl"]).stdout).lines().count();
+    let output = run(&["psxview", CLEAN, "--format", "jsonl"]);
+    let lines: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), listed);
+    for line in lines {
+        let over = !line["exited"].is_null();
+        assert_eq!(line["explanation"], if over { "exited_referenced" } else { "listed" }, "{line}");
+        assert_eq!((&line["hidden"], line["missing"].as_array().unwrap().len()), (&Value::Bool(false), 0), "{line}");
+    }
+    let (without, with) = (text(&run(&["psxview", CLEAN]).stdout), text(&run(&["psxview", CLEAN, "--scan"]).stdout));
+    for output in [&without, &with] {
+        assert!(output.ends_with("0 processes are hidden\n"), "{output}");
+    }
+    // What was not looked at has no column.
+    let columns = |output: &str| output.lines().next().unwrap().split_whitespace().nth(4).unwrap().to_owned();
+    assert_eq!(columns(&without), "ACSMTHJO");
+    assert!(columns(&with).starts_with("ACSMTHJOP"));
+    assert!(without.contains("--scan adds") && !with.contains("--scan adds"));
+}
+
+#[test]
+fn text_is_plain_and_narrow() {
+    for command in [
+        &["info"][..],
+        &["pstree"],
+        &["psxview"],
+        &["psxview", "--scan"],
+        &["sessions"],
+        &["check", "smss"],
+        &["pslist"],
+        &["hives"],
+    ] {
+        let mut arguments = command.to_vec();
+        arguments.push(SUSPICIOUS);
+        let output = text(&run(&arguments).stdout);
+        assert!(!output.contains('\u{1b}'), "{command:?}: colour in a pipe");
+        for line in output.lines() {
+            // A path or an address is never broken; everything else keeps to 80 columns.
+            let breakable = line.split_whitespace().count() > 3;
+            assert!(
+                line.chars().count() <= 80 || !breakable,
+                "{command:?}: {line:?} has {} columns",
+                line.chars().count()
+            );
+        }
+    }
+}
+
+#[test]
+fn registry_and_hives() {
+    let output = run(&["registry", r"hklm\system\currentcontrolset\control\session manager\subsystems", CLEAN]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("Required"));
+    let absent = run(&["registry", r"SYSTEM\No Such Key", CLEAN]);
+    assert!(text(&absent.stderr).contains("there is no key"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("SYSTEM");
+    assert_eq!(status(&["hives", CLEAN, "--extract", "SYSTEM", "--output", file.to_str().unwrap()]), 0);
+    assert!(std::fs::read(&file).unwrap().starts_with(b"regf"));
+    assert_eq!(status(&["hives", CLEAN, "--extract", "NOSUCH", "--output", file.to_str().unwrap()]), 64);
+}
+
+/// A process list of another tool, with as little as such lists have.
+#[test]
+fn a_foreign_list() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("list.json");
+    let list = r#"{"processes": {"end": "complete", "items": [
+        {"pid": 4, "ppid": 0, "name": "System", "exited": null},
+        {"pid": 300, "ppid": 4, "name": "smss.exe", "exited": null, "threads": 2, "user": "S-1-5-18"},
+        {"pid": 9000, "ppid": 3000, "name": "smss.exe", "exited": null, "threads": 5, "user": "S-1-5-21-1-2-3-1001"}]}}"#;
+    std::fs::write(&file, list).unwrap();
+    let document = json(&["check", "smss", "--report", file.to_str().unwrap(), "--format", "json"]);
+    let outcomes = document["checks"][0]["outcomes"].as_array().unwrap();
+    let of =
+        |id: &str, pid: u64| outcomes.iter().find(|o| o["id"] == id && o["pid"] == pid).map(|o| o["outcome"].clone());
+    assert_eq!(of("SMSS-008", 9000), Some("violation".into()));
+    assert_eq!(of("SMSS-008", 300), Some("pass".into()));
+    assert_eq!(of("SMSS-002", 300), Some("unknown".into()), "no path was printed");
+    assert_eq!(document["checks"][0]["verdict"], "violations");
+}

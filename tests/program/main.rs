@@ -1,0 +1,6 @@
+//! The command line program.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod cli;
+mod command_line;
+mod symbols_command;

@@ -1,0 +1,36 @@
+//! Reading a machine: images, the way to the kernel, processes, registry, scans. What is read is held against what was written.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bad_input;
+#[cfg(feature = "isf")]
+mod containers;
+#[cfg(feature = "isf")]
+mod forged;
+#[cfg(feature = "isf")]
+mod forged_registry;
+#[cfg(feature = "isf")]
+mod hostile_images;
+#[cfg(feature = "isf")]
+mod hostile_links;
+mod inside;
+mod locate;
+#[cfg(feature = "isf")]
+mod real_process;
+mod registry;
+mod registry_files;
+mod samples;
+mod scan;
+#[cfg(feature = "isf")]
+mod scan_forms;
+mod scanner;

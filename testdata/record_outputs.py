@@ -59,7 +59,11 @@ def forged(folder, forge):
 
 def make(folder, command):
     folder.mkdir(parents=True)
-    subprocess.run([str(folder) if part is None else part for part in command], check=True)
+    ran = subprocess.run([str(folder) if part is None else part for part in command], capture_output=True, check=False)
+    if ran.returncode != 0:
+        # Windows 7 has no silo, say.
+        print(f"{folder.name} cannot be forged: {ran.stderr.decode().strip().splitlines()[1:2]}")
+        shutil.rmtree(folder)
 
 
 def images(arguments):

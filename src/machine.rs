@@ -44,7 +44,7 @@ pub struct Clock {
 impl Machine {
     /// Reads what `KUSER_SHARED_DATA` says, and every clock.
     pub(crate) fn read(kernel: &Kernel<'_>, processes: &ProcessList) -> Self {
-        let header = kernel.image().dump_header();
+        let header = kernel.image().hints();
         let shared = || {
             kernel.shared_data().ok_or_else(|| Absent::unreadable(format!("KUSER_SHARED_DATA at {KUSER_SHARED_DATA}")))
         };
@@ -84,7 +84,7 @@ fn clocks(kernel: &Kernel<'_>, processes: &ProcessList) -> Vec<Clock> {
     let shared = kernel.shared_data().and_then(crate::kernel::SharedData::boot);
     let global = kernel.global("KeBootTime").ok().and_then(|at| kernel.space().read_u64(at).ok());
     let system = processes.items.iter().find(|process| process.pid.value() == Some(&4));
-    let header = kernel.image().dump_header().and_then(|header| header.boot);
+    let header = kernel.image().hints().and_then(|header| header.boot);
     [
         ("KUSER_SHARED_DATA.SystemTime - InterruptTime", shared),
         ("KeBootTime", global.filter(|ticks| *ticks != 0).and_then(Timestamp::plausible)),

@@ -7,7 +7,7 @@ use crate::process::{InsideOf, ProcessList};
 use crate::reading::null_is_default;
 use crate::registry::{Registry, SessionManagerKeys};
 use crate::sweep::sweep;
-use crate::{Error, PhysicalAddress, Warning};
+use crate::{Error, ImageInfo, Warning};
 use serde::{Deserialize, Serialize};
 
 /// One machine, as its memory image, or somebody's list of its processes, shows it.
@@ -41,21 +41,6 @@ pub struct System {
     /// What could not be read, or was odd.
     #[serde(skip)]
     pub warnings: Vec<Warning>,
-}
-
-/// The image file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ImageInfo {
-    /// `raw`, `crash_dump_full`, `crash_dump_bitmap` ...
-    #[serde(deserialize_with = "null_is_default")]
-    pub format: String,
-    /// Length of the file in bytes.
-    #[serde(deserialize_with = "null_is_default")]
-    pub bytes: u64,
-    /// Ranges of physical memory that the file holds, `[start, end)`, sorted.
-    #[serde(deserialize_with = "null_is_default")]
-    pub runs: Vec<(PhysicalAddress, PhysicalAddress)>,
 }
 
 /// What to read of an image beyond its lists.

@@ -4,7 +4,7 @@
 use super::data::KernelData;
 use super::globals;
 use super::infer::{self, Confirmation, Witness};
-use crate::image::DumpHeader;
+use crate::image::Hints;
 use crate::kernel::find::exports;
 use crate::kernel::find::kuser::SharedData;
 use crate::kernel::layouts::Layouts;
@@ -30,14 +30,14 @@ pub(crate) struct Known {
 pub(crate) struct Place<'m, 's> {
     pub space: AddressSpace<'m>,
     pub base: VirtualAddress,
-    pub header: Option<&'s DumpHeader>,
+    pub header: Option<&'s Hints>,
     pub shared: Option<&'s SharedData>,
 }
 
 /// A kernel of which no file is there, with what the image tells of it without any layouts.
 pub(crate) struct Sought<'m, 's> {
     space: AddressSpace<'m>,
-    header: Option<&'s DumpHeader>,
+    header: Option<&'s Hints>,
     data: KernelData,
     /// Its build, by whoever says something of it, the kernel itself first.
     numbers: Vec<u32>,

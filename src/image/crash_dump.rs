@@ -2,43 +2,56 @@
 //!
 //! Layout of `_DUMP_HEADER64`: as published in the debugger headers and seen in real dumps.
 
-use super::map::{Map, PageBitmap, RunTable};
-use super::{DumpHeader, Parsed, PhysicalRun};
-use crate::{Error, PAGE_SIZE, PhysicalAddress, Timestamp, VirtualAddress, Warning};
-use scroll::{LE, Pread};
+use super::bitmap::{Bitmap, PageSet};
+use super::formats::{Format, Found, Job, Opened, Opening, Refusal};
+use super::runs::{Piece, Place, Runs};
+use super::source::Source;
+use super::{Hints, PhysicalRun};
+use crate::{Error, PAGE_SIZE, PhysicalAddress, Timestamp, VirtualAddress};
 
-/// First bytes of a 64-bit dump.
-pub(super) const SIGNATURE: &[u8] = b"PAGEDU64";
-/// First bytes of a 32-bit dump.
-pub(super) const SIGNATURE_32: &[u8] = b"PAGEDUMP";
+/// Dumps with a 64-bit header.
+pub(super) static X64: Format = Format {
+    title: "a crash dump of a 64-bit Windows",
+    mark: |source| source.has(0, b"PAGEDU64"),
+    job: Job::Read(open),
+};
+
+/// Dumps with a 32-bit header.
+pub(super) static X86: Format = Format {
+    title: "a crash dump of a 32-bit Windows (PAGEDUMP)",
+    mark: |source| source.has(0, b"PAGEDUMP"),
+    job: Job::Name("Only x64 systems can be analysed so far"),
+};
 
 const HEADER: u64 = 0x2000;
-const DIRECTORY_TABLE_BASE: usize = 0x10;
-const PS_LOADED_MODULE_LIST: usize = 0x20;
-const PS_ACTIVE_PROCESS_HEAD: usize = 0x28;
-const MACHINE: usize = 0x30;
-const KD_DEBUGGER_DATA_BLOCK: usize = 0x80;
-const NUMBER_OF_RUNS: usize = 0x88;
-const RUNS: usize = 0x98;
+const MINOR_VERSION: u64 = 0xc;
+const DIRECTORY_TABLE_BASE: u64 = 0x10;
+const PS_LOADED_MODULE_LIST: u64 = 0x20;
+const PS_ACTIVE_PROCESS_HEAD: u64 = 0x28;
+const MACHINE: u64 = 0x30;
+const KD_DEBUGGER_DATA_BLOCK: u64 = 0x80;
+const NUMBER_OF_RUNS: u64 = 0x88;
+const NUMBER_OF_PAGES: u64 = 0x90;
+const RUNS: u64 = 0x98;
 /// `PhysicalMemoryBlockBuffer` has 700 bytes: 16 of head, 16 a run.
 const MAX_RUNS: u32 = 42;
-const DUMP_TYPE: usize = 0xf98;
-const SYSTEM_TIME: usize = 0xfa8;
-const SYSTEM_UP_TIME: usize = 0x1030;
-const BITMAP: usize = 0x2000;
-const BITMAP_FIRST_PAGE: usize = 0x2020;
-const BITMAP_PAGES: usize = 0x2030;
-const BITMAP_BITS: usize = 0x2038;
+const DUMP_TYPE: u64 = 0xf98;
+const SYSTEM_TIME: u64 = 0xfa8;
+const COMMENT: u64 = 0xfb0;
+const SYSTEM_UP_TIME: u64 = 0x1030;
+
+/// What fills every field that is not written.
+const FILL: u64 = 0x4547_4150_4547_4150;
 
 const MACHINE_AMD64: u32 = 0x8664;
 
-/// Reads the header of a 64-bit dump and maps its pages.
-pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Error> {
-    let short = |_| Error::NotAnImage {
+fn open(opening: &Opening) -> Result<Found, Refusal> {
+    let source = &opening.source;
+    let short = || Error::NotAnImage {
         what: "this is the start of a Windows crash dump, cut off within its header".into(),
         advice: "Copy the dump again; nothing of it can be used".into(),
     };
-    let machine: u32 = bytes.pread_with(MACHINE, LE).map_err(short)?;
+    let machine = source.u32(MACHINE).ok_or_else(short)?;
     if machine != MACHINE_AMD64 {
         let name = match machine {
             0xaa64 => "ARM64",
@@ -46,49 +59,46 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Error> {
             0x14c => "x86",
             _ => "unknown",
         };
-        return Err(Error::Unsupported {
+        return Err(Refusal::Unusable(Error::Unsupported {
             what: format!("this crash dump is of another kind of machine: {name} ({machine:#06x})"),
             advice: "Only x64 systems can be analysed so far".into(),
-        });
+        }));
     }
-    let kind: u32 = bytes.pread_with(DUMP_TYPE, LE).map_err(short)?;
-    let up_time: u64 = bytes.pread_with(SYSTEM_UP_TIME, LE).map_err(short)?;
-    let time = bytes.pread_with(SYSTEM_TIME, LE).ok().and_then(Timestamp::plausible);
-    let header = DumpHeader {
-        // A CR3 value: DumpIt leaves the process-context bits in it.
-        dtb: PhysicalAddress(bytes.pread_with::<u64>(DIRECTORY_TABLE_BASE, LE).map_err(short)?).page(),
-        loaded_module_list: VirtualAddress(bytes.pread_with(PS_LOADED_MODULE_LIST, LE).map_err(short)?),
-        active_process_head: VirtualAddress(bytes.pread_with(PS_ACTIVE_PROCESS_HEAD, LE).map_err(short)?),
-        debugger_data_block: VirtualAddress(bytes.pread_with(KD_DEBUGGER_DATA_BLOCK, LE).map_err(short)?),
-        system_time: time.filter(|time| time.0 != 0),
-        boot: time
-            .and_then(|time| time.0.checked_sub(up_time))
-            .filter(|boot| *boot != 0 && up_time != 0)
-            .map(Timestamp),
+    let kind = source.u32(DUMP_TYPE).ok_or_else(short)?;
+    let hints = hints(source).ok_or_else(short)?;
+    let (mut opened, missing) = match kind {
+        1 => full(source)?,
+        5 | 6 => bitmap(source, kind)?,
+        _ => return Err(Refusal::Unusable(unsupported(kind))),
     };
-    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    let (format, map, missing) = match kind {
-        1 => {
-            let (table, lost) = full(bytes, length)?;
-            ("crash_dump_full", Map::Runs(table), lost.div_ceil(PAGE_SIZE))
-        }
-        5 | 6 => {
-            let (bitmap, missing) = bitmap(bytes, length)?;
-            (if kind == 5 { "crash_dump_bitmap" } else { "crash_dump_kernel_bitmap" }, Map::Bitmap(bitmap), missing)
-        }
-        _ => return Err(unsupported(kind)),
-    };
-    let mut warnings = Vec::new();
+    opened.hints = Some(hints);
     if missing > 0 {
-        warnings.push(Warning::new(
-            "image",
-            format!(
-                "the dump is truncated: {missing} pages ({} MiB) that its header promises are not in the file",
-                missing / 256
-            ),
+        opened.warn(format!(
+            "the dump is truncated: {missing} pages ({} MiB) that its header promises are not in the file",
+            missing / 256
         ));
     }
-    Ok(Parsed { format, map, header: Some(header), warnings })
+    Ok(opened.into())
+}
+
+/// What the header says of the machine.
+fn hints(source: &Source) -> Option<Hints> {
+    let written = |at| source.u64(at).map(|value| Some(value).filter(|value| *value != FILL && *value != 0));
+    let address = |at| written(at).map(|value| value.map(VirtualAddress));
+    let up_time = written(SYSTEM_UP_TIME)?;
+    let time = source.u64(SYSTEM_TIME).and_then(Timestamp::plausible);
+    let boot = time.zip(up_time).and_then(|(time, up)| time.0.checked_sub(up)).filter(|boot| *boot != 0);
+    Some(Hints {
+        // A CR3 value: DumpIt leaves the process-context bits in it.
+        roots: written(DIRECTORY_TABLE_BASE)?.map(|root| PhysicalAddress(root).page()).into_iter().collect(),
+        loaded_module_list: address(PS_LOADED_MODULE_LIST)?,
+        active_process_head: address(PS_ACTIVE_PROCESS_HEAD)?,
+        debugger_data_block: address(KD_DEBUGGER_DATA_BLOCK)?,
+        system_time: time.filter(|time| time.0 != 0),
+        boot: boot.map(Timestamp),
+        build: source.u32(MINOR_VERSION).filter(|build| (1000..=0xffff).contains(build)),
+        ..Hints::from("crash dump header")
+    })
 }
 
 /// Why a dump of another type is of no use here.
@@ -110,54 +120,48 @@ fn unsupported(kind: u32) -> Error {
     Error::Unsupported { what: format!("{what} [DumpType {kind:#x}]"), advice: advice.into() }
 }
 
-/// What a 32-bit dump gets.
-pub(super) fn parse_32() -> Result<Parsed, Error> {
-    Err(Error::Unsupported {
-        what: "this is a crash dump of a 32-bit Windows (PAGEDUMP)".into(),
-        advice: "Only x64 systems can be analysed so far".into(),
-    })
+fn damaged(what: String) -> Error {
+    Error::NotAnImage { what, advice: "The dump was cut short or damaged: copy it again".into() }
 }
 
-fn full(bytes: &[u8], length: u64) -> Result<(RunTable, u64), Error> {
-    let damaged =
-        |what: String| Error::NotAnImage { what, advice: "The dump's header is damaged: copy the dump again".into() };
-    let count: u32 = bytes.pread_with(NUMBER_OF_RUNS, LE).unwrap_or(0);
+/// The pieces of ranges (first page, pages) whose pages follow one another in the file from `first` on.
+fn pieces(ranges: &[(u64, u64)], first: u64) -> Option<Vec<Piece>> {
+    let mut offset = first;
+    let piece = |&(base, pages): &(u64, u64)| {
+        let (start, bytes) = (base.checked_mul(PAGE_SIZE)?, pages.checked_mul(PAGE_SIZE)?);
+        let place = Place::File(offset);
+        offset = offset.saturating_add(bytes);
+        Some((PhysicalRun { start: PhysicalAddress(start), bytes }, place))
+    };
+    ranges.iter().map(piece).collect()
+}
+
+fn full(source: &Source) -> Result<(Opened, u64), Error> {
+    let count = source.u32(NUMBER_OF_RUNS).unwrap_or(0);
     if count == 0 || count > MAX_RUNS {
         return Err(damaged(format!("this full crash dump claims {count} runs of memory, which cannot be")));
     }
-    let mut runs = Vec::new();
-    let mut offset = HEADER;
-    let mut at = RUNS;
-    for _ in 0..count {
-        let Ok((base, pages)) =
-            bytes.gread_with::<u64>(&mut at, LE).and_then(|base| Ok((base, bytes.gread_with::<u64>(&mut at, LE)?)))
-        else {
-            break;
-        };
-        let (Some(start), Some(size)) = (base.checked_mul(PAGE_SIZE), pages.checked_mul(PAGE_SIZE)) else {
-            return Err(damaged(format!(
-                "this full crash dump claims a run of {pages} pages at page {base:#x}, which cannot be"
-            )));
-        };
-        runs.push((PhysicalRun { start: PhysicalAddress(start), bytes: size }, offset));
-        offset = offset.saturating_add(size);
-    }
-    Ok(RunTable::new(runs, length))
+    let run = |n: u32| {
+        let at = RUNS.saturating_add(u64::from(n).saturating_mul(16));
+        Some((source.u64(at)?, source.u64(at.saturating_add(8))?))
+    };
+    let ranges: Vec<(u64, u64)> = (0..count).map_while(run).collect();
+    let Some(pieces) = pieces(&ranges, HEADER) else {
+        return Err(damaged("this full crash dump claims a run of more pages than can be".into()));
+    };
+    let (runs, lost) = Runs::new(source.clone(), pieces);
+    Ok((Opened::new("crash_dump_full", runs), lost.cut.saturating_add(lost.twice).div_ceil(PAGE_SIZE)))
 }
 
-fn bitmap(bytes: &[u8], length: u64) -> Result<(PageBitmap, u64), Error> {
-    let damaged = |what: &str| Error::NotAnImage {
-        what: what.into(),
-        advice: "The dump was cut short or damaged: copy it again".into(),
-    };
-    let signature = bytes.get(BITMAP..BITMAP.saturating_add(8)).unwrap_or(&[]);
-    if !matches!(signature, b"SDMPDUMP" | b"FDMPDUMP") {
-        return Err(damaged("this bitmap crash dump has no bitmap header"));
+fn bitmap(source: &Source, kind: u32) -> Result<(Opened, u64), Error> {
+    if !source.has(HEADER, b"SDMPDUMP") && !source.has(HEADER, b"FDMPDUMP") {
+        return Err(damaged("this bitmap crash dump has no bitmap header".into()));
     }
-    let no_bitmap = || damaged("this bitmap crash dump ends before its bitmap does");
-    let first: u64 = bytes.pread_with(BITMAP_FIRST_PAGE, LE).map_err(|_| no_bitmap())?;
-    let pages: u64 = bytes.pread_with(BITMAP_PAGES, LE).map_err(|_| no_bitmap())?;
-    let size = usize::try_from(pages.div_ceil(8)).map_err(|_| no_bitmap())?;
-    let bits = BITMAP_BITS.checked_add(size).and_then(|end| bytes.get(BITMAP_BITS..end)).ok_or_else(no_bitmap)?;
-    Ok(PageBitmap::new(bits, pages, first, length))
+    let no_bitmap = || damaged("this bitmap crash dump ends before its bitmap does".into());
+    let at = |offset: u64| source.u64(HEADER.saturating_add(offset)).ok_or_else(no_bitmap);
+    let (first, bits) = (at(0x20)?, at(0x30)?);
+    let size = usize::try_from(bits.div_ceil(8)).map_err(|_| no_bitmap())?;
+    let bitmap = source.copy(HEADER.saturating_add(0x38), size).ok_or_else(no_bitmap)?;
+    let (memory, missing) = Bitmap::new(source.clone(), PageSet::new(&bitmap, bits), first);
+    Ok((Opened::new(if kind == 5 { "crash_dump_bitmap" } else { "crash_dump_kernel_bitmap" }, memory), missing))
 }

@@ -1,46 +1,73 @@
 //! Image files: which kind a file is, and where in it physical memory lies.
+//!
+//! A format is one file with one [`Format`](formats::Format) in it, and one line in the table [`formats::FORMATS`]. It is told by
+//! content, never by name.
 
+mod bitmap;
+mod blocks;
 mod crash_dump;
-mod map;
+mod formats;
+mod hints;
+mod info;
+mod known;
+mod lime;
 mod raw;
+mod runs;
 mod source;
+mod split;
 
-use crate::{Error, ImageInfo, PhysicalAddress, Timestamp, VirtualAddress, Warning};
-use map::Map;
+pub use hints::Hints;
+pub use info::ImageInfo;
+
+use crate::{Error, PhysicalAddress, Warning};
+use formats::{Opened, Opening};
 use source::Source;
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The physical memory of the imaged machine, as far as it is known.
 pub trait PhysicalMemory: Send + Sync {
     /// The first piece of memory at or above `from`; a piece ends where memory, or its place in the file, does.
     fn next_run(&self, from: PhysicalAddress) -> Option<PhysicalRun>;
 
-    /// Bytes from `at` on without a copy, as many as lie together, `len` at most. `None`: `at` is in a hole.
-    fn borrow(&self, at: PhysicalAddress, len: usize) -> Option<&[u8]>;
+    /// Fills `buf` from `at` on, and returns the number of bytes read: fewer than asked for at the first hole, or at what cannot
+    /// be read.
+    fn read(&self, at: PhysicalAddress, buf: &mut [u8]) -> usize;
+
+    /// Bytes from `at` on without a copy, as many as lie together, `len` at most. `None` says only that they cannot be lent: whether
+    /// they are there, [`read`](Self::read) tells.
+    fn borrow(&self, _at: PhysicalAddress, _len: usize) -> Option<&[u8]> {
+        None
+    }
 
     /// Says that all of a piece will be read soon, so that it can be fetched in one go. It need not be.
     fn prefetch(&self, _piece: PhysicalRun) {}
 
-    /// Fills `buf` from `at` on, and returns the number of bytes read: fewer than asked for at the first hole.
-    fn read(&self, at: PhysicalAddress, buf: &mut [u8]) -> usize {
-        let mut done = 0;
-        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let piece = u64::try_from(done)
-                .ok()
-                .and_then(|done| at.checked_add(done))
-                .and_then(|at| self.borrow(at, rest.len()));
-            match piece {
-                Some(piece) if !piece.is_empty() => {
-                    for (to, from) in rest.iter_mut().zip(piece) {
-                        *to = *from;
-                    }
-                    done = done.saturating_add(piece.len());
-                }
-                _ => break,
-            }
-        }
-        done
+    /// As [`next_run`](Self::next_run), without what is known to be all zero and would cost time to read.
+    fn next_data(&self, from: PhysicalAddress) -> Option<PhysicalRun> {
+        self.next_run(from)
     }
+}
+
+/// Bytes from `at` on, as many as lie together, `len` at most: lent, or else read into `buffer`. Empty: `at` is in a hole.
+pub fn bytes_at<'m>(
+    memory: &'m (impl PhysicalMemory + ?Sized),
+    at: PhysicalAddress,
+    len: usize,
+    buffer: &'m mut Vec<u8>,
+) -> &'m [u8] {
+    if let Some(lent) = memory.borrow(at, len).filter(|lent| !lent.is_empty()) {
+        return lent;
+    }
+    buffer.resize(len, 0);
+    let read = memory.read(at, buffer);
+    buffer.get(..read).unwrap_or(&[])
+}
+
+/// Whether the image holds the byte at `at`.
+pub fn holds(memory: &(impl PhysicalMemory + ?Sized), at: PhysicalAddress) -> bool {
+    memory.next_run(at).is_some_and(|run| run.start == at && run.bytes > 0)
 }
 
 /// A contiguous piece of physical memory.
@@ -66,55 +93,79 @@ impl PhysicalRun {
     }
 }
 
-/// What the header of a crash dump says of the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DumpHeader {
-    /// `DirectoryTableBase`: the page-table root of whatever ran.
-    pub dtb: PhysicalAddress,
-    /// Address of `PsLoadedModuleList`.
-    pub loaded_module_list: VirtualAddress,
-    /// Address of `PsActiveProcessHead`.
-    pub active_process_head: VirtualAddress,
-    /// Address of `KdDebuggerDataBlock`.
-    pub debugger_data_block: VirtualAddress,
-    /// `SystemTime`: when the dump was made.
-    pub system_time: Option<Timestamp>,
-    /// `SystemTime - SystemUpTime`: when the system started.
-    pub boot: Option<Timestamp>,
+/// The pieces of a physical memory, in address order; neighbours are one.
+pub fn runs<M: PhysicalMemory + ?Sized>(memory: &M) -> impl Iterator<Item = PhysicalRun> + '_ {
+    let mut from = PhysicalAddress(0);
+    std::iter::from_fn(move || {
+        let mut run = memory.next_run(from)?;
+        while let Some(next) = memory.next_run(run.end()).filter(|next| next.start == run.end() && next.bytes > 0) {
+            run.bytes = run.bytes.saturating_add(next.bytes);
+        }
+        from = run.end();
+        Some(run)
+    })
 }
 
-/// What a format's parser makes of a file.
-struct Parsed {
-    format: &'static str,
-    map: Map,
-    header: Option<DumpHeader>,
+/// One way to understand where memory lies in a file.
+struct Reading {
+    memory: Box<dyn PhysicalMemory>,
     warnings: Vec<Warning>,
 }
 
 /// A memory image, opened.
-#[derive(Debug)]
+///
+/// Where a file does not say where memory lies (a raw file from which the hole below 4 GiB was cut), it has several readings. The
+/// first holds until [`locate_kernel`](Self::locate_kernel) finds a kernel under another one, and none under the first.
 pub struct MemoryImage {
-    source: Source,
     format: &'static str,
-    map: Map,
-    header: Option<DumpHeader>,
-    warnings: Vec<Warning>,
+    /// Bytes of the file, or of all its parts.
+    bytes: u64,
+    files: Vec<PathBuf>,
+    within: Vec<&'static str>,
+    maker: Option<String>,
+    hints: Option<Hints>,
+    readings: Vec<Reading>,
+    chosen: OnceLock<usize>,
+}
+
+impl fmt::Debug for MemoryImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryImage").field("format", &self.format).field("files", &self.files).finish_non_exhaustive()
+    }
 }
 
 /// A document lists this many runs at most: a kernel dump can have very many.
 const MAX_RUNS_LISTED: usize = 4096;
 
 impl MemoryImage {
-    /// Opens an image file by memory map; its kind is told by its content. Nothing but headers is read. The file must not
-    /// change while it is open.
+    /// Opens an image file by memory map; its kind is told by its content. Nothing but headers is read. Files that belong to it
+    /// (the parts of a split image, the state file of a virtual machine) are found beside it. The files must not change while
+    /// they are open.
     ///
     /// # Errors
     /// The file cannot be opened, or is no image of a kind that can be read: the message says what it is instead and what to
     /// do.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let source = Source::open(path).map_err(|reason| Error::Open { path: path.to_owned(), reason })?;
-        Self::parse(source)
+        match split::parts_beside(path) {
+            parts if parts.len() > 1 => Self::open_parts(&parts),
+            _ => Self::detect(&Opening::new(open(path)?, vec![path.to_owned()])),
+        }
+    }
+
+    /// Opens an image that was split into several files, given in their order.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_parts(paths: &[impl AsRef<Path>]) -> Result<Self, Error> {
+        let files: Vec<PathBuf> = paths.iter().map(|path| path.as_ref().to_owned()).collect();
+        let sources = files.iter().map(|path| open(path)).collect::<Result<Vec<_>, Error>>()?;
+        let warnings = split::odd_parts(&files, &sources);
+        let mut image = Self::detect(&Opening::new(Source::joined(sources), files))?;
+        for reading in &mut image.readings {
+            reading.warnings.extend(warnings.iter().cloned());
+        }
+        Ok(image)
     }
 
     /// Takes an image that is in memory already.
@@ -122,30 +173,76 @@ impl MemoryImage {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, Error> {
-        Self::parse(Source::Owned(bytes))
+        Self::detect(&Opening::new(Source::new(bytes), Vec::new()))
     }
 
-    fn parse(source: Source) -> Result<Self, Error> {
-        let Parsed { format, map, header, warnings } = parse(&source)?;
-        Ok(Self { source, format, map, header, warnings })
+    /// Takes physical memory that the caller reads: from a live machine, or from a format of the caller's own. Its format is
+    /// `memory`.
+    #[must_use]
+    pub fn from_memory(memory: Box<dyn PhysicalMemory>) -> Self {
+        let bytes = runs(&*memory).map(|run| run.bytes).fold(0, u64::saturating_add);
+        Self {
+            format: "memory",
+            bytes,
+            files: Vec::new(),
+            within: Vec::new(),
+            maker: None,
+            hints: None,
+            readings: vec![Reading { memory, warnings: Vec::new() }],
+            chosen: OnceLock::new(),
+        }
     }
 
-    /// The kind of file: `raw`, `crash_dump_full`, `crash_dump_bitmap`, `crash_dump_kernel_bitmap`.
+    fn detect(opening: &Opening) -> Result<Self, Error> {
+        let Opened { format, memory, others, hints, maker, warnings, more_files, within } = formats::open(opening)?;
+        let mut readings = vec![Reading { memory, warnings: warnings.clone() }];
+        readings.extend(others.into_iter().map(|(memory, note)| {
+            let mut warnings = warnings.clone();
+            warnings.push(note);
+            Reading { memory, warnings }
+        }));
+        let files = opening.files.iter().cloned().chain(more_files).collect();
+        let bytes = opening.source.len();
+        Ok(Self { format, bytes, files, within, maker, hints, readings, chosen: OnceLock::new() })
+    }
+
+    fn reading(&self) -> Option<&Reading> {
+        self.readings.get(self.chosen.get().copied().unwrap_or(0))
+    }
+
+    /// Other ways to understand where memory lies, if no kernel was found in the way that is in use: numbers for
+    /// [`adopt`](Self::adopt), and the memory.
+    pub(crate) fn other_readings(&self) -> impl Iterator<Item = (usize, &dyn PhysicalMemory)> + '_ {
+        let open = self.chosen.get().is_none();
+        self.readings
+            .iter()
+            .enumerate()
+            .skip(1)
+            .filter(move |_| open)
+            .map(|(number, reading)| (number, &*reading.memory))
+    }
+
+    /// From now on, and for good, the image is read in another of its ways.
+    pub(crate) fn adopt(&self, number: usize) {
+        let _ = self.chosen.set(number);
+    }
+
+    /// The kind of file: `raw`, `crash_dump_full`, `lime` ...
     #[must_use]
     pub const fn format(&self) -> &'static str {
         self.format
     }
 
-    /// The header, if the image is a crash dump.
+    /// What the container says of the machine, if it says anything.
     #[must_use]
-    pub const fn dump_header(&self) -> Option<&DumpHeader> {
-        self.header.as_ref()
+    pub const fn hints(&self) -> Option<&Hints> {
+        self.hints.as_ref()
     }
 
-    /// What is wrong with the file although it can be used.
+    /// What is wrong with the file although it can be used, and how it was understood where it does not say.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
-        &self.warnings
+        self.reading().map_or(&[], |reading| &reading.warnings)
     }
 
     /// The pieces of physical memory that the file holds, in address order.
@@ -156,91 +253,45 @@ impl MemoryImage {
     /// The record of the file that documents hold.
     #[must_use]
     pub fn info(&self) -> ImageInfo {
+        let mut files = self.files.iter().map(|path| path.display().to_string());
+        let path = files.next();
+        let parts: Vec<String> = files.collect();
         ImageInfo {
             format: self.format.to_owned(),
-            bytes: u64::try_from(self.source.len()).unwrap_or(u64::MAX),
+            bytes: self.bytes,
             runs: self.runs().take(MAX_RUNS_LISTED).map(|run| (run.start, run.end())).collect(),
+            parts: if parts.is_empty() { parts } else { path.iter().cloned().chain(parts).collect() },
+            path,
+            maker: self.maker.clone(),
+            within: self.within.iter().map(|&name| name.to_owned()).collect(),
         }
     }
 }
 
-/// The pieces of a physical memory, in address order.
-pub fn runs<M: PhysicalMemory + ?Sized>(memory: &M) -> impl Iterator<Item = PhysicalRun> + '_ {
-    let mut from = PhysicalAddress(0);
-    std::iter::from_fn(move || {
-        let run = memory.next_run(from)?;
-        from = run.end();
-        Some(run)
-    })
+fn open(path: &Path) -> Result<Source, Error> {
+    Source::open(path).map_err(|reason| Error::Open { path: path.to_owned(), reason })
 }
 
 impl PhysicalMemory for MemoryImage {
     fn next_run(&self, from: PhysicalAddress) -> Option<PhysicalRun> {
-        self.map.next_run(from)
+        self.reading()?.memory.next_run(from)
+    }
+
+    fn read(&self, at: PhysicalAddress, buf: &mut [u8]) -> usize {
+        self.reading().map_or(0, |reading| reading.memory.read(at, buf))
     }
 
     fn borrow(&self, at: PhysicalAddress, len: usize) -> Option<&[u8]> {
-        let (offset, left) = self.map.find(at)?;
-        let offset = usize::try_from(offset).ok()?;
-        let end = offset.checked_add(len.min(usize::try_from(left).unwrap_or(usize::MAX)))?;
-        self.source.get(offset..end)
+        self.reading()?.memory.borrow(at, len)
     }
 
     fn prefetch(&self, piece: PhysicalRun) {
-        let mut at = piece.start;
-        while let Some((offset, left)) = self.map.find(at).filter(|_| at < piece.end()) {
-            let length = left.min(piece.end().0.saturating_sub(at.0));
-            self.source.prefetch(offset, length);
-            at = at.wrapping_add(length);
+        if let Some(reading) = self.reading() {
+            reading.memory.prefetch(piece);
         }
     }
-}
 
-/// Files that are something else, by their first bytes.
-const OTHERS: &[(&[u8], &str, &str)] = &[
-    (b"MDMP", "this is a minidump of one process", "Take an image of the whole memory"),
-    (b"EMiL", "this is a LiME image", "This format cannot be read yet: convert it to raw"),
-    (b"AVML", "this is an AVML image", "This format cannot be read yet: convert it to raw"),
-    (
-        b"\x7fELF",
-        "this is an ELF file, perhaps a core dump of a virtual machine",
-        "This format cannot be read yet: convert it to raw",
-    ),
-    (b"HIBR", "this is a hibernation file", "This format cannot be read yet: convert it to raw"),
-    (b"hibr", "this is a hibernation file", "This format cannot be read yet: convert it to raw"),
-    (b"RSTR", "this is a hibernation file that was resumed from", "This format cannot be read yet: convert it to raw"),
-    (b"WAKE", "this is a hibernation file that was resumed from", "This format cannot be read yet: convert it to raw"),
-    (b"wake", "this is a hibernation file that was resumed from", "This format cannot be read yet: convert it to raw"),
-    (b"EVF\x09", "this is an EWF (E01) container", "Mount or export it as raw first"),
-    (b"\x28\xb5\x2f\xfd", "this file is compressed with zstd", "Decompress it first: zstd -d FILE"),
-    (b"\x1f\x8b", "this file is compressed with gzip", "Decompress it first: gzip -dk FILE"),
-    (b"\xfd7zXZ\0", "this file is compressed with xz", "Decompress it first: xz -dk FILE"),
-    (b"BZh", "this file is compressed with bzip2", "Decompress it first: bzip2 -dk FILE"),
-    (b"PK\x03\x04", "this is a ZIP archive", "Unpack it first"),
-    (b"7z\xbc\xaf\x27\x1c", "this is a 7-Zip archive", "Unpack it first"),
-    (b"Rar!", "this is a RAR archive", "Unpack it first"),
-    (
-        b"Microsoft C/C++ MSF 7.00",
-        "this is a PDB, not a memory image",
-        "Give its folder with --symbols, and the image last",
-    ),
-    (b"regf", "this is a registry hive, not a memory image", "Name the memory image"),
-    (b"\xd0\xbe\xd2\xbe", "this is a VMware snapshot state", "Name the .vmem file beside it, which is a raw image"),
-    (b"\xd1\xba\xd1\xba", "this is a VMware snapshot state", "Name the .vmem file beside it, which is a raw image"),
-    (b"\xd2\xbe\xd2\xbe", "this is a VMware snapshot state", "Name the .vmem file beside it, which is a raw image"),
-    (b"\xd3\xbe\xd3\xbe", "this is a VMware snapshot state", "Name the .vmem file beside it, which is a raw image"),
-];
-
-/// Tells the format by the first bytes; what nothing else claims is raw.
-fn parse(bytes: &[u8]) -> Result<Parsed, Error> {
-    if bytes.starts_with(crash_dump::SIGNATURE) {
-        return crash_dump::parse(bytes);
+    fn next_data(&self, from: PhysicalAddress) -> Option<PhysicalRun> {
+        self.reading()?.memory.next_data(from)
     }
-    if bytes.starts_with(crash_dump::SIGNATURE_32) {
-        return crash_dump::parse_32();
-    }
-    if let Some((_, what, advice)) = OTHERS.iter().find(|(magic, _, _)| bytes.starts_with(magic)) {
-        return Err(Error::NotAnImage { what: (*what).into(), advice: (*advice).into() });
-    }
-    raw::parse(bytes)
 }

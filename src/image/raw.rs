@@ -1,32 +1,67 @@
-//! Raw images: byte n of the file is byte n of physical memory.
+//! Raw images: byte n of the file is byte n of physical memory; or the memory without the hole below 4 GiB.
 
-use super::map::{Map, RunTable};
-use super::{Parsed, PhysicalRun};
-use crate::{Error, PhysicalAddress};
+use super::PhysicalRun;
+use super::formats::Opened;
+use super::formats::Opening;
+use super::runs::{Place, Runs};
+use super::source::Source;
+use crate::{Error, PhysicalAddress, Warning};
 
 /// A machine that runs Windows NT has more memory than this, and a file that is smaller holds no kernel.
 const SMALLEST: u64 = 0x10_0000;
 /// Bytes looked at to tell text from memory.
 const LOOK: usize = 0x1000;
+/// Where the memory goes on behind the hole for devices.
+const FOUR_GIB: u64 = 1 << 32;
+/// Where the hole may begin: every 64 MiB from 2 GiB to 4 GiB. Known are 0x80000000 (QEMU q35, EFI), 0xB0000000, 0xC0000000 (VMware,
+/// QEMU pc), 0xD0000000, 0xE0000000 (old QEMU pc), 0xF0000000 (Xen), and what firmware of real machines chooses.
+const HOLES: std::ops::Range<u64> = 0x8000_0000..FOUR_GIB;
+const HOLE_STEP: u64 = 0x400_0000;
 
-/// Takes the file as it is. The last page may be partial.
-pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Error> {
-    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    let head = bytes.get(..LOOK).unwrap_or(bytes);
-    if is_text(head) {
+/// Takes the file as it is. The last page may be partial. `doubts`: what the file looked like and is not.
+pub(super) fn open(opening: &Opening, doubts: &[(&'static str, String)]) -> Result<Opened, Error> {
+    let source = &opening.source;
+    let length = source.len();
+    if is_text(&source.head(0, LOOK)) {
         return Err(Error::NotAnImage {
             what: "this is a text file, not a memory image".into(),
             advice: "Name the file that the acquisition tool wrote; a process list or report of another tool goes to `check --report`".into(),
         });
     }
     if length < SMALLEST {
+        if let Some((title, why)) = doubts.first() {
+            return Err(Error::NotAnImage {
+                what: format!("this file begins as {title} does, but {why}"),
+                advice: "It is damaged or cut short: copy it again".into(),
+            });
+        }
         return Err(Error::NotAnImage {
             what: format!("this file of {length} bytes is too small to be a memory image"),
             advice: "A raw image is as long as the machine's memory: was the copy cut short?".into(),
         });
     }
-    let (table, _) = RunTable::new(vec![(PhysicalRun { start: PhysicalAddress(0), bytes: length }, 0)], length);
-    Ok(Parsed { format: "raw", map: Map::Runs(table), header: None, warnings: Vec::new() })
+    let whole = [(PhysicalRun { start: PhysicalAddress(0), bytes: length }, Place::File(0))];
+    let mut opened = Opened::new("raw", Runs::new(source.clone(), whole).0);
+    opened.others = HOLES
+        .step_by(usize::try_from(HOLE_STEP).unwrap_or(usize::MAX))
+        .filter(|hole| *hole < length)
+        .map(|hole| without_hole(source, hole))
+        .collect();
+    Ok(opened)
+}
+
+/// The reading in which the memory from `hole` to 4 GiB was cut out of the file, and the rest moved up.
+fn without_hole(source: &Source, hole: u64) -> (Box<dyn super::PhysicalMemory>, Warning) {
+    let above = source.len().saturating_sub(hole);
+    let pieces = [
+        (PhysicalRun { start: PhysicalAddress(0), bytes: hole }, Place::File(0)),
+        (PhysicalRun { start: PhysicalAddress(FOUR_GIB), bytes: above }, Place::File(hole)),
+    ];
+    let message = format!(
+        "the file does not hold the hole below 4 GiB: page tables resolve if what lies from {hole:#x} on in the file is memory from \
+         {FOUR_GIB:#x} on, and it is read so"
+    );
+    (Box::new(Runs::new(source.clone(), pieces).0), Warning::new("image", message))
 }
 
 /// True for UTF-8 or ASCII without control characters, and for what starts with a UTF-16 mark.

@@ -101,7 +101,19 @@ impl MemoryImage {
     /// # Errors
     /// What was tried, if there is none; or the symbols it would take to find it, if its headers are gone.
     pub fn find_kernel(&self, store: &SymbolStore, options: &LocateOptions<'_>) -> Result<KernelImage<'_>, Error> {
-        find::locate::locate(self, self.dump_header(), store, options).map(KernelImage)
+        let failure = match find::locate::locate(self, self.hints(), store, options) {
+            Err(Error::NoKernel(failure)) => failure,
+            other => return other.map(KernelImage),
+        };
+        // The file may hold its memory otherwise than byte for byte, without saying so.
+        for (number, memory) in self.other_readings() {
+            let roots = failure.candidates.iter().map(|candidate| (candidate.way, candidate.dtb));
+            if find::locate::among(memory, roots, self.hints(), store, options).is_some() {
+                self.adopt(number);
+                return find::locate::locate(self, self.hints(), store, options).map(KernelImage);
+            }
+        }
+        Err(Error::NoKernel(failure))
     }
 
     /// Finds the kernel and loads its layouts.
@@ -131,7 +143,7 @@ impl<'m> Kernel<'m> {
             Some(symbols) => Ok(symbols),
             None => store.find(&found.pdb, &Layouts::wanted()),
         };
-        let place = Place { space, base: found.base, header: image.dump_header(), shared: shared.as_ref() };
+        let place = Place { space, base: found.base, header: image.hints(), shared: shared.as_ref() };
         let Known { symbols, mut warnings, invalid_pte_mask } = match known {
             Ok(symbols) => ladder::named(symbols, &found.pdb, store, place),
             Err(error) => ladder::from_image(&Sought::new(place), &found.pdb, store, error)?,
@@ -296,7 +308,7 @@ impl<'m> Kernel<'m> {
     /// hold the two against each other.
     #[must_use]
     pub fn globals_in_image(&self) -> FoundGlobals {
-        globals::find(self.space, &KernelData::read(self.space, self.base), &self.layouts, self.image.dump_header())
+        globals::find(self.space, &KernelData::read(self.space, self.base), &self.layouts, self.image.hints())
     }
 
     /// The record that documents hold.

@@ -1,7 +1,7 @@
 //! The scan of physical memory: everything that is looked for in one pass, in parallel, with hits in address order.
 
 use super::pattern::{Columns, Look, Page, Word};
-use crate::image::{PhysicalMemory, PhysicalRun, runs};
+use crate::image::{PhysicalMemory, PhysicalRun, bytes_at};
 use crate::{PAGE_SIZE, PhysicalAddress};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -174,7 +174,7 @@ impl<'s> Scanner<'s> {
 
     /// Searches all of `memory` and gives each hit to `take`, in address order, until that has enough.
     pub fn run(&self, memory: &dyn PhysicalMemory, take: impl FnMut(Hit) -> ControlFlow<()> + Send) -> Scan {
-        let total = runs(memory).map(|run| run.bytes).fold(0, u64::saturating_add);
+        let total = data(memory).map(|run| run.bytes).fold(0, u64::saturating_add);
         let turn = Turn { next: 0, waiting: BTreeMap::new(), held: 0, take, hits: 0, end: None };
         let pass = Pass {
             scanner: self,
@@ -200,6 +200,16 @@ impl<'s> Scanner<'s> {
         });
         pass.finish()
     }
+}
+
+/// What there is to read of a physical memory.
+fn data(memory: &dyn PhysicalMemory) -> impl Iterator<Item = PhysicalRun> + '_ {
+    let mut from = PhysicalAddress(0);
+    std::iter::from_fn(move || {
+        let run = memory.next_data(from)?;
+        from = run.end();
+        Some(run)
+    })
 }
 
 /// A part of physical memory, in which there may be holes.
@@ -276,7 +286,7 @@ impl<F: FnMut(Hit) -> ControlFlow<()> + Send> Pass<'_, '_, F> {
     fn next_chunk(&self) -> Option<Chunk> {
         let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
         let (number, from) = *chunks;
-        let start = self.memory.next_run(from)?.start;
+        let start = self.memory.next_data(from)?.start;
         let end = PhysicalAddress((start.0 | CHUNK.wrapping_sub(1)).saturating_add(1));
         *chunks = (number.saturating_add(1), end);
         (start < end).then_some(Chunk { number, start, end })
@@ -285,23 +295,30 @@ impl<F: FnMut(Hit) -> ControlFlow<()> + Send> Pass<'_, '_, F> {
     /// All hits in one chunk, in order; no further ones where there are more than are allowed.
     fn look(&self, chunk: &Chunk) -> Vec<Hit> {
         let enough = self.scanner.max_hits.saturating_add(1);
-        let (mut hits, mut columns) = (Vec::new(), Columns::new());
+        let (mut hits, mut columns, mut buffer) = (Vec::new(), Columns::new(), Vec::new());
         let mut from = chunk.start;
-        while let Some(run) = self.memory.next_run(from).filter(|run| run.start < chunk.end) {
+        while let Some(run) = self.memory.next_data(from).filter(|run| run.start < chunk.end) {
             let end = run.end().min(chunk.end);
             from = end;
             let piece = PhysicalRun { start: run.start, bytes: end.0.saturating_sub(run.start.0) };
             self.memory.prefetch(piece);
             self.done.fetch_add(piece.bytes, Ordering::Relaxed);
             let mut at = PhysicalAddress(run.start.0.checked_next_multiple_of(PAGE_SIZE).unwrap_or(u64::MAX));
-            while let Some(left) = usize::try_from(end.0.saturating_sub(at.0)).ok().filter(|left| *left >= 4096) {
+            // A page may lie in two pieces, of which this is the first.
+            while let Some(left) = usize::try_from(end.0.saturating_sub(at.0)).ok().filter(|left| *left > 0) {
                 if self.is_over() || hits.len() >= enough {
                     return hits;
                 }
-                let Some(bytes) = self.memory.borrow(at, left.min(PATIENCE)) else { break };
-                let (pages, _) = bytes.as_chunks::<4096>();
+                let pages = bytes_at(self.memory, at, left.min(PATIENCE), &mut buffer).as_chunks::<4096>().0;
                 if pages.is_empty() {
-                    break;
+                    let mut page = [0; 4096];
+                    let whole = self.memory.read(at, &mut page) == page.len();
+                    if whole {
+                        self.page(Page { at, bytes: &page }, &mut columns, &mut hits);
+                    }
+                    // What cannot be read costs its page, and not the rest of the piece.
+                    at = at.wrapping_add(PAGE_SIZE);
+                    continue;
                 }
                 for bytes in pages {
                     if hits.len() >= enough {

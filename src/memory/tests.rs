@@ -16,6 +16,17 @@ impl PhysicalMemory for Pages {
         Some(PhysicalRun { start: PhysicalAddress(page * 4096).max(from), bytes: 4096 })
     }
 
+    fn read(&self, at: PhysicalAddress, buf: &mut [u8]) -> usize {
+        let mut done = 0;
+        while done < buf.len() {
+            let at = PhysicalAddress(at.0 + done as u64);
+            let Some(piece) = self.borrow(at, buf.len() - done) else { break };
+            buf[done..done + piece.len()].copy_from_slice(piece);
+            done += piece.len();
+        }
+        done
+    }
+
     fn borrow(&self, at: PhysicalAddress, len: usize) -> Option<&[u8]> {
         let page = self.0.get(&(at.0 / 4096))?;
         let offset = at.page_offset() as usize;

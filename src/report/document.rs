@@ -1,11 +1,11 @@
 //! The document: what `--format json` writes and `--report` reads. `schema.md` beside this file describes it.
 
 use super::foreign;
+use crate::image::ImageInfo;
 use crate::kernel::objects::driver::DriverList;
 use crate::machine::Machine;
 use crate::registry::{HiveList, KeyRecord, SessionManagerKeys};
 use crate::symbols::Manifest;
-use crate::system::ImageInfo;
 use crate::{Findings, KernelInfo, ProcessList, System, Warning};
 use serde::de::{Error as _, IgnoredAny, MapAccess};
 use serde::ser::SerializeStruct as _;

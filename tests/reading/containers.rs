@@ -30,6 +30,31 @@ fn crash_dumps() {
     }
 }
 
+/// A machine with holes between its runs and memory above 4 GiB.
+fn machine() -> (ntmem_forge::Forged, serde_json::Value) {
+    let mut scenario = Scenario::clean(Build::W10_19045);
+    scenario.memory = vec![0x1000..0x9_f000, 0x10_0000..0x200_0000, 0x1_0000_0000..0x1_0100_0000];
+    let forged = scenario.forge_frames();
+    let truth = serde_json::from_str(&forged.truth.to_json()).unwrap();
+    (forged, truth)
+}
+
+/// What a container must give: the machine, its runs, and nothing odd.
+fn agrees(forged: &ntmem_forge::Forged, truth: &serde_json::Value, bytes: Vec<u8>, format: &str) {
+    let opened = Opened::with_bytes(forged, bytes);
+    assert_eq!(opened.image.format(), format);
+    assert_eq!(opened.image.warnings(), []);
+    let runs: Vec<_> = opened.image.runs().map(|run| run.start.0..run.end().0).collect();
+    assert_eq!(runs, forged.truth.runs, "{format}");
+    common::assert_agrees(format, &document(&opened.system()), truth);
+}
+
+#[test]
+fn lime() {
+    let (forged, truth) = machine();
+    agrees(&forged, &truth, forged.as_lime(), "lime");
+}
+
 /// A dump cut off anywhere: what is left is read, and it says that pages are missing.
 #[test]
 fn truncated_crash_dumps() {

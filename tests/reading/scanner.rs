@@ -17,6 +17,17 @@ impl PhysicalMemory for Memory {
         Some(PhysicalRun { start: PhysicalAddress(first), bytes: start + bytes.len() as u64 - first })
     }
 
+    fn read(&self, at: PhysicalAddress, buf: &mut [u8]) -> usize {
+        let mut done = 0;
+        while done < buf.len() {
+            let at = PhysicalAddress(at.0 + done as u64);
+            let Some(piece) = self.borrow(at, buf.len() - done) else { break };
+            buf[done..done + piece.len()].copy_from_slice(piece);
+            done += piece.len();
+        }
+        done
+    }
+
     fn borrow(&self, at: PhysicalAddress, len: usize) -> Option<&[u8]> {
         let (start, bytes) =
             self.0.iter().find(|(start, bytes)| (*start..start + bytes.len() as u64).contains(&at.0))?;

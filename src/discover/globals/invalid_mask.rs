@@ -4,6 +4,7 @@
 //! at memory there. They lie above all memory that the machine has. So the frames of pages in transition show it: all have the same bits
 //! above the memory. An entry of which the mask's bits were set before says so by its swizzle bit.
 
+use crate::image::holds;
 use crate::kernel::Layouts;
 use crate::memory::{AddressSpace, transition_frames};
 use crate::{PhysicalAddress, VirtualAddress};
@@ -38,7 +39,7 @@ pub(super) fn find(space: AddressSpace<'_>, layouts: &Layouts, processes: &[Virt
     }
     let mask = frames.first()? & !within;
     let fits = |frame: &u64| frame & !within == mask;
-    let in_memory = |frame: &u64| memory.borrow(PhysicalAddress(*frame & within), 1).is_some();
+    let in_memory = |frame: &u64| holds(memory, PhysicalAddress(*frame & within));
     let beyond = mask == 0 || mask.trailing_zeros() >= LOWEST_BIT;
     (beyond && frames.iter().all(fits) && frames.iter().any(in_memory)).then_some(mask)
 }

@@ -12,7 +12,7 @@ mod invalid_mask;
 pub use debugger_block::ProcessOffsets;
 
 use super::data::KernelData;
-use crate::image::DumpHeader;
+use crate::image::Hints;
 use crate::kernel::Layouts;
 use crate::kernel::find::exports;
 use crate::memory::AddressSpace;
@@ -84,7 +84,7 @@ pub(crate) fn find(
     space: AddressSpace<'_>,
     data: &KernelData,
     layouts: &Layouts,
-    header: Option<&DumpHeader>,
+    header: Option<&Hints>,
 ) -> FoundGlobals {
     let base = data.base();
     let mut answers = Answers::default();
@@ -92,10 +92,15 @@ pub(crate) fn find(
         answers.add(name, Origin::Export, at);
     }
     if let Some(header) = header {
-        answers.add("PsLoadedModuleList", Origin::DumpHeader, header.loaded_module_list);
-        answers.add("PsActiveProcessHead", Origin::DumpHeader, header.active_process_head);
+        for (name, at) in
+            [("PsLoadedModuleList", header.loaded_module_list), ("PsActiveProcessHead", header.active_process_head)]
+        {
+            if let Some(at) = at {
+                answers.add(name, Origin::DumpHeader, at);
+            }
+        }
     }
-    let blocks = debugger_block::find(space, data, header.map(|header| header.debugger_data_block));
+    let blocks = debugger_block::find(space, data, header.and_then(|header| header.debugger_data_block));
     if let Some(block) = blocks.first() {
         answers.add("KdDebuggerDataBlock", Origin::DebuggerBlock, block.at);
     }

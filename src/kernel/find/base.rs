@@ -3,7 +3,7 @@
 
 use super::kuser::SharedData;
 use super::pe::{self, PeImage};
-use crate::image::DumpHeader;
+use crate::image::{Hints, bytes_at};
 use crate::kernel::layouts::Layouts;
 use crate::memory::AddressSpace;
 use crate::symbols::{SymbolStore, Symbols};
@@ -60,7 +60,7 @@ pub(crate) fn find(
     shared: Option<&SharedData>,
     near: Option<VirtualAddress>,
     given: Option<VirtualAddress>,
-    header: Option<&DumpHeader>,
+    header: Option<&Hints>,
     store: &SymbolStore,
 ) -> Result<FoundBase, BaseFailure> {
     if let Some(base) = given {
@@ -71,7 +71,7 @@ pub(crate) fn find(
             .unwrap_or_else(|| Err(BaseFailure::NotFound(format!("no kernel image at the given base {base}"))));
     }
     let mut hints: Vec<VirtualAddress> = near.into_iter().collect();
-    hints.extend(header.map(|header| header.active_process_head));
+    hints.extend(header.and_then(|header| header.active_process_head));
     for hint in hints {
         let found = (0..REACH / PAGE_SIZE).find_map(|page| {
             let base = hint.page().wrapping_sub(page.wrapping_mul(PAGE_SIZE));
@@ -111,8 +111,10 @@ fn system_pages<'m>(space: AddressSpace<'m>) -> impl Iterator<Item = (VirtualAdd
 }
 
 fn by_page_tables(space: AddressSpace<'_>) -> Option<FoundBase> {
-    let like_pe =
-        |(_, physical): &(_, PhysicalAddress)| space.memory().borrow(*physical, 2).is_some_and(|magic| magic == b"MZ");
+    let like_pe = |(_, physical): &(_, PhysicalAddress)| {
+        let mut magic = [0; 2];
+        space.memory().read(*physical, &mut magic) == magic.len() && magic == *b"MZ"
+    };
     system_pages(space).filter(like_pe).take(MAX_HEADERS).find_map(|(base, _)| {
         let pdb = kernel_at(space, base)?;
         Some(FoundBase { base, pdb, how: "headers found by the page tables", symbols: None })
@@ -125,7 +127,7 @@ fn by_code_view(
     space: AddressSpace<'_>,
     shared: Option<&SharedData>,
     given: Option<VirtualAddress>,
-    header: Option<&DumpHeader>,
+    header: Option<&Hints>,
     store: &SymbolStore,
 ) -> Option<Result<FoundBase, BaseFailure>> {
     let mut failed = None;
@@ -166,10 +168,11 @@ fn by_code_view(
 fn kernel_records<'m>(space: AddressSpace<'m>) -> impl Iterator<Item = (VirtualAddress, PdbInfo)> + use<'m> {
     // Pages without any need no second look where they are mapped again, as hostile tables can do without end.
     let mut without = HashSet::new();
+    let mut buffer = Vec::new();
     let places = system_pages(space).flat_map(move |(page, physical)| {
         let mut offsets = Vec::new();
         if !without.contains(&physical) {
-            offsets.extend(record_offsets(space.memory().borrow(physical, 0x1000).unwrap_or(&[])));
+            offsets.extend(record_offsets(bytes_at(space.memory(), physical, 0x1000, &mut buffer)));
             if offsets.is_empty() {
                 without.insert(physical);
             }
@@ -195,7 +198,7 @@ fn base_by_symbols(
     shared: Option<&SharedData>,
     record: VirtualAddress,
     given: Option<VirtualAddress>,
-    header: Option<&DumpHeader>,
+    header: Option<&Hints>,
     symbols: &Symbols,
 ) -> Option<VirtualAddress> {
     let layouts = Layouts::resolve(symbols).ok()?;
@@ -219,7 +222,7 @@ fn base_by_symbols(
     }
     let by_header = header.and_then(|header| {
         let head = symbols.global("PsActiveProcessHead").ok()?;
-        Some(header.active_process_head.wrapping_sub(head))
+        Some(header.active_process_head?.wrapping_sub(head))
     });
     let below = (0..REACH / PAGE_SIZE).map(|page| record.page().wrapping_sub(page.wrapping_mul(PAGE_SIZE)));
     by_header.into_iter().chain(below).find(|base| fits(base))

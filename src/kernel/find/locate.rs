@@ -5,7 +5,7 @@
 
 use super::base::{self, BaseFailure, FoundBase};
 use super::kuser::SharedData;
-use crate::image::{DumpHeader, PhysicalMemory};
+use crate::image::{Hints, PhysicalMemory};
 use crate::memory::{AddressSpace, Page, Scanner};
 use crate::symbols::SymbolStore;
 use crate::{Error, PhysicalAddress, VirtualAddress};
@@ -38,8 +38,8 @@ impl fmt::Debug for LocateOptions<'_> {
 pub enum Way {
     /// The caller named it.
     Given,
-    /// The header of the crash dump names it.
-    DumpHeader,
+    /// The container names it: the header of a crash dump, a note of a hypervisor's.
+    Hint(&'static str),
     /// `PROCESSOR_START_BLOCK`, which the HAL leaves below 1 MiB to start processors with.
     LowStub,
     /// A page that could be a PML4 table because one of its entries maps the page itself.
@@ -50,7 +50,7 @@ impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Given => "root given by hand",
-            Self::DumpHeader => "crash dump header",
+            Self::Hint(source) => source,
             Self::LowStub => "low stub (PROCESSOR_START_BLOCK)",
             Self::SelfReference => "self-referencing PML4",
         })
@@ -120,13 +120,15 @@ const MAX_CANDIDATES: usize = 16;
 /// Kernels that are searched for under roots of the scan: each search is a walk of page tables, and a hostile image can offer
 /// very many. The processes of one system share theirs, so that this is a number of systems.
 const MAX_SEARCHED: usize = 16;
+/// Roots that a container names, which are those of its processors; any will do.
+const MAX_HINTS: usize = 64;
 /// Low stubs that are followed up; firmware leaves one.
 const MAX_STUBS: usize = 8;
 
 /// Tries every way in turn, the cheap ones first.
 pub(crate) fn locate<'m>(
     memory: &'m dyn PhysicalMemory,
-    header: Option<&DumpHeader>,
+    header: Option<&Hints>,
     store: &SymbolStore,
     options: &LocateOptions<'_>,
 ) -> Result<Located<'m>, Error> {
@@ -135,9 +137,10 @@ pub(crate) fn locate<'m>(
     if let Some(dtb) = options.dtb {
         proposals.push((Way::Given, dtb, None));
     } else {
-        match header {
-            Some(header) => proposals.push((Way::DumpHeader, header.dtb, None)),
-            None => failure.ways.push((Way::DumpHeader, "the image is no crash dump".into())),
+        let hinted = header.into_iter().flat_map(|header| header.roots.iter().map(|root| (header.source, *root)));
+        proposals.extend(hinted.take(MAX_HINTS).map(|(source, root)| (Way::Hint(source), root, None)));
+        if proposals.is_empty() {
+            failure.ways.push((Way::Hint("container's hints"), "this kind of file gives no root".into()));
         }
         let stubs = low_stubs(memory);
         if stubs.is_empty() {
@@ -172,6 +175,18 @@ pub(crate) fn locate<'m>(
     Err(Error::NoKernel(Box::new(failure)))
 }
 
+/// The first of `roots` that leads to a kernel.
+pub(crate) fn among<'m>(
+    memory: &'m dyn PhysicalMemory,
+    roots: impl IntoIterator<Item = (Way, PhysicalAddress)>,
+    header: Option<&Hints>,
+    store: &SymbolStore,
+    options: &LocateOptions<'_>,
+) -> Option<Located<'m>> {
+    let mut roots = roots.into_iter();
+    roots.find_map(|(way, root)| prove(memory, way, root, None, header, store, options).ok())
+}
+
 /// Why a root was not accepted.
 enum Rejected {
     Candidate(Candidate),
@@ -185,7 +200,7 @@ fn prove<'m>(
     way: Way,
     dtb: PhysicalAddress,
     near: Option<VirtualAddress>,
-    header: Option<&DumpHeader>,
+    header: Option<&Hints>,
     store: &SymbolStore,
     options: &LocateOptions<'_>,
 ) -> Result<Located<'m>, Rejected> {
@@ -256,7 +271,7 @@ struct ScanFailure {
 /// Scans physical memory for tables that refer to themselves; every process has one, and any will do.
 fn scan<'m>(
     memory: &'m dyn PhysicalMemory,
-    header: Option<&DumpHeader>,
+    header: Option<&Hints>,
     store: &SymbolStore,
     options: &LocateOptions<'_>,
 ) -> Result<Located<'m>, ScanFailure> {

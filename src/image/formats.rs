@@ -1,0 +1,182 @@
+//! The table of formats, and which of them a file is.
+
+use super::runs::Lost;
+use super::source::Source;
+use super::{Hints, PhysicalMemory, crash_dump, known, lime, raw};
+use crate::{Error, Warning};
+use std::fmt;
+use std::path::PathBuf;
+
+/// What is looked at to tell a format, in this order: what has the longest mark first. What none of them takes is raw.
+static FORMATS: &[&Format] = &[&crash_dump::X64, &crash_dump::X86, &lime::FORMAT];
+
+/// Containers in containers are opened to this depth: a LiME image in a zip in a zstd. Deeper nests are made to exhaust the reader.
+const MAX_DEPTH: usize = 3;
+
+/// A kind of file. Each that is read has one, in its file; what is recognised and not read has one in [`known`].
+pub(super) struct Format {
+    /// What it is, with its article: `a LiME image`.
+    pub title: &'static str,
+    /// Whether a file may be of this kind: by its first bytes, cheaply.
+    pub mark: fn(&Source) -> bool,
+    /// What to do with it.
+    pub job: Job,
+}
+
+/// What to do with a file of some kind.
+pub(super) enum Job {
+    /// Read it.
+    Read(fn(&Opening) -> Result<Found, Refusal>),
+    /// Say what it is, and what to do.
+    Name(&'static str),
+}
+
+/// A file that is about to be opened.
+pub(super) struct Opening {
+    /// Its bytes.
+    pub source: Source,
+    /// Where it lies, the parts of a split file in their order. Empty: nowhere, it is in memory or in another container.
+    pub files: Vec<PathBuf>,
+}
+
+impl Opening {
+    pub(super) const fn new(source: Source, files: Vec<PathBuf>) -> Self {
+        Self { source, files }
+    }
+}
+
+/// What a format makes of a file.
+pub(super) enum Found {
+    Memory(Opened),
+    /// It is a wrapper (its name first), and this is inside.
+    Inside(&'static str, Source, Vec<Warning>),
+}
+
+/// A file in which memory was found.
+pub(super) struct Opened {
+    /// The word for documents: `lime`.
+    pub format: &'static str,
+    pub memory: Box<dyn PhysicalMemory>,
+    /// Other ways to understand where memory lies, each with what to say if it turns out to be right.
+    pub others: Vec<(Box<dyn PhysicalMemory>, Warning)>,
+    pub hints: Option<Hints>,
+    /// The program that wrote the file, where it says so.
+    pub maker: Option<String>,
+    pub warnings: Vec<Warning>,
+    /// Files beside the named one that were read too.
+    pub more_files: Vec<PathBuf>,
+    /// What it was wrapped in.
+    pub within: Vec<&'static str>,
+}
+
+impl Opened {
+    pub(super) fn new(format: &'static str, memory: impl PhysicalMemory + 'static) -> Self {
+        Self {
+            format,
+            memory: Box::new(memory),
+            others: Vec::new(),
+            hints: None,
+            maker: None,
+            warnings: Vec::new(),
+            more_files: Vec::new(),
+            within: Vec::new(),
+        }
+    }
+
+    /// Adds what is odd about a container of pieces.
+    pub(super) fn warnings_of(&mut self, odd: Option<String>, lost: Lost) {
+        if let Some(odd) = odd {
+            self.warn(odd);
+        }
+        if lost.cut > 0 {
+            self.warn(format!("the file is truncated: {} that it promises are not in it", Size(lost.cut)));
+        }
+        if lost.twice > 0 {
+            self.warn(format!("{} of memory are in the file twice: the first copy is used", Size(lost.twice)));
+        }
+    }
+
+    /// Adds what is odd about the file.
+    pub(super) fn warn(&mut self, message: String) {
+        self.warnings.push(Warning::new("image", message));
+    }
+}
+
+impl From<Opened> for Found {
+    fn from(opened: Opened) -> Self {
+        Self::Memory(opened)
+    }
+}
+
+/// A number of bytes for people.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes @ 0..0x10_0000 => write!(f, "{bytes} bytes"),
+            bytes => write!(f, "{} MiB", bytes >> 20),
+        }
+    }
+}
+
+/// Why a format did not take a file that has its mark.
+pub(super) enum Refusal {
+    /// What follows the mark is not of this format, for this reason: the mark stands there by chance, or the file is damaged.
+    NotThis(String),
+    /// It is of this format, and cannot be used.
+    Unusable(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Unusable(error)
+    }
+}
+
+/// Opens a file as whatever it is.
+pub(super) fn open(opening: &Opening) -> Result<Opened, Error> {
+    let (mut within, mut warnings) = (Vec::new(), Vec::new());
+    let mut inner: Option<Opening> = None;
+    for _ in 0..=MAX_DEPTH {
+        match open_one(inner.as_ref().unwrap_or(opening))? {
+            Found::Memory(mut opened) => {
+                warnings.append(&mut opened.warnings);
+                return Ok(Opened { within, warnings, ..opened });
+            }
+            Found::Inside(name, source, mut odd) => {
+                within.push(name);
+                warnings.append(&mut odd);
+                inner = Some(Opening::new(source, Vec::new()));
+            }
+        }
+    }
+    Err(Error::NotAnImage {
+        what: format!("this file is packed more than {MAX_DEPTH} times over ({})", within.join(" in ")),
+        advice: "Unpack it until the memory image itself is there".into(),
+    })
+}
+
+fn open_one(opening: &Opening) -> Result<Found, Error> {
+    let mut doubts = Vec::new();
+    for format in FORMATS.iter().copied().chain(known::FORMATS.iter().copied()) {
+        if !(format.mark)(&opening.source) {
+            continue;
+        }
+        match &format.job {
+            Job::Name(advice) => {
+                return Err(Error::NotAnImage { what: format!("this is {}", format.title), advice: (*advice).into() });
+            }
+            Job::Read(read) => match read(opening) {
+                Ok(found) => return Ok(found),
+                Err(Refusal::Unusable(error)) => return Err(error),
+                Err(Refusal::NotThis(why)) => doubts.push((format.title, why)),
+            },
+        }
+    }
+    let mut opened = raw::open(opening, &doubts)?;
+    for (title, why) in doubts {
+        opened.warn(format!("the file begins as {title} does, but {why}: it is read as raw memory"));
+    }
+    Ok(opened.into())
+}

@@ -1,0 +1,30 @@
+//! The record of an image file that documents hold.
+
+use crate::PhysicalAddress;
+use crate::reading::null_is_default;
+use serde::{Deserialize, Serialize};
+
+/// The image file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImageInfo {
+    /// `raw`, `crash_dump_full`, `lime` ...
+    #[serde(deserialize_with = "null_is_default")]
+    pub format: String,
+    /// Length of the file in bytes; of all its parts, where it has several.
+    #[serde(deserialize_with = "null_is_default")]
+    pub bytes: u64,
+    /// Ranges of physical memory that the file holds, `[start, end)`, sorted; the first 4096.
+    #[serde(deserialize_with = "null_is_default")]
+    pub runs: Vec<(PhysicalAddress, PhysicalAddress)>,
+    /// The file. `None`: the image came from no file.
+    pub path: Option<String>,
+    /// All files that the image is made of, where they are more than one.
+    #[serde(deserialize_with = "null_is_default")]
+    pub parts: Vec<String>,
+    /// The program that wrote it, where the container tells.
+    pub maker: Option<String>,
+    /// What the image is wrapped in, the outermost first: `zstd`, `zip`.
+    #[serde(deserialize_with = "null_is_default")]
+    pub within: Vec<String>,
+}

@@ -4,7 +4,8 @@
 //! `cargo run --release --example hidden_processes [IMAGE [SYMBOLS]]`; without an argument, on the bundled sample. Exits with 1
 //! where a process hides.
 
-use ntmem::picture::Explanation;
+use ntmem::picture::{Explanation, Picture};
+use ntmem::process::Source;
 use ntmem::symbols::SymbolStore;
 use ntmem::{MemoryImage, ReadOptions, System};
 use std::process::ExitCode;
@@ -24,13 +25,14 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             Some(why) => println!("{}: not looked at, {why}", view.source),
         }
     }
-    for sighting in system.cross_view.iter().filter(|sighting| sighting.explanation != Explanation::Listed) {
+    let picture = Picture::new(&system);
+    for sighting in picture.cross_view().iter().filter(|sighting| sighting.explanation != Explanation::Listed) {
         let pid = sighting.pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
         let name = sighting.name.as_deref().unwrap_or("?");
         println!("{pid} {name}: {}", if sighting.hidden { "HIDDEN" } else { "not hidden" });
-        println!("    held by {}; {}", sighting.sources.join(", "), sighting.why);
+        println!("    held by {}; {}", Source::names(&sighting.sources), sighting.why);
     }
-    let hidden = system.cross_view.iter().filter(|sighting| sighting.hidden).count();
-    println!("{hidden} of {} processes hide", system.cross_view.len());
+    let hidden = picture.cross_view().iter().filter(|sighting| sighting.hidden).count();
+    println!("{hidden} of {} processes hide", picture.cross_view().len());
     Ok(ExitCode::from(u8::from(hidden > 0)))
 }

@@ -43,7 +43,7 @@ pub use kernel::{Driver, DriverList, KernelInfo};
 pub use list_end::ListEnd;
 pub use location::Location;
 pub use machine::{Clock, Machine};
-pub use picture::{Creator, Mode, ModeKind, Parent, ProcessTree, Session};
+pub use picture::{Creator, Mode, ModeKind, Parent, Picture, ProcessTree, Session};
 pub use process::{Liveness, Process, ProcessList};
 pub use reading::{Absent, AbsentKind, Reading};
 pub use report::Report;

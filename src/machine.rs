@@ -1,7 +1,6 @@
 //! Facts about the machine as a whole.
 
 use crate::kernel::{KUSER_SHARED_DATA, Kernel};
-use crate::picture::Mode;
 use crate::reading::record;
 use crate::{Absent, ProcessList, Reading, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -26,9 +25,6 @@ record! {
         /// Seconds that the system slept or hibernated since it started: `KUSER_SHARED_DATA.InterruptTimeBias`. Nothing: this
         /// build does not count them.
         asleep: u64,
-        ;
-        /// The states that the records tell: see [`Mode::detect`].
-        modes: Vec<Mode>,
     }
 }
 
@@ -64,7 +60,6 @@ impl Machine {
             product: shared().map(|shared| shared.product().map(str::to_owned)).into(),
             safe_mode: shared().map(|shared| shared.safe_boot != 0).into(),
             asleep: shared().and_then(asleep).into(),
-            modes: Vec::new(),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::kernel::{DriverList, Kernel, KernelInfo};
 use crate::machine::Machine;
-use crate::picture::{Mode, Session, Sighting, cross_view};
 use crate::process::{InsideOf, ProcessList};
 use crate::reading::null_is_default;
 use crate::registry::{Registry, SessionManagerKeys};
@@ -26,12 +25,6 @@ pub struct System {
     /// The processes.
     #[serde(deserialize_with = "null_is_default")]
     pub processes: ProcessList,
-    /// The sessions, rebuilt from the processes.
-    #[serde(deserialize_with = "null_is_default")]
-    pub sessions: Vec<Session>,
-    /// Which sources hold each process, and what explains it: concluded from the processes.
-    #[serde(deserialize_with = "null_is_default")]
-    pub cross_view: Vec<Sighting>,
     /// The kernel's modules.
     #[serde(deserialize_with = "null_is_default")]
     pub drivers: DriverList,
@@ -113,18 +106,6 @@ impl System {
             warnings.push(Warning::new("warnings", format!("{more} further warnings are left out")));
         }
         let (image, kernel) = (Some(image.info()), Some(kernel.info()));
-        let (sessions, cross_view) = (Vec::new(), Vec::new());
-        let mut system =
-            Self { image, kernel, machine, processes, sessions, cross_view, drivers, session_manager, warnings };
-        system.conclude();
-        Ok(system)
-    }
-
-    /// Fills in what follows from the records: the sessions, the cross view, and the states of the machine.
-    pub fn conclude(&mut self) {
-        let build = self.kernel.as_ref().and_then(|kernel| kernel.build);
-        self.sessions = Session::rebuild(&self.processes, build);
-        self.cross_view = cross_view(self);
-        self.machine.modes = Mode::detect(self);
+        Ok(Self { image, kernel, machine, processes, drivers, session_manager, warnings })
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn gone(scene: &Scene<'_>) -> Outcome {
         return without_sessions(outcome);
     }
     let mut tally = Tally::default();
-    for session in &scene.sessions {
+    for session in scene.sessions {
         let mut seen = Vec::new();
         let partners = session.partners(scene.model, scene.is_silo(session));
         for &(at, process) in session.csrss.iter().chain(partners) {

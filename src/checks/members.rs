@@ -46,7 +46,7 @@ pub(super) fn csrss_images(scene: &Scene<'_>) -> Vec<Outcome> {
 pub(super) fn token_sessions(scene: &Scene<'_>) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     let (mut compared, mut unread) = (0_usize, 0_usize);
-    for (_, process) in &scene.rows {
+    for (_, process) in scene.rows {
         let exempt = process.pid.value() == Some(&table::SYSTEM_PID)
             || is_called_smss(process)
             || process.minimal.value() == Some(&true)

@@ -30,6 +30,7 @@ pub use findings::{Findings, Verdict};
 pub use outcome::{Confidence, Evidence, Judgement, Outcome, Severity};
 
 use crate::System;
+use crate::picture::Picture;
 use scene::Scene;
 
 /// The names of the groups of checks.
@@ -45,7 +46,14 @@ pub fn check(name: &str, system: &System) -> Option<Findings> {
 /// one outcome. A rule whose input is missing is unknown, never passed.
 #[must_use]
 pub fn check_smss(system: &System) -> Findings {
-    let scene = Scene::new(system);
+    let picture = Picture::new(system);
+    check_smss_in(&picture)
+}
+
+/// The same, of a picture that others ask too.
+#[must_use]
+pub fn check_smss_in(picture: &Picture<'_>) -> Findings {
+    let scene = Scene::new(picture);
     let groups: [fn(&Scene<'_>) -> Vec<Outcome>; 12] = [
         identity::check,
         stale::check,
@@ -62,8 +70,8 @@ pub fn check_smss(system: &System) -> Findings {
     ];
     let outcomes = groups.iter().flat_map(|check| check(&scene)).collect();
     let master = scene.master().and_then(|master| master.process.pid.value().copied());
-    let findings = Findings::new("smss", outcomes, master, scene.passed_over).in_modes(scene.modes);
-    match system.kernel.as_ref().and_then(|kernel| kernel.symbols.as_deref()) {
+    let findings = Findings::new("smss", outcomes, master, scene.passed_over).in_modes(scene.modes.to_vec());
+    match picture.system().kernel.as_ref().and_then(|kernel| kernel.symbols.as_deref()) {
         Some(findings::HEURISTIC) => findings.by_heuristic_layouts(),
         _ => findings,
     }

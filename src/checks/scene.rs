@@ -2,9 +2,9 @@
 
 use super::paths::{SystemRoot, VolumePath, same};
 use super::{Outcome, table};
-use crate::picture::{FIRST_WITH_SILOS, Members, SessionModel, clock_step};
+use crate::picture::{FIRST_WITH_SILOS, Members, Picture, Session, SessionModel, Sighting};
+use crate::process::Source;
 use crate::{ListEnd, Mode, ModeKind, Parent, Process, ProcessTree, Reading, System, Ticks};
-use std::collections::BTreeMap;
 
 /// The part that an smss.exe plays, by its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,59 +43,57 @@ pub(super) enum ImagePath {
     Unknown(String),
 }
 
-/// The view that a scan of memory gives.
-pub(super) const SCAN: &str = "pool_scan";
-
 /// See the module.
 pub(super) struct Scene<'a> {
     pub(super) system: &'a System,
     /// Each process once, without the rows that are none; with its position in the list.
-    pub(super) rows: Vec<(usize, &'a Process)>,
+    pub(super) rows: &'a [(usize, &'a Process)],
     pub(super) smss: Vec<Smss<'a>>,
-    pub(super) sessions: Vec<Members<'a>>,
-    pub(super) tree: ProcessTree,
+    pub(super) sessions: &'a [Members<'a>],
+    pub(super) tree: &'a ProcessTree,
     pub(super) build: Option<u32>,
     pub(super) model: SessionModel,
     pub(super) root: SystemRoot,
     /// The sign that the clock was set back since smss started.
-    pub(super) clock_step: Option<String>,
+    pub(super) clock_step: Option<&'a str>,
     /// States of the machine.
-    pub(super) modes: Vec<Mode>,
+    pub(super) modes: &'a [Mode],
     pub(super) passed_over: Vec<String>,
+    /// The same sessions as documents have them.
+    pub(super) kinds: &'a [Session],
+    /// The cross view: one for each process of the list, in its order.
+    pub(super) sightings: &'a [Sighting],
     /// Rows that an earlier boot left in memory: only a scan finds them, and they are older than System.
-    pub(super) leftovers: Vec<&'a Process>,
-    silo_signs: bool,
+    pub(super) leftovers: &'a [&'a Process],
     /// The volume of this Windows.
     volume: Option<String>,
+    silo_signs: bool,
     /// System, by its pid.
     of_system: Option<&'a Process>,
 }
 
 impl<'a> Scene<'a> {
-    pub(super) fn new(system: &'a System) -> Self {
-        let items = &system.processes.items;
-        let build = system.kernel.as_ref().and_then(|kernel| kernel.build);
-        let mut passed_over = Vec::new();
-        let mut rows = judged(items, &mut passed_over);
-        let clock_step = clock_step(items);
-        let leftovers = if clock_step.is_none() { put_aside_leftovers(&mut rows) } else { Vec::new() };
-        let sessions = Members::group(rows.iter().copied());
+    pub(super) fn new(picture: &'a Picture<'_>) -> Self {
+        let system = picture.system();
+        let rows = &picture.rows().of_this_boot;
         let mut scene = Self {
             system,
-            tree: ProcessTree::new(items),
-            build,
-            model: SessionModel::of(items, build),
+            tree: picture.tree(),
+            build: picture.build(),
+            model: picture.model(),
             root: SystemRoot::new(system.machine.root.value().map(String::as_str)),
-            clock_step,
-            modes: Mode::detect(system),
-            passed_over,
-            leftovers,
-            silo_signs: Members::silo_signs(&sessions, build),
+            clock_step: picture.clock_step(),
+            modes: picture.modes(),
+            leftovers: &picture.rows().leftovers,
             of_system: rows.iter().map(|row| row.1).find(|process| process.pid.value() == Some(&table::SYSTEM_PID)),
-            sessions,
+            sessions: picture.members(),
             rows,
             smss: Vec::new(),
             volume: None,
+            silo_signs: picture.silo_signs(),
+            kinds: picture.sessions(),
+            sightings: picture.cross_view(),
+            passed_over: picture.rows().passed_over.clone(),
         };
         scene.cast();
         scene.volume = scene.volume_of_system32();
@@ -212,7 +210,7 @@ impl<'a> Scene<'a> {
 
     /// True where processes were also looked for outside the kernel's list.
     pub(super) fn was_scanned(&self) -> bool {
-        self.rows.iter().any(|(_, process)| process.sources.iter().any(|source| source == SCAN))
+        self.rows.iter().any(|(_, process)| process.sources.contains(&Source::PoolScan))
     }
 
     /// The parent of the process at this position, in words: `2732 (explorer.exe, exited)`.
@@ -286,51 +284,4 @@ pub(super) fn is_called_smss(process: &Process) -> bool {
             .value()
             .and_then(|path| VolumePath::read(path))
             .is_some_and(|path| same(path.base_name(), "smss.exe"))
-}
-
-/// The idle process, as other tools list it. Where it is said what held the process, somebody wrote this pid over another.
-fn is_idle(process: &Process) -> bool {
-    process.pid.value() == Some(&0) && process.sources.is_empty() && !is_called_smss(process)
-}
-
-/// The rows to judge: each process once, garbage put aside and named.
-fn judged<'a>(items: &'a [Process], passed_over: &mut Vec<String>) -> Vec<(usize, &'a Process)> {
-    let mut rows: Vec<(usize, &Process)> = Vec::new();
-    let mut by_pid: BTreeMap<u64, Vec<&Process>> = BTreeMap::new();
-    for (at, process) in items.iter().enumerate() {
-        let words = || {
-            let pid = process.pid.value().map_or_else(|| "?".to_owned(), u64::to_string);
-            format!("row {at} (pid {pid}, {})", process.name.value().map_or("no name", String::as_str))
-        };
-        if process.is_garbage() {
-            passed_over.push(format!("{} is no process: its values are impossible", words()));
-        } else if is_idle(process) {
-            passed_over.push(format!("{} is the idle process", words()));
-        } else {
-            if let Some(pid) = process.pid.value() {
-                let same = by_pid.entry(*pid).or_default();
-                if same.iter().any(|before| before.is_same_process(process)) {
-                    passed_over.push(format!("{} is a process that an earlier row has already", words()));
-                    continue;
-                }
-                same.push(process);
-            }
-            rows.push((at, process));
-        }
-    }
-    rows
-}
-
-/// Takes out of `rows` what is older than this boot and in no view but that of a scan of memory.
-fn put_aside_leftovers<'a>(rows: &mut Vec<(usize, &'a Process)>) -> Vec<&'a Process> {
-    let system = rows.iter().map(|row| row.1).find(|process| process.pid.value() == Some(&table::SYSTEM_PID));
-    let Some(boot) = system.and_then(Process::started) else { return Vec::new() };
-    let is_left = |process: &Process| {
-        process.is_known_by_object_alone()
-            && !process.sources.is_empty()
-            && process.started().is_some_and(|started| boot.since(started) > Ticks::seconds(60))
-    };
-    let left = rows.iter().map(|row| row.1).filter(|process| is_left(process)).collect();
-    rows.retain(|(_, process)| !is_left(process));
-    left
 }

@@ -4,7 +4,7 @@ use super::scene::{Role, Scene, is_called_smss};
 use super::tally::Tally;
 use super::{Outcome, Severity, creators, members, table};
 use crate::picture::{Members, SessionModel};
-use crate::{Process, Session, Ticks};
+use crate::{Process, Ticks};
 
 pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
     let mut outcomes =
@@ -83,7 +83,7 @@ fn one_csrss(scene: &Scene<'_>) -> Outcome {
         return without_sessions(outcome);
     }
     let mut tally = Tally::default();
-    for session in &scene.sessions {
+    for session in scene.sessions {
         let words = format!("session {}: {} csrss.exe", session.id, session.csrss.len());
         if !session.running.iter().any(|process| process.is_live()) {
             continue;
@@ -110,7 +110,7 @@ fn one_creator(scene: &Scene<'_>) -> Outcome {
         return without_sessions(outcome);
     }
     let mut tally = Tally::default();
-    for session in &scene.sessions {
+    for session in scene.sessions {
         let silo = scene.is_silo(session);
         let partners = session.partners(scene.model, silo);
         if session.csrss.is_empty() && partners.is_empty() {
@@ -218,7 +218,7 @@ fn winlogon(scene: &Scene<'_>) -> Outcome {
         return without_sessions(outcome);
     }
     let mut tally = Tally::default();
-    for session in &scene.sessions {
+    for session in scene.sessions {
         let count = session.winlogon.len();
         let words = format!("session {}: {count}", session.id);
         let with_pids = || format!("{words} (pid {})", list(&session.winlogon, pid));
@@ -261,7 +261,7 @@ fn classified(scene: &Scene<'_>) -> Outcome {
     if scene.sessions.is_empty() {
         return without_sessions(outcome);
     }
-    let sessions = Session::rebuild(&scene.system.processes, scene.build);
+    let sessions = scene.kinds;
     let words: Vec<String> = sessions
         .iter()
         .map(|session| format!("{} {}", session.id, session.kind.as_deref().unwrap_or("of unknown kind")))

@@ -2,21 +2,21 @@
 
 use super::scene::Scene;
 use super::{Confidence, Outcome, Severity};
-use crate::picture::{Explanation, Sighting, cross_view};
-use crate::process::{PID_END, ProcessView};
+use crate::picture::{Explanation, Sighting};
+use crate::process::{PID_END, ProcessView, Source};
 use crate::{ListEnd, Process};
 
-const LIST: &str = "active_list";
+const LIST: Source = Source::ActiveList;
 
 /// One outcome for each running process that the kernel's list lacks, and one for the rest.
 pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
     let rest = Outcome::new("SMSS-021", None).expected("every running process in the active list");
     let sources = || scene.rows.iter().flat_map(|(_, process)| &process.sources);
-    if !sources().any(|source| source != LIST) {
+    if !sources().any(|source| *source != LIST) {
         let needs = "one more view of the processes beside the active list";
         return vec![rest.unknown(needs, "not collected: memory was not scanned")];
     }
-    let seen = cross_view(scene.system);
+    let seen = scene.sightings;
     let rows = scene.rows.iter().filter_map(|(at, process)| Some((*process, seen.get(*at)?)));
     let rows: Vec<(&Process, &Sighting)> = rows.collect();
     let mut outcomes: Vec<Outcome> = rows.iter().filter_map(|(process, sighting)| judge(process, sighting)).collect();
@@ -28,7 +28,7 @@ pub(super) fn check(scene: &Scene<'_>) -> Vec<Outcome> {
     let rest = rest.observed(format!("{hidden} unlinked"));
     let views = &scene.system.processes.views;
     let whole = |view: &ProcessView| view.end.value() == Some(&ListEnd::Complete);
-    outcomes.push(if !sources().any(|source| source == LIST) {
+    outcomes.push(if !sources().any(|source| *source == LIST) {
         rest.unknown("the active list", "not collected, or lost")
     } else if let Some(part) = scene.part_reason() {
         // A torn link loses processes as an attacker would.
@@ -66,7 +66,7 @@ fn judge(process: &Process, sighting: &Sighting) -> Option<Outcome> {
     match sighting.explanation {
         Explanation::Unlinked => {
             let outcome = outcome
-                .observed(format!("{name}, only in {}: {}", process.sources.join(", "), sighting.why))
+                .observed(format!("{name}, only in {}: {}", Source::names(&process.sources), sighting.why))
                 .expected("in the active list")
                 .seen(process, "name", process.name.value().cloned())
                 .seen(process, "threads", process.threads.value().map(ToString::to_string))
@@ -81,9 +81,9 @@ fn judge(process: &Process, sighting: &Sighting) -> Option<Outcome> {
             Some(outcome.confidence(Confidence::Medium).violation(Severity::Medium))
         }
         // An acquisition copies the list at one time and the process at another.
-        Explanation::BeingCreated if process.is_live() && !process.sources.iter().any(|source| source == LIST) => {
+        Explanation::BeingCreated if process.is_live() && !process.sources.contains(&LIST) => {
             let outcome = outcome
-                .observed(format!("{name}, only in {}", process.sources.join(", ")))
+                .observed(format!("{name}, only in {}", Source::names(&process.sources)))
                 .expected("in the active list")
                 .seen(process, "created", process.created.value().map(ToString::to_string));
             Some(outcome.guard(sighting.why.clone()).violation(Severity::Info))
@@ -91,7 +91,7 @@ fn judge(process: &Process, sighting: &Sighting) -> Option<Outcome> {
         // Somebody may have taken it off there; nothing published says so, and it is worth knowing, no more.
         Explanation::PartlyListed => {
             let outcome = outcome
-                .observed(format!("{name}, not in {}", sighting.missing.join(", ")))
+                .observed(format!("{name}, not in {}", Source::names(&sighting.missing)))
                 .expected("in every view of the kernel")
                 .seen(process, "pid", process.pid.value().map(u64::to_string));
             Some(outcome.confidence(Confidence::Low).violation(Severity::Info))

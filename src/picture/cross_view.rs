@@ -1,11 +1,9 @@
 //! The cross view: which sources hold each process, which should and do not, and what explains that. Over records alone, so that a
 //! saved document gives the same answer.
 
-use crate::picture::clock_step;
-use crate::process::Liveness;
-use crate::process::list::ACTIVE_LIST;
-use crate::process::views::{CID_TABLE, HANDLE_TABLES, JOB_LIST, MM_LIST, SESSION_LIST, THREAD_SCAN, THREADS};
-use crate::{ListEnd, Process, ProcessList, System, Ticks, Timestamp, VirtualAddress};
+use super::Picture;
+use crate::process::{Liveness, Source};
+use crate::{ListEnd, Process, Ticks, Timestamp, VirtualAddress};
 use serde::{Deserialize, Serialize};
 
 /// What the set of sources that hold a process says of it.
@@ -76,9 +74,9 @@ pub struct Sighting {
     /// When it ended.
     pub exited: Option<Timestamp>,
     /// The sources that hold it.
-    pub sources: Vec<String>,
+    pub sources: Vec<Source>,
     /// The sources that were read to their end, should hold it, and do not.
-    pub missing: Vec<String>,
+    pub missing: Vec<Source>,
     /// What explains that.
     pub explanation: Explanation,
     /// Nothing benign explains it.
@@ -94,18 +92,17 @@ const SMEAR: Ticks = Ticks::seconds(60);
 const ACQUISITION: Ticks = Ticks::seconds(3600);
 
 /// The cross view of all processes, in the order of the list. Empty where the list does not say what held its processes.
-#[must_use]
-pub fn cross_view(system: &System) -> Vec<Sighting> {
-    let list = &system.processes;
+pub(super) fn cross_view(picture: &Picture<'_>) -> Vec<Sighting> {
+    let list = &picture.system().processes;
     if list.items.iter().all(|process| process.sources.is_empty()) {
         return Vec::new();
     }
-    let judge = Judge::new(list, system.machine.captured.value().copied());
+    let judge = Judge::new(picture);
     list.items.iter().map(|process| judge.sighting(process)).collect()
 }
 
 /// What one process is held against.
-struct Judge<'a> {
+struct Judge {
     captured: Option<Timestamp>,
     /// Creation of System, if the clock was not set back since.
     boot: Option<Timestamp>,
@@ -114,20 +111,24 @@ struct Judge<'a> {
     /// Creation of the youngest process that both walks along it come to.
     youngest: Option<Timestamp>,
     /// The other sources that were, and that hold most of what they should.
-    relied_on: Vec<&'a str>,
+    relied_on: Vec<Source>,
 }
 
-impl<'a> Judge<'a> {
-    fn new(list: &'a ProcessList, captured: Option<Timestamp>) -> Self {
+impl Judge {
+    fn new(picture: &Picture<'_>) -> Self {
+        let system = picture.system();
+        let captured = system.machine.captured.value().copied();
+        let list = &system.processes;
         let items = &list.items;
-        let system = items.iter().find(|process| process.pid.value() == Some(&4) && holds(process, ACTIVE_LIST));
-        let boot = system.and_then(Process::started).filter(|_| clock_step(items).is_none());
-        let whole = list.end == Some(ListEnd::Complete) && items.iter().any(|process| holds(process, ACTIVE_LIST));
+        let system = items.iter().find(|process| process.pid.value() == Some(&4) && holds(process, Source::ActiveList));
+        let boot = system.and_then(Process::started).filter(|_| picture.clock_step().is_none());
+        let whole =
+            list.end == Some(ListEnd::Complete) && items.iter().any(|process| holds(process, Source::ActiveList));
         let complete = list.views.iter().filter(|view| view.end.value() == Some(&ListEnd::Complete));
         // A source that has few of those that it should have is one that was not understood.
-        let relied_on = complete.map(|view| view.source.as_str()).filter(|source| {
-            let due = || items.iter().filter(|process| is_due(process, source) && holds(process, ACTIVE_LIST));
-            let held = due().filter(|process| holds(process, source)).count();
+        let relied_on = complete.map(|view| view.source).filter(|source| {
+            let due = || items.iter().filter(|process| source.is_due(process) && holds(process, Source::ActiveList));
+            let held = due().filter(|process| holds(process, *source)).count();
             held > 0 && held.saturating_mul(2) >= due().count()
         });
         let linked = |process: &&Process| process.active_links.value().is_some_and(|links| links == "both_ways");
@@ -144,26 +145,26 @@ impl<'a> Judge<'a> {
             eprocess: process.eprocess.value().copied(),
             exited: process.exited.value().copied(),
             sources: process.sources.clone(),
-            missing: missing.into_iter().map(str::to_owned).collect(),
+            missing,
             explanation,
             hidden: explanation.is_hidden(),
             why,
         }
     }
 
-    fn missing(&self, process: &Process) -> Vec<&'a str> {
-        let active = Some(ACTIVE_LIST).filter(|_| self.whole && process.is_live());
-        let due = self.relied_on.iter().copied().filter(|source| is_due(process, source));
-        active.into_iter().chain(due).filter(|source| !holds(process, source)).collect()
+    fn missing(&self, process: &Process) -> Vec<Source> {
+        let active = Some(Source::ActiveList).filter(|_| self.whole && process.is_live());
+        let due = self.relied_on.iter().copied().filter(|source| source.is_due(process));
+        active.into_iter().chain(due).filter(|source| !holds(process, *source)).collect()
     }
 
     /// The explanation, and what it rests on.
-    fn explain(&self, process: &Process, missing: &[&str]) -> (Explanation, String) {
+    fn explain(&self, process: &Process, missing: &[Source]) -> (Explanation, String) {
         let say = |explanation, why: &str| (explanation, why.to_owned());
         if process.sources.is_empty() || process.is_garbage() {
             return say(Explanation::Undetermined, "its values are impossible, or nobody says where it was found");
         }
-        let listed = holds(process, ACTIVE_LIST);
+        let listed = holds(process, Source::ActiveList);
         // What threads lead to is neither, whatever stands in the object and in front of it.
         if process.is_given_back() {
             return say(Explanation::Freed, "its memory was given back, and nothing leads to it");
@@ -172,7 +173,7 @@ impl<'a> Judge<'a> {
             return say(Explanation::Leftover, "it is older than System, and nothing leads to it");
         }
         // Threads that have not ended are the proof that it runs, whatever its own fields say.
-        let runs = holds(process, THREADS) || holds(process, THREAD_SCAN);
+        let runs = holds(process, Source::Threads) || holds(process, Source::ThreadScan);
         match process.liveness() {
             Liveness::Exited if runs && !self.is_just_over(process) => {}
             Liveness::Exited if process.exited.is_nothing() && self.is_young(process) => {
@@ -191,7 +192,7 @@ impl<'a> Judge<'a> {
         if listed { self.explain_listed(process, missing) } else { self.explain_unlisted(process) }
     }
 
-    fn explain_listed(&self, process: &Process, missing: &[&str]) -> (Explanation, String) {
+    fn explain_listed(&self, process: &Process, missing: &[Source]) -> (Explanation, String) {
         let way = match process.active_links.value().map(String::as_str) {
             Some("forward_only") => Some("forward"),
             Some("backward_only") => Some("backward"),
@@ -209,7 +210,7 @@ impl<'a> Judge<'a> {
             None if self.is_young(process) => {
                 (Explanation::BeingCreated, "it was made within a minute of the image".to_owned())
             }
-            None => (Explanation::PartlyListed, format!("it is not in {}", missing.join(", "))),
+            None => (Explanation::PartlyListed, format!("it is not in {}", Source::names(missing))),
         }
     }
 
@@ -262,22 +263,6 @@ impl<'a> Judge<'a> {
     }
 }
 
-fn holds(process: &Process, source: &str) -> bool {
-    process.sources.iter().any(|own| own == source)
-}
-
-/// Whether a running process with these values should be in that source.
-fn is_due(process: &Process, source: &str) -> bool {
-    process.is_live()
-        && match source {
-            CID_TABLE => true,
-            // Nothing published says that minimal processes are in it.
-            MM_LIST => process.minimal.value() != Some(&true),
-            THREADS => process.threads.value().is_some_and(|threads| *threads > 0),
-            SESSION_LIST => process.session.value().is_some(),
-            JOB_LIST => process.job.value().is_some(),
-            HANDLE_TABLES => process.handles.value().is_some(),
-            // Nobody need hold a handle, and what a scan finds depends on the scan.
-            _ => false,
-        }
+fn holds(process: &Process, source: Source) -> bool {
+    process.sources.contains(&source)
 }

@@ -1,17 +1,14 @@
 //! Each combination of sources and values, and what explains it.
 
-use super::cross_view;
-use crate::picture::{Explanation, Sighting};
-use crate::process::ProcessView;
-use crate::process::list::ACTIVE_LIST;
-use crate::process::views::{CID_TABLE, MM_LIST, POOL_SCAN, THREAD_SCAN, THREADS};
+use super::{Explanation, Picture, Sighting};
+use crate::process::{ProcessView, Source};
 use crate::{ListEnd, Process, ProcessList, Reading, System, Timestamp};
 
 const START: u64 = 133_000_000_000_000_000;
 const SECOND: u64 = 10_000_000;
-const ALL: [&str; 4] = [ACTIVE_LIST, CID_TABLE, MM_LIST, THREADS];
+const ALL: [Source; 4] = [Source::ActiveList, Source::CidTable, Source::MmList, Source::Threads];
 
-fn row(pid: u64, seconds: u64, sources: &[&str]) -> Process {
+fn row(pid: u64, seconds: u64, sources: &[Source]) -> Process {
     Process {
         pid: Reading::Value(pid),
         name: Reading::Value("x.exe".into()),
@@ -19,7 +16,7 @@ fn row(pid: u64, seconds: u64, sources: &[&str]) -> Process {
         exited: Reading::Nothing,
         threads: Reading::Value(2),
         active_links: Reading::Value("both_ways".into()),
-        sources: sources.iter().map(|source| (*source).to_owned()).collect(),
+        sources: sources.to_vec(),
         ..Process::default()
     }
 }
@@ -28,24 +25,20 @@ fn row(pid: u64, seconds: u64, sources: &[&str]) -> Process {
 fn explained(change: impl FnOnce(&mut Process, &mut ProcessList)) -> Sighting {
     let mut list = ProcessList { end: Some(ListEnd::Complete), ..ProcessList::default() };
     list.items = vec![row(4, 1, &ALL), row(8, 2, &ALL), row(12, 3, &ALL)];
-    list.views = [CID_TABLE, MM_LIST, THREADS]
-        .map(|source| ProcessView {
-            source: source.into(),
-            end: Reading::Value(ListEnd::Complete),
-            ..ProcessView::default()
-        })
+    list.views = [Source::CidTable, Source::MmList, Source::Threads]
+        .map(|source| ProcessView { source, end: Reading::Value(ListEnd::Complete), ..ProcessView::default() })
         .into();
     let mut last = row(16, 4, &ALL);
     change(&mut last, &mut list);
     list.items.push(last);
     let mut system = System { processes: list, ..System::default() };
     system.machine.captured = Reading::Value(Timestamp(START + 5000 * SECOND));
-    cross_view(&system).pop().unwrap()
+    Picture::new(&system).cross_view().last().unwrap().clone()
 }
 
 #[test]
 fn each_combination_has_its_explanation() {
-    let without = |process: &mut Process, source: &str| process.sources.retain(|own| own != source);
+    let without = |process: &mut Process, source: Source| process.sources.retain(|own| *own != source);
     let over = |process: &mut Process| {
         process.threads = Reading::Value(0);
         process.exited = Reading::Value(Timestamp(START + 100 * SECOND));
@@ -53,14 +46,14 @@ fn each_combination_has_its_explanation() {
     type Change<'a> = Box<dyn Fn(&mut Process, &mut ProcessList) + 'a>;
     let cases: Vec<(&str, Explanation, Change<'_>)> = vec![
         ("all well", Explanation::Listed, Box::new(|_, _| ())),
-        ("no id", Explanation::PartlyListed, Box::new(move |p, _| without(p, CID_TABLE))),
-        ("off the list", Explanation::Unlinked, Box::new(move |p, _| without(p, ACTIVE_LIST))),
-        ("only a scan has it", Explanation::Unlinked, Box::new(|p, _| p.sources = vec![POOL_SCAN.into()])),
+        ("no id", Explanation::PartlyListed, Box::new(move |p, _| without(p, Source::CidTable))),
+        ("off the list", Explanation::Unlinked, Box::new(move |p, _| without(p, Source::ActiveList))),
+        ("only a scan has it", Explanation::Unlinked, Box::new(|p, _| p.sources = vec![Source::PoolScan])),
         (
             "the list is torn",
             Explanation::Torn,
             Box::new(move |p, list| {
-                without(p, ACTIVE_LIST);
+                without(p, Source::ActiveList);
                 p.active_links = Reading::Value("stray".into());
                 list.end = Some(ListEnd::Broken);
             }),
@@ -69,7 +62,7 @@ fn each_combination_has_its_explanation() {
             "the list is torn elsewhere",
             Explanation::Unlinked,
             Box::new(move |p, list| {
-                without(p, ACTIVE_LIST);
+                without(p, Source::ActiveList);
                 p.active_links = Reading::Value("bypassed".into());
                 list.end = Some(ListEnd::Broken);
             }),
@@ -92,7 +85,7 @@ fn each_combination_has_its_explanation() {
             Explanation::Unlinked,
             Box::new(move |p, _| {
                 p.created = Reading::Value(Timestamp(START + 500_000 * SECOND));
-                without(p, ACTIVE_LIST);
+                without(p, Source::ActiveList);
             }),
         ),
         (
@@ -100,8 +93,8 @@ fn each_combination_has_its_explanation() {
             Explanation::Listed,
             Box::new(move |p, _| {
                 (p.minimal, p.threads) = (Reading::Value(true), Reading::Value(0));
-                without(p, THREADS);
-                without(p, MM_LIST);
+                without(p, Source::Threads);
+                without(p, Source::MmList);
             }),
         ),
         (
@@ -118,7 +111,7 @@ fn each_combination_has_its_explanation() {
             Box::new(move |p, _| {
                 p.created = Reading::Value(Timestamp(START + 4990 * SECOND));
                 p.threads = Reading::Value(0);
-                without(p, ACTIVE_LIST);
+                without(p, Source::ActiveList);
             }),
         ),
         (
@@ -126,7 +119,7 @@ fn each_combination_has_its_explanation() {
             Explanation::ExitedReferenced,
             Box::new(move |p, _| {
                 over(p);
-                without(p, THREADS);
+                without(p, Source::Threads);
             }),
         ),
         (
@@ -134,7 +127,7 @@ fn each_combination_has_its_explanation() {
             Explanation::Exited,
             Box::new(move |p, _| {
                 over(p);
-                p.sources = vec![POOL_SCAN.into()];
+                p.sources = vec![Source::PoolScan];
             }),
         ),
         (
@@ -142,14 +135,14 @@ fn each_combination_has_its_explanation() {
             Explanation::Unlinked,
             Box::new(move |p, _| {
                 over(p);
-                without(p, ACTIVE_LIST);
+                without(p, Source::ActiveList);
             }),
         ),
         (
             "given back",
             Explanation::Freed,
             Box::new(|p, _| {
-                p.sources = vec![POOL_SCAN.into()];
+                p.sources = vec![Source::PoolScan];
                 p.freed = Reading::Value(true);
             }),
         ),
@@ -159,7 +152,7 @@ fn each_combination_has_its_explanation() {
             Box::new(move |p, _| {
                 over(p);
                 p.created = Reading::Value(Timestamp(START - 1000 * SECOND));
-                p.sources = vec![POOL_SCAN.into(), THREAD_SCAN.into()];
+                p.sources = vec![Source::PoolScan, Source::ThreadScan];
                 p.freed = Reading::Value(true);
             }),
         ),
@@ -167,7 +160,7 @@ fn each_combination_has_its_explanation() {
             "said to be given back, and has an id",
             Explanation::Unlinked,
             Box::new(|p, _| {
-                p.sources = vec![POOL_SCAN.into(), CID_TABLE.into()];
+                p.sources = vec![Source::PoolScan, Source::CidTable];
                 p.freed = Reading::Value(true);
             }),
         ),
@@ -175,7 +168,7 @@ fn each_combination_has_its_explanation() {
             "of an earlier boot",
             Explanation::Leftover,
             Box::new(|p, _| {
-                p.sources = vec![POOL_SCAN.into()];
+                p.sources = vec![Source::PoolScan];
                 p.created = Reading::Value(Timestamp(START - 1000 * SECOND));
             }),
         ),
@@ -183,7 +176,7 @@ fn each_combination_has_its_explanation() {
             "nothing tells",
             Explanation::Undetermined,
             Box::new(|p, _| {
-                p.sources = vec![POOL_SCAN.into()];
+                p.sources = vec![Source::PoolScan];
                 p.exited = Reading::default();
                 p.threads = Reading::default();
             }),
@@ -199,12 +192,12 @@ fn each_combination_has_its_explanation() {
 #[test]
 fn a_source_that_was_not_understood_accuses_nobody() {
     let seen = explained(|p, list| {
-        list.items.iter_mut().skip(1).for_each(|process| process.sources.retain(|own| own != MM_LIST));
-        p.sources.retain(|own| own != MM_LIST);
+        list.items.iter_mut().skip(1).for_each(|process| process.sources.retain(|own| *own != Source::MmList));
+        p.sources.retain(|own| *own != Source::MmList);
     });
     assert_eq!((seen.explanation, seen.missing.len()), (Explanation::Listed, 0));
     let seen = explained(|p, list| {
-        p.sources.retain(|own| own != MM_LIST);
+        p.sources.retain(|own| *own != Source::MmList);
         list.views.iter_mut().for_each(|view| view.end = Reading::Value(ListEnd::Broken));
     });
     assert_eq!((seen.explanation, seen.missing.len()), (Explanation::Listed, 0));

@@ -1,6 +1,6 @@
 //! In which state the machine was: what changes what is usual on it.
 
-use crate::picture::{Members, clock_step};
+use super::{Members, Picture};
 use crate::registry::KeyRecord;
 use crate::{Reading, System};
 use serde::{Deserialize, Serialize};
@@ -61,21 +61,19 @@ impl fmt::Display for Mode {
     }
 }
 
-impl Mode {
-    /// The states that the records of a machine tell. What is not known tells none.
-    #[must_use]
-    pub fn detect(system: &System) -> Vec<Self> {
-        let found = [
-            (ModeKind::SafeMode, safe_mode(system)),
-            (ModeKind::Setup, setup(system)),
-            (ModeKind::Preinstallation, preinstallation(system)),
-            (ModeKind::PreinstallationKey, preinstallation_key(system)),
-            (ModeKind::ContainerHost, containers(system)),
-            (ModeKind::ClockStep, clock_step(&system.processes.items)),
-            (ModeKind::Resumed, resumed(system)),
-        ];
-        found.into_iter().filter_map(|(mode, evidence)| Some(Self { mode, evidence: evidence? })).collect()
-    }
+/// The states that the records of a machine tell. What is not known tells none.
+pub(super) fn detect(picture: &Picture<'_>) -> Vec<Mode> {
+    let system = picture.system();
+    let found = [
+        (ModeKind::SafeMode, safe_mode(system)),
+        (ModeKind::Setup, setup(system)),
+        (ModeKind::Preinstallation, preinstallation(system)),
+        (ModeKind::PreinstallationKey, preinstallation_key(system)),
+        (ModeKind::ContainerHost, containers(picture)),
+        (ModeKind::ClockStep, picture.clock_step().map(str::to_owned)),
+        (ModeKind::Resumed, resumed(system)),
+    ];
+    found.into_iter().filter_map(|(mode, evidence)| Some(Mode { mode, evidence: evidence? })).collect()
 }
 
 /// Signs joined; `None` where there are none.
@@ -129,8 +127,8 @@ fn preinstallation_key(system: &System) -> Option<String> {
     Some(format!(r"Control\MiniNT is there, and the root is {root}"))
 }
 
-fn containers(system: &System) -> Option<String> {
-    let items = &system.processes.items;
+fn containers(picture: &Picture<'_>) -> Option<String> {
+    let items = &picture.system().processes.items;
     let running = items.iter().filter(|process| !process.has_exited() && !process.is_garbage());
     let silos: BTreeSet<_> =
         running.filter_map(|process| process.silo.value()).filter(|silo| !silo.is_null()).collect();
@@ -138,11 +136,9 @@ fn containers(system: &System) -> Option<String> {
         let words: Vec<String> = silos.iter().map(|silo| silo.to_string()).collect();
         return Some(format!("server silos: {} (job {})", silos.len(), words.join(", ")));
     }
-    let build = system.kernel.as_ref().and_then(|kernel| kernel.build);
-    let sessions = Members::group(items.iter().enumerate());
-    let signs = Members::silo_signs(&sessions, build);
-    let silos: Vec<String> =
-        sessions.iter().filter(|session| session.is_silo(signs)).map(|session| session.id.to_string()).collect();
+    let signs = Members::silo_signs(picture.everybody(), picture.build());
+    let silos = picture.everybody().iter().filter(|session| session.is_silo(signs));
+    let silos: Vec<String> = silos.map(|session| session.id.to_string()).collect();
     (!silos.is_empty()).then(|| format!("a wininit.exe of its own and no winlogon.exe in session {}", silos.join(", ")))
 }
 
@@ -172,7 +168,7 @@ mod tests {
         let mut system = System { kernel, ..System::default() };
         system.machine.root = Reading::Value("C:\\Windows".into());
         change(&mut system);
-        Mode::detect(&system).into_iter().map(|mode| mode.mode).collect()
+        Picture::new(&system).modes().iter().map(|mode| mode.mode).collect()
     }
 
     fn row(pid: u64, ppid: u64, name: &str, session: u32) -> Process {
@@ -190,7 +186,7 @@ mod tests {
 
     #[test]
     fn nothing_known_is_no_state() {
-        assert!(Mode::detect(&System::default()).is_empty());
+        assert!(Picture::new(&System::default()).modes().is_empty());
         assert!(kinds(|_| {}).is_empty());
         let finished = |s: &mut System| {
             s.session_manager.setup = key(&[("SystemSetupInProgress", 0), ("SetupType", 0), ("OOBEInProgress", 0)]);

@@ -1,7 +1,9 @@
 //! Sessions, rebuilt from their processes.
 
+use super::{Parent, Picture};
 use crate::location::Location;
-use crate::{Parent, Process, ProcessList, ProcessTree, Timestamp, VirtualAddress};
+use crate::process::Source;
+use crate::{Process, Timestamp, VirtualAddress};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -27,7 +29,7 @@ pub struct Session {
     /// When it exited.
     pub creator_exited: Option<Timestamp>,
     /// The sources that hold it: an exited one is often found by scanning memory only.
-    pub creator_sources: Vec<String>,
+    pub creator_sources: Vec<Source>,
     /// Who names `creator_pid`, and where: the evidence for it.
     pub creator_named_by: Vec<NamedBy>,
     /// Processes of this session, exited ones included, in list order.
@@ -203,43 +205,40 @@ impl<'a> Members<'a> {
     }
 }
 
-impl Session {
-    /// Rebuilds the sessions of a list, by id. `build` is the kernel's, if known.
-    #[must_use]
-    pub fn rebuild(list: &ProcessList, build: Option<u32>) -> Vec<Self> {
-        let model = SessionModel::of(&list.items, build);
-        let complete = list.end == Some(crate::ListEnd::Complete);
-        let tree = ProcessTree::new(&list.items);
-        let members = Members::group(list.items.iter().enumerate());
-        let signs = Members::silo_signs(&members, build);
-        let rebuild = |session: &Members<'_>| {
-            let silo = session.is_silo(signs);
-            let creator_pid = session.creator_pid(model, silo);
-            let parent = creator_pid.and(session.csrss.first()).map(|(at, _)| tree.parent(*at));
-            let creator = parent.and_then(|parent| match parent {
-                Parent::Listed(_) => Some(Creator::Live),
-                Parent::Exited(_) => Some(Creator::Exited),
-                Parent::Vanished(_) => Some(Creator::Vanished),
-                Parent::Reused { .. } => Some(Creator::Reused),
-                Parent::Ring(_) | Parent::None | Parent::Unknown => None,
-            });
-            let found = parent.and_then(Parent::position).and_then(|at| list.items.get(at));
-            let namers = session.csrss.iter().chain(session.partners(model, silo)).filter(|_| creator_pid.is_some());
-            Self {
-                id: session.id,
-                kind: session.kind(model, silo, complete).map(str::to_owned),
-                creator_pid,
-                creator,
-                creator_name: found.and_then(|creator| creator.name.value().cloned()),
-                creator_eprocess: found.and_then(|creator| creator.eprocess.value().copied()),
-                creator_exited: found.and_then(|creator| creator.exited.value().copied()),
-                creator_sources: found.map(|creator| creator.sources.clone()).unwrap_or_default(),
-                creator_named_by: namers.map(|(_, process)| NamedBy::new(process)).collect(),
-                pids: session.all.iter().filter_map(|(_, process)| process.pid.value().copied()).collect(),
-            }
-        };
-        members.iter().map(rebuild).collect()
-    }
+/// The sessions of a list, by id.
+pub(super) fn sessions(picture: &Picture<'_>) -> Vec<Session> {
+    let list = &picture.system().processes;
+    let (model, tree) = (picture.model(), picture.tree());
+    let complete = list.end == Some(crate::ListEnd::Complete);
+    let members = picture.everybody();
+    let signs = Members::silo_signs(members, picture.build());
+    let rebuild = |session: &Members<'_>| {
+        let silo = session.is_silo(signs);
+        let creator_pid = session.creator_pid(model, silo);
+        let parent = creator_pid.and(session.csrss.first()).map(|(at, _)| tree.parent(*at));
+        let creator = parent.and_then(|parent| match parent {
+            Parent::Listed(_) => Some(Creator::Live),
+            Parent::Exited(_) => Some(Creator::Exited),
+            Parent::Vanished(_) => Some(Creator::Vanished),
+            Parent::Reused { .. } => Some(Creator::Reused),
+            Parent::Ring(_) | Parent::None | Parent::Unknown => None,
+        });
+        let found = parent.and_then(Parent::position).and_then(|at| list.items.get(at));
+        let namers = session.csrss.iter().chain(session.partners(model, silo)).filter(|_| creator_pid.is_some());
+        Session {
+            id: session.id,
+            kind: session.kind(model, silo, complete).map(str::to_owned),
+            creator_pid,
+            creator,
+            creator_name: found.and_then(|creator| creator.name.value().cloned()),
+            creator_eprocess: found.and_then(|creator| creator.eprocess.value().copied()),
+            creator_exited: found.and_then(|creator| creator.exited.value().copied()),
+            creator_sources: found.map(|creator| creator.sources.clone()).unwrap_or_default(),
+            creator_named_by: namers.map(|(_, process)| NamedBy::new(process)).collect(),
+            pids: session.all.iter().filter_map(|(_, process)| process.pid.value().copied()).collect(),
+        }
+    };
+    members.iter().map(rebuild).collect()
 }
 
 impl NamedBy {
@@ -255,7 +254,7 @@ impl NamedBy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ListEnd, Reading, Timestamp};
+    use crate::{KernelInfo, ListEnd, ProcessList, Reading, System, Timestamp};
 
     fn row(pid: u64, ppid: u64, name: &str, session: u32) -> Process {
         Process {
@@ -274,11 +273,17 @@ mod tests {
         ProcessList { end: Some(ListEnd::Complete), items, ..ProcessList::default() }
     }
 
+    fn rebuilt(processes: ProcessList, build: Option<u32>) -> Vec<Session> {
+        let kernel = Some(KernelInfo { build, ..KernelInfo::default() });
+        let system = System { kernel, processes, ..System::default() };
+        Picture::new(&system).sessions().to_vec()
+    }
+
     #[test]
     fn builder_is_named_only_where_both_name_it() {
         // INCSES: 0x147c and 0x2660; the second pair is made to disagree.
-        let sessions = Session::rebuild(
-            &list(vec![
+        let sessions = rebuilt(
+            list(vec![
                 row(6516, 5244, "csrss.exe", 6),
                 row(6884, 5244, "winlogon.exe", 6),
                 row(8276, 7612, "explorer.exe", 6),
@@ -302,7 +307,7 @@ mod tests {
             row(3752, 4508, "wininit.exe", 4),
         ];
         let kinds = |build| -> Vec<_> {
-            Session::rebuild(&list(rows.clone()), build).into_iter().map(|s| (s.kind, s.creator_pid)).collect()
+            rebuilt(list(rows.clone()), build).into_iter().map(|s| (s.kind, s.creator_pid)).collect()
         };
         let expected = [(Some("services".to_owned()), Some(396)), (Some("silo".to_owned()), Some(4508))];
         assert_eq!(kinds(Some(17763)), expected);
@@ -316,7 +321,7 @@ mod tests {
             row(596, 348, "csrss.exe", 0),
             row(620, 348, "winlogon.exe", 0),
         ];
-        let sessions = Session::rebuild(&list(rows), None);
+        let sessions = rebuilt(list(rows), None);
         assert_eq!(sessions.len(), 1);
         assert_eq!(sessions[0].kind.as_deref(), Some("console"));
         assert_eq!((sessions[0].creator_pid, sessions[0].creator), (Some(348), Some(Creator::Live)));
@@ -326,7 +331,7 @@ mod tests {
     fn what_is_left_of_a_closed_session() {
         let mut exited = row(5000, 600, "dwm.exe", 3);
         exited.threads = Reading::Value(0);
-        let sessions = Session::rebuild(&list(vec![exited]), Some(19041));
+        let sessions = rebuilt(list(vec![exited]), Some(19041));
         assert_eq!(sessions[0].kind.as_deref(), Some("ended"));
         assert_eq!(sessions[0].pids, [5000]);
     }

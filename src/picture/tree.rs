@@ -1,5 +1,6 @@
 //! Who started whom: by process id *and* creation time, since Windows gives ids out again.
 
+use crate::process::Source;
 use crate::{Process, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,7 +54,12 @@ impl ProcessTree {
     /// Joins `processes`; positions in the answers are positions in this slice.
     #[must_use]
     pub fn new(processes: &[Process]) -> Self {
-        let rows = Rows::new(processes);
+        Self::join(processes, clock_step_by(processes, |_| true).is_some())
+    }
+
+    /// The same where it is known whether the clock was set back.
+    pub(super) fn join(processes: &[Process], clock_step: bool) -> Self {
+        let rows = Rows::new(processes, clock_step);
         let mut tree = Self::default();
         for &at in &rows.unique {
             if let Some(process) = processes.get(at) {
@@ -142,7 +148,7 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(processes: &'a [Process]) -> Self {
+    fn new(processes: &'a [Process], clock_step: bool) -> Self {
         let mut unique = Vec::new();
         let mut by_pid: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
         for (at, process) in processes.iter().enumerate() {
@@ -156,7 +162,7 @@ impl<'a> Rows<'a> {
             unique.push(at);
         }
         let boot = by_pid.get(&4).into_iter().flatten().filter_map(|&at| processes.get(at)).find_map(Process::started);
-        Self { processes, unique, by_pid, boot, clock_step: clock_step(processes).is_some() }
+        Self { processes, unique, by_pid, boot, clock_step }
     }
 
     fn parent(&self, at: usize, process: &Process) -> Parent {
@@ -227,7 +233,7 @@ impl Rows<'_> {
 
 /// True for rows whose position in the list is the kernel's own order.
 fn listed_in_order(process: &Process) -> bool {
-    process.sources.iter().any(|source| source == "active_list")
+    process.sources.contains(&Source::ActiveList)
 }
 
 /// True for what an smss child starts before it exits.
@@ -236,13 +242,7 @@ fn is_session_process(process: &Process) -> bool {
 }
 
 /// The sign, if there is one, that the clock was set back since smss started: a process that cannot be older than the master smss
-/// carries an older stamp by more than a minute.
-#[must_use]
-pub(crate) fn clock_step(processes: &[Process]) -> Option<String> {
-    clock_step_by(processes, |_| true)
-}
-
-/// The same, told by those processes only that `counts` lets through.
+/// carries an older stamp by more than a minute. Told by those processes only that `counts` lets through.
 #[must_use]
 pub(crate) fn clock_step_by(processes: &[Process], counts: impl Fn(&Process) -> bool) -> Option<String> {
     let master = processes
@@ -325,7 +325,7 @@ mod tests {
     fn who_had_the_pid_before_this_boot_is_no_parent() {
         let mut rows = [row(4, 0, "System", 9000), row(444, 400, "explorer.exe", 10), row(452, 444, "csrss.exe", 9004)];
         assert_eq!(ProcessTree::new(&rows).parent(2), Parent::Listed(1), "a list that was not scanned for");
-        rows[1].sources = vec!["pool_scan".into()];
+        rows[1].sources = vec![Source::PoolScan];
         assert_eq!(ProcessTree::new(&rows).parent(2), Parent::Reused { pid: 444, now: 1 });
     }
 
@@ -340,7 +340,7 @@ mod tests {
     fn the_kernels_order_beats_the_clock() {
         let mut rows = [row(516, 444, "winlogon.exe", 9000), row(700, 516, "userinit.exe", 50)];
         assert_eq!(ProcessTree::new(&rows).parent(1), Parent::Reused { pid: 516, now: 0 });
-        rows.iter_mut().for_each(|row| row.sources = vec!["active_list".into()]);
+        rows.iter_mut().for_each(|row| row.sources = vec![Source::ActiveList]);
         assert_eq!(ProcessTree::new(&rows).parent(1), Parent::Listed(0));
     }
 
@@ -355,10 +355,10 @@ mod tests {
     fn a_step_of_the_clock_is_seen() {
         // D-10D: MemCompression 3581 s before System.
         let rows = [row(300, 4, "smss.exe", 4000), row(1832, 4, "MemCompression", 419)];
-        assert!(clock_step(&rows).is_some_and(|sign| sign.contains("MemCompression")));
-        assert!(clock_step(&rows[..1]).is_none());
+        assert!(clock_step_by(&rows, |_| true).is_some_and(|sign| sign.contains("MemCompression")));
+        assert!(clock_step_by(&rows[..1], |_| true).is_none());
         // A program called smss.exe does not turn the others into old ones: the earliest child of System counts.
         let rows = [row(300, 4, "smss.exe", 0), row(400, 4, "svchost.exe", 10), row(900, 4, "smss.exe", 9000)];
-        assert!(clock_step(&rows).is_none());
+        assert!(clock_step_by(&rows, |_| true).is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! The processes of the active list, read into records.
 
-use super::{Process, ProcessView};
+use super::{Process, ProcessView, Source};
 use crate::kernel::{Direction, Eprocess, Joined, Kernel, TokenReadings, UserHalf, list_both_ways};
 use crate::location::Location;
 use crate::reading::{null_is_default, without_nulls};
@@ -25,9 +25,6 @@ pub struct ProcessList {
 /// A list of processes longer than this is no list of processes: the largest terminal servers run some ten thousand. Every
 /// record takes some KiB, and links every few bytes would make a list of millions out of a small image.
 pub(super) const MAX_PROCESSES: usize = 1 << 15;
-
-/// The name of this view in [`Process::sources`].
-pub(crate) const ACTIVE_LIST: &str = "active_list";
 
 /// Walks `PsActiveProcessHead` both ways and reads every process on it. None, where its head is lost: other views may have them.
 ///
@@ -60,7 +57,7 @@ pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warni
         }
         match plausible {
             Ok(true) => {
-                let mut process = read(kernel, &process, ACTIVE_LIST);
+                let mut process = read(kernel, &process, Source::ActiveList);
                 process.active_links = Reading::Value(reached(one_way.get(&entry)).to_owned());
                 items.push(process);
             }
@@ -87,7 +84,7 @@ const fn reached(one_way: Option<&Direction>) -> &'static str {
 }
 
 /// Reads one process from every structure around it.
-pub(super) fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, source: &str) -> Process {
+pub(super) fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, source: Source) -> Process {
     let user_half = UserHalf::read(kernel, process);
     let token = TokenReadings::read(kernel, &process.token());
     let located: BTreeMap<String, Location> = process
@@ -136,9 +133,9 @@ pub(super) fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, source: &str) ->
         minimal: process.minimal(),
         freed: Reading::default(),
         section_file: process.section_file(),
-        active_links: if source == ACTIVE_LIST { Reading::default() } else { process.neighbours() },
+        active_links: if source == Source::ActiveList { Reading::default() } else { process.neighbours() },
         inside: Reading::default(),
-        sources: vec![source.to_owned()],
+        sources: vec![source],
         located,
     }
 }

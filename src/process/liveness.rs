@@ -1,6 +1,6 @@
 //! Whether a process runs, is over, or cannot be told; and whether its row is one at all.
 
-use super::views::{POOL_SCAN, THREAD_SCAN, THREADS};
+use super::Source;
 use crate::{Process, Reading, Timestamp};
 
 /// What a row says about being alive.
@@ -49,7 +49,7 @@ impl Process {
     /// True where nothing but its object in memory, met by a search, says that there is or was such a process.
     #[must_use]
     pub(crate) fn is_known_by_object_alone(&self) -> bool {
-        self.sources.iter().all(|source| source == POOL_SCAN)
+        self.sources.iter().all(|source| *source == Source::PoolScan)
     }
 
     /// True where the memory of the object was given back, and nothing else than the search of memory knows it. What it leads to is
@@ -61,7 +61,7 @@ impl Process {
 
     /// True where threads that have not ended lead to it.
     fn has_threads_elsewhere(&self) -> bool {
-        self.sources.iter().any(|source| source == THREADS || source == THREAD_SCAN)
+        self.sources.iter().any(|source| matches!(source, Source::Threads | Source::ThreadScan))
     }
 
     /// True where the process certainly runs.
@@ -163,13 +163,13 @@ mod tests {
 
     #[test]
     fn memory_that_was_given_back() {
-        let freed = |source: &str| Process {
+        let freed = |source| Process {
             freed: Reading::Value(true),
-            sources: vec![source.to_owned()],
+            sources: vec![source],
             ..row(Reading::Nothing, Reading::Value(2))
         };
-        assert_eq!(freed("pool_scan").liveness(), Liveness::Exited);
-        assert_eq!(freed("thread_scan").liveness(), Liveness::Live, "its header lies");
+        assert_eq!(freed(Source::PoolScan).liveness(), Liveness::Exited);
+        assert_eq!(freed(Source::ThreadScan).liveness(), Liveness::Live, "its header lies");
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl InsideOf {
 }
 
 /// Whether a process is called `name`, by its object, its path, its own account of it, or its image's file.
-pub(super) fn bears_name(process: &Process, name: &str) -> bool {
+pub(crate) fn bears_name(process: &Process, name: &str) -> bool {
     let paths = [process.path.value(), process.peb_path.value(), process.section_file.value().map(|file| &file.name)];
     let last = |path: &String| path.rsplit('\\').next().is_some_and(|last| last.eq_ignore_ascii_case(name));
     process.name.value().is_some_and(|short| short.eq_ignore_ascii_case(name)) || paths.into_iter().flatten().any(last)

@@ -90,8 +90,8 @@ record! {
         /// What is in it. Not collected for every process.
         inside: super::Inside,
         ;
-        /// The views that hold this process: `active_list` and, with a scan, `pool_scan` and so on.
-        sources: Vec<String>,
+        /// The sources that hold this process.
+        sources: Vec<super::Source>,
         /// Where fields were read, by field name: so that the bytes can be looked at in another tool.
         located: BTreeMap<String, Location>,
     }

@@ -2,7 +2,8 @@
 
 use super::found::Found;
 use super::list;
-use super::sources::{cid_table, handle_tables, handles, job_list, mm_list, session_list, thread_owners};
+use super::source::{SOURCES, Source};
+use super::sources::{Looking, cid_table};
 use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT};
 use crate::reading::record;
 use crate::{Absent, AbsentKind, ListEnd, ProcessList, Reading, VirtualAddress, Warning};
@@ -16,49 +17,20 @@ record! {
         /// How the walk ended.
         end: ListEnd,
         ;
-        /// The name that [`Process::sources`](super::Process::sources) has for it: `cid_table`, `session_list` ...
-        source: String,
+        /// The source.
+        source: Source,
     }
 }
 
-/// `PspCidTable`: the table that gives processes and threads their ids.
-pub(crate) const CID_TABLE: &str = "cid_table";
-/// The list of processes that every session keeps.
-pub(crate) const SESSION_LIST: &str = "session_list";
-/// The memory manager's list: `EPROCESS.MmProcessLinks`.
-pub(crate) const MM_LIST: &str = "mm_list";
-/// The list of processes that every job keeps.
-pub(crate) const JOB_LIST: &str = "job_list";
-/// The owners of threads that have not ended.
-pub(crate) const THREADS: &str = "threads";
-/// The owners of the handle tables in `HandleTableListHead`.
-pub(crate) const HANDLE_TABLES: &str = "handle_tables";
-/// The handles that System and csrss.exe hold; with a scan, those of all processes.
-pub(crate) const HANDLES: &str = "handles";
-/// What a search of physical memory finds.
-pub(crate) const POOL_SCAN: &str = "pool_scan";
-/// The owners of the threads that a search of physical memory finds.
-pub(crate) const THREAD_SCAN: &str = "thread_scan";
-
-/// Reads every view that takes no scan, and adds what is in it and not in `list`. Sources are added to what is in both. Handle
+/// Reads every source that takes no scan, and adds what is in it and not in `list`. Sources are added to what is in both. Handle
 /// tables of all processes are searched with `thorough` only: there can be a million handles.
 pub(crate) fn add(kernel: &Kernel<'_>, list: &mut ProcessList, warnings: &mut Vec<Warning>, thorough: bool) {
     let ids = cid_table::read(kernel, warnings);
-    let cid = ids.as_ref().map(cid_table::Ids::found).map_err(Clone::clone);
-    merge(kernel, list, warnings, CID_TABLE, cid);
-    let sessions = session_list::find(kernel, list, warnings);
-    merge(kernel, list, warnings, SESSION_LIST, sessions);
-    let memory = mm_list::find(kernel, warnings);
-    merge(kernel, list, warnings, MM_LIST, memory);
-    let numbered = ids.as_ref().map(|ids| (ids.threads.as_slice(), ids.end)).map_err(Clone::clone);
-    merge(kernel, list, warnings, THREADS, thread_owners::find(kernel, numbered));
-    let tables = handle_tables::find(kernel, list, warnings);
-    merge(kernel, list, warnings, HANDLE_TABLES, tables);
-    let others = ids.as_ref().map_or(&[][..], |ids| ids.others.as_slice());
-    let jobs = job_list::find(kernel, list, others, warnings);
-    merge(kernel, list, warnings, JOB_LIST, jobs);
-    let handles = handles::find(kernel, list, thorough);
-    merge(kernel, list, warnings, HANDLES, handles);
+    for about in &SOURCES {
+        let Some(find) = about.find else { continue };
+        let found = find(&mut Looking { kernel, list, ids: &ids, thorough, warnings });
+        merge(kernel, list, warnings, about.source, found);
+    }
 }
 
 /// Adds what a search of physical memory found and is not in `list`.
@@ -69,8 +41,8 @@ pub(crate) fn add_by_scan(
     processes: Result<Found, Absent>,
     threads: Result<Found, Absent>,
 ) {
-    merge(kernel, list, warnings, POOL_SCAN, processes);
-    merge(kernel, list, warnings, THREAD_SCAN, threads);
+    merge(kernel, list, warnings, Source::PoolScan, processes);
+    merge(kernel, list, warnings, Source::ThreadScan, threads);
 }
 
 /// Adds the processes of one view, and the view's own record.
@@ -78,10 +50,10 @@ pub(super) fn merge(
     kernel: &Kernel<'_>,
     list: &mut ProcessList,
     warnings: &mut Vec<Warning>,
-    source: &str,
+    source: Source,
     found: Result<Found, Absent>,
 ) {
-    let mut view = ProcessView { source: source.to_owned(), ..ProcessView::default() };
+    let mut view = ProcessView { source, ..ProcessView::default() };
     match found {
         Ok(found) => {
             let held = add_found(kernel, list, warnings, source, &found);
@@ -91,7 +63,7 @@ pub(super) fn merge(
         Err(absent) => {
             // What a build or its symbols lack, and that a list is empty which Windows keeps for its own ends, the view says.
             let lacks = matches!(absent.kind, AbsentKind::NoSymbol | AbsentKind::NotApplicable);
-            if !lacks && !matches!(source, MM_LIST | HANDLE_TABLES) {
+            if !lacks && !source.about().is_some_and(|about| about.may_be_empty) {
                 warnings.push(Warning::new("processes", format!("no processes by {source}: {absent}")));
             }
             view.processes = Reading::Absent(absent.clone());
@@ -106,7 +78,7 @@ fn add_found(
     kernel: &Kernel<'_>,
     list: &mut ProcessList,
     warnings: &mut Vec<Warning>,
-    source: &str,
+    source: Source,
     found: &Found,
 ) -> u64 {
     let known: HashMap<VirtualAddress, usize> = list
@@ -124,7 +96,7 @@ fn add_found(
             break;
         }
         if let Some(process) = known.get(address).and_then(|index| list.items.get_mut(*index)) {
-            process.sources.push(source.to_owned());
+            process.sources.push(source);
             held = held.saturating_add(1);
             continue;
         }

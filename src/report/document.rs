@@ -4,6 +4,7 @@ use super::foreign;
 use crate::image::ImageInfo;
 use crate::kernel::objects::driver::DriverList;
 use crate::machine::Machine;
+use crate::picture::{Mode, Picture};
 use crate::registry::{HiveList, KeyRecord, SessionManagerKeys};
 use crate::symbols::Manifest;
 use crate::{Findings, KernelInfo, ProcessList, System, Warning};
@@ -50,35 +51,80 @@ impl Report {
     }
 }
 
-impl Serialize for Report {
+/// A report as it is written: the records, with what follows from them.
+#[derive(Debug)]
+pub struct Document<'a, 's> {
+    report: &'a Report,
+    picture: &'a Picture<'s>,
+    lists: bool,
+}
+
+impl<'a, 's> Document<'a, 's> {
+    /// The document of a report and the picture of its system.
+    #[must_use]
+    pub const fn new(report: &'a Report, picture: &'a Picture<'s>) -> Self {
+        Self { report, picture, lists: true }
+    }
+
+    /// The same without the processes, one by one.
+    #[must_use]
+    pub const fn without_lists(self) -> Self {
+        Self { lists: false, ..self }
+    }
+}
+
+/// The machine with the states that its records tell.
+#[derive(Serialize)]
+struct MachineInModes<'a> {
+    #[serde(flatten)]
+    machine: &'a Machine,
+    modes: &'a [Mode],
+}
+
+impl Serialize for Document<'_, '_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let warnings: Vec<String> = self.system.warnings.iter().map(Warning::to_string).collect();
+        let Self { report, picture, lists } = self;
+        let system = picture.system();
+        let warnings: Vec<String> = system.warnings.iter().map(Warning::to_string).collect();
+        let machine = MachineInModes { machine: &system.machine, modes: picture.modes() };
         let mut document = to.serialize_struct("Report", 14)?;
         document.serialize_field("schema", &SCHEMA)?;
-        document.serialize_field("generator", &self.generator)?;
+        document.serialize_field("generator", &report.generator)?;
         document.serialize_field("warnings", &warnings)?;
-        document.serialize_field("image", &self.system.image)?;
-        document.serialize_field("kernel", &self.system.kernel)?;
-        document.serialize_field("system", &self.system.machine)?;
-        document.serialize_field("processes", &self.system.processes)?;
-        document.serialize_field("sessions", &self.system.sessions)?;
-        document.serialize_field("cross_view", &self.system.cross_view)?;
-        document.serialize_field("drivers", &self.system.drivers)?;
-        document.serialize_field("session_manager", &self.system.session_manager)?;
-        document.serialize_field("checks", &self.checks)?;
-        match &self.hives {
+        document.serialize_field("image", &system.image)?;
+        document.serialize_field("kernel", &system.kernel)?;
+        document.serialize_field("system", &machine)?;
+        if *lists {
+            document.serialize_field("processes", &system.processes)?;
+        } else {
+            let end_and_views =
+                ProcessList { items: Vec::new(), end: system.processes.end, views: system.processes.views.clone() };
+            document.serialize_field("processes", &end_and_views)?;
+        }
+        document.serialize_field("sessions", picture.sessions())?;
+        document.serialize_field("cross_view", if *lists { picture.cross_view() } else { &[] })?;
+        document.serialize_field("drivers", &system.drivers)?;
+        document.serialize_field("session_manager", &system.session_manager)?;
+        document.serialize_field("checks", &report.checks)?;
+        match &report.hives {
             Some(hives) => document.serialize_field("hives", hives)?,
             None => document.skip_field("hives")?,
         }
-        match &self.registry {
+        match &report.registry {
             Some(key) => document.serialize_field("registry", key)?,
             None => document.skip_field("registry")?,
         }
-        match &self.symbols {
+        match &report.symbols {
             Some(symbols) => document.serialize_field("symbols", symbols)?,
             None => document.skip_field("symbols")?,
         }
         document.end()
+    }
+}
+
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        Document::new(self, &Picture::new(&self.system)).serialize(to)
     }
 }
 
@@ -138,7 +184,6 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
         if !generator.as_deref().is_some_and(|generator| generator.starts_with("ntmem")) {
             foreign::adopt(&mut system);
         }
-        system.conclude();
         Ok(Report { generator, ..Report::new(system) })
     }
 }
@@ -172,7 +217,7 @@ impl<'de> Deserialize<'de> for Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ListEnd, Process, Reading, Session};
+    use crate::{ListEnd, Process, Reading};
 
     fn read(text: &str) -> Result<Report, String> {
         serde_json::from_str(text).map_err(|error| error.to_string())
@@ -230,8 +275,8 @@ mod tests {
     fn every_member_is_described() {
         let mut system =
             System { image: Some(ImageInfo::default()), kernel: Some(KernelInfo::default()), ..System::default() };
-        system.processes.items.push(Process::default());
-        system.sessions.push(Session::default());
+        let process = Process { session: Reading::Value(1), ..Process::default() };
+        system.processes.items.push(process);
         let mut report = Report::new(system);
         report.checks.push(crate::check_smss(&report.system));
         let document = serde_json::to_value(&report).unwrap();

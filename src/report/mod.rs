@@ -12,7 +12,7 @@ mod text_symbols;
 #[cfg(test)]
 mod text_tests;
 
-pub use document::{Report, SCHEMA};
+pub use document::{Document, Report, SCHEMA};
 pub use palette::{Palette, Style};
 pub use text::{process_tree, processes, sessions};
 pub use text_checks::findings;

@@ -1,7 +1,9 @@
 //! Processes and sessions for people: plain text of 80 columns, or as little more as paths need.
 
 use super::{Palette, wrap};
-use crate::{Creator, Parent, Process, ProcessTree, Reading, Session, Shown, System, Timestamp};
+use crate::picture::Picture;
+use crate::process::Source;
+use crate::{Creator, Parent, Process, Reading, Session, Shown, Timestamp};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
@@ -14,10 +16,10 @@ const TREE_WIDTH: usize = 38;
 ///
 /// # Errors
 /// Those of writing.
-pub fn processes(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Result {
+pub fn processes(out: &mut impl Write, picture: &Picture<'_>, palette: &Palette) -> fmt::Result {
     let head = format!("{:>6} {:>6} {:<14} {:>3} {:<17} {}", "PID", "PPID", "NAME", "SES", "USER", "CREATED (UTC)");
     writeln!(out, "{}", palette.head.paint(head))?;
-    for process in &system.processes.items {
+    for process in &picture.system().processes.items {
         let line = format!(
             "{:>6} {:>6} {:<14} {:>3} {:<17} {}",
             number(&process.pid),
@@ -46,9 +48,9 @@ pub fn processes(out: &mut impl Write, system: &System, palette: &Palette) -> fm
 ///
 /// # Errors
 /// Those of writing.
-pub fn process_tree(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Result {
-    let items = &system.processes.items;
-    let tree = ProcessTree::new(items);
+pub fn process_tree(out: &mut impl Write, picture: &Picture<'_>, palette: &Palette) -> fmt::Result {
+    let items = &picture.system().processes.items;
+    let tree = picture.tree();
     let head = format!("{:<TREE_WIDTH$} {:>3} {:<17} {}", "PROCESS (PID)", "SES", "USER", "CREATED (UTC)");
     writeln!(out, "{}", palette.head.paint(head))?;
     // Groups in the order of their first member.
@@ -110,15 +112,16 @@ fn missing_parent(items: &[Process], parent: Parent) -> String {
 ///
 /// # Errors
 /// Those of writing.
-pub fn sessions(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Result {
-    for session in &system.sessions {
+pub fn sessions(out: &mut impl Write, picture: &Picture<'_>, palette: &Palette) -> fmt::Result {
+    let items = &picture.system().processes.items;
+    for session in picture.sessions() {
         let kind = session.kind.as_deref().unwrap_or("of unknown kind");
         let head = format!("Session {} {kind}, {}", session.id, built_by(session));
         writeln!(out, "{}", palette.head.paint(head))?;
         if let Some(line) = evidence_of_creator(session) {
             wrap(out, &line, 2, 17)?;
         }
-        let members = system.processes.items.iter().filter(|process| process.session.value() == Some(&session.id));
+        let members = items.iter().filter(|process| process.session.value() == Some(&session.id));
         let (gone, running): (Vec<_>, Vec<_>) = members.partition(|process| process.has_exited());
         for (word, processes) in [("running", running), ("exited", gone)] {
             if processes.is_empty() {
@@ -159,8 +162,8 @@ fn evidence_of_creator(session: &Session) -> Option<String> {
     let namers: Vec<String> = namers.collect();
     let found = match (session.creator_exited, session.creator_sources.as_slice()) {
         (_, []) => String::new(),
-        (Some(exited), sources) => format!("; it exited {}, seen in {}", short(exited), sources.join(", ")),
-        (None, sources) => format!("; seen in {}", sources.join(", ")),
+        (Some(exited), sources) => format!("; it exited {}, seen in {}", short(exited), Source::names(sources)),
+        (None, sources) => format!("; seen in {}", Source::names(sources)),
     };
     Some(format!("named by       {}{found}", namers.join(" and ")))
 }

@@ -2,7 +2,8 @@
 
 use super::text_registry::Known;
 use super::{Palette, wrap};
-use crate::{Shown, System};
+use crate::Shown;
+use crate::picture::Picture;
 use std::fmt::{self, Display, Write};
 
 /// Columns that the names take.
@@ -14,7 +15,8 @@ const RUNS: usize = 12;
 ///
 /// # Errors
 /// `out` fails.
-pub fn info(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Result {
+pub fn info(out: &mut impl Write, picture: &Picture<'_>, palette: &Palette) -> fmt::Result {
+    let system = picture.system();
     let mut line = |name: &str, value: &dyn Display| {
         let mut lines = String::new();
         wrap(&mut lines, &value.to_string(), NAMES, NAMES)?;
@@ -56,7 +58,7 @@ pub fn info(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Re
     line("product", &Known(&machine.product))?;
     line("processors", &Known(&machine.processors))?;
     line("safe mode", &Known(&machine.safe_mode))?;
-    for mode in &machine.modes {
+    for mode in picture.modes() {
         line("mode", &Shown(&mode.to_string()))?;
     }
     line("started", &Known(&machine.boot))?;
@@ -67,7 +69,7 @@ pub fn info(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Re
     let end =
         system.processes.end.map_or_else(String::new, |end| format!(", list {}", format!("{end:?}").to_lowercase()));
     line("processes", &format!("{}{end}", system.processes.items.len()))?;
-    line("sessions", &system.sessions.len())?;
+    line("sessions", &picture.sessions().len())?;
     // Up to some forty lines, which nobody reads before the rest.
     let notes = system.kernel.iter().flat_map(|kernel| &kernel.symbols_notes);
     notes.enumerate().try_for_each(|(at, note)| line(if at == 0 { "known by" } else { "" }, &Shown(note)))

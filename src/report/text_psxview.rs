@@ -1,51 +1,37 @@
 //! The cross view for people: a row for each process, a column for each source.
 
 use super::{Palette, Style, wrap};
-use crate::picture::{Explanation, Sighting};
+use crate::picture::{Explanation, Picture, Sighting};
+use crate::process::{AboutSource, SOURCES, Source};
 use crate::{ListEnd, Shown, System};
 use std::fmt::{self, Write};
-
-/// Letter, name in [`Sighting::sources`], what it is.
-type Column = (char, &'static str, &'static str);
-
-const COLUMNS: [Column; 10] = [
-    ('A', "active_list", "active list (PsActiveProcessHead)"),
-    ('C', "cid_table", "table of ids (PspCidTable)"),
-    ('S', "session_list", "list of its session"),
-    ('M', "mm_list", "memory manager's list (MmProcessLinks)"),
-    ('T', "threads", "owner of a thread that runs"),
-    ('H', "handle_tables", "owner of a handle table (HandleTableListHead)"),
-    ('J', "job_list", "list of its job"),
-    ('O', "handles", "opened by others"),
-    ('P', "pool_scan", "found by scanning memory"),
-    ('R', "thread_scan", "owner of a thread found by scanning"),
-];
 
 /// Each process with the sources that hold it and what explains that.
 ///
 /// # Errors
 /// Those of writing.
-pub fn cross_view(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Result {
+pub fn cross_view(out: &mut impl Write, picture: &Picture<'_>, palette: &Palette) -> fmt::Result {
+    let system = picture.system();
     let columns = looked_at(system);
-    let letters: String = columns.iter().map(|(letter, ..)| *letter).collect();
+    let letters: String = columns.iter().map(|column| column.letter).collect();
     let head = format!("{:>6} {:<14} {:<19} {letters}  {}", "PID", "NAME", "EXITED (UTC)", "EXPLANATION");
     writeln!(out, "{}", palette.head.paint(head))?;
-    for sighting in &system.cross_view {
+    for sighting in picture.cross_view() {
         row(out, sighting, &columns, palette)?;
     }
     writeln!(out)?;
-    legend(out, system, palette)
+    legend(out, picture, palette)
 }
 
 /// The sources that were looked at; of the others nothing is known.
-fn looked_at(system: &System) -> Vec<Column> {
+fn looked_at(system: &System) -> Vec<&'static AboutSource> {
     let views = &system.processes.views;
-    let looked = |source: &str| source == "active_list" || views.iter().any(|view| view.source == source);
-    COLUMNS.into_iter().filter(|(_, source, _)| looked(source)).collect()
+    let looked = |source| source == Source::ActiveList || views.iter().any(|view| view.source == source);
+    SOURCES.iter().filter(|about| looked(about.source)).collect()
 }
 
-fn row(out: &mut impl Write, sighting: &Sighting, columns: &[Column], palette: &Palette) -> fmt::Result {
-    let marks: String = columns.iter().map(|(_, source, _)| mark(sighting, source)).collect();
+fn row(out: &mut impl Write, sighting: &Sighting, columns: &[&AboutSource], palette: &Palette) -> fmt::Result {
+    let marks: String = columns.iter().map(|column| mark(sighting, column.source)).collect();
     let line = format!(
         "{:>6} {:<14} {:<19} {marks}  {}",
         sighting.pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string()),
@@ -62,9 +48,8 @@ fn row(out: &mut impl Write, sighting: &Sighting, columns: &[Column], palette: &
     Ok(())
 }
 
-fn mark(sighting: &Sighting, source: &str) -> char {
-    let among = |names: &[String]| names.iter().any(|name| name == source);
-    match (among(&sighting.sources), among(&sighting.missing)) {
+fn mark(sighting: &Sighting, source: Source) -> char {
+    match (sighting.sources.contains(&source), sighting.missing.contains(&source)) {
         (true, _) => '+',
         (false, true) => '!',
         (false, false) => '.',
@@ -85,12 +70,12 @@ const fn style(explanation: Explanation, palette: &Palette) -> Style {
 }
 
 /// What the letters are, how many processes each source holds, and how the walk over it ended.
-fn legend(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Result {
+fn legend(out: &mut impl Write, picture: &Picture<'_>, palette: &Palette) -> fmt::Result {
     writeln!(out, "+ held   ! should be held and is not   . need not be held")?;
-    let list = &system.processes;
-    for (letter, source, what) in looked_at(system) {
-        let held = system.cross_view.iter().filter(|seen| seen.sources.iter().any(|own| own == source)).count();
-        let view = list.views.iter().find(|view| view.source == source);
+    let list = &picture.system().processes;
+    for AboutSource { source, letter, label, .. } in looked_at(picture.system()) {
+        let held = picture.cross_view().iter().filter(|seen| seen.sources.contains(source)).count();
+        let view = list.views.iter().find(|view| view.source == *source);
         let state = match view {
             None => format!("{held}{}", not_whole(list.end)),
             Some(view) => match view.end.known() {
@@ -98,14 +83,14 @@ fn legend(out: &mut impl Write, system: &System, palette: &Palette) -> fmt::Resu
                 Err(absent) => format!("{}", Shown(&absent.to_string())),
             },
         };
-        wrap(out, &format!("{letter}  {what}: {state}"), 0, 3)?;
+        wrap(out, &format!("{letter}  {label}: {state}"), 0, 3)?;
     }
-    let scanned = list.views.iter().any(|view| view.source == "pool_scan");
+    let scanned = list.views.iter().any(|view| view.source == Source::PoolScan);
     if !scanned {
         let more = "Memory was not scanned: --scan adds what is in no list any more, and the handles of all processes.";
         wrap(out, more, 0, 0)?;
     }
-    let hidden = system.cross_view.iter().filter(|sighting| sighting.hidden).count();
+    let hidden = picture.cross_view().iter().filter(|sighting| sighting.hidden).count();
     let style = if hidden > 0 { palette.bad } else { palette.good };
     let words = if hidden == 1 { "1 process is hidden".to_owned() } else { format!("{hidden} processes are hidden") };
     writeln!(out, "{}", style.paint(words))

@@ -1,7 +1,7 @@
 //! What the renderings promise: 80 columns, nothing unescaped, nothing left out.
 
 use super::{Palette, findings, process_tree, processes, sessions};
-use crate::{Process, Reading, Session, System, Timestamp, check_smss};
+use crate::{Picture, Process, Reading, System, Timestamp, check_smss};
 
 fn row(pid: u64, ppid: u64, name: &str) -> Process {
     Process {
@@ -27,16 +27,16 @@ fn system() -> System {
         row(600, 348, "ev\u{1b}[2Jil\u{202e}.exe"),
     ];
     system.processes.items = items.into_iter().chain((0..40).map(|n| row(1000 + 4 * n, 600, "svchost.exe"))).collect();
-    system.sessions = Session::rebuild(&system.processes, None);
     system
 }
 
 fn all(palette: &Palette) -> [String; 4] {
     let system = system();
+    let picture = &Picture::new(&system);
     let mut texts = [const { String::new() }; 4];
-    processes(&mut texts[0], &system, palette).unwrap();
-    process_tree(&mut texts[1], &system, palette).unwrap();
-    sessions(&mut texts[2], &system, palette).unwrap();
+    processes(&mut texts[0], picture, palette).unwrap();
+    process_tree(&mut texts[1], picture, palette).unwrap();
+    sessions(&mut texts[2], picture, palette).unwrap();
     findings(&mut texts[3], &check_smss(&system), palette).unwrap();
     texts
 }

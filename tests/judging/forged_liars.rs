@@ -31,12 +31,13 @@ fn forged(build: Build, fields: &[(&'static str, u64)]) -> Forged {
 
 fn assert_hidden(what: &str, forged: &Forged, system: &System) {
     let eprocess = forged.truth.process(HIDDEN).unwrap().eprocess;
+    let picture = ntmem::Picture::new(system);
     let seen: Vec<&Sighting> =
-        system.cross_view.iter().filter(|seen| seen.eprocess.map(|at| at.0) == Some(eprocess)).collect();
+        picture.cross_view().iter().filter(|seen| seen.eprocess.map(|at| at.0) == Some(eprocess)).collect();
     let [seen] = seen[..] else { panic!("{what}: not found once") };
     assert_eq!(seen.explanation, Explanation::Unlinked, "{what}: {seen:?}");
-    assert!(seen.sources.iter().any(|source| source == "thread_scan"), "{what}: {seen:?}");
-    assert_eq!(system.cross_view.iter().filter(|seen| seen.hidden).count(), 1, "{what}");
+    assert!(seen.sources.iter().any(|source| *source == ntmem::process::Source::ThreadScan), "{what}: {seen:?}");
+    assert_eq!(picture.cross_view().iter().filter(|seen| seen.hidden).count(), 1, "{what}");
     let findings = check_smss(system);
     assert_eq!(findings.verdict, Verdict::Violations, "{what}");
     assert!(findings.of("SMSS-021").any(|found| found.severity == Some(Severity::High)), "{what}");

@@ -2,7 +2,8 @@
 //! over, in the making, or lost by a torn list.
 
 use crate::common::forged::Opened;
-use ntmem::picture::{Explanation, Sighting};
+use ntmem::picture::{Explanation, Picture, Sighting};
+use ntmem::process::Source;
 use ntmem::{Creator, ListEnd, ReadOptions, Severity, System, check_smss};
 use ntmem_forge::{
     Build, Damage, Forged, Impostor, JobPlan, Place, Scenario, TruthProcess, Unlinked, variants::UNMAPPED,
@@ -19,12 +20,17 @@ fn read(forged: &Forged, scan: bool) -> System {
     System::read_with(&kernel, &ReadOptions { scan, ..ReadOptions::default() }).unwrap()
 }
 
-fn of<'a>(system: &'a System, process: &TruthProcess) -> Option<&'a Sighting> {
-    system.cross_view.iter().find(|seen| seen.eprocess.map(|at| at.0) == Some(process.eprocess))
+fn cross_view(system: &System) -> Vec<Sighting> {
+    Picture::new(system).cross_view().to_vec()
 }
 
-fn lists(sighting: &Sighting) -> Vec<&str> {
-    let mut lists: Vec<&str> = sighting.sources.iter().map(String::as_str).filter(|own| !OTHER.contains(own)).collect();
+fn of(system: &System, process: &TruthProcess) -> Option<Sighting> {
+    cross_view(system).into_iter().find(|seen| seen.eprocess.map(|at| at.0) == Some(process.eprocess))
+}
+
+fn lists(sighting: &Sighting) -> Vec<String> {
+    let names = sighting.sources.iter().map(Source::to_string);
+    let mut lists: Vec<String> = names.filter(|own| !OTHER.contains(&own.as_str())).collect();
     lists.sort_unstable();
     lists
 }
@@ -32,7 +38,7 @@ fn lists(sighting: &Sighting) -> Vec<&str> {
 /// Every process is where the truth has it, once, and those of which `hidden` is true are told to hide, and no others.
 fn assert_seen(name: &str, forged: &Forged, scan: bool, hidden: impl Fn(&TruthProcess) -> bool) -> System {
     let system = read(forged, scan);
-    assert_eq!(system.cross_view.len(), system.processes.items.len(), "{name}");
+    assert_eq!(cross_view(&system).len(), system.processes.items.len(), "{name}");
     assert!(system.processes.items.len() <= forged.truth.processes.len(), "{name}: more than there are");
     for process in &forged.truth.processes {
         let who = format!("{name}, scan {scan}: {} {}", process.pid, process.name_text());
@@ -40,9 +46,9 @@ fn assert_seen(name: &str, forged: &Forged, scan: bool, hidden: impl Fn(&TruthPr
         held.sort_unstable();
         match of(&system, process) {
             Some(sighting) => {
-                assert_eq!(lists(sighting), held, "{who}");
+                assert_eq!(lists(&sighting), held, "{who}");
                 assert_eq!(sighting.hidden, hidden(process), "{who}: {sighting:?}");
-                assert_eq!(scan, sighting.sources.iter().any(|source| source == "pool_scan"), "{who}");
+                assert_eq!(scan, sighting.sources.iter().any(|source| *source == Source::PoolScan), "{who}");
             }
             None => assert!(held.is_empty() && !scan, "{who} is not found"),
         }
@@ -64,7 +70,7 @@ fn nothing_hides_on_clean_machines() {
             let forged = scenario.forge();
             for scan in [false, true] {
                 let system = assert_seen(&format!("{build:?} {name}"), &forged, scan, |_| false);
-                for (process, sighting) in system.processes.items.iter().zip(&system.cross_view) {
+                for (process, sighting) in system.processes.items.iter().zip(cross_view(&system)) {
                     let expected =
                         if process.has_exited() { Explanation::ExitedReferenced } else { Explanation::Listed };
                     assert_eq!(sighting.explanation, expected, "{build:?} {name}: {sighting:?}");
@@ -74,7 +80,7 @@ fn nothing_hides_on_clean_machines() {
                 assert_eq!(odd, [], "{build:?} {name}");
                 for view in &system.processes.views {
                     // The address of `HandleTableListHead` in 26100 is not known to the forge.
-                    let lacks = build == Build::W11_26100 && view.source == "handle_tables";
+                    let lacks = build == Build::W11_26100 && view.source == Source::HandleTables;
                     let end = (!lacks).then_some(&ListEnd::Complete);
                     assert_eq!(view.end.value(), end, "{build:?} {name}: {view:?}");
                 }
@@ -145,9 +151,9 @@ fn a_thread_that_runs_leads_to_its_process() {
             Scenario::clean(build).with_impostor(Impostor::All).with_hidden(HIDDEN, Unlinked::Alone, &[]);
         scenario.on_processors = vec![2260, HIDDEN];
         let system = read(&scenario.forge(), false);
-        let hidden: Vec<_> = system.cross_view.iter().filter(|sighting| sighting.hidden).collect();
+        let hidden: Vec<_> = cross_view(&system).into_iter().filter(|sighting| sighting.hidden).collect();
         assert_eq!(hidden.len(), 1, "{build:?}");
-        assert_eq!((hidden[0].pid, &hidden[0].sources[..]), (Some(HIDDEN), &["threads".to_owned()][..]), "{build:?}");
+        assert_eq!((hidden[0].pid, &hidden[0].sources[..]), (Some(HIDDEN), &[Source::Threads][..]), "{build:?}");
     }
 }
 
@@ -162,10 +168,10 @@ fn a_handle_leads_to_its_process() {
             let forged = scenario.forge();
             let system = read(&forged, false);
             let found = of(&system, forged.truth.process(HIDDEN).unwrap());
-            assert_eq!(found.map(|seen| &seen.sources[..]), by_default.then_some(&["handles".to_owned()][..]));
+            assert_eq!(found.map(|seen| seen.sources), by_default.then_some(vec![Source::Handles]));
             let system = read(&forged, true);
             let found = of(&system, forged.truth.process(HIDDEN).unwrap()).unwrap();
-            assert!(found.sources.iter().any(|source| source == "handles"), "{build:?} {holder}: {found:?}");
+            assert!(found.sources.iter().any(|source| *source == Source::Handles), "{build:?} {holder}: {found:?}");
         }
     }
 }
@@ -206,8 +212,8 @@ fn torn_lists_are_no_hiding_places() {
             clean.damage = damage.clone();
             let system = read(&clean.forge(), false);
             assert_ne!(system.processes.end, Some(ListEnd::Complete), "{name}");
-            assert!(system.cross_view.iter().all(|seen| !seen.hidden), "{name}: {:?}", system.cross_view);
-            let unreached = system.cross_view.iter().filter(|seen| !seen.sources.contains(&"active_list".to_owned()));
+            assert!(cross_view(&system).iter().all(|seen| !seen.hidden), "{name}: {:?}", cross_view(&system));
+            let unreached = cross_view(&system).into_iter().filter(|seen| !seen.sources.contains(&Source::ActiveList));
             for seen in unreached.filter(|seen| seen.exited.is_none()) {
                 assert_eq!(seen.explanation, Explanation::Torn, "{name}: {seen:?}");
             }
@@ -236,7 +242,7 @@ fn what_is_just_being_made_does_not_hide() {
         let forged = Scenario::clean(build).with_process_in_the_making().with_young_session_child().forge();
         for scan in [false, true] {
             let system = read(&forged, scan);
-            assert!(system.cross_view.iter().all(|seen| !seen.hidden), "{build:?}");
+            assert!(cross_view(&system).iter().all(|seen| !seen.hidden), "{build:?}");
             let made = explanation(&system, &forged, 4100);
             assert_eq!(made, scan.then_some(Explanation::BeingCreated), "{build:?}");
             assert_eq!(explanation(&system, &forged, 3300), Some(Explanation::Listed), "{build:?}");
@@ -259,8 +265,7 @@ fn exited_ones_and_pids_used_twice() {
         scenario.process(HIDDEN).pid = 348;
         let forged = scenario.forge();
         let system = assert_seen(&format!("{build:?}"), &forged, true, |_| false);
-        let mut exited: Vec<_> = system
-            .cross_view
+        let mut exited: Vec<_> = cross_view(&system)
             .iter()
             .filter(|seen| seen.explanation == Explanation::Exited)
             .map(|seen| seen.pid)
@@ -268,11 +273,12 @@ fn exited_ones_and_pids_used_twice() {
         exited.sort_unstable();
         assert_eq!(exited, [Some(444), Some(520)], "{build:?}");
         for pid in [348, 444, 520] {
-            assert_eq!(system.cross_view.iter().filter(|seen| seen.pid == Some(pid)).count(), 2, "{build:?} {pid}");
+            assert_eq!(cross_view(&system).iter().filter(|seen| seen.pid == Some(pid)).count(), 2, "{build:?} {pid}");
         }
         // The children that built the sessions are named, though others have their pids now.
         for (id, pid) in [(0, 444), (1, 520)] {
-            let session = system.sessions.iter().find(|session| session.id == id).unwrap();
+            let picture = Picture::new(&system);
+            let session = picture.sessions().iter().find(|session| session.id == id).unwrap();
             assert_eq!((session.creator_pid, session.creator), (Some(pid), Some(Creator::Exited)), "{build:?}");
             let child = forged.truth.processes.iter().find(|process| process.pid == pid).unwrap();
             assert_eq!(session.creator_eprocess.map(|at| at.0), Some(child.eprocess), "{build:?}");
@@ -308,8 +314,8 @@ fn bundled_samples() {
         let kernel = image.locate_kernel(&store).unwrap();
         for scan in [false, true] {
             let system = System::read_with(&kernel, &ReadOptions { scan, ..ReadOptions::default() }).unwrap();
-            assert!(system.cross_view.len() > 15);
-            for seen in &system.cross_view {
+            assert!(cross_view(&system).len() > 15);
+            for seen in cross_view(&system) {
                 let usual = [Explanation::Listed, Explanation::ExitedReferenced];
                 assert!(usual.contains(&seen.explanation), "{name}: {seen:?}");
             }

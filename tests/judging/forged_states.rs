@@ -16,7 +16,7 @@ fn system(scenario: &Scenario) -> System {
 }
 
 fn modes(system: &System) -> Vec<ModeKind> {
-    system.machine.modes.iter().map(|mode| mode.mode).collect()
+    ntmem::Picture::new(system).modes().iter().map(|mode| mode.mode).collect()
 }
 
 fn outcome<'a>(findings: &'a Findings, id: &'a str, pid: Option<u64>) -> &'a Outcome {
@@ -57,7 +57,11 @@ fn containers_are_judged_each_for_itself() {
         ] {
             let system = system(&scenario);
             assert_eq!(modes(&system), [ModeKind::ContainerHost], "{build:?}");
-            let silos = system.sessions.iter().filter(|session| session.kind.as_deref() == Some("silo")).count();
+            let silos = ntmem::Picture::new(&system)
+                .sessions()
+                .iter()
+                .filter(|session| session.kind.as_deref() == Some("silo"))
+                .count();
             assert_eq!(silos, smss.len(), "{build:?}");
             let findings = check_smss(&system);
             assert_nothing_counts(&format!("{build:?}, {silos} containers"), &findings);

@@ -1,5 +1,6 @@
 //! Records that make no sense, or contradict each other: the checks answer, and never panic.
 
+use ntmem::process::Source;
 use ntmem::{
     Absent, KernelInfo, ListEnd, Process, ProcessList, ProcessTree, Reading, Report, System, Timestamp, check_smss,
     report,
@@ -65,7 +66,7 @@ prop_compose! {
         user in reading(prop_oneof![Just("S-1-5-18".to_owned()), any::<String>()]),
         linked in any::<bool>(),
     ) -> Process {
-        let sources = if linked { vec!["active_list".to_owned()] } else { vec!["pool_scan".to_owned()] };
+        let sources = if linked { vec![Source::ActiveList] } else { vec![Source::PoolScan] };
         Process {
             pid, ppid, name, created, exited, session, threads, path, peb_path, command_line, user, sources,
             ..Process::default()
@@ -88,7 +89,6 @@ prop_compose! {
         };
         system.machine.captured = captured;
         system.machine.root = root;
-        system.conclude();
         system
     }
 }
@@ -128,9 +128,9 @@ proptest! {
         let findings = check_smss(&back.system);
         let mut text = String::new();
         let palette = report::Palette::default();
-        report::processes(&mut text, &back.system, &palette).unwrap();
-        report::process_tree(&mut text, &back.system, &palette).unwrap();
-        report::sessions(&mut text, &back.system, &palette).unwrap();
+        report::processes(&mut text, &ntmem::Picture::new(&back.system), &palette).unwrap();
+        report::process_tree(&mut text, &ntmem::Picture::new(&back.system), &palette).unwrap();
+        report::sessions(&mut text, &ntmem::Picture::new(&back.system), &palette).unwrap();
         report::findings(&mut text, &findings, &palette).unwrap();
         let harmful = text.contains(['\u{202e}', '\u{1b}']);
         prop_assert!(!harmful, "{}", text);

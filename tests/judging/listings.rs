@@ -197,9 +197,11 @@ fn sessions_share_their_creator() {
     let creators = outcome(&findings, "SES-02", None);
     assert_eq!(creators.outcome, Judgement::Pass, "{creators}");
     assert_eq!(creators.observed.as_deref(), Some("session 6: 5244; session 8: 9824"));
-    let sessions = system(&document(&directory, "INCSES", Some("complete"))).sessions;
+    let machine = system(&document(&directory, "INCSES", Some("complete")));
+    let sessions = ntmem::Picture::new(&machine).sessions().to_vec();
     assert_eq!(sessions[1].kind.as_deref(), Some("incomplete"));
-    let sessions = system(&document(&directory, "W2012-JOAN", Some("complete"))).sessions;
+    let machine = system(&document(&directory, "W2012-JOAN", Some("complete")));
+    let sessions = ntmem::Picture::new(&machine).sessions().to_vec();
     assert_eq!(sessions.iter().map(|session| session.id).collect::<Vec<_>>(), [0, 2]);
     assert_eq!(sessions[1].creator_pid, Some(1420));
 }
@@ -309,7 +311,8 @@ fn a_container_on_the_host() {
         assert_eq!(counting(&findings), Vec::<String>::new());
         assert_eq!(outcome(&findings, "SMSS-006", None).outcome, Judgement::Pass);
         assert!(outcome(&findings, "SMSS-007", Some(4508)).guard.is_some());
-        let sessions = system(&document).sessions;
+        let machine = system(&document);
+        let sessions = ntmem::Picture::new(&machine).sessions().to_vec();
         assert_eq!(sessions.last().unwrap().kind.as_deref(), Some("silo"));
     }
 }

@@ -86,7 +86,7 @@ fn an_unlinked_process_is_found_elsewhere() {
     write(field(before, "physical") + LINKS, field(after, "eprocess") + LINKS);
     write(field(after, "physical") + LINKS + 8, field(before, "eprocess") + LINKS);
     let store = SymbolStore::new().directory(material.join("symbols"));
-    let sources = |bytes: Vec<u8>, scan: bool| -> Option<Vec<String>> {
+    let sources = |bytes: Vec<u8>, scan: bool| -> Option<Vec<ntmem::process::Source>> {
         let image = MemoryImage::from_bytes(bytes).unwrap();
         let kernel = image.locate_kernel(&store).unwrap();
         let system = System::read_with(&kernel, &ReadOptions { scan, ..ReadOptions::default() }).unwrap();
@@ -95,7 +95,14 @@ fn an_unlinked_process_is_found_elsewhere() {
             system.processes.items.iter().find(|p| p.eprocess.value().map(|at| at.0) == number(&hidden["eprocess"]));
         found.map(|process| process.sources.clone())
     };
-    let views = |views: &[&str]| Some(views.iter().map(|view| (*view).to_owned()).collect::<Vec<_>>());
+    let views = |views: &[&str]| {
+        Some(
+            views
+                .iter()
+                .map(|view| ntmem::process::SOURCES.iter().find(|about| about.name == *view).unwrap().source)
+                .collect::<Vec<_>>(),
+        )
+    };
     assert_eq!(sources(bytes.clone(), false), views(&["cid_table", "threads", "handles"]));
     // The entry of the table of ids, wherever it is: 8.1 on, the object's address shifted up by 16, and flags below.
     let address = field(hidden, "eprocess");

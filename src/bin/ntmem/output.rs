@@ -4,7 +4,7 @@ use crate::options::{Common, Format};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ntmem::Warning;
-use ntmem::report::{Palette, Report};
+use ntmem::report::Palette;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -22,10 +22,10 @@ impl Output {
         Self { file: common.result.output.clone(), format: common.result.format }
     }
 
-    /// Writes the whole report, one line for each of `lines`, or what `text` writes. Returns the exit status 0.
+    /// Writes the whole document, one line for each of `lines`, or what `text` writes. Returns the exit status 0.
     pub fn write<T: Serialize>(
         &self,
-        report: &Report,
+        document: &impl Serialize,
         lines: &[T],
         text: impl FnOnce(&mut String, &Palette) -> std::fmt::Result,
     ) -> anyhow::Result<u8> {
@@ -44,7 +44,7 @@ impl Output {
                 bytes = written.into_bytes();
             }
             Format::Json => {
-                serde_json::to_writer_pretty(&mut bytes, report)?;
+                serde_json::to_writer_pretty(&mut bytes, document)?;
                 bytes.push(b'\n');
             }
             Format::Jsonl => {

@@ -75,7 +75,7 @@ fn judge(ground: &Ground<'_>, csrss: &Process) -> Outcome {
 }
 
 fn is_in_silo(ground: &Ground<'_>, process: &Process) -> bool {
-    let sessions = &ground.scene.sessions;
+    let sessions = ground.scene.sessions;
     process.silo.value().is_some_and(|silo| !silo.is_null())
         || sessions.iter().any(|session| Some(&session.id) == process.session.value() && ground.scene.is_silo(session))
 }

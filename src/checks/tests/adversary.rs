@@ -5,6 +5,7 @@ use super::{
 };
 use crate::checks::Judgement::{NotApplicable, Pass, Unknown, Violation};
 use crate::checks::{Severity, Verdict};
+use crate::process::Source;
 use crate::{Hex, ListEnd, Process, Reading, System, Timestamp, VirtualAddress};
 
 fn severity(findings: &crate::checks::tests::Findings, id: &str, pid: impl Into<Option<u64>>) -> Option<Severity> {
@@ -48,18 +49,17 @@ fn an_exit_that_was_written_into_a_running_process() {
 
 #[test]
 fn unlinked_from_the_active_list() {
-    let by = |sources: &[&str]| sources.iter().map(|source| (*source).to_owned()).collect::<Vec<_>>();
     // The impostor hides.
-    let findings = with(|s| add(s, Process { sources: by(&["cid_table"]), ..impostor(3260, 3000) }));
+    let findings = with(|s| add(s, Process { sources: vec![Source::CidTable], ..impostor(3260, 3000) }));
     for (id, pid) in [("SMSS-021", Some(3260)), ("SMSS-001", Some(3260)), ("SMSS-006", None)] {
         assert_eq!(severity(&findings, id, pid), Some(Severity::High), "{id}");
     }
     // The real one is hidden: it is found, and the machine has its master.
-    let findings = with(|s| master(s).sources = by(&["cid_table"]));
+    let findings = with(|s| master(s).sources = vec![Source::CidTable]);
     assert_eq!(severity(&findings, "SMSS-021", MASTER), Some(Severity::High));
     assert_eq!(outcome(&findings, "SMSS-000", None).outcome, Pass);
     // One of two masters is only in the table of ids.
-    let findings = with(|s| add(s, Process { sources: by(&["cid_table"]), ..copy(18) }));
+    let findings = with(|s| add(s, Process { sources: vec![Source::CidTable], ..copy(18) }));
     for (id, pid) in [("SMSS-021", Some(3260)), ("SMSS-006", None)] {
         assert_eq!(severity(&findings, id, pid), Some(Severity::High), "{id}");
     }
@@ -292,17 +292,17 @@ fn an_impostor_in_a_container() {
 fn views_that_lack_somebody_or_were_not_read() {
     use crate::process::ProcessView;
     let views = |s: &mut System, end| {
-        let view = ProcessView { source: "cid_table".into(), end: Reading::Value(end), ..ProcessView::default() };
+        let view = ProcessView { source: Source::CidTable, end: Reading::Value(end), ..ProcessView::default() };
         s.processes.views = vec![view];
         for process in &mut s.processes.items {
-            process.sources = vec!["active_list".into(), "cid_table".into()];
+            process.sources = vec![Source::ActiveList, Source::CidTable];
         }
     };
     let findings = with(|s| views(s, ListEnd::Complete));
     assert_eq!(findings.of("SMSS-021").map(|found| found.outcome).collect::<Vec<_>>(), [Pass]);
     assert_eq!(outcome(&with(|s| views(s, ListEnd::Broken)), "SMSS-021", None).outcome, Unknown);
     // Taken off the table of ids, and still in the list.
-    let without = |s: &mut System| find(s, 800).sources = vec!["active_list".into()];
+    let without = |s: &mut System| find(s, 800).sources = vec![Source::ActiveList];
     let findings = with(|s| {
         views(s, ListEnd::Complete);
         without(s);
@@ -316,7 +316,7 @@ fn views_that_lack_somebody_or_were_not_read() {
     // Its threads are gone by the counter alone.
     let findings = with(|s| {
         views(s, ListEnd::Complete);
-        let mut hidden = Process { threads: Reading::Value(0), sources: vec!["cid_table".into()], ..copy(3000) };
+        let mut hidden = Process { threads: Reading::Value(0), sources: vec![Source::CidTable], ..copy(3000) };
         let mut running = thread(3264, crate::checks::tests::NTDLL + 0x1000, crate::checks::tests::NTDLL + 0x1000);
         running.pid = Reading::Value(3260);
         if let Reading::Value(inside) = &mut hidden.inside {

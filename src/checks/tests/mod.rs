@@ -9,6 +9,7 @@ mod situations;
 
 use super::{Findings, Outcome, check_smss, table};
 use crate::kernel::{Handle, SectionFile, Thread, Token, Vad};
+use crate::process::Source;
 use crate::process::{Holder, Inside};
 use crate::{Absent, Hex, KernelInfo, ListEnd, Process, ProcessList, Reading, System, Timestamp, VirtualAddress};
 
@@ -56,7 +57,7 @@ fn process(pid: u64, ppid: u64, name: &str, session: Option<u32>, second: u64) -
         silo: Reading::Nothing,
         minimal: Reading::Value(false),
         eprocess: Reading::Value(VirtualAddress(0xffff_8000_0000_0000 + (pid << 12))),
-        sources: vec!["active_list".into(), "pool_scan".into()],
+        sources: vec![Source::ActiveList, Source::PoolScan],
         ..Process::default()
     }
 }

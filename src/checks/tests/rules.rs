@@ -7,6 +7,7 @@ use super::{
 use crate::checks::Judgement::{Pass, Unknown, Violation};
 use crate::checks::{Findings, Severity, Verdict, check_smss, table};
 use crate::kernel::SectionFile;
+use crate::process::Source;
 use crate::{Hex, ListEnd, Process, Reading, System, VirtualAddress};
 
 type Change = fn(&mut System);
@@ -200,10 +201,10 @@ const CASES: &[Case] = &[
         "SMSS-021",
         Some(800),
         Severity::High,
-        |s| find(s, 800).sources = vec!["pool_scan".into()],
+        |s| find(s, 800).sources = vec![Source::PoolScan],
         None,
         |s| {
-            s.processes.items.iter_mut().for_each(|p| p.sources = vec!["active_list".into()]);
+            s.processes.items.iter_mut().for_each(|p| p.sources = vec![Source::ActiveList]);
         },
     ),
     (

@@ -3,6 +3,7 @@
 use super::{CHILD, MASTER, add, at, find, gone, impostor, master, outcome, process, smss, text, with};
 use crate::checks::Judgement::{NotApplicable, Pass, Unknown, Violation};
 use crate::checks::{Confidence, Severity, Verdict, table};
+use crate::process::Source;
 use crate::registry::{KeyRecord, RegistryData, RegistryValue};
 use crate::{Hex, ImageInfo, KernelInfo, ListEnd, Process, Reading, System, Timestamp, VirtualAddress};
 
@@ -285,7 +286,7 @@ fn sessions_under_the_live_master_are_odd() {
 
 #[test]
 fn what_an_earlier_boot_left_in_memory() {
-    let left = Process { sources: vec!["pool_scan".into()], ..process(4800, 640, "svchost.exe", Some(0), 0) };
+    let left = Process { sources: vec![Source::PoolScan], ..process(4800, 640, "svchost.exe", Some(0), 0) };
     let early_stamp = || Reading::Value(Timestamp(132_000_000_000_000_000));
     let early = Process { created: early_stamp(), ..left.clone() };
     let findings = with(|s| add(s, early));
@@ -295,13 +296,13 @@ fn what_an_earlier_boot_left_in_memory() {
     // Of the earlier boot's smss.exe, too, there may be something left. It is none of this machine's.
     let findings = with(|s| {
         let old = smss(360, 4, None, 0, table::SMSS_COMMAND);
-        add(s, Process { created: early_stamp(), sources: vec!["pool_scan".into()], ..old });
+        add(s, Process { created: early_stamp(), sources: vec![Source::PoolScan], ..old });
     });
     assert_eq!(findings.outcomes.iter().find(|outcome| outcome.counts()), None);
     assert_eq!(outcome(&findings, "SMSS-006", None).outcome, Pass);
     // Another view than the scan's means that the kernel still knows it.
     let findings = with(|s| {
-        let sources = vec!["pool_scan".into(), "cid_table".into()];
+        let sources = vec![Source::PoolScan, Source::CidTable];
         add(s, Process { created: early_stamp(), sources, ..left.clone() });
     });
     assert_eq!(outcome(&findings, "SMSS-021", 4800).severity, Some(Severity::High));

@@ -7,7 +7,7 @@ use crate::{Absent, ListEnd, VirtualAddress, Warning};
 use std::collections::BTreeSet;
 
 /// What the table holds, each object once, in the order of ids.
-pub(in crate::process) struct Ids {
+pub(crate) struct Ids {
     pub processes: Vec<VirtualAddress>,
     pub threads: Vec<VirtualAddress>,
     /// Neither: jobs, where they are numbered.

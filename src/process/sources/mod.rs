@@ -8,9 +8,24 @@ pub(super) mod mm_list;
 pub(super) mod session_list;
 pub(super) mod thread_owners;
 
+use super::ProcessList;
 use super::found::Found;
+use crate::kernel::Kernel;
 use crate::kernel::{Joined, WalkEnd};
-use crate::{ListEnd, Warning};
+use crate::{Absent, ListEnd, Warning};
+use cid_table::Ids;
+
+/// What the sources are found with.
+pub(crate) struct Looking<'l, 'k> {
+    pub kernel: &'l Kernel<'k>,
+    /// The processes found so far: some sources are kept in them.
+    pub list: &'l ProcessList,
+    /// The table of ids, which several sources start from.
+    pub ids: &'l Result<Ids, Absent>,
+    /// Search the handle tables of all processes: there can be a million handles.
+    pub thorough: bool,
+    pub warnings: &'l mut Vec<Warning>,
+}
 
 /// Addresses that one source gives: more processes than that there are not, and each takes a warning where it is none.
 const MAX_FOUND: usize = 1 << 16;

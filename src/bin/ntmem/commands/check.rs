@@ -6,8 +6,9 @@ use crate::open;
 use crate::options::Common;
 use crate::output::{self, Output};
 use anyhow::Context as _;
-use ntmem::report::{self, Report};
-use ntmem::{System, Verdict, check_smss};
+use ntmem::checks::check_smss_in;
+use ntmem::report::{self, Document, Report};
+use ntmem::{Picture, System, Verdict};
 use std::path::{Path, PathBuf};
 
 /// Compare with what Windows would have made (exit 0 clean, 1 violations, 2 inconclusive)
@@ -37,17 +38,17 @@ impl Run for Args {
     }
 
     fn run(&self) -> anyhow::Result<u8> {
-        let system = self.system()?;
-        let findings = check_smss(&system);
+        let mut report = Report::new(self.system()?);
+        let picture = Picture::new(&report.system);
+        let findings = check_smss_in(&picture);
         let code = match findings.verdict {
             Verdict::Clean => 0,
             Verdict::Violations => 1,
             Verdict::Inconclusive => 2,
         };
-        let mut report = Report::new(system);
         report.checks.push(findings);
         let lines: Vec<_> = report.checks.iter().flat_map(|check| &check.outcomes).collect();
-        let written = Output::new(&self.common).write(&report, &lines, |text, palette| {
+        let written = Output::new(&self.common).write(&Document::new(&report, &picture), &lines, |text, palette| {
             report.checks.iter().try_for_each(|check| report::findings(text, check, palette))
         });
         match written {

@@ -4,7 +4,8 @@ use crate::args::Run;
 use crate::open;
 use crate::options::Common;
 use crate::output::Output;
-use ntmem::report::{self, Report};
+use ntmem::Picture;
+use ntmem::report::{self, Document, Report};
 use std::path::{Path, PathBuf};
 
 /// What the image is: format, kernel, build, symbols, clocks
@@ -26,12 +27,10 @@ impl Run for Args {
     }
 
     fn run(&self) -> anyhow::Result<u8> {
-        let mut report = Report::new(open::read(&self.image, &self.common)?);
-        let system = report.system.clone();
-        // The whole report but for what `pslist` shows.
-        report.system.processes.items.clear();
-        report.system.cross_view.clear();
+        let report = Report::new(open::read(&self.image, &self.common)?);
+        let picture = Picture::new(&report.system);
+        let document = Document::new(&report, &picture).without_lists();
         let out = Output::new(&self.common);
-        out.write(&report, &[&report], |text, palette| report::info(text, &system, palette))
+        out.write(&document, &[&document], |text, palette| report::info(text, &picture, palette))
     }
 }

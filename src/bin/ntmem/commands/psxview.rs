@@ -4,7 +4,8 @@ use crate::args::Run;
 use crate::open;
 use crate::options::Common;
 use crate::output::Output;
-use ntmem::report::{self, Report};
+use ntmem::Picture;
+use ntmem::report::{self, Document, Report};
 use std::path::{Path, PathBuf};
 
 /// The cross view: which of the kernel's lists hold each process, and what explains it
@@ -27,8 +28,9 @@ impl Run for Args {
 
     fn run(&self) -> anyhow::Result<u8> {
         let report = Report::new(open::read(&self.image, &self.common)?);
-        let lines = &report.system.cross_view;
+        let picture = Picture::new(&report.system);
+        let (document, lines) = (Document::new(&report, &picture), picture.cross_view());
         let out = Output::new(&self.common);
-        out.write(&report, lines, |text, palette| report::cross_view(text, &report.system, palette))
+        out.write(&document, lines, |text, palette| report::cross_view(text, &picture, palette))
     }
 }

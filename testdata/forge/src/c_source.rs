@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// Globals that are no pointer-sized word: name and C declaration.
-const GLOBALS: [(&str, &str); 14] = [
+const GLOBALS: [(&str, &str); 16] = [
     ("PsActiveProcessHead", "struct _LIST_ENTRY PsActiveProcessHead"),
     ("PsLoadedModuleList", "struct _LIST_ENTRY PsLoadedModuleList"),
     ("CmpHiveListHead", "struct _LIST_ENTRY CmpHiveListHead"),
@@ -19,6 +19,8 @@ const GLOBALS: [(&str, &str); 14] = [
     ("KdDebuggerDataBlock", "unsigned char KdDebuggerDataBlock[1024]"),
     ("KdVersionBlock", "struct _DBGKD_GET_VERSION64 KdVersionBlock"),
     ("KiProcessorBlock", "void *KiProcessorBlock[64]"),
+    ("MiSystemPartition", "struct _MI_PARTITION MiSystemPartition"),
+    ("MmPagingFile", "struct _MMPAGING_FILE *MmPagingFile[16]"),
     ("MiState", "struct _MI_SYSTEM_INFORMATION MiState"),
     ("ObTypeIndexTable", "struct _OBJECT_TYPE *ObTypeIndexTable[256]"),
     ("ObpInfoMaskToOffset", "unsigned char ObpInfoMaskToOffset[256]"),
@@ -41,7 +43,8 @@ pub fn c_source(layout: &Layout) -> String {
         writeln!(out, "  {} {name} m{n};", if layout.types[name].union { "union" } else { "struct" }).expect("text");
     }
     out.push_str("};\n#pragma pack(pop)\nunion ntmem_all_types ntmem_all_types;\n");
-    for name in layout.globals.keys() {
+    // Decorated names are no C.
+    for name in layout.globals.keys().filter(|n| n.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')) {
         let known = GLOBALS.iter().find(|g| g.0 == name).map(|g| g.1.to_owned());
         writeln!(out, "{};", known.unwrap_or_else(|| format!("void *{name}"))).expect("text");
     }

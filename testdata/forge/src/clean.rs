@@ -3,8 +3,8 @@
 use crate::builds::Build;
 use crate::layout::Layout;
 use crate::scenario::{
-    CodeView, DebuggerData, Headers, KernelPages, KernelPlan, Paged, PagingPlan, Proc, Product, Scenario, TokenPlan,
-    Unlinked, UserPlan,
+    CodeView, DebuggerData, Headers, KernelPages, KernelPlan, PagePlan, Paged, PagingPlan, Proc, Product, Scenario,
+    TokenPlan, Unlinked, UserPlan,
 };
 use crate::time::Time;
 use std::collections::BTreeMap;
@@ -163,6 +163,8 @@ pub fn user_plan(build: Build, root: &str, pid: u64, path: &str, command_line: &
         peb_table: Paged::Present,
         parameters: Paged::Present,
         image: Paged::Present,
+        image_edits: Vec::new(),
+        libraries: Paged::Present,
         private: Vec::new(),
     }
 }
@@ -215,6 +217,7 @@ impl Scenario {
                 low_stub: Some(0x1000),
                 root_flags: 0,
                 invalid_pte_mask: if build.masks_invalid_entries() { 0x2000_0000_0000 } else { 0 },
+                levels: 4,
             },
             system_root: root.into(),
             volume: volume.into(),
@@ -232,6 +235,7 @@ impl Scenario {
             on_processors: Vec::new(),
             ring_heads: false,
             idle_process: false,
+            pages: PagePlan::default(),
             damage: Vec::new(),
         };
         let mut cast = Cast { build, volume, root, start: boot.plus_ms(4_712), list: Vec::new() };

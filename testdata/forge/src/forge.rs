@@ -7,8 +7,9 @@ use crate::process::Made;
 use crate::scenario::{Place, Proc, Scenario, Unlinked};
 use crate::section::Files;
 use crate::session::Session;
+use crate::swap::{SwapFile, Went};
 use crate::thread::ThreadPlan;
-use crate::truth::{Truth, TruthHive};
+use crate::truth::{Truth, TruthHive, TruthPage, TruthPlace};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An image, what it holds, and symbols for it.
@@ -30,6 +31,8 @@ pub struct Forged {
     pub processors: u32,
     /// Bits below the address in page-table roots.
     pub root_flags: u64,
+    /// Page files, by number. The virtual store is among them, without pages.
+    pub paging_files: Vec<SwapFile>,
 }
 
 impl Scenario {
@@ -69,12 +72,14 @@ impl Scenario {
         let mut files = Files::default();
         let mut made: Vec<Made> =
             self.processes.iter().map(|p| machine.forge_process(p, &mut files, &sessions)).collect();
-        let hives = machine.forge_hives(self, &mut made);
+        let hives = machine.forge_hives(self, &mut made, &mut files);
         machine.forge_jobs(self, &made);
         machine.join_processes(self, &mut made, &sessions);
         let relics = machine.forge_relics(self);
         machine.forge_damage(self, &made);
+        machine.settle_pages(self, &mut made, &mut files);
         machine.finish_page_tables(&made);
+        let pages = machine.page_truth(&made);
         let shared = machine.shared_data;
         let user_frames = made
             .iter()
@@ -100,6 +105,8 @@ impl Scenario {
             processes: made.into_iter().map(|m| m.truth).collect(),
             relics,
             hives,
+            pages,
+            paging_files: self.pages.files.clone(),
         };
         Forged {
             image: Vec::new(),
@@ -109,6 +116,7 @@ impl Scenario {
             globals: machine.layout.globals.iter().map(|(n, rva)| (n.clone(), self.kernel.base + rva)).collect(),
             processors: self.processors,
             root_flags: self.paging.root_flags,
+            paging_files: std::mem::take(&mut machine.swap.files),
             memory: machine.memory,
         }
     }
@@ -234,12 +242,17 @@ impl Machine {
     }
 
     /// Hives; their bins are in the process Registry where there is one.
-    fn forge_hives(&mut self, plan: &Scenario, made: &mut [Made]) -> Vec<TruthHive> {
+    fn forge_hives(&mut self, plan: &Scenario, made: &mut [Made], files: &mut Files) -> Vec<TruthHive> {
         let home = plan.processes.iter().position(|p| p.name == b"Registry" && p.ppid == 4);
-        let mut out = Vec::new();
+        let (mut out, mut views) = (Vec::new(), Vec::new());
         for hive in &plan.hives {
             let space = home.and_then(|n| made[n].space.as_mut());
-            out.push(TruthHive { cmhive: self.forge_hive(hive, space), plan: hive.clone() });
+            let (cmhive, view) = self.forge_hive(hive, space, files);
+            out.push(TruthHive { cmhive, plan: hive.clone() });
+            views.extend(view);
+        }
+        if let (Some(n), false) = (home, views.is_empty()) {
+            self.forge_vads(made[n].body, views);
         }
         let addresses: Vec<u64> = out.iter().map(|h| h.cmhive).collect();
         self.link_hives(&addresses);
@@ -261,6 +274,37 @@ impl Machine {
             made[n].table = Some(table);
             made[n].truth.handles = Some(made[n].handles.len() as u32);
         }
+    }
+
+    /// What is done when all that shares pages is there: sections, page tables, the store, page files, prototype entries.
+    fn settle_pages(&mut self, plan: &Scenario, made: &mut [Made], files: &mut Files) {
+        self.settle_sections();
+        for (root, va, state) in std::mem::take(&mut self.later_tables) {
+            self.page_out_table(root, va, state);
+        }
+        let owner = plan.processes.iter().position(|p| p.name == b"MemCompression" && p.ppid == 4);
+        self.forge_store(owner.and_then(|n| Some((made[n].body, made[n].space.as_mut()?))));
+        self.forge_paging_files(files);
+        self.page_out_prototypes();
+    }
+
+    /// Where the pages are that no hardware entry maps.
+    fn page_truth(&self, made: &[Made]) -> Vec<TruthPage> {
+        let owner = |root: u64| made.iter().find(|m| m.space.as_ref().is_some_and(|s| s.root == root));
+        let place = |went: &Went| match *went {
+            Went::Frame(frame) => TruthPlace::Memory(frame * PAGE),
+            Went::File(number, index) => TruthPlace::PageFile { number, index },
+            Went::Store(number, index) => TruthPlace::Store { number, index },
+            Went::OnlyInFile => TruthPlace::OnlyInFile,
+            Went::Lost => TruthPlace::Nowhere,
+        };
+        let page = |m: &crate::swap::Moved| TruthPage {
+            pid: owner(m.root).map(|m| m.truth.pid),
+            address: m.address,
+            table: m.table,
+            place: place(&m.went),
+        };
+        self.swap.moved.iter().map(page).collect()
     }
 
     /// Gives every process the kernel half and its own self-reference.

@@ -3,9 +3,11 @@
 use crate::cells::{Cells, VOLATILE};
 use crate::hive_plan::{HiveDamage, HivePlan};
 use crate::machine::{Machine, USER_DATA};
-use crate::paging::Space;
+use crate::paging::{Space, bit};
 use crate::physical::PAGE;
 use crate::scenario::Paged;
+use crate::section::Files;
+use crate::vad::Region;
 
 /// Entries in a table of the cell map.
 const PER_TABLE: usize = 512;
@@ -18,8 +20,14 @@ struct Block {
 }
 
 impl Machine {
-    /// Creates a hive; `registry` is the address space of the process Registry, where the build has one. Says where its `_CMHIVE` is.
-    pub fn forge_hive(&mut self, plan: &HivePlan, registry: Option<&mut Space>) -> u64 {
+    /// Creates a hive; `registry` is the address space of the process Registry, where the build has one. Says where its `_CMHIVE` is,
+    /// and which view of it that process has.
+    pub fn forge_hive(
+        &mut self,
+        plan: &HivePlan,
+        registry: Option<&mut Space>,
+        files: &mut Files,
+    ) -> (u64, Option<Region>) {
         let mut cells = Cells::of(plan);
         damage_cells(&mut cells, plan);
         let kind = "_CMHIVE";
@@ -44,16 +52,84 @@ impl Machine {
         let dual = self.layout.size("_DUAL");
         let mut registry = registry;
         let mut blocks: Vec<Vec<Block>> = Vec::new();
+        let view = match registry.as_deref_mut() {
+            Some(own) if plan.view.is_some() => Some(self.hive_view(plan, &cells, base_block, own, files)),
+            _ => None,
+        };
         for space in 0..2 {
             let at = hive + self.offset(kind, "Hive.Storage") + dual * space as u64;
             // Volatile bins stay in paged pool.
             let own = if space == 0 { registry.as_deref_mut() } else { None };
-            blocks.push(self.storage(at, &cells, space, plan.full_directory, own));
+            let bins = match &view {
+                Some(view) if space == 0 => {
+                    cells.storage[0].bins.iter().map(|&(start, _)| view.start + PAGE + start as u64).collect()
+                }
+                _ if cells.storage[space].bytes.is_empty() => Vec::new(),
+                _ => self.place_bins(&cells, space, own),
+            };
+            blocks.push(self.storage(at, &cells, space, plan.full_directory, &bins));
         }
+        self.deal_states(plan, &cells, &blocks, view.as_ref(), registry.as_deref_mut());
         for damage in &plan.damage {
             self.damage_hive(damage, hive, &cells, &blocks, registry.as_deref_mut());
         }
-        hive
+        (hive, view)
+    }
+
+    /// Maps the hive's file into the process Registry: its header, then the bins.
+    fn hive_view(
+        &mut self,
+        plan: &HivePlan,
+        cells: &Cells,
+        base_block: u64,
+        own: &mut Space,
+        files: &mut Files,
+    ) -> Region {
+        let start = 0x1d2_4f60_0000 + self.rng.below(0x1000) * 0x100_0000;
+        let header = self.kernel.read(&mut self.memory, base_block, PAGE as usize);
+        let content = [header, cells.storage[0].bytes.clone()].concat();
+        let pages = content.len() as u64 / PAGE;
+        for (n, bytes) in (0..).zip(content.chunks(PAGE as usize)) {
+            let frame = self.memory.take();
+            self.memory.frame(frame).copy_from_slice(bytes);
+            own.map(&mut self.memory, start + n * PAGE, frame, USER_DATA & !bit::WRITE);
+        }
+        let mut left = pages;
+        let mut parts = Vec::new();
+        for &part in plan.view.iter().flatten().filter(|&&part| part > 0) {
+            if part < left {
+                parts.push(part);
+                left -= part;
+            }
+        }
+        parts.push(left);
+        let file = self.forge_data_file(files, &plan.path, &parts);
+        self.forge_view(own, start, file.1, None);
+        // MM_WRITECOPY.
+        Region { start, bytes: pages * PAGE, protection: 5, file: Some(file), image: false }
+    }
+
+    /// Puts the stable pages of a hive into their states. Pages with damage of their own are left out.
+    fn deal_states(
+        &mut self,
+        plan: &HivePlan,
+        cells: &Cells,
+        blocks: &[Vec<Block>],
+        view: Option<&Region>,
+        mut registry: Option<&mut Space>,
+    ) {
+        if plan.pages.is_empty() {
+            return;
+        }
+        let header = view.map(|view| view.start);
+        let spared = damaged_pages(plan, cells);
+        let all = header.into_iter().chain(blocks[0].iter().map(|b| b.address));
+        let spared: Vec<u64> = spared.iter().map(|&page| blocks[0][page].address).collect();
+        for (at, state) in all.zip(plan.pages.iter().cycle()) {
+            if !spared.contains(&at) {
+                self.page_out_bin(at, *state, registry.as_deref_mut());
+            }
+        }
     }
 
     /// Links hives into `CmpHiveListHead`.
@@ -91,7 +167,7 @@ impl Machine {
     }
 
     /// Bins and cell map of one storage.
-    fn storage(&mut self, dual: u64, cells: &Cells, space: usize, full: bool, own: Option<&mut Space>) -> Vec<Block> {
+    fn storage(&mut self, dual: u64, cells: &Cells, space: usize, full: bool, bins: &[u64]) -> Vec<Block> {
         let storage = &cells.storage[space];
         let count = storage.bytes.len() / PAGE as usize;
         self.put(dual, "_DUAL", "Length", storage.bytes.len() as u64);
@@ -101,7 +177,6 @@ impl Machine {
         if count == 0 {
             return Vec::new();
         }
-        let bins = self.place_bins(cells, space, own);
         let tables: Vec<u64> =
             (0..count.div_ceil(PER_TABLE)).map(|_| self.pool(true, b"CM11", self.layout.size("_HMAP_TABLE"))).collect();
         self.put(dual, "_DUAL", "SmallDir", if tables.len() == 1 && !full { tables[0] } else { 0 });
@@ -118,7 +193,7 @@ impl Machine {
         self.put(dual, "_DUAL", "Map", map);
         let size = self.layout.size("_HMAP_ENTRY");
         let mut blocks = Vec::new();
-        for (&(start, bytes), &bin) in storage.bins.iter().zip(&bins) {
+        for (&(start, bytes), &bin) in storage.bins.iter().zip(bins) {
             for block in 0..bytes / PAGE as usize {
                 let n = start / PAGE as usize + block;
                 let entry = tables[n / PER_TABLE] + (n % PER_TABLE) as u64 * size;
@@ -210,6 +285,19 @@ impl Machine {
             _ => self.page_out_kernel(at, state),
         }
     }
+}
+
+/// The stable pages whose state the damage says.
+fn damaged_pages(plan: &HivePlan, cells: &Cells) -> Vec<usize> {
+    let value = |key: &String, value: &String| cells.values[&(key.clone(), value.clone())];
+    let cell = |damage: &HiveDamage| match damage {
+        HiveDamage::KeyPage { key, .. } => Some(cells.keys[key]),
+        HiveDamage::ValuePage { key, value: name, .. } => Some(value(key, name).0),
+        HiveDamage::DataPage { key, value: name, .. } => value(key, name).1,
+        _ => None,
+    };
+    let stable = plan.damage.iter().filter_map(cell).filter(|cell| cell & VOLATILE == 0);
+    stable.map(|cell| cell as usize / PAGE as usize).collect()
 }
 
 /// Damage that is in the cells themselves.

@@ -17,6 +17,11 @@ pub struct HivePlan {
     pub root: Key,
     /// Whether cell maps are reached through a directory of their own even when a small one would do.
     pub full_directory: bool,
+    /// Where the process Registry has the hive: a view of its file (10 1803 and later) whose subsections have so many pages each,
+    /// the last one as many as are left. None: private memory of that process, or paged pool.
+    pub view: Option<Vec<u64>>,
+    /// States that are dealt out to its stable pages in turn (a view's first page is the file's header); empty: all are present.
+    pub pages: Vec<Paged>,
     /// What is wrong with it. Keys are named by their path below the root, `Select` or `ControlSet001\Control`.
     pub damage: Vec<HiveDamage>,
 }

@@ -69,9 +69,10 @@ impl Machine {
         {
             names.push(((*name).to_owned(), 0x1000 + 0x40 * i as u32));
         }
-        let exports = pe::exports(tail, "ntoskrnl.exe", &names);
+        let five = self.plan.paging.levels == 5;
+        let exports = pe::exports(tail, if five { "ntkrla57.exe" } else { "ntoskrnl.exe" }, &names);
         let pdb = match &self.plan.kernel.codeview {
-            CodeView::Present => Some("ntkrnlmp.pdb"),
+            CodeView::Present => Some(if five { "ntkrla57.pdb" } else { "ntkrnlmp.pdb" }),
             CodeView::Named(name) => Some(name.as_str()),
             CodeView::Missing => None,
         };
@@ -101,8 +102,10 @@ impl Machine {
                 ("POOLCODE", 0x2000, 0x1000, pe::CODE),
                 (".edata", tail, 0x6000, pe::READ_ONLY),
                 (".rdata", debug, 0x2000, pe::READ_ONLY),
-                (".data", debug + 0x2000, self.kernel_size as u32 - debug - 0x2000, pe::DATA),
-            ],
+            ]
+            .into_iter()
+            .chain(self.data_sections(debug + 0x2000))
+            .collect(),
         };
         self.write(base, &image.headers());
         // Code that never runs: breakpoints.
@@ -122,6 +125,21 @@ impl Machine {
                 assert_eq!(self.plan.kernel.pages, KernelPages::Small, "a large page has no entry of its own");
                 self.page_out_kernel(base, Paged::Out);
             }
+        }
+    }
+
+    /// Sections with data, from an address on. The compressed store's globals are at the start of `CACHEALI` (10 1607 to 11 21H2).
+    fn data_sections(&self, from: u32) -> Vec<pe::Section> {
+        let end = self.kernel_size as u32;
+        let store = self.plan.pages.store.is_some() && (14_393..22_601).contains(&self.layout.number);
+        let globals = self.layout.globals.get("?SmGlobals@@3U_SM_GLOBALS@@A").filter(|_| store);
+        match globals.map(|&at| at as u32 & !0xfff).filter(|&at| at > from) {
+            Some(at) => vec![
+                (".data", from, at - from, pe::DATA),
+                ("CACHEALI", at, 0x8000, pe::DATA),
+                ("PAGEDATA", at + 0x8000, end - at - 0x8000, pe::DATA),
+            ],
+            None => vec![(".data", from, end - from, pe::DATA)],
         }
     }
 
@@ -152,7 +170,8 @@ impl Machine {
         self.set_global("KeBootTime", boot);
         self.set_global("KeBootTimeBias", 0);
         self.set_global("PsNtosImageBase", base);
-        self.set_global("MmSystemRangeStart", 0xffff_8000_0000_0000);
+        let five = self.plan.paging.levels == 5;
+        self.set_global("MmSystemRangeStart", if five { 0xff00_0000_0000_0000 } else { 0xffff_8000_0000_0000 });
         let top = if self.build() <= Build::W8_9200 { 0x7ff_fffe_ffff } else { 0x7fff_fffe_ffff };
         self.set_global("MmHighestUserAddress", top);
         self.set_global("MmUserProbeAddress", top - 0xffff + 0x10000);

@@ -11,6 +11,7 @@
 //! assert_eq!(forged.truth.process(348).map(|p| p.name_text()).as_deref(), Some("smss.exe"));
 //! ```
 
+mod btree;
 pub mod builds;
 mod c_source;
 mod c_types;
@@ -30,9 +31,13 @@ mod kdbg;
 mod kernel_image;
 mod large;
 pub mod layout;
+mod lz4;
 mod machine;
 mod object;
+pub mod page_plan;
+mod page_variants;
 pub mod paging;
+mod paging_file;
 mod pe;
 pub mod physical;
 mod pool;
@@ -45,8 +50,11 @@ pub mod scenario;
 mod section;
 mod session;
 mod shared_data;
+mod shared_pages;
 mod shifted;
 pub mod sid;
+mod store;
+pub mod swap;
 mod symbols;
 pub mod system_hive;
 mod thread;
@@ -56,6 +64,7 @@ pub mod truth;
 mod user;
 mod vad;
 pub mod variants;
+mod xpress;
 
 pub use builds::Build;
 pub use c_source::c_source;
@@ -63,10 +72,13 @@ pub use container::DumpType;
 pub use forge::Forged;
 pub use hive_plan::{Data, HiveDamage, HivePlan, Key, ListKind};
 pub use layout::Layout;
+pub use page_plan::{Form, Held, PagePlan, PagingFile, PrivateCopy, StoreDamage, StorePlan, Way};
+pub use page_variants::{Behind, Needs, Tampered};
 pub use scenario::{
     CodeView, Damage, DebuggerData, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, Place, PoolForm,
     Private, Proc, Product, Relic, Remains, Scenario, SymbolPlan, TokenPlan, Unlinked, UserPlan,
 };
+pub use swap::SwapFile;
 pub use time::Time;
-pub use truth::{Truth, TruthHive, TruthProcess, TruthRelic};
+pub use truth::{Truth, TruthHive, TruthPage, TruthPlace, TruthProcess, TruthRelic};
 pub use variants::Impostor;

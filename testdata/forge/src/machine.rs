@@ -2,11 +2,14 @@
 
 use crate::builds::Build;
 use crate::layout::{Layout, Spec};
+use crate::page_plan::Paged;
 use crate::paging::{Space, bit};
 use crate::physical::{PAGE, Physical};
 use crate::pool::Pool;
 use crate::rng::Rng;
 use crate::scenario::{KernelPages, Scenario};
+use crate::shared_pages::{Later, View};
+use crate::swap::Swap;
 use std::collections::BTreeMap;
 
 /// Flags of kernel data pages.
@@ -53,6 +56,16 @@ pub struct Machine {
     pub tokens: BTreeMap<u64, u64>,
     /// Frame of `KUSER_SHARED_DATA`.
     pub shared_data: u64,
+    /// What was taken out of memory.
+    pub swap: Swap,
+    /// Views of sections.
+    pub views: Vec<View>,
+    /// Who has a page of a section mapped, by prototype entry: page-table root and address.
+    pub sharers: BTreeMap<u64, Vec<(u64, u64)>>,
+    /// Pages of sections whose state is settled when all processes are there.
+    pub later: Vec<Later>,
+    /// Page tables to take out at last: page-table root, address, state.
+    pub later_tables: Vec<(u64, u64, Paged)>,
 }
 
 impl Machine {
@@ -63,7 +76,14 @@ impl Machine {
         let root = plan.paging.system_dtb / PAGE;
         memory.take_at(root);
         let mut rng = Rng::new(plan.seed ^ 0x6d61_6368);
-        let regions = Regions::of(plan.build, plan.paging.self_reference);
+        let mut regions = Regions::of(plan.build, plan.paging.self_reference);
+        if plan.pages.sections {
+            // Addresses that have the usual bits of the mask, shifted as in prototype entries: MemProcFS undoes no mask there.
+            regions.paged |= 0xa000_0000;
+        }
+        if plan.paging.levels == 5 {
+            regions.widen();
+        }
         let mut layout = plan.layout.clone().unwrap_or_else(|| Layout::of(plan.build));
         if let Some(symbols) = &plan.symbols {
             layout.guid.clone_from(&symbols.guid);
@@ -75,7 +95,7 @@ impl Machine {
             kernel_size: (last_global + 0x2_0000).next_multiple_of(0x1000),
             plan: plan.clone(),
             layout,
-            kernel: Space::new(root),
+            kernel: Space::new(root, plan.paging.levels),
             cookie: rng.below(256) as u8,
             nonpaged: Pool::new(regions.nonpaged),
             paged: Pool::new(regions.paged),
@@ -86,6 +106,11 @@ impl Machine {
             libraries: BTreeMap::from([("ntdll.dll".to_owned(), crate::user::library_base(plan.build))]),
             tokens: BTreeMap::new(),
             shared_data: 0,
+            swap: Swap::new(&plan.pages.files),
+            views: Vec::new(),
+            sharers: BTreeMap::new(),
+            later: Vec::new(),
+            later_tables: Vec::new(),
             memory,
             rng,
         }
@@ -251,6 +276,13 @@ struct Regions {
 }
 
 impl Regions {
+    /// Addresses of 57 bits: bits 48 to 55 are free.
+    fn widen(&mut self) {
+        self.nonpaged &= 0xff8b_ffff_ffff_ffff;
+        self.paged &= 0xffa3_ffff_ffff_ffff;
+        self.system &= 0xffc6_ffff_ffff_ffff;
+    }
+
     fn of(build: Build, self_reference: u16) -> Self {
         match build {
             Build::W7_7601 | Build::W8_9200 => {

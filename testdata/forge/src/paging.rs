@@ -1,4 +1,4 @@
-//! x64 page tables with four levels (Intel SDM volume 3, 4.5; Windows' use of them: `_MMPTE_HARDWARE`).
+//! x64 page tables with four or five levels (Intel SDM volume 3, 4.5; Windows' use of them: `_MMPTE_HARDWARE`).
 
 use crate::physical::{PAGE, Physical};
 use std::collections::HashMap;
@@ -26,25 +26,26 @@ const TABLE: u64 = bit::VALID | bit::WRITE | bit::ACCESSED | bit::DIRTY;
 /// One address space: a root table and what hangs below it.
 #[derive(Clone, Debug)]
 pub struct Space {
-    /// Frame of the PML4.
+    /// Frame of the PML4, or PML5.
     pub root: u64,
+    levels: u8,
     tables: HashMap<(u8, u64), u64>,
     pages: HashMap<u64, u64>,
 }
 
 impl Space {
-    /// An address space whose PML4 is this frame, which must have been taken.
+    /// An address space whose highest table is this frame, which must have been taken.
     #[must_use]
-    pub fn new(root: u64) -> Self {
-        Self { root, tables: HashMap::new(), pages: HashMap::new() }
+    pub fn new(root: u64, levels: u8) -> Self {
+        Self { root, levels, tables: HashMap::new(), pages: HashMap::new() }
     }
 
-    /// The frame of the table of `level` (3 = page-directory pointers, 2 = directory, 1 = page table) for an address.
+    /// The frame of the table of `level` (4 = PML4, 3 = page-directory pointers, 2 = directory, 1 = page table) for an address.
     fn table(&mut self, memory: &mut Physical, level: u8, va: u64) -> u64 {
-        if level == 4 {
+        if level == self.levels {
             return self.root;
         }
-        let key = (level, (va & 0xffff_ffff_ffff) >> (12 + 9 * u32::from(level)));
+        let key = (level, (va & 0x01ff_ffff_ffff_ffff) >> (12 + 9 * u32::from(level)));
         if let Some(&frame) = self.tables.get(&key) {
             return frame;
         }
@@ -60,12 +61,6 @@ impl Space {
     pub fn set_entry(&mut self, memory: &mut Physical, va: u64, entry: u64) {
         let table = self.table(memory, 1, va);
         memory.write_u64(table * PAGE + index(va, 1) * 8, entry);
-    }
-
-    /// The directory entry above the page table of an address, and where it lies.
-    pub fn table_entry(&mut self, memory: &mut Physical, va: u64) -> (u64, u64) {
-        let at = self.table(memory, 2, va) * PAGE + index(va, 2) * 8;
-        (memory.read_u64(at), at)
     }
 
     /// The lowest-level entry of an address (0 if there is none).

@@ -10,7 +10,7 @@ use crate::session::Session;
 use crate::shared_data::USER_VIEW;
 use crate::thread::ThreadPlan;
 use crate::truth::TruthProcess;
-use crate::user::{UserMemory, library_base, wow64_peb};
+use crate::user::{IMAGE_BYTES, LIBRARY_BYTES, UserMemory, library_base, wow64_peb};
 use crate::vad::Region;
 use std::collections::BTreeMap;
 
@@ -151,7 +151,7 @@ impl Machine {
             self.plan.paging.system_dtb
         } else {
             let root = self.memory.take();
-            let mut own = Space::new(root);
+            let mut own = Space::new(root, self.plan.paging.levels);
             if let (Some(plan), None) = (&proc.user, proc.exited) {
                 user = Some((plan.clone(), self.forge_user(&mut own, proc, plan)));
             }
@@ -177,7 +177,7 @@ impl Machine {
     fn forge_backing(&mut self, body: u64, proc: &Proc, files: &mut Files, made: &mut Made) {
         let image = proc.path.as_deref().filter(|p| p.starts_with('\\'));
         if let (Some(path), Some(user)) = (image, &proc.user) {
-            let (file, area) = self.forge_file(files, path);
+            let (file, area) = self.forge_file(files, path, IMAGE_BYTES / PAGE);
             if proc.exited.is_none() {
                 let section = self.forge_section(area);
                 self.put(body, KIND, "SectionObject", section);
@@ -191,29 +191,41 @@ impl Machine {
             let mut regions: Vec<Region> = user
                 .private
                 .iter()
-                .map(|&(start, bytes, protection)| Region { start, bytes, protection, file: None })
+                .map(|&(start, bytes, protection)| Region { start, bytes, protection, file: None, image: false })
                 .collect();
+            for region in regions.iter_mut().filter(|r| user.shared.contains(&r.start)) {
+                region.file = Some(self.forge_fileless(region.bytes / PAGE));
+            }
             for (n, (path, start, bytes)) in user.modules.iter().enumerate() {
                 let path = if n == 0 { proc.path.clone().unwrap_or_default() } else { self.kernel_path(path) };
-                let file = Some(self.forge_file(files, &path));
-                regions.push(Region { start: *start, bytes: *bytes, protection: 7, file });
+                let file = Some(self.forge_file(files, &path, bytes / PAGE));
+                regions.push(Region { start: *start, bytes: *bytes, protection: 7, file, image: true });
             }
             if proc.wow64 {
-                regions.push(Region { start: wow64_peb(proc.pid), bytes: PAGE, protection: 4, file: None });
+                let start = wow64_peb(proc.pid);
+                regions.push(Region { start, bytes: PAGE, protection: 4, file: None, image: false });
             }
             for (path, start, bytes) in &user.unlisted {
                 let path = self.kernel_path(path);
-                let file = Some(self.forge_file(files, &path));
-                regions.push(Region { start: *start, bytes: *bytes, protection: 7, file });
+                let file = Some(self.forge_file(files, &path, bytes / PAGE));
+                regions.push(Region { start: *start, bytes: *bytes, protection: 7, file, image: true });
+            }
+            if let (true, Some(space)) = (self.plan.pages.sections, &made.space) {
+                for region in &regions {
+                    let Some((_, area)) = region.file else { continue };
+                    let shared = user.frames.get(&region.start).copied();
+                    self.forge_view(space, region.start, area, shared);
+                }
             }
             self.forge_vads(body, regions);
         } else if proc.pid == 4 {
             // System has the shared page and ntdll in its user half, though nothing of it need be in memory.
             let path = self.kernel_path(&format!("{}\\SYSTEM32\\ntdll.dll", self.plan.system_root));
-            let file = Some(self.forge_file(files, &path));
+            let file = Some(self.forge_file(files, &path, LIBRARY_BYTES / PAGE));
             let start = library_base(self.build());
-            let shared = Region { start: USER_VIEW, bytes: PAGE, protection: 1, file: None };
-            self.forge_vads(body, vec![shared, Region { start, bytes: 0x1f_8000, protection: 7, file }]);
+            let shared = Region { start: USER_VIEW, bytes: PAGE, protection: 1, file: None, image: false };
+            let library = Region { start, bytes: LIBRARY_BYTES, protection: 7, file, image: true };
+            self.forge_vads(body, vec![shared, library]);
         }
         if proc.wow64 {
             let peb32 = wow64_peb(proc.pid);

@@ -3,6 +3,7 @@
 use crate::builds::Build;
 use crate::hive_plan::HivePlan;
 use crate::layout::Layout;
+pub use crate::page_plan::{Form, Held, PagePlan, Paged, PagingFile, PrivateCopy, StoreDamage, StorePlan, Way};
 use crate::time::Time;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -56,6 +57,8 @@ pub struct Scenario {
     pub ring_heads: bool,
     /// Whether there is a process of the idle threads, in the ring of address spaces and on a processor.
     pub idle_process: bool,
+    /// Page files, the compressed store, sections.
+    pub pages: PagePlan,
     /// What is wrong with its memory.
     pub damage: Vec<Damage>,
 }
@@ -288,6 +291,8 @@ pub struct PagingPlan {
     pub root_flags: u64,
     /// `InvalidPteMask`; 0: none.
     pub invalid_pte_mask: u64,
+    /// Levels of page tables: 4, or 5 (LA57).
+    pub levels: u8,
 }
 
 /// A process.
@@ -410,6 +415,10 @@ pub struct UserPlan {
     pub parameters: Paged,
     /// State of the page with the image's PE headers.
     pub image: Paged,
+    /// Bytes written over the image's headers in this process alone, which thereby has a page of its own.
+    pub image_edits: Vec<(usize, Vec<u8>)>,
+    /// State of the pages with the libraries' PE headers, for all processes that map them.
+    pub libraries: Paged,
     /// Further private memory, beyond PEB and heap.
     pub private: Vec<Private>,
 }
@@ -425,33 +434,15 @@ pub struct Private {
     pub protection: u8,
 }
 
-/// Where a page is, as its page-table entry says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Paged {
-    /// In memory.
-    Present,
-    /// In the page file.
-    Out,
-    /// In the page file at a place whose number has the bits of the mask for invalid entries.
-    OutSwizzled,
-    /// In memory, on the standby or modified list: a transition entry.
-    Transition,
-    /// Nowhere yet: zero when first touched.
-    DemandZero,
-    /// Shared: a prototype entry, and that is valid.
-    Prototype,
-    /// Shared: a prototype entry, and that is a transition entry.
-    PrototypeTransition,
-    /// Shared: only the address descriptor knows the prototype.
-    VadPrototype,
-    /// No entry at all.
-    Unmapped,
-}
-
 impl Paged {
-    /// Whether the page's bytes are in the image.
+    /// Whether the page's bytes are in the image, compressed ones among them.
     #[must_use]
     pub fn in_memory(self) -> bool {
-        matches!(self, Self::Present | Self::Transition | Self::Prototype | Self::PrototypeTransition)
+        match self {
+            Self::Present | Self::Transition | Self::Prototype | Self::PrototypeTransition | Self::Stored(_) => true,
+            Self::Section(_, held) => matches!(held, Held::Valid | Held::Transition | Held::Stored(_)),
+            Self::Copied(copy) => !matches!(copy, PrivateCopy::Filed(_)),
+            _ => false,
+        }
     }
 }

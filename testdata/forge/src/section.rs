@@ -1,6 +1,7 @@
 //! What backs a process: section, control area, file object.
 
 use crate::machine::{Machine, utf16z};
+use crate::shared_pages::IMAGE_PARTS;
 use std::collections::BTreeMap;
 
 /// Files by path, so that two processes of one program share one control area.
@@ -11,11 +12,8 @@ pub struct Files {
 }
 
 impl Machine {
-    /// A file object for a path below the volume, and a control area that points to it.
-    pub fn forge_file(&mut self, files: &mut Files, path: &str) -> (u64, u64) {
-        if let Some(&known) = files.known.get(path) {
-            return known;
-        }
+    /// A file object for a path below the volume.
+    pub fn file_object(&mut self, files: &mut Files, path: &str) -> u64 {
         if files.device == 0 {
             let volume = self.plan.volume.rsplit('\\').next().unwrap_or("").to_owned();
             files.device = self.forge_device(&volume);
@@ -33,31 +31,76 @@ impl Machine {
         let buffer = self.pool(true, b"IoNm", text.len() as u64);
         let at = file + self.offset("_FILE_OBJECT", "FileName");
         self.put_string(at, &relative, buffer);
-        let area = self.pool(false, b"MmCa", self.layout.size("_CONTROL_AREA") + self.layout.size("_SUBSECTION"));
-        let segment = self.pool(true, b"MmSt", self.layout.size("_SEGMENT") + 0x80);
-        self.put(area, "_CONTROL_AREA", "Segment", segment);
-        self.put(area, "_CONTROL_AREA", "NumberOfSectionReferences", 1);
-        self.put(area, "_CONTROL_AREA", "NumberOfMappedViews", 1);
+        file
+    }
+
+    /// An image's file object, and a control area that points to it. `pages` of the image, if its section has prototype entries.
+    pub fn forge_file(&mut self, files: &mut Files, path: &str, pages: u64) -> (u64, u64) {
+        if let Some(&known) = files.known.get(path) {
+            return known;
+        }
+        let file = self.file_object(files, path);
+        let sections = self.plan.pages.sections;
+        let parts = if sections { IMAGE_PARTS } else { 1 };
+        let area = self.control_area(parts, if sections { 0 } else { 0x80 });
         // Image, File (`_MMSECTION_FLAGS`).
         self.put(area, "_CONTROL_AREA", "u.Flags.Image", 1);
         self.put(area, "_CONTROL_AREA", "u.Flags.File", 1);
         // An EX_FAST_REF: the low four bits count.
         self.put(area, "_CONTROL_AREA", "FilePointer", file | 0xf);
+        if sections {
+            self.forge_prototypes(area, &[1, pages - 3, 1, 1], true, true);
+        } else {
+            let segment = self.read_u64(area + self.offset("_CONTROL_AREA", "Segment"));
+            self.put(segment, "_SEGMENT", "TotalNumberOfPtes", 0x20);
+            self.put(segment, "_SEGMENT", "SizeOfSegment", 0x2_0000);
+            let subsection = area + self.layout.size("_CONTROL_AREA");
+            self.put(subsection, "_SUBSECTION", "ControlArea", area);
+            self.put(subsection, "_SUBSECTION", "PtesInSubsection", 0x20);
+        }
+        self.section_pointers(file, "ImageSectionObject", area);
+        files.known.insert(path.to_owned(), (file, area));
+        (file, area)
+    }
+
+    /// A data file's object, and a control area with subsections of so many pages each.
+    pub fn forge_data_file(&mut self, files: &mut Files, path: &str, parts: &[u64]) -> (u64, u64) {
+        let file = self.file_object(files, path);
+        let area = self.control_area(1, 0);
+        self.put(area, "_CONTROL_AREA", "u.Flags.File", 1);
+        self.put(area, "_CONTROL_AREA", "FilePointer", file | 0xf);
+        self.forge_prototypes(area, parts, false, true);
+        self.section_pointers(file, "DataSectionObject", area);
+        (file, area)
+    }
+
+    /// The control area of a section without a file.
+    pub fn forge_fileless(&mut self, pages: u64) -> (u64, u64) {
+        let area = self.control_area(1, 0);
+        self.forge_prototypes(area, &[pages], false, false);
+        (0, area)
+    }
+
+    /// A control area with room for so many subsections behind it, and its segment with so many bytes behind it.
+    fn control_area(&mut self, subsections: u64, behind: u64) -> u64 {
+        let bytes = self.layout.size("_CONTROL_AREA") + subsections * self.layout.size("_SUBSECTION");
+        let area = self.pool(false, b"MmCa", bytes);
+        let segment = self.pool(true, b"MmSt", self.layout.size("_SEGMENT") + behind);
+        self.put(area, "_CONTROL_AREA", "Segment", segment);
+        self.put(area, "_CONTROL_AREA", "NumberOfSectionReferences", 1);
+        self.put(area, "_CONTROL_AREA", "NumberOfMappedViews", 1);
         if let Some(list) = self.layout.find("_CONTROL_AREA", "ListHead") {
             self.link(&[area + list.offset]);
         }
         self.put(segment, "_SEGMENT", "ControlArea", area);
-        self.put(segment, "_SEGMENT", "TotalNumberOfPtes", 0x20);
-        self.put(segment, "_SEGMENT", "SizeOfSegment", 0x2_0000);
-        let subsection = area + self.layout.size("_CONTROL_AREA");
-        self.put(subsection, "_SUBSECTION", "ControlArea", area);
-        self.put(subsection, "_SUBSECTION", "PtesInSubsection", 0x20);
-        // _SECTION_OBJECT_POINTERS is three pointers: data, cache map, image.
+        area
+    }
+
+    /// `_SECTION_OBJECT_POINTERS` of a file.
+    fn section_pointers(&mut self, file: u64, field: &str, area: u64) {
         let pointers = self.pool(false, b"Sect", 0x18);
-        self.write_u64(pointers + 0x10, area);
+        self.put(pointers, "_SECTION_OBJECT_POINTERS", field, area);
         self.put(file, "_FILE_OBJECT", "SectionObjectPointer", pointers);
-        files.known.insert(path.to_owned(), (file, area));
-        (file, area)
     }
 
     fn forge_device(&mut self, volume: &str) -> u64 {

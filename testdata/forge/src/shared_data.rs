@@ -63,5 +63,9 @@ impl Machine {
         page[..8].copy_from_slice(&0x0000_0001_0006_4de9u64.to_le_bytes());
         page[0x70..0x78].copy_from_slice(&target.to_le_bytes());
         page[0xa0..0xa8].copy_from_slice(&root.to_le_bytes());
+        if self.plan.paging.levels == 5 {
+            // CR4 (`ProcessorState.SpecialRegisters.Cr4`) with LA57 (bit 12), and what every kernel has set.
+            page[0xa8..0xb0].copy_from_slice(&0x37_16f8u64.to_le_bytes());
+        }
     }
 }

@@ -82,6 +82,8 @@ pub fn hives(scenario: &Scenario) -> Vec<HivePlan> {
         root_path: format!("\\REGISTRY\\MACHINE\\{name}"),
         root,
         full_directory: false,
+        view: None,
+        pages: Vec::new(),
         damage: Vec::new(),
     };
     let mut software = Key::new("CMI-CreateHive{8B1E7C54-3D2F-4A6B-9C0D-5E4F3A2B1C0D}", written);

@@ -2,6 +2,7 @@
 
 use crate::hive_plan::HivePlan;
 use crate::json::{self, Value};
+use crate::page_plan::PagingFile;
 use crate::time::Time;
 use std::ops::Range;
 
@@ -42,6 +43,48 @@ pub struct Truth {
     pub relics: Vec<TruthRelic>,
     /// Registry hives, in list order.
     pub hives: Vec<TruthHive>,
+    /// Pages that no hardware entry maps, as far as the scenario put them there.
+    pub pages: Vec<TruthPage>,
+    /// Page files by number.
+    pub paging_files: Vec<PagingFile>,
+}
+
+/// A page that no hardware entry maps.
+#[derive(Clone, Debug)]
+pub struct TruthPage {
+    /// Whose address space; none: the kernel's.
+    pub pid: Option<u64>,
+    /// Its address.
+    pub address: u64,
+    /// Whether it is the page table that maps this address.
+    pub table: bool,
+    /// Where it is.
+    pub place: TruthPlace,
+}
+
+/// Where such a page is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TruthPlace {
+    /// At this physical address.
+    Memory(u64),
+    /// In a page file.
+    PageFile {
+        /// Its number.
+        number: u64,
+        /// The page in it.
+        index: u64,
+    },
+    /// In the compressed store.
+    Store {
+        /// The virtual store's number.
+        number: u64,
+        /// The page in it.
+        index: u64,
+    },
+    /// Only in the file that is mapped there.
+    OnlyInFile,
+    /// Nowhere in what there is.
+    Nowhere,
 }
 
 /// What is left of a process, or looks like one.
@@ -157,9 +200,36 @@ impl Truth {
             ("captured", Value::text(&self.captured.to_string())),
             ("processes", Value::Array(self.processes.iter().map(process_json).collect())),
             ("hives", Value::Array(self.hives.iter().map(hive_json).collect())),
+            ("pages", Value::Array(self.pages.iter().map(page_json).collect())),
+            ("paging_files", Value::Array(self.paging_files.iter().map(|f| Value::text(f.name())).collect())),
         ])
         .to_string()
     }
+}
+
+fn page_json(page: &TruthPage) -> Value {
+    let hex16 = |v: u64| Value::text(&format!("{v:#018x}"));
+    let mut pairs = vec![
+        ("pid", page.pid.map_or(Value::Null, Value::Number)),
+        ("address", hex16(page.address)),
+        ("table", Value::Bool(page.table)),
+    ];
+    match page.place {
+        TruthPlace::Memory(physical) => {
+            pairs.extend([("where", Value::text("memory")), ("physical", hex16(physical))]);
+        }
+        TruthPlace::PageFile { number, index } => {
+            pairs.extend([("where", Value::text("page file")), ("number", Value::Number(number))]);
+            pairs.push(("index", Value::Number(index)));
+        }
+        TruthPlace::Store { number, index } => {
+            pairs.extend([("where", Value::text("compressed store")), ("number", Value::Number(number))]);
+            pairs.push(("index", Value::Number(index)));
+        }
+        TruthPlace::OnlyInFile => pairs.push(("where", Value::text("only in its file"))),
+        TruthPlace::Nowhere => pairs.push(("where", Value::text("nowhere"))),
+    }
+    json::object(pairs)
 }
 
 fn hive_json(hive: &TruthHive) -> Value {

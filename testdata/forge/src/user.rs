@@ -8,6 +8,7 @@ use crate::physical::PAGE;
 use crate::rng::Rng;
 use crate::scenario::{Paged, Private, Proc, UserPlan};
 use crate::shared_data::USER_VIEW;
+use std::collections::BTreeMap;
 
 /// A growing piece of user memory.
 struct Arena {
@@ -25,7 +26,16 @@ pub struct UserMemory {
     pub unlisted: Vec<(String, u64, u64)>,
     /// Private memory: first address, bytes, protection.
     pub private: Vec<(u64, u64, u8)>,
+    /// Which of it is a section without a file instead.
+    pub shared: Vec<u64>,
+    /// Frames of the images' headers as the sections have them, by address.
+    pub frames: BTreeMap<u64, u64>,
 }
+
+/// `SizeOfImage` of every program.
+pub const IMAGE_BYTES: u64 = 0x2_6000;
+/// `SizeOfImage` of every library.
+pub const LIBRARY_BYTES: u64 = 0x1f_8000;
 
 /// So many bytes, in whole pages.
 fn pages(bytes: u64) -> u64 {
@@ -112,19 +122,30 @@ impl Machine {
             self.forge_wow64_peb(space, proc, plan);
         }
         self.page_out(space, peb, plan.peb);
-        self.page_out_table(space, peb, plan.peb_table);
+        self.later_tables.push((space.root, peb, plan.peb_table));
         for page in (heap..arena.next).step_by(PAGE as usize) {
             self.page_out(space, page, plan.parameters);
         }
-        if plan.image != Paged::Present {
+        for (_, base, _) in modules.iter().skip(1).chain(&unlisted) {
+            self.page_out(space, *base, plan.libraries);
+        }
+        let frames = modules.iter().chain(&unlisted);
+        let frames = frames.map(|(_, base, _)| (*base, space.frame_of(*base).expect("headers are mapped"))).collect();
+        let copied = !matches!(plan.image, Paged::Present | Paged::Section(..)) || !plan.image_edits.is_empty();
+        if copied {
             // Its frame is other processes' too: take a copy.
             let bytes = space.read(&mut self.memory, plan.image_base, 4096);
             let frame = self.memory.take();
             self.memory.frame(frame).copy_from_slice(&bytes);
+            for (at, bytes) in &plan.image_edits {
+                self.memory.frame(frame)[*at..at + bytes.len()].copy_from_slice(bytes);
+            }
             space.map(&mut self.memory, plan.image_base, frame, USER_CODE);
-            self.page_out(space, plan.image_base, plan.image);
         }
-        UserMemory { peb, modules, unlisted, private }
+        self.page_out(space, plan.image_base, plan.image);
+        let shared = [(peb, plan.peb), (heap, plan.parameters)];
+        let shared = shared.into_iter().filter(|(_, state)| matches!(state, Paged::Section(..))).map(|(at, _)| at);
+        UserMemory { peb, modules, unlisted, private, shared: shared.collect(), frames }
     }
 
     fn forge_private(&mut self, space: &mut Space, piece: &Private) {
@@ -141,14 +162,14 @@ impl Machine {
         let mut out = Vec::new();
         for (n, path) in (from..).zip(paths) {
             if n == 0 {
-                out.push((path.clone(), image_base, 0x2_6000));
+                out.push((path.clone(), image_base, IMAGE_BYTES));
                 continue;
             }
             let name = path.rsplit('\\').next().unwrap_or(path).to_ascii_lowercase();
             let count = self.libraries.len() as u64;
             let base = library_base(self.build());
             let at = *self.libraries.entry(name).or_insert(base + count * 0x23_0000);
-            out.push((path.clone(), at, 0x1f_8000));
+            out.push((path.clone(), at, LIBRARY_BYTES));
         }
         out
     }

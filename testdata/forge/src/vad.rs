@@ -12,8 +12,10 @@ pub struct Region {
     pub bytes: u64,
     /// `Protection` (an index of `MmProtectToValue`: 1 read, 4 read-write, 6 execute-read-write, 7 execute-write-copy).
     pub protection: u8,
-    /// The mapped file: (file object, control area); none: private memory.
+    /// The mapped file: (file object or 0, control area); none: private memory.
     pub file: Option<(u64, u64)>,
+    /// Whether the file is mapped as an image.
+    pub image: bool,
 }
 
 impl Machine {
@@ -79,18 +81,28 @@ impl Machine {
             self.put(node, short, "u.VadFlags.PrivateMemory", 1);
             return node;
         };
-        // VadImageMap (`_MI_VAD_TYPE`).
-        self.put(node, short, "u.VadFlags.VadType", 2);
+        // VadImageMap, VadNone (`_MI_VAD_TYPE`).
+        self.put(node, short, "u.VadFlags.VadType", if region.image { 2 } else { 0 });
         self.put(node, kind, "Subsection", area + self.layout.size("_CONTROL_AREA"));
         self.maybe(node, kind, "VadsProcess", process);
         let segment = self.read_u64(area + self.offset("_CONTROL_AREA", "Segment"));
-        let prototypes = segment + self.layout.size("_SEGMENT");
+        let (prototypes, count) = if self.plan.pages.sections {
+            let first = self.read_u64(segment + self.offset("_SEGMENT", "PrototypePte"));
+            let subsection = area + self.layout.size("_CONTROL_AREA");
+            let count = self.read_u64(subsection + self.offset("_SUBSECTION", "PtesInSubsection")) & 0xffff_ffff;
+            // An image's subsections share an array; one of a data file has an array of its own.
+            (first, if region.image { pages } else { count })
+        } else {
+            (segment + self.layout.size("_SEGMENT"), pages.min(16))
+        };
         self.put(node, kind, "FirstPrototypePte", prototypes);
-        self.put(node, kind, "LastContiguousPte", prototypes + (pages.min(16) - 1) * 8);
+        self.put(node, kind, "LastContiguousPte", prototypes + (count - 1) * 8);
         if let Some(links) = self.layout.find(kind, "ViewLinks") {
             self.link(&[node + links.offset]);
         }
-        self.maybe(node, kind, "FileObject", file);
+        if file != 0 {
+            self.maybe(node, kind, "FileObject", file);
+        }
         node
     }
 }

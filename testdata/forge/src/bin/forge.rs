@@ -2,20 +2,22 @@
 
 use ntmem_forge::layout::Layout;
 use ntmem_forge::samples::samples;
-use ntmem_forge::{Build, DumpType, Forged, Impostor, Paged, Scenario, SymbolPlan};
+use ntmem_forge::{Behind, Build, DumpType, Forged, Impostor, Paged, PagingFile, Scenario, SymbolPlan, Tampered};
 use std::fs;
 use std::path::Path;
 
 /// What a name makes of a clean machine.
 type Variant = (&'static str, fn(Scenario) -> Scenario);
 
-const VARIANTS: [Variant; 20] = [
+const VARIANTS: [Variant; 21] = [
     ("clean", |s| s),
     ("roomy", |mut s| {
         // Some readers refuse files below 16 MiB.
         s.memory = vec![0x1000..0x9_f000, 0x10_0000..0x200_0000];
         s
     }),
+    // Page files, the store and sections, and all pages in memory.
+    ("paging", Scenario::with_paging),
     ("exited-children", Scenario::with_exited_session_children),
     ("young-child", Scenario::with_young_session_child),
     ("silo", Scenario::with_silo),
@@ -55,6 +57,24 @@ const CONTAINERS: [Container; 6] = [
     ("elf", Forged::as_elf_core),
 ];
 
+/// `behind-WHAT`, with what is wrong behind it (`+WHAT`), without a mask or with another one (`+mask0`, `+mask47`) and with five levels
+/// of page tables (`+la57`).
+fn behind(scenario: Scenario, variant: &str) -> Option<Scenario> {
+    let mut words = variant.strip_prefix("behind-")?.split('+');
+    let name = words.next()?;
+    let what = Behind::ALL.into_iter().find(|b| b.name() == name && b.is_in(scenario.build))?;
+    let mut scenario = scenario;
+    for word in words {
+        scenario = match word {
+            "mask0" => scenario.with_mask(0),
+            "mask47" => scenario.with_mask(1 << 47),
+            "la57" => scenario.with_five_levels(),
+            _ => scenario.tampered(Tampered::ALL.into_iter().find(|t| t.name() == word)?),
+        };
+    }
+    Some(scenario.behind(what))
+}
+
 fn usage() -> ! {
     eprintln!("usage: forge BUILD OUT_DIR [VARIANT [CONTAINER]]");
     eprintln!(
@@ -66,6 +86,9 @@ fn usage() -> ! {
     eprintln!("containers: {}, or MiB of a large raw image", CONTAINERS.map(|c| c.0).join(" "));
     eprintln!("builds: {}", Build::ALL.map(|b| b.number().to_string()).join(" "));
     eprintln!("variants: {}", VARIANTS.map(|v| v.0).join(" "));
+    eprintln!("  or behind-WHAT[+WRONG][+mask0|+mask47][+la57]");
+    eprintln!("  WHAT: {}", Behind::ALL.map(Behind::name).join(" "));
+    eprintln!("  WRONG: {}", Tampered::ALL.map(Tampered::name).join(" "));
     std::process::exit(64);
 }
 
@@ -112,8 +135,11 @@ fn main() -> std::io::Result<()> {
         _ => usage(),
     };
     let Some(build) = Build::ALL.into_iter().find(|b| b.number().to_string() == *number) else { usage() };
-    let Some((_, change)) = VARIANTS.iter().find(|v| v.0 == variant) else { usage() };
-    let scenario = change(Scenario::clean(build));
+    let clean = Scenario::clean(build);
+    let scenario = match VARIANTS.iter().find(|v| v.0 == variant) {
+        Some((_, change)) => change(clean),
+        None => behind(clean, variant).unwrap_or_else(|| usage()),
+    };
     let out = Path::new(out);
     let symbols = out.join("symbols/windows/ntkrnlmp.pdb");
     fs::create_dir_all(&symbols)?;
@@ -126,6 +152,9 @@ fn main() -> std::io::Result<()> {
         fs::write(image, write(&forged))?;
         forged
     };
+    for file in forged.paging_files.iter().filter(|f| f.kind != PagingFile::Store) {
+        file.write(&out.join(file.kind.name()))?;
+    }
     fs::write(out.join("truth.json"), forged.truth.to_json())?;
     fs::write(symbols.join(format!("{}-{}.json", forged.truth.guid, forged.truth.age)), &forged.isf)
 }

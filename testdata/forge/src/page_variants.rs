@@ -1,0 +1,378 @@
+//! Ready-made machines whose smss, csrss and SYSTEM hive lie behind one mechanism each, and what may be wrong there.
+
+use crate::builds::Build;
+use crate::hive_plan::Data;
+use crate::page_plan::{Form, Held, PagePlan, Paged, PagingFile, PrivateCopy, StorePlan, Way};
+use crate::scenario::Scenario;
+
+/// Behind what the PEBs and parameters of smss and csrss, headers of images and the SYSTEM hive lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Behind {
+    /// Transition entries.
+    Transition,
+    /// Prototype entries that the page tables name.
+    Named,
+    /// Prototype entries that only the address descriptors know.
+    Vad,
+    /// As [`Behind::Vad`], and the prototype entries are in transition themselves.
+    VadTransition,
+    /// Subsections beyond `LastContiguousPte` of the hive's view.
+    Extension,
+    /// Subsection entries: hive and images are only in their files.
+    File,
+    /// `pagefile.sys`.
+    PageFile,
+    /// `pagefile.sys` and `swapfile.sys` by turns.
+    SwapFile,
+    /// Sections without a file whose prototype entries lead to page files.
+    SectionPageFile,
+    /// The compressed store.
+    Store,
+    /// The store, which keeps the pages as they are.
+    StorePlain,
+    /// Sections without a file whose prototype entries lead to the store.
+    SectionStore,
+    /// The store, whose own pages are in transition.
+    StoreTransition,
+    /// The store, whose own pages are in `pagefile.sys`.
+    StorePageFile,
+    /// Page tables in transition.
+    Tables,
+    /// Page tables in `pagefile.sys`.
+    TablesPageFile,
+}
+
+/// What it takes to read what lies behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// The image.
+    Image,
+    /// The page files as well.
+    PageFiles,
+    /// What no image has.
+    Disk,
+}
+
+impl Behind {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::Transition,
+        Self::Named,
+        Self::Vad,
+        Self::VadTransition,
+        Self::Extension,
+        Self::File,
+        Self::PageFile,
+        Self::SwapFile,
+        Self::SectionPageFile,
+        Self::Store,
+        Self::StorePlain,
+        Self::SectionStore,
+        Self::StoreTransition,
+        Self::StorePageFile,
+        Self::Tables,
+        Self::TablesPageFile,
+    ];
+
+    /// Its name, as `store-page-file`.
+    #[must_use]
+    pub fn name(self) -> String {
+        kebab(&format!("{self:?}"))
+    }
+
+    /// Whether a build has it.
+    #[must_use]
+    pub fn is_in(self, build: Build) -> bool {
+        match self {
+            Self::Extension => build.has_registry_process(),
+            Self::SwapFile => build > Build::W7_7601,
+            Self::Store | Self::StorePlain | Self::SectionStore | Self::StoreTransition | Self::StorePageFile => {
+                build.has_compression_process()
+            }
+            _ => true,
+        }
+    }
+
+    /// What it takes to read it.
+    #[must_use]
+    pub fn needs(self) -> Needs {
+        match self {
+            Self::File => Needs::Disk,
+            Self::PageFile | Self::SwapFile | Self::SectionPageFile | Self::StorePageFile | Self::TablesPageFile => {
+                Needs::PageFiles
+            }
+            _ => Needs::Image,
+        }
+    }
+
+    /// Whether the hive lies there, too, in this build: before 10 1803 it is paged pool, which has no sections.
+    #[must_use]
+    pub fn has_hive(self, build: Build) -> bool {
+        let section = matches!(
+            self,
+            Self::Named | Self::Vad | Self::VadTransition | Self::File | Self::SectionPageFile | Self::SectionStore
+        );
+        build.has_registry_process() && !matches!(self, Self::SectionPageFile | Self::SectionStore) || !section
+    }
+
+    /// Whether PEBs and parameters lie there.
+    #[must_use]
+    pub fn has_peb(self) -> bool {
+        !matches!(self, Self::File | Self::Extension)
+    }
+
+    /// States of PEB, parameters and the hive's pages by turns: in a view, and in paged pool.
+    fn states(self) -> (Paged, Paged, Vec<Paged>, Vec<Paged>) {
+        use Paged::{Copied, Filed, Present, Section, Stored, Transition};
+        let copied = |copy| vec![Copied(copy), Section(Way::Zero, Held::Valid)];
+        let page = Filed(PagingFile::Page);
+        let by_vad = vec![
+            Section(Way::Zero, Held::Valid),
+            Section(Way::LookUp, Held::Transition),
+            Section(Way::LookUp, Held::Valid),
+            Section(Way::Zero, Held::Transition),
+        ];
+        match self {
+            Self::Transition => (
+                Transition,
+                Transition,
+                vec![Copied(PrivateCopy::Transition), Section(Way::Zero, Held::Transition)],
+                vec![Transition],
+            ),
+            Self::Named => (
+                Section(Way::Named, Held::Valid),
+                Section(Way::Named, Held::Transition),
+                vec![Section(Way::Named, Held::Valid), Section(Way::Named, Held::Transition)],
+                vec![],
+            ),
+            Self::Vad | Self::VadTransition => {
+                (Section(Way::Zero, Held::Valid), Section(Way::LookUp, Held::Transition), by_vad, vec![])
+            }
+            Self::Extension => (Present, Present, by_vad, vec![]),
+            Self::File => (Present, Present, vec![Section(Way::Zero, Held::File)], vec![]),
+            Self::PageFile => (page, page, copied(PrivateCopy::Filed(PagingFile::Page)), vec![page]),
+            Self::SwapFile => {
+                let swap = Filed(PagingFile::Swap);
+                let copies = [PagingFile::Swap, PagingFile::Page].map(|f| Copied(PrivateCopy::Filed(f)));
+                (swap, page, copies.into(), vec![swap, page])
+            }
+            Self::SectionPageFile => (
+                Section(Way::Named, Held::Filed(PagingFile::Page)),
+                Section(Way::Zero, Held::Filed(PagingFile::Page)),
+                vec![],
+                vec![],
+            ),
+            Self::Store | Self::StoreTransition | Self::StorePageFile => {
+                let stored = Stored(Form::Packed);
+                (stored, stored, copied(PrivateCopy::Stored(Form::Packed)), vec![stored])
+            }
+            Self::StorePlain => {
+                let stored = Stored(Form::Plain);
+                (stored, stored, copied(PrivateCopy::Stored(Form::Plain)), vec![stored])
+            }
+            Self::SectionStore => (
+                Section(Way::LookUp, Held::Stored(Form::Packed)),
+                Section(Way::Named, Held::Stored(Form::Packed)),
+                vec![],
+                vec![],
+            ),
+            Self::Tables | Self::TablesPageFile => (Transition, Present, vec![], vec![]),
+        }
+    }
+}
+
+/// What is wrong, visible only in pages that [`Scenario::behind`] puts away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tampered {
+    /// A program in `SETUPEXECUTE`.
+    SetupExecute,
+    /// A second program in `BootExecute`.
+    BootExecute,
+    /// A third subsystem in `SubSystems\Required`.
+    Required,
+    /// Another image path in smss' parameters.
+    SmssPath,
+    /// Another command line in smss' parameters.
+    SmssCommand,
+    /// A fourth server in csrss' command line.
+    CsrssCommand,
+    /// Another image base in smss' PEB.
+    SmssBase,
+    /// No headers where smss' image begins.
+    SmssHeaders,
+}
+
+impl Tampered {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::SetupExecute,
+        Self::BootExecute,
+        Self::Required,
+        Self::SmssPath,
+        Self::SmssCommand,
+        Self::CsrssCommand,
+        Self::SmssBase,
+        Self::SmssHeaders,
+    ];
+
+    /// Its name, as `smss-path`.
+    #[must_use]
+    pub fn name(self) -> String {
+        kebab(&format!("{self:?}"))
+    }
+
+    /// Whether it is in the hive.
+    #[must_use]
+    pub fn in_hive(self) -> bool {
+        matches!(self, Self::SetupExecute | Self::BootExecute | Self::Required)
+    }
+}
+
+/// `SmssPath` as `smss-path`.
+fn kebab(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !out.is_empty() {
+            out.push('-');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}
+
+impl Scenario {
+    /// Page files as the build usually has them, sections, room for the store, and memory for all that.
+    #[must_use]
+    pub fn with_paging(mut self) -> Self {
+        self.memory = vec![0x1000..0x9_f000, 0x10_0000..0x200_0000];
+        let store = self.build.has_compression_process();
+        let mut files = vec![PagingFile::Page];
+        if self.build > Build::W7_7601 {
+            files.push(PagingFile::Swap);
+        }
+        if store {
+            files.push(PagingFile::Store);
+        }
+        self.pages = PagePlan { sections: true, files, store: store.then(StorePlan::default), ..PagePlan::default() };
+        if self.build.has_registry_process() {
+            for hive in &mut self.hives {
+                hive.view = Some(Vec::new());
+            }
+        }
+        self
+    }
+
+    /// PEBs and parameters of smss and csrss, headers of their images, and the hives behind one mechanism.
+    ///
+    /// # Panics
+    /// When the build does not have it.
+    #[must_use]
+    pub fn behind(self, what: Behind) -> Self {
+        assert!(what.is_in(self.build), "{what:?} is not in {:?}", self.build);
+        let mut plan = self.with_paging();
+        let (peb, parameters, in_view, in_pool) = what.states();
+        for pid in [348, 452, 536] {
+            let user = plan.process(pid).user.as_mut().expect("user memory");
+            (user.peb, user.parameters) = (peb, parameters);
+            match what {
+                Behind::Tables => user.peb_table = Paged::Transition,
+                Behind::TablesPageFile => user.peb_table = Paged::Filed(PagingFile::Page),
+                _ => {}
+            }
+            let (image, libraries) = match what {
+                Behind::Transition => (Some((Way::Zero, Held::Transition)), Some((Way::Zero, Held::Transition))),
+                Behind::Named => (Some((Way::Named, Held::Valid)), Some((Way::Named, Held::Transition))),
+                Behind::Vad => (Some((Way::LookUp, Held::Valid)), Some((Way::Zero, Held::Transition))),
+                Behind::File => (Some((Way::Zero, Held::File)), Some((Way::LookUp, Held::File))),
+                _ => (None, None),
+            };
+            if let (Some((way, held)), true) = (image, user.image_edits.is_empty()) {
+                user.image = Paged::Section(way, held);
+            } else if !user.image_edits.is_empty() {
+                // The edited page is the process' own.
+                user.image = match peb {
+                    Paged::Section(..) => Paged::Transition,
+                    other => other,
+                };
+            }
+            if let Some((way, held)) = libraries {
+                user.libraries = Paged::Section(way, held);
+            }
+        }
+        let view = plan.build.has_registry_process();
+        for hive in &mut plan.hives {
+            hive.pages = if view { in_view.clone() } else { in_pool.clone() };
+            if what == Behind::Extension {
+                // Every part is shorter than the one page that a reader may be lucky with.
+                hive.view = Some(vec![1, 1, 2, 1, 2, 3]);
+            }
+        }
+        let store = plan.pages.store.as_mut();
+        match what {
+            Behind::VadTransition => plan.pages.prototypes = Paged::Transition,
+            Behind::StoreTransition => store.expect("a store").regions = Paged::Transition,
+            Behind::StorePageFile => store.expect("a store").regions = Paged::Filed(PagingFile::Page),
+            _ => {}
+        }
+        plan
+    }
+
+    /// Something wrong that only pages show which [`Scenario::behind`], called afterwards, puts away.
+    #[must_use]
+    pub fn tampered(mut self, what: Tampered) -> Self {
+        let root = self.system_root.clone();
+        match what {
+            Tampered::SetupExecute => {
+                self.session_manager("").multi("SETUPEXECUTE", &["evil.exe"]);
+            }
+            Tampered::BootExecute => {
+                self.session_manager("").multi("BootExecute", &["autocheck autochk *", "evil"]);
+            }
+            Tampered::Required => {
+                self.session_manager("SubSystems")
+                    .multi("Required", &["Debug", "Windows", "Evil"])
+                    .set("Evil", Data::ExpandSz("%SystemRoot%\\system32\\evil.exe".into()));
+            }
+            Tampered::SmssPath => {
+                let path = format!("{root}\\Temp\\smss.exe");
+                let user = self.process(348).user.as_mut().expect("user memory");
+                user.path.clone_from(&path);
+                user.modules[0] = path;
+            }
+            Tampered::SmssCommand => {
+                let user = self.process(348).user.as_mut().expect("user memory");
+                user.command_line = format!("{root}\\Temp\\smss.exe -evil");
+            }
+            Tampered::CsrssCommand => {
+                let user = self.process(452).user.as_mut().expect("user memory");
+                user.command_line =
+                    user.command_line.replace("ServerDll=sxssrv,4", "ServerDll=sxssrv,4 ServerDll=evilsrv,5");
+            }
+            Tampered::SmssBase => {
+                let smss = self.process(348);
+                let user = smss.user.as_mut().expect("user memory");
+                smss.section_base = Some(user.image_base);
+                user.image_base = 0x1_4000_0000;
+            }
+            Tampered::SmssHeaders => {
+                let user = self.process(348).user.as_mut().expect("user memory");
+                user.image_edits = vec![(0, vec![0x90; 0x400])];
+            }
+        }
+        self
+    }
+
+    /// Five levels of page tables (LA57) and a kernel for them.
+    #[must_use]
+    pub fn with_five_levels(mut self) -> Self {
+        self.paging.levels = 5;
+        self
+    }
+
+    /// Another mask for entries that are not valid (0: the processor needs none).
+    #[must_use]
+    pub fn with_mask(mut self, mask: u64) -> Self {
+        self.paging.invalid_pte_mask = mask;
+        self
+    }
+}

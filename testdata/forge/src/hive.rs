@@ -31,6 +31,10 @@ impl Machine {
         let mut cells = Cells::of(plan);
         damage_cells(&mut cells, plan);
         let kind = "_CMHIVE";
+        if self.plan.pages.sections {
+            // At the start of a page, as hives are that come first: readers without symbols look for them there.
+            self.fresh_page(true);
+        }
         let hive = self.pool(true, b"CM10", self.layout.size(kind));
         self.put(hive, kind, "Hive.Signature", 0xbee0_bee0);
         let code = self.plan.kernel.base + 0x1080;

@@ -139,7 +139,13 @@ impl Machine {
                 ("CACHEALI", at, 0x8000, pe::DATA),
                 ("PAGEDATA", at + 0x8000, end - at - 0x8000, pe::DATA),
             ],
-            None => vec![(".data", from, end - from, pe::DATA)],
+            // Where the configuration manager has its data: MemProcFS looks for hives in 16 MiB of `.data`, then there.
+            None => match self.layout.globals.get("CmpHiveListHead").map(|&at| at as u32 & !0xfff) {
+                Some(at) if self.plan.pages.sections && at > from => {
+                    vec![(".data", from, at - from, pe::DATA), ("PAGEDATA", at, end - at, pe::DATA)]
+                }
+                _ => vec![(".data", from, end - from, pe::DATA)],
+            },
         }
     }
 

@@ -39,6 +39,14 @@ impl Machine {
         self.pool_block(paged, tag, block, false) + 16
     }
 
+    /// Gives away what is left of the current page, so that the next block begins one.
+    pub fn fresh_page(&mut self, paged: bool) {
+        let next = if paged { self.paged.next } else { self.nonpaged.next };
+        if !next.is_multiple_of(PAGE) {
+            self.pool_block(paged, b"Free", PAGE - next % PAGE, true);
+        }
+    }
+
     fn pool_block(&mut self, paged: bool, tag: &[u8; 4], block: u64, free: bool) -> u64 {
         let pool = if paged { &self.paged } else { &self.nonpaged };
         let (at, previous) = (pool.next, pool.previous);
@@ -60,11 +68,7 @@ impl Machine {
 
     /// Allocates pages without a header.
     pub fn big_pool(&mut self, paged: bool, bytes: u64) -> u64 {
-        let pool = if paged { &self.paged } else { &self.nonpaged };
-        let used = pool.next % PAGE;
-        if used != 0 {
-            self.pool_block(paged, b"Free", PAGE - used, true);
-        }
+        self.fresh_page(paged);
         let at = if paged { self.paged.next } else { self.nonpaged.next };
         let pages = bytes.div_ceil(PAGE);
         for n in 0..pages {

@@ -124,7 +124,7 @@ impl Behind {
     /// States of PEB, parameters and the hive's pages by turns: in a view, and in paged pool.
     fn states(self) -> (Paged, Paged, Vec<Paged>, Vec<Paged>) {
         use Paged::{Copied, Filed, Present, Section, Stored, Transition};
-        let copied = |copy| vec![Copied(copy), Section(Way::Zero, Held::Valid)];
+        let copied = |copy| vec![Copied(copy)];
         let page = Filed(PagingFile::Page);
         let by_vad = vec![
             Section(Way::Zero, Held::Valid),

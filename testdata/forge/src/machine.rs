@@ -106,7 +106,7 @@ impl Machine {
             libraries: BTreeMap::from([("ntdll.dll".to_owned(), crate::user::library_base(plan.build))]),
             tokens: BTreeMap::new(),
             shared_data: 0,
-            swap: Swap::new(&plan.pages.files),
+            swap: Swap::new(&plan.pages.files, plan.seed),
             views: Vec::new(),
             sharers: BTreeMap::new(),
             later: Vec::new(),

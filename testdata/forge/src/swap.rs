@@ -96,11 +96,13 @@ pub struct Swap {
 }
 
 impl Swap {
-    /// No page yet.
+    /// No page yet. Where the first page goes differs between machines.
     #[must_use]
-    pub fn new(files: &[PagingFile]) -> Self {
+    pub fn new(files: &[PagingFile], seed: u64) -> Self {
         let file = |(number, &kind)| SwapFile { kind, number, pages: BTreeMap::new() };
-        Self { files: (0..).zip(files).map(file).collect(), ..Self::default() }
+        // An even number: every second page has the bit of the mask.
+        let next = crate::rng::Rng::new(seed ^ 0x7377_6170).below(64) * 2;
+        Self { files: (0..).zip(files).map(file).collect(), next, ..Self::default() }
     }
 
     /// The number of a page file.

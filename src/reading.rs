@@ -89,6 +89,8 @@ impl fmt::Display for Absent {
     }
 }
 
+impl std::error::Error for Absent {}
+
 impl Serialize for Absent {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(self)

@@ -2,7 +2,7 @@
 
 use crate::kernel::{DriverList, Kernel, KernelInfo};
 use crate::machine::Machine;
-use crate::process::{InsideOf, ProcessList};
+use crate::process::{InsideOf, Process, ProcessList};
 use crate::reading::null_is_default;
 use crate::registry::{Registry, SessionManagerKeys};
 use crate::sweep::sweep;
@@ -107,5 +107,21 @@ impl System {
         }
         let (image, kernel) = (Some(image.info()), Some(kernel.info()));
         Ok(Self { image, kernel, machine, processes, drivers, session_manager, warnings })
+    }
+
+    /// The process with this id: the one that runs, where an exited one had the id before. `None`: none is listed.
+    #[must_use]
+    pub fn process(&self, pid: u64) -> Option<&Process> {
+        let of_pid = || self.processes.items.iter().filter(|process| process.pid.value() == Some(&pid));
+        of_pid().find(|process| process.is_live()).or_else(|| of_pid().next())
+    }
+
+    /// The master smss.exe: of the processes of that name that System (4) started, the first one that runs. Whether it is
+    /// what Windows would have started, [`check_smss`](crate::check_smss) says.
+    #[must_use]
+    pub fn master(&self) -> Option<&Process> {
+        let claims = |process: &&Process| process.is_named("smss.exe") && process.ppid.value() == Some(&4);
+        let all = || self.processes.items.iter().filter(claims);
+        all().find(|process| process.is_live()).or_else(|| all().next())
     }
 }

@@ -264,7 +264,7 @@ fn classified(scene: &Scene<'_>) -> Outcome {
     let sessions = scene.kinds;
     let words: Vec<String> = sessions
         .iter()
-        .map(|session| format!("{} {}", session.id, session.kind.as_deref().unwrap_or("of unknown kind")))
+        .map(|session| format!("{} {}", session.id, session.kind.map_or("of unknown kind", |kind| kind.as_str())))
         .collect();
     let open = sessions.iter().filter(|session| session.kind.is_none()).count();
     let outcome = outcome.observed(words.join(", "));

@@ -70,14 +70,14 @@ fn judge(process: &Process, sighting: &Sighting) -> Option<Outcome> {
                 .expected("in the active list")
                 .seen(process, "name", process.name.value().cloned())
                 .seen(process, "threads", process.threads.value().map(ToString::to_string))
-                .seen(process, "active_links", process.active_links.value().cloned());
+                .seen(process, "active_links", process.active_links.value().map(ToString::to_string));
             Some(outcome.violation(Severity::High))
         }
         Explanation::HalfLinked => {
             let outcome = outcome
                 .observed(format!("{name}: {}", sighting.why))
                 .expected("in the active list in both directions")
-                .seen(process, "active_links", process.active_links.value().cloned());
+                .seen(process, "active_links", process.active_links.value().map(ToString::to_string));
             Some(outcome.confidence(Confidence::Medium).violation(Severity::Medium))
         }
         // An acquisition copies the list at one time and the process at another.

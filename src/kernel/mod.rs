@@ -15,18 +15,18 @@ pub use info::KernelInfo;
 pub use layouts::Layouts;
 pub use objects::cmhive::{Cmhive, HIVE_SIGNATURE, Storage, hive_list, master_hive, registry_process};
 pub use objects::driver::{Driver, DriverList};
-pub use objects::eprocess::Eprocess;
+pub use objects::eprocess::{Eprocess, Links};
 pub(crate) use objects::eprocess::{PROCESS_OBJECT, THREAD_OBJECT};
 pub use objects::file_object::SectionFile;
 pub use objects::handles::{Handle, HandleEntry, Handles, handles};
 pub use objects::object::ObjectTypes;
 pub use objects::peb::UserHalf;
-pub use objects::thread::{Thread, threads};
+pub use objects::thread::{Thread, ThreadState, threads};
 pub use objects::token::{Privilege, SidAndAttributes, Token, TokenReadings};
-pub use objects::vad::{Vad, vads};
+pub use objects::vad::{Vad, VadKind, vads};
 pub use objects::well_known::{privilege_name, sid_name};
 pub use view::{View, fast_ref, pointer};
-pub use walk::{Direction, Joined, WalkEnd, list, list_both_ways, tree};
+pub use walk::{Direction, Joined, Walk, WalkEnd, list, list_both_ways, tree};
 
 use crate::discover::data::KernelData;
 use crate::discover::globals::{self, FoundGlobals};
@@ -35,6 +35,9 @@ use crate::memory::AddressSpace;
 use crate::symbols::{SymbolError, SymbolStore, Symbols};
 use crate::{Absent, Error, MemoryImage, PdbInfo, PhysicalAddress, VirtualAddress, Warning};
 use find::locate::Located;
+
+/// A list of processes longer than this is no list of processes: the largest terminal servers run some ten thousand.
+pub(crate) const MAX_LISTED: usize = 1 << 15;
 
 /// A kernel that was found, with its symbols: what every reader of kernel objects starts from.
 #[derive(Debug)]
@@ -277,6 +280,18 @@ impl<'m> Kernel<'m> {
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
+    }
+
+    /// The processes of the active list (`PsActiveProcessHead`), each read when it is asked for, along `Flink`. The iterator
+    /// ends where the list does, or where a link cannot be followed; [`System::read`](crate::System::read) walks both ways, asks
+    /// the other sources too, and says how each walk ended.
+    ///
+    /// # Errors
+    /// The symbols lack the head of the list.
+    pub fn processes(&self) -> Result<impl Iterator<Item = Eprocess<'_>>, SymbolError> {
+        let links = self.layouts.process.links.offset;
+        let walk = Walk::new(self.space, self.global("PsActiveProcessHead")?, Direction::Forward, MAX_LISTED);
+        Ok(walk.map(move |entry| Eprocess::read(self, entry.wrapping_sub(links))))
     }
 
     /// Address of a global.

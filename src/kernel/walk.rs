@@ -70,8 +70,82 @@ pub enum Direction {
     Backward,
 }
 
-/// Follows `_LIST_ENTRY` links from `head` and returns the addresses of the entries (not of the structures around them),
-/// the head not included. `valid` says whether an address can be an entry at all.
+/// A walk along `_LIST_ENTRY` links, entry by entry: addresses of the entries, not of the structures around them, the head not
+/// included.
+#[derive(Debug)]
+pub struct Walk<'m, F> {
+    space: AddressSpace<'m>,
+    head: VirtualAddress,
+    at: VirtualAddress,
+    direction: Direction,
+    cap: usize,
+    valid: F,
+    seen: HashSet<VirtualAddress>,
+    end: Option<WalkEnd>,
+}
+
+impl<'m> Walk<'m, fn(VirtualAddress) -> bool> {
+    /// A walk from `head` over at most `cap` entries, all of them in the kernel's half.
+    #[must_use]
+    pub fn new(space: AddressSpace<'m>, head: VirtualAddress, direction: Direction, cap: usize) -> Self {
+        Self::over(space, head, direction, cap, VirtualAddress::is_kernel)
+    }
+}
+
+impl<'m, F: Fn(VirtualAddress) -> bool> Walk<'m, F> {
+    /// The same where `valid` says whether an address can be an entry at all.
+    #[must_use]
+    pub fn over(space: AddressSpace<'m>, head: VirtualAddress, direction: Direction, cap: usize, valid: F) -> Self {
+        Self { space, head, at: head, direction, cap, valid, seen: HashSet::new(), end: None }
+    }
+
+    /// How it ended. `None`: it has not.
+    #[must_use]
+    pub const fn end(&self) -> Option<WalkEnd> {
+        self.end
+    }
+
+    fn step(&self) -> Result<VirtualAddress, WalkEnd> {
+        let at = self.at;
+        let link = match self.direction {
+            Direction::Forward => at,
+            Direction::Backward => at.wrapping_add(8),
+        };
+        // An entry whose link cannot be read is no proof of an entry: the last one may be an address into nowhere.
+        let next = self.space.read_pointer(link).map_err(|fault| WalkEnd::Broken { at, fault })?;
+        match next {
+            _ if next == self.head => Err(WalkEnd::Complete),
+            _ if !(self.valid)(next) => Err(WalkEnd::Astray { at, to: next }),
+            _ if self.seen.contains(&next) => Err(WalkEnd::Cycle { at: next }),
+            _ if self.seen.len() >= self.cap => Err(WalkEnd::Limit { cap: self.cap }),
+            _ => Ok(next),
+        }
+    }
+}
+
+impl<F: Fn(VirtualAddress) -> bool> Iterator for Walk<'_, F> {
+    type Item = VirtualAddress;
+
+    fn next(&mut self) -> Option<VirtualAddress> {
+        if self.end.is_some() {
+            return None;
+        }
+        match self.step() {
+            Ok(next) => {
+                self.seen.insert(next);
+                self.at = next;
+                Some(next)
+            }
+            Err(end) => {
+                self.end = Some(end);
+                None
+            }
+        }
+    }
+}
+
+/// Walks from `head` to the end and returns the addresses of the entries with how the walk ended. `valid` says whether an
+/// address can be an entry at all.
 #[must_use]
 pub fn list(
     space: AddressSpace<'_>,
@@ -80,36 +154,9 @@ pub fn list(
     cap: usize,
     valid: impl Fn(VirtualAddress) -> bool,
 ) -> (Vec<VirtualAddress>, WalkEnd) {
-    let mut entries = Vec::new();
-    let mut seen = HashSet::new();
-    let mut at = head;
-    loop {
-        let link = match direction {
-            Direction::Forward => at,
-            Direction::Backward => at.wrapping_add(8),
-        };
-        let next = match space.read_pointer(link) {
-            Ok(next) => next,
-            Err(fault) => {
-                // An entry whose link cannot be read is no proof of an entry: the last one may be an address into nowhere.
-                return (entries, WalkEnd::Broken { at, fault });
-            }
-        };
-        if next == head {
-            return (entries, WalkEnd::Complete);
-        }
-        if !valid(next) {
-            return (entries, WalkEnd::Astray { at, to: next });
-        }
-        if !seen.insert(next) {
-            return (entries, WalkEnd::Cycle { at: next });
-        }
-        if entries.len() >= cap {
-            return (entries, WalkEnd::Limit { cap });
-        }
-        entries.push(next);
-        at = next;
-    }
+    let mut walk = Walk::over(space, head, direction, cap, valid);
+    let entries = walk.by_ref().collect();
+    (entries, walk.end().unwrap_or(WalkEnd::Limit { cap }))
 }
 
 /// Walks a binary tree from `root` and returns the addresses of its nodes in order, left before right. `links`: where in a

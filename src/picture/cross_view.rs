@@ -2,6 +2,7 @@
 //! saved document gives the same answer.
 
 use super::Picture;
+use crate::kernel::Links;
 use crate::process::{Liveness, Source};
 use crate::{ListEnd, Process, Ticks, Timestamp, VirtualAddress};
 use serde::{Deserialize, Serialize};
@@ -131,7 +132,7 @@ impl Judge {
             let held = due().filter(|process| holds(process, *source)).count();
             held > 0 && held.saturating_mul(2) >= due().count()
         });
-        let linked = |process: &&Process| process.active_links.value().is_some_and(|links| links == "both_ways");
+        let linked = |process: &&Process| process.active_links.value() == Some(&Links::BothWays);
         let youngest = items.iter().filter(linked).filter_map(Process::started).max();
         Self { captured, boot, whole, youngest, relied_on: relied_on.collect() }
     }
@@ -193,9 +194,9 @@ impl Judge {
     }
 
     fn explain_listed(&self, process: &Process, missing: &[Source]) -> (Explanation, String) {
-        let way = match process.active_links.value().map(String::as_str) {
-            Some("forward_only") => Some("forward"),
-            Some("backward_only") => Some("backward"),
+        let way = match process.active_links.value() {
+            Some(Links::ForwardOnly) => Some("forward"),
+            Some(Links::BackwardOnly) => Some("backward"),
             _ => None,
         };
         match way.filter(|_| self.whole) {
@@ -215,22 +216,22 @@ impl Judge {
     }
 
     fn explain_unlisted(&self, process: &Process) -> (Explanation, String) {
-        let links = process.active_links.value().map_or("", String::as_str);
-        if self.is_young(process) && links != "alone" {
+        let links = process.active_links.value().copied();
+        if self.is_young(process) && links != Some(Links::Alone) {
             return (
                 Explanation::BeingCreated,
                 "it was made within a minute of the image: the list may have been copied before".to_owned(),
             );
         }
         let why = match links {
-            "bypassed" => "its neighbours in the active list are linked past it",
-            "alone" => "its links point to itself, as somebody leaves them who takes it off the active list",
-            "none" => "its links are null",
-            "linked" => "its neighbours point to it, and the active list does not come to them",
+            Some(Links::Bypassed) => "its neighbours in the active list are linked past it",
+            Some(Links::Alone) => "its links point to itself, as somebody leaves them who takes it off the active list",
+            Some(Links::None) => "its links are null",
+            Some(Links::Linked) => "its neighbours point to it, and the active list does not come to them",
             _ => "the active list does not come to it",
         };
         // Where its neighbours are linked past it, no tear elsewhere explains that it is not there.
-        if self.whole || matches!(links, "bypassed" | "alone") {
+        if self.whole || matches!(links, Some(Links::Bypassed | Links::Alone)) {
             return (Explanation::Unlinked, format!("it runs, and {why}"));
         }
         (Explanation::Torn, "it runs, and the active list could not be read to its end".to_owned())

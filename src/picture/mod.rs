@@ -12,7 +12,7 @@ mod tree;
 pub use cross_view::{Explanation, Sighting};
 pub use modes::{Mode, ModeKind};
 pub(crate) use rows::Rows;
-pub use sessions::{Creator, NamedBy, Session};
+pub use sessions::{Creator, NamedBy, Session, SessionKind};
 pub(crate) use sessions::{FIRST_WITH_SILOS, Members, SessionModel, VISTA};
 pub(crate) use tree::clock_step_by;
 pub use tree::{Parent, ProcessTree};

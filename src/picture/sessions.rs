@@ -3,9 +3,32 @@
 use super::{Parent, Picture};
 use crate::location::Location;
 use crate::process::Source;
+use crate::words::words;
 use crate::{Process, Timestamp, VirtualAddress};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+words! {
+    /// What a session is for.
+    pub enum SessionKind {
+        /// Session 0 since Vista: services.
+        Services = "services",
+        /// Session 0 before Vista: services, and whoever sits there.
+        Console = "console",
+        /// Somebody is logged on.
+        Interactive = "interactive",
+        /// Somebody is logged on from afar.
+        Rdp = "rdp",
+        /// Nobody has logged on yet.
+        Logon = "logon",
+        /// csrss and winlogon alone: just made, or going.
+        Incomplete = "incomplete",
+        /// A container's.
+        Silo = "silo",
+        /// Only exited processes are left.
+        Ended = "ended",
+    }
+}
 
 /// One session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,10 +36,8 @@ use std::collections::BTreeMap;
 pub struct Session {
     /// Session id. Ids need not be contiguous.
     pub id: u32,
-    /// `services` (session 0 since Vista), `console` (session 0 before), `interactive`, `rdp`, `logon` (nobody has logged on
-    /// yet), `incomplete` (csrss and winlogon alone: just made, or dying), `silo` (a container), `ended` (only exited
-    /// processes). `None`: cannot be told.
-    pub kind: Option<String>,
+    /// What it is for. `None`: cannot be told.
+    pub kind: Option<SessionKind>,
     /// The pid that csrss and wininit or winlogon name as their parent: the smss child that built the session, or before
     /// Vista the master. `None`: one of them is missing, or they disagree.
     pub creator_pid: Option<u64>,
@@ -166,30 +187,30 @@ impl<'a> Members<'a> {
         (agree(&self.csrss) && agree(partners)).then_some(*first)
     }
 
-    fn kind(&self, model: SessionModel, silo: bool, complete: bool) -> Option<&'static str> {
+    fn kind(&self, model: SessionModel, silo: bool, complete: bool) -> Option<SessionKind> {
         let any = |names: &[&str]| self.running.iter().any(|process| names.iter().any(|name| process.is_named(name)));
         if silo {
-            return Some("silo");
+            return Some(SessionKind::Silo);
         }
         if self.running.is_empty() {
-            return Some("ended");
+            return Some(SessionKind::Ended);
         }
         if self.id == 0 {
             return match model {
-                SessionModel::Master => Some("console"),
-                SessionModel::Child => Some("services"),
+                SessionModel::Master => Some(SessionKind::Console),
+                SessionModel::Child => Some(SessionKind::Services),
                 SessionModel::Unknown => None,
             };
         }
         if any(&["rdpclip.exe"]) {
-            return Some("rdp");
+            return Some(SessionKind::Rdp);
         }
         let user = |process: &&Process| {
             let user = process.user.value().is_some_and(|sid| sid.starts_with("S-1-5-21-"));
             user || ["explorer.exe", "userinit.exe"].iter().any(|name| process.is_named(name))
         };
         if self.running.iter().any(user) {
-            return Some("interactive");
+            return Some(SessionKind::Interactive);
         }
         // What is missing from part of a list tells nothing.
         if !complete || self.csrss.is_empty() || self.winlogon.is_empty() {
@@ -198,8 +219,8 @@ impl<'a> Members<'a> {
         let core = ["csrss.exe", "winlogon.exe", "LogonUI.exe", "dwm.exe", "fontdrvhost.exe"];
         let only_core = self.running.iter().all(|process| core.iter().any(|name| process.is_named(name)));
         match (only_core, any(&["LogonUI.exe"])) {
-            (true, true) => Some("logon"),
-            (true, false) => Some("incomplete"),
+            (true, true) => Some(SessionKind::Logon),
+            (true, false) => Some(SessionKind::Incomplete),
             (false, _) => None,
         }
     }
@@ -227,7 +248,7 @@ pub(super) fn sessions(picture: &Picture<'_>) -> Vec<Session> {
         let namers = session.csrss.iter().chain(session.partners(model, silo)).filter(|_| creator_pid.is_some());
         Session {
             id: session.id,
-            kind: session.kind(model, silo, complete).map(str::to_owned),
+            kind: session.kind(model, silo, complete),
             creator_pid,
             creator,
             creator_name: found.and_then(|creator| creator.name.value().cloned()),
@@ -294,8 +315,8 @@ mod tests {
         );
         assert_eq!(sessions.iter().map(|s| (s.id, s.creator_pid)).collect::<Vec<_>>(), [(6, Some(5244)), (8, None)]);
         assert_eq!(sessions[0].creator, Some(Creator::Vanished));
-        assert_eq!(sessions[0].kind.as_deref(), Some("interactive"));
-        assert_eq!(sessions[1].kind.as_deref(), Some("incomplete"));
+        assert_eq!(sessions[0].kind, Some(SessionKind::Interactive));
+        assert_eq!(sessions[1].kind, Some(SessionKind::Incomplete));
     }
 
     #[test]
@@ -309,7 +330,7 @@ mod tests {
         let kinds = |build| -> Vec<_> {
             rebuilt(list(rows.clone()), build).into_iter().map(|s| (s.kind, s.creator_pid)).collect()
         };
-        let expected = [(Some("services".to_owned()), Some(396)), (Some("silo".to_owned()), Some(4508))];
+        let expected = [(Some(SessionKind::Services), Some(396)), (Some(SessionKind::Silo), Some(4508))];
         assert_eq!(kinds(Some(17763)), expected);
         assert_eq!(kinds(None), expected);
     }
@@ -323,7 +344,7 @@ mod tests {
         ];
         let sessions = rebuilt(list(rows), None);
         assert_eq!(sessions.len(), 1);
-        assert_eq!(sessions[0].kind.as_deref(), Some("console"));
+        assert_eq!(sessions[0].kind, Some(SessionKind::Console));
         assert_eq!((sessions[0].creator_pid, sessions[0].creator), (Some(348), Some(Creator::Live)));
     }
 
@@ -332,7 +353,7 @@ mod tests {
         let mut exited = row(5000, 600, "dwm.exe", 3);
         exited.threads = Reading::Value(0);
         let sessions = rebuilt(list(vec![exited]), Some(19041));
-        assert_eq!(sessions[0].kind.as_deref(), Some("ended"));
+        assert_eq!(sessions[0].kind, Some(SessionKind::Ended));
         assert_eq!(sessions[0].pids, [5000]);
     }
 }

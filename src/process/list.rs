@@ -1,7 +1,7 @@
 //! The processes of the active list, read into records.
 
 use super::{Process, ProcessView, Source};
-use crate::kernel::{Direction, Eprocess, Joined, Kernel, TokenReadings, UserHalf, list_both_ways};
+use crate::kernel::{Direction, Eprocess, Joined, Kernel, Links, MAX_LISTED, TokenReadings, UserHalf, list_both_ways};
 use crate::location::Location;
 use crate::reading::{null_is_default, without_nulls};
 use crate::{Absent, Error, ListEnd, Reading, VirtualAddress, Warning};
@@ -22,9 +22,8 @@ pub struct ProcessList {
     pub views: Vec<ProcessView>,
 }
 
-/// A list of processes longer than this is no list of processes: the largest terminal servers run some ten thousand. Every
-/// record takes some KiB, and links every few bytes would make a list of millions out of a small image.
-pub(super) const MAX_PROCESSES: usize = 1 << 15;
+/// Every record takes some KiB, and links every few bytes would make a list of millions out of a small image.
+pub(super) const MAX_PROCESSES: usize = MAX_LISTED;
 
 /// Walks `PsActiveProcessHead` both ways and reads every process on it. None, where its head is lost: other views may have them.
 ///
@@ -58,7 +57,7 @@ pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warni
         match plausible {
             Ok(true) => {
                 let mut process = read(kernel, &process, Source::ActiveList);
-                process.active_links = Reading::Value(reached(one_way.get(&entry)).to_owned());
+                process.active_links = Reading::Value(reached(one_way.get(&entry)));
                 items.push(process);
             }
             Ok(false) => warnings.push(Warning::new(
@@ -75,11 +74,11 @@ pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warni
 }
 
 /// Which of the two walks came to an entry.
-const fn reached(one_way: Option<&Direction>) -> &'static str {
+const fn reached(one_way: Option<&Direction>) -> Links {
     match one_way {
-        None => "both_ways",
-        Some(Direction::Forward) => "forward_only",
-        Some(Direction::Backward) => "backward_only",
+        None => Links::BothWays,
+        Some(Direction::Forward) => Links::ForwardOnly,
+        Some(Direction::Backward) => Links::BackwardOnly,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is known about one process, owned and apart from the image it was read from.
 
-use crate::kernel::{SectionFile, Token};
+use crate::kernel::{Links, SectionFile, Token};
 use crate::reading::record;
 use crate::{Hex, Location, PhysicalAddress, Timestamp, VirtualAddress};
 use std::collections::BTreeMap;
@@ -83,10 +83,8 @@ record! {
         freed: bool,
         /// Name in the `FILE_OBJECT` of the image section.
         section_file: SectionFile,
-        /// How `EPROCESS.ActiveProcessLinks` hang together. In the active list: `both_ways`, or `forward_only` or `backward_only`
-        /// where one of the walks passed it by. Elsewhere, by its neighbours: `linked`, `bypassed`, `alone`, `none`, `stray` (see
-        /// [`Eprocess::neighbours`](crate::kernel::Eprocess::neighbours)).
-        active_links: String,
+        /// How `EPROCESS.ActiveProcessLinks` hang together.
+        active_links: Links,
         /// What is in it. Not collected for every process.
         inside: super::Inside,
         ;

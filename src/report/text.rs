@@ -115,7 +115,7 @@ fn missing_parent(items: &[Process], parent: Parent) -> String {
 pub fn sessions(out: &mut impl Write, picture: &Picture<'_>, palette: &Palette) -> fmt::Result {
     let items = &picture.system().processes.items;
     for session in picture.sessions() {
-        let kind = session.kind.as_deref().unwrap_or("of unknown kind");
+        let kind = session.kind.map_or("of unknown kind", |kind| kind.as_str());
         let head = format!("Session {} {kind}, {}", session.id, built_by(session));
         writeln!(out, "{}", palette.head.paint(head))?;
         if let Some(line) = evidence_of_creator(session) {

@@ -160,18 +160,35 @@ pub fn place_first<P: Placed>(
 
 /// Declares the layout of one structure.
 ///
-/// ```text
-/// layout! {
-///     /// What is read of a process.
-///     pub struct EprocessLayout = "_EPROCESS" {
-///         pid: Field<u64> = "UniqueProcessId",
+/// ```
+/// use ntmem::kernel::View;
+/// use ntmem::symbols::{Field, SymbolStore, Wanted};
+/// use ntmem::MemoryImage;
+///
+/// ntmem::layout! {
+///     /// What a tool of its own reads of a process.
+///     pub struct Times = "_EPROCESS" {
+///         /// Creation time.
+///         created: Field<u64> = "CreateTime",
+///         /// 32-bit half, under the two names that it has had.
 ///         wow64: Option<Field<u64>> = "WoW64Process" | "Wow64Process",
 ///     }
 /// }
+///
+/// let image = MemoryImage::open("testdata/samples/clean.raw")?;
+/// let store = SymbolStore::new().directory("testdata/samples/symbols");
+/// let kernel = image.locate_kernel(&store)?;
+/// let wanted = Wanted::default().with(Times::STRUCTURE, Times::FIELDS);
+/// let times = Times::resolve(&store.find(kernel.pdb(), &wanted)?)?;
+/// let system = kernel.processes()?.next().expect("System is the first");
+/// let view = View::read(kernel.space(), system.address(), times.size);
+/// assert!(view.get(times.created)? > 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// `resolve` finds every name once. A required field that is missing or of another size is an error, by name; an optional
 /// one that is missing is `None`. Several names mean that builds differ.
+#[macro_export]
 macro_rules! layout {
     ($(#[$doc:meta])* pub struct $name:ident = $structure:literal {
         $($(#[$field_doc:meta])* $field:ident : $type:ty = $($path:literal)|+,)*
@@ -198,13 +215,13 @@ macro_rules! layout {
             pub fn resolve(symbols: &$crate::symbols::Symbols) -> Result<Self, $crate::symbols::SymbolError> {
                 Ok(Self {
                     size: symbols.size_of($structure)?,
-                    $($field: <$type as $crate::symbols::layout::Resolve>::resolve(symbols, $structure, &[$($path),+])?,)*
+                    $($field: <$type as $crate::symbols::Resolve>::resolve(symbols, $structure, &[$($path),+])?,)*
                 })
             }
         }
     };
 }
-pub(crate) use layout;
+pub use crate::layout;
 
 /// How a field of a layout is found: required, or optional.
 pub trait Resolve: Sized {

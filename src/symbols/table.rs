@@ -81,6 +81,16 @@ pub struct Wanted {
     pub globals: Vec<&'static str>,
 }
 
+impl Wanted {
+    /// Asks for these fields of a structure too: the `STRUCTURE` and `FIELDS` of a [`layout!`](crate::layout).
+    #[must_use]
+    pub fn with(mut self, structure: &'static str, fields: &[&'static str]) -> Self {
+        self.types.push(structure);
+        self.fields.extend(fields.iter().map(|field| (structure, *field)));
+        self
+    }
+}
+
 /// Structures may nest this deep in a field path; the kernel's nest 4 deep.
 const MAX_PATH: usize = 16;
 

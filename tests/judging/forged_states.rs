@@ -60,7 +60,7 @@ fn containers_are_judged_each_for_itself() {
             let silos = ntmem::Picture::new(&system)
                 .sessions()
                 .iter()
-                .filter(|session| session.kind.as_deref() == Some("silo"))
+                .filter(|session| session.kind == Some("silo".into()))
                 .count();
             assert_eq!(silos, smss.len(), "{build:?}");
             let findings = check_smss(&system);

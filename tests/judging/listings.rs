@@ -199,7 +199,7 @@ fn sessions_share_their_creator() {
     assert_eq!(creators.observed.as_deref(), Some("session 6: 5244; session 8: 9824"));
     let machine = system(&document(&directory, "INCSES", Some("complete")));
     let sessions = ntmem::Picture::new(&machine).sessions().to_vec();
-    assert_eq!(sessions[1].kind.as_deref(), Some("incomplete"));
+    assert_eq!(sessions[1].kind, Some("incomplete".into()));
     let machine = system(&document(&directory, "W2012-JOAN", Some("complete")));
     let sessions = ntmem::Picture::new(&machine).sessions().to_vec();
     assert_eq!(sessions.iter().map(|session| session.id).collect::<Vec<_>>(), [0, 2]);
@@ -313,7 +313,7 @@ fn a_container_on_the_host() {
         assert!(outcome(&findings, "SMSS-007", Some(4508)).guard.is_some());
         let machine = system(&document);
         let sessions = ntmem::Picture::new(&machine).sessions().to_vec();
-        assert_eq!(sessions.last().unwrap().kind.as_deref(), Some("silo"));
+        assert_eq!(sessions.last().unwrap().kind, Some("silo".into()));
     }
 }
 

@@ -70,7 +70,7 @@ fn vad(start: u64, kind: &str, protection: &str, file: Option<&str>) -> Vad {
     Vad {
         start: Reading::Value(VirtualAddress(start)),
         end: Reading::Value(VirtualAddress(start + 0x2_5fff)),
-        kind: text(kind),
+        kind: Reading::Value(kind.into()),
         private: Reading::Value(kind == "private"),
         protection: text(protection),
         executable: Reading::Value(protection.contains("EXECUTE")),

@@ -7,8 +7,32 @@ use crate::kernel::{Kernel, SectionFile, text};
 use crate::location::Location;
 use crate::memory::AddressSpace;
 use crate::symbols::{Bits, Field, Stored as _};
+use crate::words::words;
 use crate::{Absent, Hex, PhysicalAddress, Reading, Timestamp, VirtualAddress};
 use std::collections::HashSet;
+
+words! {
+    /// How the `ActiveProcessLinks` of a process hang together. In the active list: whether both walks along it came to the
+    /// process. Elsewhere: what the neighbours say that its links name.
+    pub enum Links {
+        /// Both walks along the active list came to it.
+        BothWays = "both_ways",
+        /// Only the walk along `Flink` came to it.
+        ForwardOnly = "forward_only",
+        /// Only the walk along `Blink` came to it.
+        BackwardOnly = "backward_only",
+        /// Both neighbours point back to it.
+        Linked = "linked",
+        /// Both neighbours point past it, to each other or to others that point back.
+        Bypassed = "bypassed",
+        /// It points to itself, as somebody leaves it who takes it off the list.
+        Alone = "alone",
+        /// Its links are null, as before it is in any list.
+        None = "none",
+        /// Anything else: a neighbour is gone, or one of them points back and the other does not.
+        Stray = "stray",
+    }
+}
 
 /// One process object.
 #[derive(Clone, Debug)]
@@ -245,10 +269,9 @@ impl<'k> Eprocess<'k> {
         self.optional_pointer(self.layout().session, "_EPROCESS.Session")
     }
 
-    /// Where its `ActiveProcessLinks` lead, by its neighbours alone: `linked` (both point back), `bypassed` (both point past it, to
-    /// each other or to others that point back), `alone` (it points to itself), `none` (null, as before it is in any list), `stray`
-    /// (anything else: a neighbour is gone, or one of them points back and the other does not).
-    pub fn neighbours(&self) -> Reading<String> {
+    /// Where its `ActiveProcessLinks` lead, by its neighbours alone: [`Links::Linked`], [`Links::Bypassed`], [`Links::Alone`],
+    /// [`Links::None`] or [`Links::Stray`].
+    pub fn neighbours(&self) -> Reading<Links> {
         let field = self.layout().links;
         let at = self.view.address_of(field);
         let space = self.kernel.space();
@@ -259,27 +282,27 @@ impl<'k> Eprocess<'k> {
             };
             let (next, before) = (link(field.offset)?, link(field.offset.saturating_add(8))?);
             if next.is_null() && before.is_null() {
-                return Ok("none");
+                return Ok(Links::None);
             }
             if next == at && before == at {
-                return Ok("alone");
+                return Ok(Links::Alone);
             }
             if !next.is_kernel() || !before.is_kernel() {
-                return Ok("stray");
+                return Ok(Links::Stray);
             }
             // Where the neighbours point, and what stands there points back to them.
             let (Ok(back), Ok(forth)) = (space.read_pointer(next.wrapping_add(8)), space.read_pointer(before)) else {
-                return Ok("stray");
+                return Ok(Links::Stray);
             };
             let closed =
                 || space.read_pointer(back) == Ok(next) && space.read_pointer(forth.wrapping_add(8)) == Ok(before);
             Ok(match (back == at, forth == at) {
-                (true, true) => "linked",
-                (false, false) if back.is_kernel() && forth.is_kernel() && closed() => "bypassed",
-                _ => "stray",
+                (true, true) => Links::Linked,
+                (false, false) if back.is_kernel() && forth.is_kernel() && closed() => Links::Bypassed,
+                _ => Links::Stray,
             })
         };
-        read().map(str::to_owned).into()
+        read().into()
     }
 
     /// Handles open: `HANDLE_TABLE.HandleCount`, since Windows 8 in its free list.

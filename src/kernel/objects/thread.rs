@@ -6,7 +6,34 @@ use crate::kernel::view::{View, pointer};
 use crate::kernel::walk::{Joined, list_both_ways};
 use crate::reading::record;
 use crate::symbols::Bits;
+use crate::words::words;
 use crate::{Absent, Reading, Timestamp, VirtualAddress};
+
+words! {
+    /// What a thread is doing: `_KTHREAD_STATE`.
+    pub enum ThreadState {
+        /// It was made, and has not run.
+        Initialized = "initialized",
+        /// It waits for a processor.
+        Ready = "ready",
+        /// It runs.
+        Running = "running",
+        /// It runs next.
+        Standby = "standby",
+        /// It has ended.
+        Terminated = "terminated",
+        /// It waits for something.
+        Waiting = "waiting",
+        /// It is ready, and its kernel stack is paged out.
+        Transition = "transition",
+        /// It is ready, and no processor was chosen yet.
+        DeferredReady = "deferred_ready",
+        /// It waits for a gate.
+        GateWait = "gate_wait",
+        /// Its process is being brought back into memory.
+        WaitingForProcessInSwap = "waiting_for_process_in_swap",
+    }
+}
 
 record! {
     /// One thread.
@@ -25,8 +52,8 @@ record! {
         created: Timestamp,
         /// `ETHREAD.ExitTime`. Nothing: it has not ended.
         exited: Timestamp,
-        /// `KTHREAD.State`: `waiting`, `running`, `terminated` ...
-        state: String,
+        /// `KTHREAD.State`.
+        state: ThreadState,
         /// `CrossThreadFlags.Terminated`.
         terminated: bool,
         /// `CrossThreadFlags.BreakOnTermination`.
@@ -66,7 +93,7 @@ pub fn threads(process: &Eprocess<'_>) -> Result<(Vec<Thread>, Joined), Absent> 
                 Ok(false) => Reading::Nothing,
                 Err(absent) => Reading::Absent(absent.clone()),
             },
-            state: view.optional(layout.state, "_KTHREAD.State").map(state).into(),
+            state: view.optional(layout.state, "_KTHREAD.State").and_then(state).into(),
             terminated: terminated.into(),
             critical: flag(layout.critical, "_ETHREAD.BreakOnTermination").into(),
         }
@@ -74,19 +101,21 @@ pub fn threads(process: &Eprocess<'_>) -> Result<(Vec<Thread>, Joined), Absent> 
     Ok((threads.collect(), joined))
 }
 
-/// `_KTHREAD_STATE`.
-fn state(state: u8) -> String {
-    const NAMES: [&str; 10] = [
-        "initialized",
-        "ready",
-        "running",
-        "standby",
-        "terminated",
-        "waiting",
-        "transition",
-        "deferred_ready",
-        "gate_wait",
-        "waiting_for_process_in_swap",
-    ];
-    NAMES.get(usize::from(state)).map_or_else(|| format!("unknown ({state})"), |name| (*name).to_owned())
+/// `_KTHREAD_STATE`, in its order.
+const STATES: [ThreadState; 10] = [
+    ThreadState::Initialized,
+    ThreadState::Ready,
+    ThreadState::Running,
+    ThreadState::Standby,
+    ThreadState::Terminated,
+    ThreadState::Waiting,
+    ThreadState::Transition,
+    ThreadState::DeferredReady,
+    ThreadState::GateWait,
+    ThreadState::WaitingForProcessInSwap,
+];
+
+fn state(state: u8) -> Result<ThreadState, Absent> {
+    let known = STATES.get(usize::from(state)).copied();
+    known.ok_or_else(|| Absent::unparsable(format!("_KTHREAD.State is {state}, which no build has")))
 }

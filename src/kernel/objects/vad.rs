@@ -5,7 +5,20 @@ use crate::kernel::view::View;
 use crate::kernel::walk::{WalkEnd, tree};
 use crate::kernel::{Eprocess, Kernel};
 use crate::reading::record;
+use crate::words::words;
 use crate::{Absent, Reading, VirtualAddress};
+
+words! {
+    /// What a range of addresses holds.
+    pub enum VadKind {
+        /// An image: a program or a library, mapped as its sections say.
+        Image = "image",
+        /// A section that is no image: a file, or shared memory of the page file.
+        Mapped = "mapped",
+        /// Memory of the process alone.
+        Private = "private",
+    }
+}
 
 record! {
     /// One range of a process's addresses.
@@ -14,8 +27,8 @@ record! {
         start: VirtualAddress,
         /// Last address.
         end: VirtualAddress,
-        /// `image`, `mapped` or `private`.
-        kind: String,
+        /// What it is a range of.
+        kind: VadKind,
         /// `_MMVAD_FLAGS.PrivateMemory`.
         private: bool,
         /// The protection it was made with: `PAGE_READWRITE`.
@@ -81,9 +94,9 @@ fn vad(kernel: &Kernel<'_>, node: VirtualAddress) -> Result<Vad, Absent> {
         start: page(view.get(layout.start), layout.start_high).map(VirtualAddress).into(),
         end: end.into(),
         kind: match (&kind, &private) {
-            (Ok(IMAGE_MAP), _) => Reading::Value("image".to_owned()),
-            (Ok(_), Ok(true)) => Reading::Value("private".to_owned()),
-            (Ok(_), Ok(false)) => Reading::Value("mapped".to_owned()),
+            (Ok(IMAGE_MAP), _) => Reading::Value(VadKind::Image),
+            (Ok(_), Ok(true)) => Reading::Value(VadKind::Private),
+            (Ok(_), Ok(false)) => Reading::Value(VadKind::Mapped),
             (Err(absent), _) | (_, Err(absent)) => Reading::Absent(absent.clone()),
         },
         private: private.clone().into(),

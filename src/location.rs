@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where a value was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Location {
     /// C name of the structure: `_EPROCESS`.
     pub structure: String,

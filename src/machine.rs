@@ -30,6 +30,7 @@ record! {
 
 /// One clock's answer to when the system started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Clock {
     /// Structure and field: `KUSER_SHARED_DATA.SystemTime - InterruptTime`, `KeBootTime`, `System.CreateTime`.
     pub source: String,

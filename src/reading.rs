@@ -18,6 +18,7 @@ pub struct Absent {
 
 /// The kinds of [`Absent`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum AbsentKind {
     /// The memory that holds it could not be read (paged out, not in the image).
     Unreadable,
@@ -218,6 +219,7 @@ macro_rules! record {
     }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Default, PartialEq)]
+        #[non_exhaustive]
         pub struct $name {
             $($(#[$field_doc])* pub $field: $crate::Reading<$type>,)*
             $($($(#[$plain_doc])* pub $plain: $plain_type,)*)?

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 /// In a document it is the middle of [`Report`](crate::Report). Any member may be missing or null.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct System {
     /// The image file. `None`: the records come from elsewhere.
     pub image: Option<ImageInfo>,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The kernel in the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct KernelInfo {
     /// Image base of ntoskrnl.
     pub base: Option<VirtualAddress>,

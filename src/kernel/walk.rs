@@ -7,6 +7,7 @@ use std::fmt;
 
 /// How one walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WalkEnd {
     /// It came back to the head.
     Complete,

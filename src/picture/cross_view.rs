@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 /// What the set of sources that hold a process says of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Explanation {
     /// It runs, and is in the active list and wherever else it should be.
     Listed,
@@ -65,6 +66,7 @@ impl Explanation {
 /// One process in the cross view.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct Sighting {
     /// Its id.
     pub pid: Option<u64>,

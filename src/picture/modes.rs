@@ -9,6 +9,7 @@ use std::fmt;
 
 /// A state of the machine, and what tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Mode {
     /// The state.
     pub mode: ModeKind,
@@ -19,6 +20,7 @@ pub struct Mode {
 /// The states that are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ModeKind {
     /// Safe mode: `KUSER_SHARED_DATA.SafeBootMode`, `Control\SafeBoot\Option`.
     SafeMode,

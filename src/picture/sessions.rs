@@ -33,6 +33,7 @@ words! {
 /// One session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct Session {
     /// Session id. Ids need not be contiguous.
     pub id: u32,
@@ -60,6 +61,7 @@ pub struct Session {
 /// A process that names the creator of its session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct NamedBy {
     /// Its pid.
     pub pid: Option<u64>,
@@ -72,6 +74,7 @@ pub struct NamedBy {
 /// What has become of the process that built a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Creator {
     /// It is listed, and not known to be over.
     Live,

@@ -9,6 +9,7 @@ const CLOCK_STEP: crate::Ticks = crate::Ticks::seconds(60);
 
 /// What became of the process that a row names as its parent. Numbers are positions in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Parent {
     /// It is listed, and not known to be over.
     Listed(usize),

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 /// A list of processes and how the walk that made it ended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct ProcessList {
     /// How the walk ended: the worse of the two directions. `None`: whoever made the list does not say.
     pub end: Option<ListEnd>,

@@ -5,6 +5,7 @@ use crate::{Process, Reading, Timestamp};
 
 /// What a row says about being alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Liveness {
     /// It has threads, or its exit time was read and is zero.
     Live,

@@ -63,6 +63,7 @@ impl fmt::Display for ValueType {
 
 /// The bytes of a value, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RegistryData {
     /// `REG_SZ`, `REG_EXPAND_SZ`, `REG_LINK`: up to the first NUL.
     Text(String),

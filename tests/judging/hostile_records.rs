@@ -2,8 +2,7 @@
 
 use ntmem::process::Source;
 use ntmem::{
-    Absent, KernelInfo, ListEnd, Process, ProcessList, ProcessTree, Reading, Report, System, Timestamp, check_smss,
-    report,
+    Absent, KernelInfo, ListEnd, Process, ProcessTree, Reading, Report, System, Timestamp, check_smss, report,
 };
 use proptest::prelude::*;
 
@@ -67,10 +66,12 @@ prop_compose! {
         linked in any::<bool>(),
     ) -> Process {
         let sources = if linked { vec![Source::ActiveList] } else { vec![Source::PoolScan] };
-        Process {
-            pid, ppid, name, created, exited, session, threads, path, peb_path, command_line, user, sources,
-            ..Process::default()
-        }
+        let mut process = Process::default();
+        (process.pid, process.ppid, process.name, process.session) = (pid, ppid, name, session);
+        (process.created, process.exited, process.threads) = (created, exited, threads);
+        (process.path, process.peb_path, process.command_line) = (path, peb_path, command_line);
+        (process.user, process.sources) = (user, sources);
+        process
     }
 }
 
@@ -82,11 +83,10 @@ prop_compose! {
         captured in reading(time()),
         root in reading(path()),
     ) -> System {
-        let mut system = System {
-            kernel: Some(KernelInfo { build, ..KernelInfo::default() }),
-            processes: ProcessList { end, items, ..ProcessList::default() },
-            ..System::default()
-        };
+        let (mut system, mut kernel) = (System::default(), KernelInfo::default());
+        kernel.build = build;
+        system.kernel = Some(kernel);
+        (system.processes.end, system.processes.items) = (end, items);
         system.machine.captured = captured;
         system.machine.root = root;
         system

@@ -63,6 +63,8 @@ pub fn with_registry<T>(
         output::warnings(registry.warnings());
         let (image, info) = (Some(kernel.image().info()), Some(kernel.info()));
         let warnings = registry.warnings().to_vec();
-        f(&registry, Report::new(System { image, kernel: info, warnings, ..System::default() }))
+        let mut system = System::default();
+        (system.image, system.kernel, system.warnings) = (image, info, warnings);
+        f(&registry, Report::new(system))
     })
 }

@@ -23,6 +23,7 @@ use std::fmt;
 
 /// Where the address of a global came from, in the order in which sources are taken at their word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Origin {
     /// The kernel exports it.
     Export,

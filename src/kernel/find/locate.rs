@@ -35,6 +35,7 @@ impl fmt::Debug for LocateOptions<'_> {
 
 /// The ways to a page-table root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Way {
     /// The caller named it.
     Given,
@@ -59,6 +60,7 @@ impl fmt::Display for Way {
 
 /// A root that was proposed and failed.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Candidate {
     /// Who proposed it.
     pub way: Way,
@@ -72,6 +74,7 @@ pub struct Candidate {
 
 /// No kernel was found: what was tried.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct LocateFailure {
     /// Each way and what came of it, in order.
     pub ways: Vec<(Way, String)>,

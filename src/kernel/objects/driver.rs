@@ -24,6 +24,7 @@ record! {
 /// The loaded modules of the kernel, and how the walk that listed them ended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct DriverList {
     /// The worse of the two directions. `None`: the list was not walked.
     pub end: Option<ListEnd>,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The file behind the image section.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct SectionFile {
     /// Address of the `_FILE_OBJECT`.
     pub address: VirtualAddress,

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 /// The access token, beyond what [`Process`](crate::Process) itself names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct Token {
     /// Address of the `_TOKEN` (`EPROCESS.Token` without the reference bits).
     pub address: VirtualAddress,
@@ -31,6 +32,7 @@ pub struct Token {
 
 /// One SID of a token.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SidAndAttributes {
     /// `S-1-...`
     pub sid: String,
@@ -42,6 +44,7 @@ pub struct SidAndAttributes {
 
 /// One privilege of a token.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Privilege {
     /// `SeDebugPrivilege`, or the bit number where it has no public name.
     pub name: String,

@@ -109,7 +109,8 @@ fn add(manifest: &mut Manifest, name: &str, image: &Path, common: &Common) -> an
     let show = |done, total| progress.at(done, total);
     let store = common.symbols.store(image, &progress);
     let opened = MemoryImage::open(image)?;
-    let mut system = System { image: Some(opened.info()), ..System::default() };
+    let mut system = System::default();
+    system.image = Some(opened.info());
     let kernel = match opened.find_kernel(&store, &common.reading.locate(&show)) {
         Ok(kernel) => kernel,
         // The headers are gone, so that symbols are needed to go on; which, the error says.

@@ -1,12 +1,11 @@
 //! The processes of the active list, read into records.
 
 use super::{Process, ProcessView, Source};
-use crate::kernel::{Direction, Eprocess, Joined, Kernel, Links, MAX_LISTED, TokenReadings, UserHalf, list_both_ways};
-use crate::location::Location;
+use crate::kernel::{Direction, Eprocess, Joined, Kernel, Links, MAX_LISTED, list_both_ways};
 use crate::reading::{null_is_default, without_nulls};
 use crate::{Absent, Error, ListEnd, Reading, VirtualAddress, Warning};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// A list of processes and how the walk that made it ended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -57,7 +56,7 @@ pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warni
         }
         match plausible {
             Ok(true) => {
-                let mut process = read(kernel, &process, Source::ActiveList);
+                let mut process = Process::read(kernel, &process, Source::ActiveList);
                 process.active_links = Reading::Value(reached(one_way.get(&entry)));
                 items.push(process);
             }
@@ -80,62 +79,5 @@ const fn reached(one_way: Option<&Direction>) -> Links {
         None => Links::BothWays,
         Some(Direction::Forward) => Links::ForwardOnly,
         Some(Direction::Backward) => Links::BackwardOnly,
-    }
-}
-
-/// Reads one process from every structure around it.
-pub(super) fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, source: Source) -> Process {
-    let user_half = UserHalf::read(kernel, process);
-    let token = TokenReadings::read(kernel, &process.token());
-    let located: BTreeMap<String, Location> = process
-        .locations()
-        .into_iter()
-        .chain(user_half.locations)
-        .chain(token.locations)
-        .map(|(name, place)| (name.to_owned(), place))
-        .collect();
-    let address = process.address();
-    Process {
-        pid: process.pid().into(),
-        ppid: process.ppid().into(),
-        name: process.name(),
-        eprocess: Reading::Value(address),
-        physical: process.physical(),
-        dtb: process.dtb().into(),
-        peb: process.peb(),
-        created: process.created(),
-        exited: process.exited(),
-        session: process.session(),
-        wow64: process.wow64(),
-        threads: process.threads(),
-        handles: process.handles(),
-        path: process.path(),
-        peb_path: user_half.path,
-        command_line: user_half.command_line,
-        environment: user_half.environment,
-        modules: user_half.modules,
-        image_base: user_half.image_base,
-        section_base: process.section_base(),
-        user: token.user,
-        groups: token.groups,
-        integrity: token.integrity,
-        authentication_id: token.authentication_id,
-        token_session: token.session,
-        token: token.token,
-        protection: process.protection(),
-        critical: process.critical(),
-        dynamic_code_disabled: process.dynamic_code_disabled(),
-        base_priority: process.base_priority(),
-        debug_port: process.debug_port(),
-        win32_process: process.win32_process(),
-        job: process.job(),
-        silo: process.silo(),
-        minimal: process.minimal(),
-        freed: Reading::default(),
-        section_file: process.section_file(),
-        active_links: if source == Source::ActiveList { Reading::default() } else { process.neighbours() },
-        inside: Reading::default(),
-        sources: vec![source],
-        located,
     }
 }

@@ -1,8 +1,9 @@
 //! What is known about one process, owned and apart from the image it was read from.
 
-use crate::kernel::{Links, SectionFile, Token};
+use super::Source;
+use crate::kernel::{Eprocess, Kernel, Links, SectionFile, Token, TokenReadings, UserHalf};
 use crate::reading::record;
-use crate::{Hex, Location, PhysicalAddress, Timestamp, VirtualAddress};
+use crate::{Hex, Location, PhysicalAddress, Reading, Timestamp, VirtualAddress};
 use std::collections::BTreeMap;
 
 record! {
@@ -89,8 +90,67 @@ record! {
         inside: super::Inside,
         ;
         /// The sources that hold this process.
-        sources: Vec<super::Source>,
+        sources: Vec<Source>,
         /// Where fields were read, by field name: so that the bytes can be looked at in another tool.
         located: BTreeMap<String, Location>,
+    }
+}
+
+impl Process {
+    /// Reads one process from every structure around it.
+    pub(super) fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, source: Source) -> Self {
+        let user_half = UserHalf::read(kernel, process);
+        let token = TokenReadings::read(kernel, &process.token());
+        let located: BTreeMap<String, Location> = process
+            .locations()
+            .into_iter()
+            .chain(user_half.locations)
+            .chain(token.locations)
+            .map(|(name, place)| (name.to_owned(), place))
+            .collect();
+        let address = process.address();
+        Self {
+            pid: process.pid().into(),
+            ppid: process.ppid().into(),
+            name: process.name(),
+            eprocess: Reading::Value(address),
+            physical: process.physical(),
+            dtb: process.dtb().into(),
+            peb: process.peb(),
+            created: process.created(),
+            exited: process.exited(),
+            session: process.session(),
+            wow64: process.wow64(),
+            threads: process.threads(),
+            handles: process.handles(),
+            path: process.path(),
+            peb_path: user_half.path,
+            command_line: user_half.command_line,
+            environment: user_half.environment,
+            modules: user_half.modules,
+            image_base: user_half.image_base,
+            section_base: process.section_base(),
+            user: token.user,
+            groups: token.groups,
+            integrity: token.integrity,
+            authentication_id: token.authentication_id,
+            token_session: token.session,
+            token: token.token,
+            protection: process.protection(),
+            critical: process.critical(),
+            dynamic_code_disabled: process.dynamic_code_disabled(),
+            base_priority: process.base_priority(),
+            debug_port: process.debug_port(),
+            win32_process: process.win32_process(),
+            job: process.job(),
+            silo: process.silo(),
+            minimal: process.minimal(),
+            freed: Reading::default(),
+            section_file: process.section_file(),
+            active_links: if source == Source::ActiveList { Reading::default() } else { process.neighbours() },
+            inside: Reading::default(),
+            sources: vec![source],
+            located,
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Where else processes are kept than in the active list, and what that adds to it.
 
+use super::Process;
 use super::found::Found;
 use super::list;
 use super::source::{SOURCES, Source};
@@ -108,7 +109,7 @@ fn add_found(
         match plausible {
             Ok(true) if idle.is_none() && is_like_idle(&process) => {}
             Ok(true) => {
-                list.items.push(list::read(kernel, &process, source));
+                list.items.push(Process::read(kernel, &process, source));
                 held = held.saturating_add(1);
             }
             Ok(false) => warnings.push(Warning::new(

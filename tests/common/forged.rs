@@ -1,9 +1,12 @@
 //! Forged images, opened.
 
+use super::counted::Counted;
 use ntmem::kernel::Kernel;
 use ntmem::symbols::SymbolStore;
 use ntmem::{MemoryImage, System};
 use ntmem_forge::Forged;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// A forged image with its symbols, in a folder that lives as long as it does.
 pub struct Opened {
@@ -24,6 +27,12 @@ impl Opened {
         std::fs::write(folder.path().join(name), &forged.isf).unwrap();
         let store = SymbolStore::new().directory(folder.path());
         Self { _folder: folder, store, image: MemoryImage::from_bytes(bytes).unwrap() }
+    }
+
+    /// The same with other bytes, and how often the memory was asked for some of them.
+    pub fn counted(forged: &Forged, bytes: Vec<u8>) -> (Self, Arc<AtomicU64>) {
+        let (memory, asked) = Counted::new(bytes);
+        (Self { image: MemoryImage::from_memory(Box::new(memory)), ..Self::new(forged) }, asked)
     }
 
     pub fn kernel(&self) -> Kernel<'_> {

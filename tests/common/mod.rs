@@ -9,6 +9,7 @@
     clippy::arithmetic_side_effects
 )]
 
+pub mod counted;
 #[cfg(feature = "isf")]
 pub mod forged;
 pub mod kernels;

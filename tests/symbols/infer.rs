@@ -110,13 +110,11 @@ fn run_without(forged: &Forged, what: &str, hide: &[u32]) {
 /// What is inferred without the layouts of some builds is right, and enough to read processes with.
 fn check(kernel: &Kernel<'_>, what: &str, hide: &[u32]) {
     let others = others(|number| hide.iter().any(|hidden| same_build(*hidden, number)));
-    let started = std::time::Instant::now();
     let Some(found) = infer(kernel.space(), kernel.base(), system(kernel), &others) else {
         panic!("{what}: nothing inferred");
     };
-    let took = started.elapsed();
     let (wrong, missing, right) = compare(&found.symbols, kernel.symbols());
-    eprintln!("{what} hiding {hide:?}: {right} right, {} missing, {took:?}: {missing:?}", missing.len());
+    eprintln!("{what} hiding {hide:?}: {right} right, {} missing: {missing:?}", missing.len());
     assert!(wrong.is_empty(), "{what}: {wrong:#?}");
     Layouts::resolve(&found.symbols).unwrap();
 }

@@ -63,18 +63,6 @@ fn a_folder_becomes_a_pack_that_says_the_same() {
 }
 
 #[test]
-fn a_pack_that_lacks_what_is_wanted_says_so() {
-    let (_folder, files, ids) = folder(&[Build::W10_19045]);
-    let mut less = Layouts::wanted();
-    less.fields.retain(|(_, path)| *path != "Peb");
-    let mut pack = PackWriter::new(less);
-    pack.add_folder(&files[0], |_, _| ()).unwrap();
-    let pack = symbols::Pack::parse(pack.finish().unwrap().into(), Path::new("old.ntpack")).unwrap();
-    let error = pack.find(&ids[0], &Layouts::wanted()).unwrap_err().to_string();
-    assert!(error.contains("_EPROCESS.Peb") && error.contains("old.ntpack"), "{error}");
-}
-
-#[test]
 fn the_second_run_reads_no_symbol_file() {
     let wanted = Layouts::wanted();
     let (folder, files, ids) = folder(&[Build::W10_19045]);
@@ -141,4 +129,30 @@ fn a_cache_that_cannot_be_written_is_none() {
     let (folder, files, ids) = folder(&[Build::W10_19045]);
     let store = SymbolStore::new().directory(folder.path()).cache(files[0].join("no folder"));
     assert!(store.find(&ids[0], &Layouts::wanted()).is_ok());
+}
+
+/// A pack that an older version made has fewer names than are wanted today.
+#[test]
+fn an_older_pack_serves_and_what_it_lacks_is_absent() {
+    let today = Layouts::wanted();
+    let mut older = today.clone();
+    older.fields.retain(|field| *field != ("_EPROCESS", "Protection.Level"));
+    older.types.retain(|name| *name != "_CMHIVE");
+    older.fields.retain(|(structure, _)| *structure != "_CMHIVE");
+    older.globals.retain(|name| *name != "PspCidTable");
+    let (folder, _, ids) = folder(&[Build::W10_19045]);
+    let mut writer = PackWriter::new(older);
+    writer.add_folder(folder.path(), |_, _| ()).unwrap();
+    let file = folder.path().join("older.ntpack");
+    std::fs::write(&file, writer.finish().unwrap()).unwrap();
+
+    let mut lacks = symbols::Pack::open(&file).unwrap().lacks(&today).unwrap();
+    lacks.sort();
+    assert_eq!(lacks, ["PspCidTable", "_CMHIVE", "_EPROCESS.Protection.Level"]);
+    let found = SymbolStore::new().file(&file).without_builds(0..=u32::MAX).find(&ids[0], &today).unwrap();
+    assert!(found.field("_EPROCESS", "UniqueProcessId").is_ok());
+    assert!(matches!(found.field("_EPROCESS", "Protection.Level"), Err(SymbolError::NoField { .. })));
+    assert!(found.global("PspCidTable").is_err() && found.global("PsActiveProcessHead").is_ok());
+    let layouts = Layouts::resolve(&found).unwrap();
+    assert!(layouts.process.protection.is_none() && layouts.cmhive.is_err());
 }

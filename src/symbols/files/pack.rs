@@ -167,15 +167,24 @@ impl Pack {
         Ok(body.kernels.iter().map(|entry| entry.describe(&body)).collect())
     }
 
-    /// The layouts of the kernel that `needed` names. `None`: it has none of that GUID and age.
+    /// Structures, fields and globals that are wanted and that it was not made for: an older version made it.
     ///
     /// # Errors
-    /// It is damaged, or was made for fewer fields than are wanted.
+    /// It is damaged.
+    pub fn lacks(&self, wanted: &Wanted) -> Result<Vec<String>, SymbolError> {
+        Ok(Names::new(&self.body()?, wanted).lacking)
+    }
+
+    /// The layouts of the kernel that `needed` names, as far as it was made for them: see [`lacks`](Self::lacks). `None`: it
+    /// has none of that GUID and age.
+    ///
+    /// # Errors
+    /// It is damaged.
     pub fn find(&self, needed: &PdbInfo, wanted: &Wanted) -> Result<Option<Symbols>, SymbolError> {
         let body = self.body()?;
         let is_it = |entry: &&Entry<'_>| entry.pdb().is_some_and(|pdb| same_id(&pdb, needed));
         let Some(entry) = body.kernels.iter().find(is_it) else { return Ok(None) };
-        let names = Names::new(&body, wanted).map_err(|lacking| self.damaged(&lacking))?;
+        let names = Names::new(&body, wanted);
         let values = names.values(entry).map_err(|error| self.damaged(&error))?;
         let symbols = names.symbols(&values).map_err(|error| self.damaged(&error))?;
         let source = entry.describe(&body).made_from;
@@ -186,7 +195,7 @@ impl Pack {
     /// Every entry that `choose` takes, with its layouts: source [`SymbolSource::BuiltIn`].
     ///
     /// # Errors
-    /// It is damaged, or was made for fewer fields than are wanted.
+    /// It is damaged.
     pub fn choose(
         &self,
         wanted: &Wanted,
@@ -214,7 +223,7 @@ impl Pack {
         mut new: impl FnMut(Option<u32>, Vec<u32>) -> bool,
     ) -> Result<Vec<(PackedKernel, Symbols)>, SymbolError> {
         let body = self.body()?;
-        let names = Names::new(&body, wanted).map_err(|lacking| self.damaged(&lacking))?;
+        let names = Names::new(&body, wanted);
         let mut chosen = Vec::new();
         for entry in &body.kernels {
             let kernel = entry.describe(&body);
@@ -256,37 +265,45 @@ struct Names<'b> {
     body: &'b Body<'b>,
     structures: Vec<(usize, &'b Structure<'b>, Vec<Name>)>,
     globals: Vec<Name>,
+    /// What is wanted and not among the pack's names.
+    lacking: Vec<String>,
 }
 
 /// A name's place in a list of the pack, and the name.
 type Name = (usize, &'static str);
 
 impl<'b> Names<'b> {
-    fn new(body: &'b Body<'b>, wanted: &Wanted) -> Result<Self, String> {
-        let lacks = |name: &str| format!("it was made by an older version and lacks {name}: make it again");
+    /// What the pack lacks of it is passed over, as if the kernel had no such thing: a pack may be older than this program.
+    fn new(body: &'b Body<'b>, wanted: &Wanted) -> Self {
+        let mut lacking = Vec::new();
         let mut structures: BTreeMap<&str, Vec<&'static str>> =
             wanted.types.iter().map(|name| (*name, Vec::new())).collect();
         for (structure, field) in &wanted.fields {
             structures.entry(structure).or_default().push(field);
         }
-        let structures = structures.into_iter().map(|(name, fields)| {
-            let at = body.structures.iter().position(|structure| structure.name == name);
-            let (at, structure) = at.and_then(|at| Some((at, body.structures.get(at)?))).ok_or_else(|| lacks(name))?;
-            let fields = fields.into_iter().map(|field| {
-                let at = structure.fields.iter().position(|known| *known == field);
-                at.map(|at| (at, field)).ok_or_else(|| lacks(&format!("{name}.{field}")))
-            });
-            Ok::<_, String>((at, structure, fields.collect::<Result<Vec<_>, _>>()?))
-        });
-        let globals = wanted.globals.iter().map(|name| {
-            let at = body.globals.iter().position(|known| known == name);
-            at.map(|at| (at, *name)).ok_or_else(|| lacks(name))
-        });
-        Ok(Self {
-            body,
-            structures: structures.collect::<Result<_, _>>()?,
-            globals: globals.collect::<Result<_, _>>()?,
-        })
+        let mut found = Vec::new();
+        for (name, fields) in structures {
+            let Some((at, structure)) = body.structures.iter().enumerate().find(|(_, known)| known.name == name) else {
+                lacking.push(name.to_owned());
+                continue;
+            };
+            let mut places = Vec::new();
+            for field in fields {
+                match structure.fields.iter().position(|known| *known == field) {
+                    Some(at) => places.push((at, field)),
+                    None => lacking.push(format!("{name}.{field}")),
+                }
+            }
+            found.push((at, structure, places));
+        }
+        let mut globals = Vec::new();
+        for name in &wanted.globals {
+            match body.globals.iter().position(|known| known == name) {
+                Some(at) => globals.push((at, *name)),
+                None => lacking.push((*name).to_owned()),
+            }
+        }
+        Self { body, structures: found, globals, lacking }
     }
 
     fn values(&self, entry: &Entry<'_>) -> Result<Values, String> {

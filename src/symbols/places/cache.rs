@@ -84,7 +84,9 @@ impl Cache {
 fn read(entry: &Path, identity: &str, needed: &PdbInfo, wanted: &Wanted) -> Option<Symbols> {
     let pack = Pack::open(entry).ok()?;
     let [kernel] = pack.kernels().ok()?.try_into().ok()?;
-    (kernel.source == identity).then(|| pack.find(needed, wanted).ok().flatten())?
+    // Of an older version: it is read of the file again.
+    let whole = pack.lacks(wanted).is_ok_and(|lacking| lacking.is_empty());
+    (whole && kernel.source == identity).then(|| pack.find(needed, wanted).ok().flatten())?
 }
 
 /// A file and its state, as one text.

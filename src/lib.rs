@@ -81,7 +81,7 @@ mod words;
 mod xpress;
 
 pub use addr::{Hex, PAGE_SIZE, PhysicalAddress, VirtualAddress, parse_hex};
-pub use checks::{Findings, Outcome, Severity, Verdict, check_smss};
+pub use checks::{Findings, Outcome, Severity, Verdict, check_smss, check_with};
 pub use error::Error;
 pub use image::{ImageInfo, MemoryImage, PhysicalMemory};
 pub use kernel::{Driver, DriverList, KernelInfo};

@@ -1,8 +1,9 @@
 //! What all checks of one kind say, and the verdict.
 
-use super::{Confidence, Judgement, Outcome, table};
+use super::{Baseline, Case, Confidence, Judgement, Outcome};
 use crate::Mode;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The sum of the outcomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,29 +38,52 @@ pub struct Findings {
 }
 
 /// The word of [`SymbolSource::Heuristic`](crate::symbols::SymbolSource::Heuristic), as `kernel.symbols` has it.
-pub(super) const HEURISTIC: &str = crate::symbols::SymbolSource::Heuristic.name();
+const HEURISTIC: &str = crate::symbols::SymbolSource::Heuristic.name();
 
-impl Findings {
-    /// Sorts and sums up. `master` is the pid whose unknowns count; unknowns of other processes do not.
-    pub(super) fn new(check: &str, mut outcomes: Vec<Outcome>, master: Option<u64>, passed_over: Vec<String>) -> Self {
-        outcomes.sort_by_key(|outcome| (table::order(&outcome.id), outcome.pid));
+impl Verdict {
+    /// `master` is the pid whose unknowns count; unknowns of other processes do not.
+    pub(super) fn of(baseline: &Baseline, outcomes: &[Outcome], master: Option<u64>) -> Self {
         let open = |outcome: &Outcome| {
             outcome.outcome == Judgement::Unknown
-                && table::rule(&outcome.id).is_some_and(|rule| rule.core)
+                && baseline.rule(&outcome.id).is_some_and(|rule| rule.core)
                 && (outcome.pid.is_none() || master.is_none() || outcome.pid == master)
         };
-        let verdict = if outcomes.iter().any(Outcome::counts) {
-            Verdict::Violations
+        if outcomes.iter().any(Outcome::counts) {
+            Self::Violations
         } else if outcomes.iter().any(open) {
-            Verdict::Inconclusive
+            Self::Inconclusive
         } else {
-            Verdict::Clean
+            Self::Clean
+        }
+    }
+}
+
+impl Findings {
+    /// Sorts and sums up.
+    pub(super) fn new(baseline: &Baseline, case: &Case<'_>, mut outcomes: Vec<Outcome>) -> Self {
+        let order: BTreeMap<&str, usize> = baseline.rules.iter().map(|rule| rule.id).zip(0..).collect();
+        outcomes.sort_by_key(|outcome| (order.get(outcome.id.as_str()).copied().unwrap_or(usize::MAX), outcome.pid));
+        for outcome in &mut outcomes {
+            if let Some(rule) = baseline.rule(&outcome.id).filter(|_| outcome.outcome == Judgement::Violation) {
+                rule.wrong.clone_into(&mut outcome.heading);
+            }
+        }
+        let findings = Self {
+            check: baseline.name.to_owned(),
+            verdict: Verdict::of(baseline, &outcomes, case.main_pid()),
+            outcomes,
+            passed_over: case.passed_over.clone(),
+            modes: case.modes.to_vec(),
+            layouts: None,
         };
-        Self { check: check.to_owned(), verdict, outcomes, passed_over, modes: Vec::new(), layouts: None }
+        match case.system.kernel.as_ref().and_then(|kernel| kernel.symbols.as_deref()) {
+            Some(HEURISTIC) => findings.by_heuristic_layouts(),
+            _ => findings,
+        }
     }
 
     /// Says of every outcome that it rests on layouts that were worked out from the image: none is of high confidence then.
-    pub(super) fn by_heuristic_layouts(mut self) -> Self {
+    fn by_heuristic_layouts(mut self) -> Self {
         for outcome in &mut self.outcomes {
             outcome.confidence = outcome.confidence.map(|confidence| confidence.min(Confidence::Medium));
             for evidence in &mut outcome.evidence {
@@ -67,11 +91,6 @@ impl Findings {
             }
         }
         self.layouts = Some(HEURISTIC.to_owned());
-        self
-    }
-
-    pub(super) fn in_modes(mut self, modes: Vec<Mode>) -> Self {
-        self.modes = modes;
         self
     }
 

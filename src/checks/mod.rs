@@ -1,78 +1,32 @@
 //! Whether what runs is what Windows would have built. Checks are pure: they look at records, never at memory or files.
+//!
+//! A [`Baseline`] is what one `ntmem check` does: a [`CoreProcess`], which says what is normal for a process, and the
+//! [`Rule`]s that compare. [`BASELINES`] is the one list of them. [`check_with`] judges a system by any.
 
-mod cast;
-mod children;
-mod creators;
+mod baseline;
+mod case;
+pub mod core;
+mod evidence;
 mod findings;
-mod hardening;
-mod holders;
-mod identity;
-mod image;
-mod lookalike;
-mod mapped;
-mod members;
+mod missing;
 mod outcome;
 mod paths;
-mod ranges;
-mod resemblance;
-mod scene;
+mod places;
+mod rule;
+pub mod rules;
 mod session_manager;
 mod sessions;
-mod stale;
-mod table;
-mod tally;
+mod subject;
 #[cfg(test)]
 mod tests;
-mod token;
-mod views;
+mod words;
 
+pub use self::core::CoreProcess;
+pub use baseline::{BASELINES, Baseline, check_in, check_smss, check_with, rules};
+pub use case::Case;
+pub use evidence::Evidence;
 pub use findings::{Findings, Verdict};
-pub use outcome::{Confidence, Evidence, Judgement, Outcome, Severity};
-
-use crate::System;
-use crate::picture::Picture;
-use scene::Scene;
-
-/// The names of the groups of checks.
-pub const NAMES: &[&str] = &["smss"];
-
-/// Runs the group of checks with this name, one of [`NAMES`].
-#[must_use]
-pub fn check(name: &str, system: &System) -> Option<Findings> {
-    name.eq_ignore_ascii_case("smss").then(|| check_smss(system))
-}
-
-/// Judges smss.exe, the sessions it built, and the registry it reads: every rule of SMSS, SMR and SES, each with at least
-/// one outcome. A rule whose input is missing is unknown, never passed.
-#[must_use]
-pub fn check_smss(system: &System) -> Findings {
-    let picture = Picture::new(system);
-    check_smss_in(&picture)
-}
-
-/// The same, of a picture that others ask too.
-#[must_use]
-pub fn check_smss_in(picture: &Picture<'_>) -> Findings {
-    let scene = Scene::new(picture);
-    let groups: [fn(&Scene<'_>) -> Vec<Outcome>; 12] = [
-        identity::check,
-        stale::check,
-        image::check,
-        mapped::check,
-        holders::check,
-        token::check,
-        hardening::check,
-        children::check,
-        lookalike::check,
-        views::check,
-        session_manager::check,
-        sessions::check,
-    ];
-    let outcomes = groups.iter().flat_map(|check| check(&scene)).collect();
-    let master = scene.master().and_then(|master| master.process.pid.value().copied());
-    let findings = Findings::new("smss", outcomes, master, scene.passed_over).in_modes(scene.modes.to_vec());
-    match picture.system().kernel.as_ref().and_then(|kernel| kernel.symbols.as_deref()) {
-        Some(findings::HEURISTIC) => findings.by_heuristic_layouts(),
-        _ => findings,
-    }
-}
+pub use missing::{Missing, Why};
+pub use outcome::{Confidence, Judgement, Outcome, Severity};
+pub use rule::{About, Rule};
+pub use subject::{Role, Subject};

@@ -1,8 +1,7 @@
 //! What one check says.
 
-use super::table;
-use crate::location::Location;
-use crate::{PhysicalAddress, Process, Reading, VirtualAddress};
+use super::{Evidence, Missing, Rule, Why};
+use crate::{Process, Reading, VirtualAddress};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -48,33 +47,6 @@ pub enum Confidence {
     High,
 }
 
-/// One field that a check looked at: enough to look at the same bytes in another tool.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Evidence {
-    /// The process it belongs to.
-    pub pid: Option<u64>,
-    /// Path of the registry key it belongs to, from `\REGISTRY` on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    /// C name of the structure.
-    pub structure: String,
-    /// C name of the field; of a registry value, the last part of its key's path and its own name: `SubSystems\Required`.
-    pub field: String,
-    /// Virtual address of the structure, where that of the field is not told.
-    pub object: Option<VirtualAddress>,
-    /// Virtual address of the field, if the record tells.
-    pub r#virtual: Option<VirtualAddress>,
-    /// Physical address of the field, if the record tells.
-    pub physical: Option<PhysicalAddress>,
-    /// What was there. `None`: nothing, or not readable.
-    pub value: Option<String>,
-    /// `heuristic`, where the place of the field is not known from symbols of this kernel or build, but was worked out from
-    /// the image itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub layout: Option<String>,
-}
-
 /// The outcome of one check for one process, or for the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
@@ -82,6 +54,9 @@ pub struct Outcome {
     pub id: String,
     /// What the rule asks for, in a few words.
     pub title: String,
+    /// What the answer is about: of a violation, what is wrong, else the title.
+    #[serde(default)]
+    pub heading: String,
     /// The answer.
     pub outcome: Judgement,
     /// Of a violation only.
@@ -99,6 +74,9 @@ pub struct Outcome {
     pub evidence: Vec<Evidence>,
     /// Why the check could not judge, or does not apply; of a pass or violation, what else there is to say.
     pub reason: Option<String>,
+    /// Of an unknown: what is missing, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Missing>,
     /// The benign situation that lowered the severity.
     #[serde(default)]
     pub guard: Option<String>,
@@ -108,12 +86,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// An outcome of the check `id`, not judged yet.
-    pub(super) fn new(id: &str, pid: Option<u64>) -> Self {
-        let rule = table::rule(id);
+    /// An outcome of this rule, not judged yet. `pid`: the process that it is about; `None`: the machine.
+    #[must_use]
+    pub fn new(rule: &Rule, pid: Option<u64>) -> Self {
         Self {
-            id: id.to_owned(),
-            title: rule.map_or("", |rule| rule.title).to_owned(),
+            id: rule.id.to_owned(),
+            title: rule.title.to_owned(),
+            heading: rule.title.to_owned(),
             outcome: Judgement::Unknown,
             severity: None,
             confidence: None,
@@ -122,101 +101,110 @@ impl Outcome {
             expected: None,
             evidence: Vec::new(),
             reason: None,
+            missing: None,
             guard: None,
-            attack: rule.map_or(&[][..], |rule| rule.attack).iter().map(|&id| id.to_owned()).collect(),
+            attack: rule.attack.iter().map(|&id| id.to_owned()).collect(),
         }
     }
 
-    /// An outcome of the check `id` about `process`.
-    pub(super) fn about(id: &str, process: &Process) -> Self {
-        Self::new(id, process.pid.value().copied())
+    /// An outcome of this rule about `process`.
+    #[must_use]
+    pub fn about(rule: &Rule, process: &Process) -> Self {
+        Self::new(rule, process.pid.value().copied())
     }
 
-    pub(super) fn pass(mut self) -> Self {
+    /// It is as Windows makes it.
+    #[must_use]
+    pub fn pass(mut self) -> Self {
         self.outcome = Judgement::Pass;
         self.confidence.get_or_insert(Confidence::High);
         self
     }
 
-    pub(super) fn violation(mut self, severity: Severity) -> Self {
+    /// It is not as Windows makes it.
+    #[must_use]
+    pub fn violation(mut self, severity: Severity) -> Self {
         self.outcome = Judgement::Violation;
         self.severity = Some(severity);
         self.confidence.get_or_insert(Confidence::High);
         self
     }
 
-    /// Not judged: `needs` (with article) was not there, because of `why`.
-    pub(super) fn unknown(mut self, needs: &str, why: impl fmt::Display) -> Self {
+    /// Not judged: `needs` (with its article) was not there, because of `why`.
+    #[must_use]
+    pub fn unknown(self, needs: impl Into<String>, why: impl Into<Why>) -> Self {
+        self.missing(Missing::new(needs, why))
+    }
+
+    /// Not judged, because of what is missing.
+    #[must_use]
+    pub fn missing(mut self, missing: Missing) -> Self {
         self.outcome = Judgement::Unknown;
         self.severity = None;
         self.confidence = None;
-        let why = why.to_string();
-        let was = match why.strip_prefix("no symbol: ") {
-            Some(what) => format!("which the symbols in use lack: {what}"),
-            None => format!("which was {why}"),
-        };
         self.reason = Some(format!(
-            "Not evaluated: {} needs {needs}, {was}. This is not evidence that {}.",
+            "Not evaluated: {} needs {missing}. This is not evidence that {}.",
             self.id,
             if self.pid.is_some() { "the process is normal" } else { "the machine is normal" },
         ));
+        self.missing = Some(missing);
         self
     }
 
-    pub(super) fn not_applicable(mut self, reason: impl Into<String>) -> Self {
+    /// There is nothing to judge; the reason is a sentence.
+    #[must_use]
+    pub fn not_applicable(mut self, reason: impl Into<String>) -> Self {
         self.outcome = Judgement::NotApplicable;
         self.reason = Some(reason.into());
         self
     }
 
-    pub(super) fn observed(mut self, text: impl fmt::Display) -> Self {
+    /// What was found.
+    #[must_use]
+    pub fn observed(mut self, text: impl fmt::Display) -> Self {
         self.observed = Some(text.to_string());
         self
     }
 
-    pub(super) fn expected(mut self, text: impl fmt::Display) -> Self {
+    /// What Windows would have made.
+    #[must_use]
+    pub fn expected(mut self, text: impl fmt::Display) -> Self {
         self.expected = Some(text.to_string());
         self
     }
 
-    pub(super) fn reason(mut self, text: impl Into<String>) -> Self {
+    /// What else there is to say: a sentence.
+    #[must_use]
+    pub fn reason(mut self, text: impl Into<String>) -> Self {
         self.reason = Some(text.into());
         self
     }
 
-    pub(super) fn guard(mut self, text: impl Into<String>) -> Self {
+    /// The benign situation that lowers the severity.
+    #[must_use]
+    pub fn guard(mut self, text: impl Into<String>) -> Self {
         self.guard = Some(text.into());
         self
     }
 
     /// Lowers the confidence to at most this.
-    pub(super) fn confidence(mut self, confidence: Confidence) -> Self {
+    #[must_use]
+    pub fn confidence(mut self, confidence: Confidence) -> Self {
         self.confidence = Some(self.confidence.map_or(confidence, |now| now.min(confidence)));
         self
     }
 
-    /// Adds one field of a process to the evidence; `field` is the record's name for it.
-    pub(super) fn seen(mut self, process: &Process, field: &str, value: Option<String>) -> Self {
-        let (structure, name) = table::field(field);
-        let found = process.located.get(field);
-        let text =
-            |of: fn(&Location) -> &String, else_: &str| found.map_or_else(|| else_.to_owned(), |at| of(at).clone());
-        self.evidence.push(Evidence {
-            pid: process.pid.value().copied(),
-            key: None,
-            structure: text(|at| &at.structure, structure),
-            field: text(|at| &at.field, name),
-            object: None,
-            r#virtual: found.and_then(|at| at.r#virtual),
-            physical: found.and_then(|at| at.physical),
-            value,
-            layout: None,
-        });
+    /// Adds one field of a process to the evidence. `field` is the name of the member of [`Process`] that holds it; the
+    /// evidence names the structure and field of the kernel.
+    #[must_use]
+    pub fn seen(mut self, process: &Process, field: &str, value: Option<String>) -> Self {
+        self.evidence.push(Evidence::of_process(process, field, value));
         self
     }
 
     /// Adds one field of a structure that belongs to a process; `object` is the structure's address.
-    pub(super) fn seen_at(
+    #[must_use]
+    pub fn seen_at(
         mut self,
         process: &Process,
         structure: &str,
@@ -226,14 +214,11 @@ impl Outcome {
     ) -> Self {
         self.evidence.push(Evidence {
             pid: process.pid.value().copied(),
-            key: None,
             structure: structure.to_owned(),
             field: field.to_owned(),
             object: object.value().copied(),
-            r#virtual: None,
-            physical: None,
             value,
-            layout: None,
+            ..Evidence::default()
         });
         self
     }
@@ -278,7 +263,7 @@ impl fmt::Display for Outcome {
         if let Some(pid) = self.pid {
             write!(f, " pid {pid}")?;
         }
-        write!(f, ": {}", self.title)?;
+        write!(f, ": {}", if self.heading.is_empty() { &self.title } else { &self.heading })?;
         let mut sign = ':';
         for (word, text) in [("observed", &self.observed), ("expected", &self.expected)] {
             if let Some(text) = text {

@@ -1,5 +1,7 @@
 //! Paths of images, made comparable: relative to their volume, whatever the form they come in.
 
+use super::words::{same, strip};
+
 /// Devices that are no local volume: what follows them is a server and a share, which could be named `Windows\System32`.
 const REDIRECTORS: [&str; 6] = ["Mup", "LanmanRedirector", "WebDavRedirector", "RdpDr", "hgfs", "VBoxMiniRdr"];
 
@@ -166,27 +168,6 @@ impl SystemRoot {
     fn roots(&self) -> Vec<&str> {
         self.known.as_deref().map_or_else(|| USUAL_ROOTS.to_vec(), |root| vec![root])
     }
-}
-
-/// What is left of `text` after `prefix`, compared as Windows does.
-fn strip<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
-    let mut rest = text.chars();
-    for expected in prefix.chars() {
-        if !same_char(rest.next()?, expected) {
-            return None;
-        }
-    }
-    Some(rest.as_str())
-}
-
-/// Equal but for case. A letter outside ASCII never equals one inside: Windows' table keeps them apart, Unicode's folding
-/// would take U+017F for an S.
-pub(super) fn same(a: &str, b: &str) -> bool {
-    strip(a, b).is_some_and(str::is_empty)
-}
-
-fn same_char(a: char, b: char) -> bool {
-    a.eq_ignore_ascii_case(&b) || (!a.is_ascii() && !b.is_ascii() && a.to_uppercase().eq(b.to_uppercase()))
 }
 
 #[cfg(test)]

@@ -6,19 +6,16 @@ use crate::kernel::{Eprocess, Handle, HandleEntry, Kernel, ObjectTypes, Vad, Wal
 use crate::{Absent, Hex, ListEnd, ProcessList, Reading, Ticks, Timestamp, VirtualAddress};
 use std::collections::HashMap;
 
-/// Which processes to look into.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Which processes to look into. The default is those that the checks need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InsideOf {
     /// None.
     Nobody,
-    /// smss.exe and what it starts (csrss.exe, wininit.exe, winlogon.exe), by name or by path: whoever bears such a name.
-    #[default]
-    Core,
+    /// Those of these names, by name or by path: whoever bears such a name.
+    Named(&'static [&'static str]),
     /// All: takes time, and room in documents.
     Everybody,
 }
-
-const CORE: [&str; 4] = ["smss.exe", "csrss.exe", "wininit.exe", "winlogon.exe"];
 
 /// Types of objects whose handles a record lists.
 const LISTED: [&str; 5] = ["Process", "Thread", "Section", "ALPC Port", "Port"];
@@ -36,7 +33,7 @@ impl InsideOf {
     fn takes(self, process: &Process) -> bool {
         match self {
             Self::Nobody => false,
-            Self::Core => CORE.iter().any(|name| bears_name(process, name)),
+            Self::Named(names) => names.iter().any(|name| bears_name(process, name)),
             Self::Everybody => true,
         }
     }

@@ -8,6 +8,7 @@ mod text_checks;
 mod text_info;
 mod text_psxview;
 mod text_registry;
+mod text_rules;
 mod text_symbols;
 #[cfg(test)]
 mod text_tests;
@@ -19,6 +20,7 @@ pub use text_checks::findings;
 pub use text_info::info;
 pub use text_psxview::cross_view;
 pub use text_registry::{hives, key};
+pub use text_rules::{rule, rules, rules_page};
 pub use text_symbols::symbols;
 
 use std::fmt::{self, Write};

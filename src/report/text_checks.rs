@@ -1,7 +1,7 @@
 //! The outcomes of checks for people.
 
 use super::{Palette, wrap};
-use crate::checks::{Evidence, Judgement};
+use crate::checks::{Evidence, Judgement, Missing};
 use crate::{Findings, Outcome, Severity, Shown, Verdict};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -62,7 +62,7 @@ fn violation(out: &mut impl Write, outcome: &Outcome, palette: &Palette) -> fmt:
     let severity = outcome.severity.unwrap_or(Severity::Info);
     let style = if outcome.counts() { palette.bad } else { palette.odd };
     let of = outcome.pid.map_or_else(String::new, |pid| format!(" pid {pid}"));
-    writeln!(out, "{} {}{of}: {}", style.paint(severity), outcome.id, Shown(&outcome.title))?;
+    writeln!(out, "{} {}{of}: {}", style.paint(severity), outcome.id, Shown(&outcome.heading))?;
     let mut line = |word: &str, text: &str| wrap(out, &format!("{word:<9} {}", Shown(text)), 2, 12);
     if let Some(text) = &outcome.observed {
         line("observed", text)?;
@@ -159,10 +159,7 @@ fn not_evaluated(out: &mut impl Write, findings: &Findings, palette: &Palette) -
     let mut reasons: Vec<(String, Vec<&Outcome>)> = Vec::new();
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
     for outcome in findings.unknown() {
-        let reason = outcome.reason.clone().unwrap_or_default();
-        // "Not evaluated: SMSS-003 needs the PEB path, which was ..." without the id.
-        let needs = reason.split_once(" needs ").map_or(reason.as_str(), |(_, needs)| needs);
-        let needs = needs.split_once(". This is not evidence").map_or(needs, |(needs, _)| needs).to_owned();
+        let needs = outcome.missing.as_ref().map_or_else(String::new, Missing::to_string);
         let at = *known.entry(needs.clone()).or_insert(reasons.len());
         match reasons.get_mut(at) {
             Some((_, outcomes)) => outcomes.push(outcome),

@@ -26,5 +26,6 @@ mod forged_states;
 mod hostile_records;
 mod listings;
 #[cfg(feature = "isf")]
+mod rules_page;
 mod saved_reports;
 mod truth;

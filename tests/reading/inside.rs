@@ -119,7 +119,7 @@ fn private_executable_memory_and_circles_in_the_tree() {
     // 19045: _MMVAD_SHORT.u.VadFlags.Protection is bits 7 to 11 at 0x30, VadNode.Right lies at 8.
     let Some(material) = common::material("private_executable_memory_and_circles_in_the_tree") else { return };
     let bytes = common::sample(&material, "win10-19045-clean");
-    let system = read(bytes.clone(), &material, InsideOf::Core);
+    let system = read(bytes.clone(), &material, InsideOf::default());
     let vads = inside(named(&system, "smss.exe", None)).vads.value().unwrap();
     let private = vads.iter().find(|vad| vad.private.value() == Some(&true)).unwrap();
     let at = place(&bytes, &material, *private.address.value().unwrap());
@@ -129,7 +129,7 @@ fn private_executable_memory_and_circles_in_the_tree() {
     // MM_EXECUTE_READWRITE.
     let flags = flags & !(0x1f << 7) | (6 << 7);
     changed[at + 0x30..at + 0x34].copy_from_slice(&flags.to_le_bytes());
-    let system = read(changed, &material, InsideOf::Core);
+    let system = read(changed, &material, InsideOf::default());
     let smss = inside(named(&system, "smss.exe", None));
     assert_eq!(smss.private_executable.value(), Some(&true));
     let found = smss.vads.value().unwrap().iter().find(|vad| vad.address == private.address).unwrap();
@@ -138,7 +138,7 @@ fn private_executable_memory_and_circles_in_the_tree() {
     let mut changed = bytes;
     let own = private.address.value().unwrap().0;
     changed[at + 8..at + 16].copy_from_slice(&own.to_le_bytes());
-    let system = read(changed, &material, InsideOf::Core);
+    let system = read(changed, &material, InsideOf::default());
     let smss = inside(named(&system, "smss.exe", None));
     assert_eq!(smss.vads_end.value(), Some(&ListEnd::Cycle));
     // What cannot be read may be executable: it is not said that there is none.

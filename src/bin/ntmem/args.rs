@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::commands::{check, hives, info, pslist, pstree, psxview, registry, sessions, symbols};
+use crate::commands::{check, explain, hives, info, pslist, pstree, psxview, registry, sessions, symbols};
 use crate::options::Common;
 use clap::{Parser, Subcommand};
 use std::path::Path;
@@ -26,7 +26,8 @@ Examples:
   ntmem symbols *.raw --format json > to-fetch.json
   ntmem symbols pack C:\\Symbols --output kernels.ntpack
   ntmem pslist mem.raw --format jsonl > processes.jsonl
-  ntmem check smss --report processes.json";
+  ntmem check smss --report processes.json
+  ntmem explain SMSS-021";
 
 #[derive(Debug, Parser)]
 #[command(name = "ntmem", version, about = ABOUT, after_help = AFTER, max_term_width = 80)]
@@ -40,12 +41,12 @@ pub trait Run {
     /// The files that it is about: images, saved documents.
     fn files(&self) -> Vec<&Path>;
 
-    /// The options that all commands have.
-    fn common(&self) -> &Common;
+    /// The options that all commands about images have.
+    fn common(&self) -> Option<&Common>;
 
     /// The file that it writes instead of standard output.
     fn written(&self) -> Option<&Path> {
-        self.common().result.output.as_deref()
+        self.common()?.result.output.as_deref()
     }
 
     /// Does the work, and gives the exit status.
@@ -83,5 +84,6 @@ commands! {
     Registry => registry,
     Hives => hives,
     Check => check,
+    Explain => explain,
     Symbols => symbols,
 }

@@ -1,6 +1,6 @@
 //! Where results, warnings and progress go.
 
-use crate::options::{Common, Format};
+use crate::options::{Common, Format, ResultOptions};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ntmem::Warning;
@@ -19,7 +19,12 @@ pub struct Output {
 impl Output {
     /// What `--output` and `--format` say.
     pub fn new(common: &Common) -> Self {
-        Self { file: common.result.output.clone(), format: common.result.format }
+        Self::of(&common.result)
+    }
+
+    /// The same.
+    pub fn of(options: &ResultOptions) -> Self {
+        Self { file: options.output.clone(), format: options.format }
     }
 
     /// Writes the whole document, one line for each of `lines`, or what `text` writes. Returns the exit status 0.

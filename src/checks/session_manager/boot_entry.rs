@@ -1,10 +1,10 @@
 //! One line of a list of programs that smss.exe runs: `[autocheck|async|debug] image [arguments]`.
 
 use super::facts;
-use super::ground::Ground;
-use super::places::{Place, path, place};
-use crate::checks::paths::same;
-use crate::checks::resemblance::distance;
+use super::keys::Keys;
+use crate::checks::places::{Place, path, place};
+use crate::checks::rules::resemblance::distance;
+use crate::checks::words::same;
 
 /// A line in parts.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,12 +59,12 @@ impl<'t> BootEntry<'t> {
         name.strip_suffix(".exe").map(str::to_owned).unwrap_or(name)
     }
 
-    pub(super) fn kind(&self, ground: &Ground<'_>) -> Kind {
+    pub(super) fn kind(&self, keys: &Keys<'_>) -> Kind {
         let stem = self.stem();
         let bare = !self.image.contains(['\\', '/', ':']);
         let in_system32 = || {
             bare || path(self.image)
-                .is_some_and(|path| ground.scene.root.holds(&path, &format!("\\System32\\{}", path.base_name())))
+                .is_some_and(|path| keys.case.root.holds(&path, &format!("\\System32\\{}", path.base_name())))
         };
         let is = |names: &[&str]| names.contains(&stem.as_str());
         if is(&facts::VOLUME_TOOLS) && in_system32() {
@@ -74,7 +74,7 @@ impl<'t> BootEntry<'t> {
         if is(&facts::SERVICING_TOOLS) && in_system32() {
             return Kind::Servicing;
         }
-        let installed = || bare || matches!(place(ground, self.image), Place::System32 | Place::ProgramFiles);
+        let installed = || bare || matches!(place(&keys.case.root, self.image), Place::System32 | Place::ProgramFiles);
         if is(facts::VENDOR_TOOLS) && installed() {
             return Kind::Vendor;
         }

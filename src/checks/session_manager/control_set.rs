@@ -1,34 +1,53 @@
 //! SMR-00: which control set the next start uses.
 
-use super::Sheet;
-use super::ground::Ground;
+use super::Answer;
+use super::keys::Keys;
+use crate::checks::rule::{About, Rule};
 use crate::checks::{Outcome, Severity};
 
+/// SMR-00: control set resolved.
+pub static RESOLVED: Rule = Rule {
+    id: "SMR-00",
+    title: "control set resolved",
+    wrong: "control set in use is not the default one",
+    core: false,
+    attack: &[],
+    about: About {
+        what: "SYSTEM\\Select\\Current names a control set that exists, and Default names the same one. All other \
+               SMR rules read this set.",
+        why: "smss.exe reads the control set that Current names. Another Default means that the last known good \
+               configuration is in use.",
+        benign: "A start with the last known good configuration: info.",
+        source: "ReactOS base/system/smss; Microsoft documentation of HKLM\\SYSTEM\\Select.",
+    },
+    judge: |case, _| vec![resolved(&Keys::new(case))],
+};
+
 /// `Current` is a control set, and the default one.
-pub(super) fn resolved(ground: &Ground<'_>) -> Outcome {
-    let mut sheet = Sheet::new(ground, "SMR-00", "Current is Default");
-    let select = ground.key("Select", &ground.keys.select);
-    let Some(set) = ground.keys.control_set.value() else { return sheet.judge() };
-    let _ = sheet.number(select, "Current");
-    sheet.pass(format!("{} ({})", set.key_name(), set.source));
-    if let Some(all) = ground.keys.control_sets.value() {
+fn resolved(keys: &Keys<'_>) -> Outcome {
+    let mut answer = Answer::new(keys, &RESOLVED, "Current is Default");
+    let select = keys.key("Select", &keys.read.select);
+    let Some(set) = keys.read.control_set.value() else { return answer.judge() };
+    let _ = answer.number(select, "Current");
+    answer.pass(format!("{} ({})", set.key_name(), set.source));
+    if let Some(all) = keys.read.control_sets.value() {
         let others: Vec<String> =
             all.iter().filter(|number| **number != set.number).map(|number| format!("ControlSet{number:03}")).collect();
         if !others.is_empty() {
-            sheet.note(format!("Not in use, and not judged: {}.", others.join(", ")));
+            answer.note(format!("Not in use, and not judged: {}.", others.join(", ")));
         }
     }
-    if let Some(Some(default)) = sheet.number(select, "Default")
+    if let Some(Some(default)) = answer.number(select, "Default")
         && default != u64::from(set.number)
     {
         let words = format!("{} is in use, the default is ControlSet{default:03}", set.key_name());
-        sheet.violation(select, "Default", Severity::Info, words, "Current is Default");
-        sheet.guard("started with the last known good configuration");
+        answer.violation(select, "Default", Severity::Info, words, "Current is Default");
+        answer.guard("started with the last known good configuration");
     }
-    if let Some(Some(failed)) = sheet.number(select, "Failed")
+    if let Some(Some(failed)) = answer.number(select, "Failed")
         && failed != 0
     {
-        sheet.note(format!("ControlSet{failed:03} failed before."));
+        answer.note(format!("ControlSet{failed:03} failed before."));
     }
-    sheet.judge()
+    answer.judge()
 }

@@ -1,27 +1,47 @@
 //! SMR-16: variables that every process is born with.
 
-use super::Sheet;
-use super::ground::{Ground, HiveKey};
-use super::places::{Place, path, place};
-use super::sheet::shortened;
+use super::Answer;
+use super::answer::shortened;
+use super::keys::{HiveKey, Keys};
 use crate::ModeKind;
-use crate::checks::paths::same;
+use crate::checks::places::{Place, path, place};
+use crate::checks::rule::{About, Rule};
+use crate::checks::words::same;
 use crate::checks::{Outcome, Severity};
+
+/// SMR-16: Environment.
+pub static ENVIRONMENT: Rule = Rule {
+    id: "SMR-16",
+    title: "Environment",
+    wrong: "environment brings foreign code into processes, or weakens them",
+    core: false,
+    attack: &["T1574.007", "T1574.012"],
+    about: About {
+        what: "In Session Manager\\Environment, ComSpec is cmd.exe of System32, windir is the system root, no \
+               directory that users can write to stands before System32 in Path, and no profiler of .NET is named.",
+        why: "Every process is born with these variables. They decide which program runs under a name, and .NET \
+               loads a profiler that they name into every process of its own.",
+        benign: "Directories of ProgramData that installers such as Java's put first: info. Profilers below Program \
+               Files belong to products that watch performance: graded lower.",
+        source: "MITRE ATT&CK T1574.007 and T1574.012; Microsoft's .NET profiler documentation.",
+    },
+    judge: |case, _| vec![environment(&Keys::new(case))],
+};
 
 const EXPECTED: &str = "ComSpec from System32, no profiler, no directory of users before System32 in Path";
 
 /// None of them brings foreign code into processes.
-pub(super) fn environment(ground: &Ground<'_>) -> Outcome {
-    let key = ground.key("Environment", &ground.keys.environment);
-    let mut sheet = Sheet::new(ground, "SMR-16", EXPECTED);
-    sheet.pass("the usual");
-    command_interpreter(&mut sheet, key);
-    search_path(&mut sheet, key);
-    if let Some(Some(root)) = sheet.text(key, "windir")
+fn environment(keys: &Keys<'_>) -> Outcome {
+    let key = keys.key("Environment", &keys.read.environment);
+    let mut answer = Answer::new(keys, &ENVIRONMENT, EXPECTED);
+    answer.pass("the usual");
+    command_interpreter(&mut answer, key);
+    search_path(&mut answer, key);
+    if let Some(Some(root)) = answer.text(key, "windir")
         && !same(root, "%SystemRoot%")
-        && !path(root.trim_end_matches('\\')).is_some_and(|path| ground.scene.root.holds(&path, ""))
+        && !path(root.trim_end_matches('\\')).is_some_and(|path| keys.case.root.holds(&path, ""))
     {
-        sheet.violation(
+        answer.violation(
             key,
             "windir",
             Severity::Medium,
@@ -30,42 +50,42 @@ pub(super) fn environment(ground: &Ground<'_>) -> Outcome {
         );
     }
     for (prefix, enabled) in [("COR_", "COR_ENABLE_PROFILING"), ("CORECLR_", "CORECLR_ENABLE_PROFILING")] {
-        profiler(&mut sheet, key, prefix, enabled);
+        profiler(&mut answer, key, prefix, enabled);
     }
-    safe_boot(&mut sheet, key);
-    sheet.judge()
+    safe_boot(&mut answer, key);
+    answer.judge()
 }
 
-fn command_interpreter<'a>(sheet: &mut Sheet<'_, 'a>, key: HiveKey<'a>) {
+fn command_interpreter<'a>(answer: &mut Answer<'_, 'a>, key: HiveKey<'a>) {
     const NAME: &str = "ComSpec";
     const EXPECTED: &str = "ComSpec = %SystemRoot%\\system32\\cmd.exe";
-    let ground = sheet.ground;
-    match sheet.text(key, NAME) {
+    let keys = answer.keys;
+    match answer.text(key, NAME) {
         None => {}
-        Some(None) => sheet.violation(key, NAME, Severity::Info, "no ComSpec", EXPECTED),
-        Some(Some(program))
-            if path(program).is_some_and(|path| ground.scene.root.holds(&path, "\\System32\\cmd.exe")) => {}
+        Some(None) => answer.violation(key, NAME, Severity::Info, "no ComSpec", EXPECTED),
+        Some(Some(program)) if path(program).is_some_and(|path| keys.case.root.holds(&path, "\\System32\\cmd.exe")) => {
+        }
         Some(Some(program)) => {
             let words = format!("ComSpec = {}", shortened(program, 200));
-            sheet.violation(key, NAME, Severity::High, words, EXPECTED);
+            answer.violation(key, NAME, Severity::High, words, EXPECTED);
         }
     }
 }
 
 /// Whoever can write to a directory before System32 decides what runs under the name of a program of Windows.
-fn search_path<'a>(sheet: &mut Sheet<'_, 'a>, key: HiveKey<'a>) {
+fn search_path<'a>(answer: &mut Answer<'_, 'a>, key: HiveKey<'a>) {
     const NAME: &str = "Path";
     const EXPECTED: &str = "Path starts with %SystemRoot%\\system32";
-    let ground = sheet.ground;
-    let Some(Some(all)) = sheet.text(key, NAME) else { return };
+    let keys = answer.keys;
+    let Some(Some(all)) = answer.text(key, NAME) else { return };
     let is_system = |entry: &str| {
         same(entry.trim_end_matches('\\'), "%SystemRoot%\\system32")
-            || path(entry.trim_end_matches('\\')).is_some_and(|path| ground.scene.root.holds(&path, "\\System32"))
+            || path(entry.trim_end_matches('\\')).is_some_and(|path| keys.case.root.holds(&path, "\\System32"))
     };
     let entries = || all.split(';').map(|entry| entry.trim().trim_matches('"')).filter(|entry| !entry.is_empty());
     if !entries().any(is_system) {
         let words = format!("Path has no System32: {}", shortened(all, 200));
-        sheet.violation(key, NAME, Severity::Info, words, EXPECTED);
+        answer.violation(key, NAME, Severity::Info, words, EXPECTED);
         return;
     }
     for entry in entries().take_while(|entry| !is_system(entry)) {
@@ -77,18 +97,18 @@ fn search_path<'a>(sheet: &mut Sheet<'_, 'a>, key: HiveKey<'a>) {
             || entry.to_ascii_lowercase().starts_with("%programdata%")
             || entry.to_ascii_lowercase().starts_with("%allusersprofile%");
         if shared {
-            sheet.violation(key, NAME, Severity::Info, words, EXPECTED);
-            sheet.guard("installers, such as Java's, put a directory of ProgramData there");
-        } else if remote || relative || place(ground, entry) == Place::Writable {
-            sheet.violation(key, NAME, Severity::Medium, words, EXPECTED);
+            answer.violation(key, NAME, Severity::Info, words, EXPECTED);
+            answer.guard("installers, such as Java's, put a directory of ProgramData there");
+        } else if remote || relative || place(&keys.case.root, entry) == Place::Writable {
+            answer.violation(key, NAME, Severity::Medium, words, EXPECTED);
         }
     }
 }
 
 /// .NET loads the profiler that the environment names into every process of its own.
-fn profiler<'a>(sheet: &mut Sheet<'_, 'a>, key: HiveKey<'a>, prefix: &str, enabled: &str) {
-    let ground = sheet.ground;
-    let values: Vec<(&str, String)> = sheet
+fn profiler<'a>(answer: &mut Answer<'_, 'a>, key: HiveKey<'a>, prefix: &str, enabled: &str) {
+    let keys = answer.keys;
+    let values: Vec<(&str, String)> = answer
         .values(key)
         .into_iter()
         .filter(|(name, _)| starts_with(name, &format!("{prefix}PROFILER")) || same(name, enabled))
@@ -100,7 +120,7 @@ fn profiler<'a>(sheet: &mut Sheet<'_, 'a>, key: HiveKey<'a>, prefix: &str, enabl
     let installed = values
         .iter()
         .filter(|(name, _)| name.to_ascii_uppercase().contains("_PATH"))
-        .map(|(_, data)| place(ground, data))
+        .map(|(_, data)| place(&keys.case.root, data))
         .collect::<Vec<_>>();
     let guarded = !installed.is_empty() && installed.iter().all(|place| *place == Place::ProgramFiles);
     for (name, data) in &values {
@@ -111,9 +131,9 @@ fn profiler<'a>(sheet: &mut Sheet<'_, 'a>, key: HiveKey<'a>, prefix: &str, enabl
             (true, false) => Severity::Low,
             (false, false) => Severity::Info,
         };
-        sheet.violation(key, name, severity, words, "no profiler");
+        answer.violation(key, name, severity, words, "no profiler");
         if guarded {
-            sheet.guard("the profiler is below Program Files, where products that watch performance live");
+            answer.guard("the profiler is below Program Files, where products that watch performance live");
         }
     }
 }
@@ -123,13 +143,13 @@ fn starts_with(name: &str, prefix: &str) -> bool {
 }
 
 /// smss.exe sets it in safe mode and takes it away otherwise.
-fn safe_boot<'a>(sheet: &mut Sheet<'_, 'a>, key: HiveKey<'a>) {
+fn safe_boot<'a>(answer: &mut Answer<'_, 'a>, key: HiveKey<'a>) {
     const NAME: &str = "SAFEBOOT_OPTION";
-    let ground = sheet.ground;
-    let Some(Some(option)) = sheet.text(key, NAME) else { return };
-    if ground.scene.mode(ModeKind::SafeMode).is_some() {
-        sheet.note(format!("The system was started in safe mode: {NAME} = {}.", shortened(option, 60)));
+    let keys = answer.keys;
+    let Some(Some(option)) = answer.text(key, NAME) else { return };
+    if keys.case.mode(ModeKind::SafeMode).is_some() {
+        answer.note(format!("The system was started in safe mode: {NAME} = {}.", shortened(option, 60)));
     } else {
-        sheet.violation(key, NAME, Severity::Info, format!("{NAME} = {}", shortened(option, 60)), "in safe mode only");
+        answer.violation(key, NAME, Severity::Info, format!("{NAME} = {}", shortened(option, 60)), "in safe mode only");
     }
 }

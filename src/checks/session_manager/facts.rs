@@ -10,6 +10,8 @@ pub(super) const SUB_SYSTEMS: &[&str] =
     &["Debug", "Kmode", "Optional", "Posix", "Os2", "Required", "Windows", "PosixSingleInstance"];
 /// `SubSystems\Optional`, and the program of each.
 pub(super) const OPTIONAL: [(&str, &str); 2] = [("Posix", "\\System32\\psxss.exe"), ("Os2", "\\System32\\os2ss.exe")];
+/// Last build that has a POSIX subsystem: 8 and Server 2012.
+pub(super) const LAST_WITH_POSIX: u32 = 9200;
 /// Parameters in `SubSystems\Windows`; ServerDll apart.
 pub(super) const PARAMETERS: &[&str] = &[
     "ObjectDirectory",

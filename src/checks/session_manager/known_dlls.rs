@@ -1,12 +1,31 @@
 //! SMR-14: which DLLs come from one place for all processes, and from where.
 
-use super::ground::Ground;
-use super::places::path;
-use super::sheet::shortened;
-use super::{Sheet, facts};
-use crate::checks::paths::same;
+use super::answer::shortened;
+use super::keys::Keys;
+use super::{Answer, facts};
+use crate::checks::places::path;
+use crate::checks::rule::{About, Rule};
+use crate::checks::words::same;
 use crate::checks::{Outcome, Severity};
 use crate::registry::RegistryData;
+
+/// SMR-14: KnownDLLs.
+pub static KNOWN_DLLS: Rule = Rule {
+    id: "SMR-14",
+    title: "KnownDLLs",
+    wrong: "known DLLs come from elsewhere, or are excluded",
+    core: false,
+    attack: &["T1574.001"],
+    about: About {
+        what: "Every value of Session Manager\\KnownDLLs is a bare file name that fits its own name, DllDirectory \
+               and DllDirectory32 lead to System32 and SysWOW64, and ExcludeFromKnownDlls is empty.",
+        why: "Known DLLs are mapped from one place for all processes. A DLL that is excluded, or a directory that \
+               was changed, lets a program load another file of the name.",
+        benign: "The lists differ between builds: a missing entry is not judged.",
+        source: "Microsoft support article 102985; ReactOS base/system/smss/sminit.c; MITRE ATT&CK T1574.001.",
+    },
+    judge: |case, _| vec![known_dlls(&Keys::new(case))],
+};
 
 /// The directories, below the system root. Each exists on some architectures only.
 const DIRECTORIES: [(&str, &[&str]); 2] = [
@@ -16,13 +35,13 @@ const DIRECTORIES: [(&str, &[&str]); 2] = [
 ];
 
 /// `KnownDLLs` names files without paths and leads to System32; `ExcludeFromKnownDlls` is empty.
-pub(super) fn known_dlls(ground: &Ground<'_>) -> Outcome {
-    let key = ground.key("KnownDLLs", &ground.keys.known_dlls);
-    let mut sheet = Sheet::new(ground, "SMR-14", "name=file.dll from System32, none excluded");
-    excluded(&mut sheet);
-    if matches!(sheet.record(key), Some(None)) && ground.unresolved().is_none() {
-        let session_manager = ground.session_manager();
-        sheet.violation(
+fn known_dlls(keys: &Keys<'_>) -> Outcome {
+    let key = keys.key("KnownDLLs", &keys.read.known_dlls);
+    let mut answer = Answer::new(keys, &KNOWN_DLLS, "name=file.dll from System32, none excluded");
+    excluded(&mut answer);
+    if matches!(answer.record(key), Some(None)) && keys.unresolved().is_none() {
+        let session_manager = keys.session_manager();
+        answer.violation(
             session_manager,
             "KnownDLLs",
             Severity::Medium,
@@ -30,13 +49,13 @@ pub(super) fn known_dlls(ground: &Ground<'_>) -> Outcome {
             "a key with some thirty DLLs",
         );
     }
-    let values = sheet.all(key).unwrap_or_default();
+    let values = answer.all(key).unwrap_or_default();
     let mut files = 0_usize;
     for (name, value) in &values {
         let data = match value.data.known() {
             Ok(data) => data,
             Err(absent) => {
-                sheet.unknown(&key.label(name), absent);
+                answer.unknown(&key.label(name), absent);
                 continue;
             }
         };
@@ -44,24 +63,24 @@ pub(super) fn known_dlls(ground: &Ground<'_>) -> Outcome {
         let text = text.trim();
         if let Some((_, below)) = DIRECTORIES.iter().find(|(directory, _)| same(directory, name)) {
             let read = path(text.trim_end_matches('\\'));
-            if !read.is_some_and(|read| below.iter().any(|below| ground.scene.root.holds(&read, below))) {
+            if !read.is_some_and(|read| below.iter().any(|below| keys.case.root.holds(&read, below))) {
                 let words = format!("{name} = {}", shortened(text, 200));
                 let usual = below.first().map_or("", |below| below).to_lowercase();
-                sheet.violation(key, name, Severity::High, words, format!("{name} = %SystemRoot%{usual}"));
+                answer.violation(key, name, Severity::High, words, format!("{name} = %SystemRoot%{usual}"));
             }
             continue;
         }
-        if data.is_some_and(|data| data.is_empty() && name.is_empty()) || is_directory(ground, name, text) {
+        if data.is_some_and(|data| data.is_empty() && name.is_empty()) || is_directory(keys, name, text) {
             continue;
         }
         files = files.saturating_add(1);
         if let Some((severity, what)) = wrong_file(name, text, data) {
             let words = format!("{name} = {}: {what}", shortened(text, 200));
-            sheet.violation(key, name, severity, words, format!("{name} = {}.dll", plain(name)));
+            answer.violation(key, name, severity, words, format!("{name} = {}.dll", plain(name)));
         }
     }
     if !values.is_empty() && !values.iter().any(|(name, _)| same(name, "DllDirectory")) {
-        sheet.violation(
+        answer.violation(
             key,
             "DllDirectory",
             Severity::Info,
@@ -69,14 +88,14 @@ pub(super) fn known_dlls(ground: &Ground<'_>) -> Outcome {
             "DllDirectory = %SystemRoot%\\system32",
         );
     }
-    sheet.pass(format!("{files} DLLs from System32"));
-    sheet.judge()
+    answer.pass(format!("{files} DLLs from System32"));
+    answer.judge()
 }
 
 /// Further directories, of architectures that came later.
-fn is_directory(ground: &Ground<'_>, name: &str, text: &str) -> bool {
+fn is_directory(keys: &Keys<'_>, name: &str, text: &str) -> bool {
     name.to_ascii_lowercase().starts_with("dlldirectory")
-        && path(text).is_some_and(|read| ground.scene.root.holds_below(&read, ""))
+        && path(text).is_some_and(|read| keys.case.root.holds_below(&read, ""))
 }
 
 /// Names of emulators have a mark before them.
@@ -101,12 +120,12 @@ fn wrong_file(name: &str, file: &str, data: Option<&RegistryData>) -> Option<(Se
     })
 }
 
-fn excluded(sheet: &mut Sheet<'_, '_>) {
+fn excluded(answer: &mut Answer<'_, '_>) {
     const VALUE: &str = "ExcludeFromKnownDlls";
-    let key = sheet.ground.session_manager();
-    for name in sheet.list(key, VALUE).flatten().unwrap_or_default() {
+    let key = answer.keys.session_manager();
+    for name in answer.list(key, VALUE).flatten().unwrap_or_default() {
         let severity = if facts::CORE_DLLS.contains(&plain(name).as_str()) { Severity::High } else { Severity::Medium };
         let words = format!("{VALUE}: {}", shortened(name, 200));
-        sheet.violation(key, VALUE, severity, words, format!("{VALUE} is empty"));
+        answer.violation(key, VALUE, severity, words, format!("{VALUE} is empty"));
     }
 }

@@ -1,10 +1,31 @@
 //! SMR-13: files that the next start deletes or replaces.
 
-use super::ground::Ground;
-use super::places::{Place, place};
-use super::sheet::shortened;
-use super::{Sheet, facts};
+use super::answer::shortened;
+use super::keys::Keys;
+use super::{Answer, facts};
+use crate::checks::places::{Place, place};
+use crate::checks::rule::{About, Rule};
 use crate::checks::{Outcome, Severity};
+
+/// SMR-13: PendingFileRenameOperations.
+pub static PENDING: Rule = Rule {
+    id: "SMR-13",
+    title: "PendingFileRenameOperations",
+    wrong: "files will be deleted or replaced at the next start",
+    core: false,
+    attack: &["T1562.001"],
+    about: About {
+        what: "The pairs of Session Manager\\PendingFileRenameOperations and PendingFileRenameOperations2, played \
+               in order, take no file away that Windows or a security product needs and put none of a user's into \
+               System32.",
+        why: "smss.exe deletes and renames these files at the next start, before any product guards them, and then \
+               deletes the value: what is there lies ahead.",
+        benign: "Installers and updaters leave such pairs every day: info.",
+        source: "Sigma rule on PendingFileRenameOperations; ReactOS base/system/smss/sminit.c; MoveFileEx \
+               documentation.",
+    },
+    judge: |case, _| vec![pending(&Keys::new(case))],
+};
 
 /// smss.exe takes the values away as it reads them: what is there is of the future.
 const VALUES: [&str; 2] = ["PendingFileRenameOperations", "PendingFileRenameOperations2"];
@@ -20,15 +41,15 @@ struct Operation<'t> {
 }
 
 /// Installers and updaters leave such operations every day; a few of them are nobody's update.
-pub(super) fn pending(ground: &Ground<'_>) -> Outcome {
-    let key = ground.session_manager();
-    let mut sheet = Sheet::new(ground, "SMR-13", "nothing, or what installers leave").never_raised();
+fn pending(keys: &Keys<'_>) -> Outcome {
+    let key = keys.session_manager();
+    let mut answer = Answer::new(keys, &PENDING, "nothing, or what installers leave").never_raised();
     let mut all = 0_usize;
     for name in VALUES {
-        let Some(Some(data)) = sheet.data(key, name) else { continue };
+        let Some(Some(data)) = answer.data(key, name) else { continue };
         let Some(texts) = data.as_texts() else {
             if !data.is_empty() {
-                sheet.unknown(
+                answer.unknown(
                     &key.label(name),
                     format!("unparsable: {} is no list of texts", shortened(&data.to_string(), 60)),
                 );
@@ -36,15 +57,15 @@ pub(super) fn pending(ground: &Ground<'_>) -> Outcome {
             continue;
         };
         if texts.len() / 2 > MAX_OPERATIONS {
-            sheet.unknown(&key.label(name), format!("{} texts long; not all were judged", texts.len()));
+            answer.unknown(&key.label(name), format!("{} texts long; not all were judged", texts.len()));
         }
         let mut harmless = Vec::new();
         for operation in operations(texts) {
             all = all.saturating_add(1);
             let words = operation.words();
-            match operation.grade(ground) {
+            match operation.grade(keys) {
                 Some((severity, why)) => {
-                    sheet.violation(key, name, severity, format!("{words} ({why})"), "no such operation");
+                    answer.violation(key, name, severity, format!("{words} ({why})"), "no such operation");
                 }
                 None => harmless.push(words),
             }
@@ -52,23 +73,23 @@ pub(super) fn pending(ground: &Ground<'_>) -> Outcome {
         if let Some(first) = harmless.first() {
             let more = harmless.len().saturating_sub(1);
             let words = if more == 0 { first.clone() } else { format!("{first}, and {more} more of the kind") };
-            sheet.violation(key, name, Severity::Info, words, "nothing, or what installers leave");
-            sheet.guard("files of installers and updaters");
+            answer.violation(key, name, Severity::Info, words, "nothing, or what installers leave");
+            answer.guard("files of installers and updaters");
         }
     }
     if all == 0 {
-        sheet.pass("nothing");
+        answer.pass("nothing");
     }
-    sheet.judge()
+    answer.judge()
 }
 
 /// Whether a pending operation changes a file below System32.
-pub(super) fn touch_system_files(ground: &Ground<'_>) -> bool {
-    let Some(record) = ground.keys.session_manager.value() else { return false };
+pub(super) fn touch_system_files(keys: &Keys<'_>) -> bool {
+    let Some(record) = keys.read.session_manager.value() else { return false };
     VALUES.iter().any(|name| {
         let data = record.data(name);
         let texts = data.value().and_then(|data| data.as_texts()).unwrap_or_default();
-        operations(texts).any(|operation| place(ground, operation.changed()) == Place::System32)
+        operations(texts).any(|operation| place(&keys.case.root, operation.changed()) == Place::System32)
     })
 }
 
@@ -107,11 +128,11 @@ impl Operation<'_> {
         if self.target.is_empty() { self.source } else { self.target }
     }
 
-    fn grade(&self, ground: &Ground<'_>) -> Option<(Severity, &'static str)> {
+    fn grade(&self, keys: &Keys<'_>) -> Option<(Severity, &'static str)> {
         let changed = self.changed().to_lowercase();
         let name = changed.rsplit('\\').next().unwrap_or(&changed);
         let source = self.source.to_lowercase();
-        let from = place(ground, self.source);
+        let from = place(&keys.case.root, self.source);
         let gone = self.target.is_empty();
         let source_name = source.rsplit('\\').next().unwrap_or(&source);
         let same_directory = !gone && directory(&source) == directory(&changed);
@@ -122,7 +143,7 @@ impl Operation<'_> {
             return Some((Severity::High, "a security product"));
         }
         let is_core = |name: &str| facts::CORE_FILES.contains(&name);
-        let target_place = place(ground, self.changed());
+        let target_place = place(&keys.case.root, self.changed());
         if target_place == Place::System32 {
             if !gone && from == Place::Writable {
                 return Some((Severity::High, "into System32 from where users can write"));
@@ -142,7 +163,7 @@ impl Operation<'_> {
                 }
             }
         }
-        if !gone && is_core(source_name) && place(ground, self.source) == Place::System32 && !same_directory {
+        if !gone && is_core(source_name) && place(&keys.case.root, self.source) == Place::System32 && !same_directory {
             return Some((Severity::High, "a file that Windows needs, out of System32"));
         }
         let of_product = facts::SECURITY_DIRECTORIES.iter().any(|part| source.contains(part) || changed.contains(part));

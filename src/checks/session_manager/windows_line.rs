@@ -1,6 +1,6 @@
 //! The command line of csrss.exe, as `SubSystems\Windows` has it and as the process shows it.
 
-use crate::checks::paths::same;
+use crate::checks::words::same;
 
 /// Windows' own line has eleven words. A hostile value can have millions.
 const MAX_WORDS: usize = 1024;

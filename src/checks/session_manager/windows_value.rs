@@ -1,50 +1,90 @@
 //! SMR-03 and 04: `SubSystems\Windows`, the user half of the Windows subsystem.
 
-use super::Sheet;
+use super::Answer;
+use super::answer::shortened;
 use super::facts::{self, ServerDll};
-use super::ground::{Ground, HiveKey};
-use super::places::path;
-use super::sheet::shortened;
+use super::keys::{HiveKey, Keys};
 use super::windows_line::{Server, WindowsLine, is_shared_section};
-use crate::checks::paths::{VolumePath, same};
+use crate::checks::paths::VolumePath;
+use crate::checks::places::path;
+use crate::checks::rule::{About, Rule};
+use crate::checks::words::same;
 use crate::checks::{Outcome, Severity};
+
+/// SMR-03: Windows starts csrss from System32.
+pub static PROGRAM: Rule = Rule {
+    id: "SMR-03",
+    title: "Windows starts csrss from System32",
+    wrong: "Windows does not start csrss from System32 as usual",
+    core: true,
+    attack: &["T1574"],
+    about: About {
+        what: "The first word of SubSystems\\Windows is %SystemRoot%\\system32\\csrss.exe, and the parameters \
+               behind it are the usual ones.",
+        why: "smss.exe starts this command line for every session.",
+        benign: "The numbers of SharedSection are tuned by administrators: only their form is judged.",
+        source: "Microsoft support articles on the desktop heap; command lines of csrss.exe in listings of XP to \
+               Windows 11.",
+    },
+    judge: |case, _| vec![program(&Keys::new(case))],
+};
+
+/// SMR-04: ServerDll list.
+pub static SERVER_DLLS: Rule = Rule {
+    id: "SMR-04",
+    title: "ServerDll list",
+    wrong: "csrss loads other server DLLs",
+    core: true,
+    attack: &["T1574"],
+    about: About {
+        what: "The ServerDll parameters of SubSystems\\Windows are those that the build ships: basesrv, winsrv with \
+               its entry points, sxssrv from Windows 7 on, each with its index.",
+        why: "csrss.exe loads these DLLs into every session. ZeroAccess put consrv in the place of winsrv's \
+               console entry.",
+        benign: "Upgrades leave the console entry of before Windows 8 (info); hand-written values lack sxssrv (low). \
+               Without the build what only some versions have is let pass.",
+        source: "Command lines of csrss.exe in listings of XP to Windows 11; Microsoft support articles; public \
+               reports on ZeroAccess.",
+    },
+    judge: |case, _| vec![server_dlls(&Keys::new(case))],
+};
 
 /// The value that both rules are about.
 pub(super) const VALUE: &str = "Windows";
-const PROGRAM: &str = "%SystemRoot%\\system32\\csrss.exe";
+const CSRSS: &str = "%SystemRoot%\\system32\\csrss.exe";
 
 /// The value in parts, if it is known; that it is missing or empty is noted as a violation.
-fn line<'a>(sheet: &mut Sheet<'_, 'a>, key: HiveKey<'a>, expected: &str) -> Option<WindowsLine<'a>> {
-    let text = sheet.text(key, VALUE)?;
+fn line<'a>(answer: &mut Answer<'_, 'a>, key: HiveKey<'a>, expected: &str) -> Option<WindowsLine<'a>> {
+    let text = answer.text(key, VALUE)?;
     let line = text.and_then(WindowsLine::read);
     if line.is_none() {
         let words = if text.is_none() { "no such value" } else { "empty" };
-        sheet.violation(key, VALUE, Severity::Critical, words, expected);
+        answer.violation(key, VALUE, Severity::Critical, words, expected);
     }
     line
 }
 
 /// Whether the first word of a command line is csrss.exe from System32.
-pub(super) fn is_csrss(ground: &Ground<'_>, program: &str) -> bool {
-    path(program).is_some_and(|path| ground.scene.root.holds(&path, "\\System32\\csrss.exe"))
+pub(super) fn is_csrss(keys: &Keys<'_>, program: &str) -> bool {
+    path(program).is_some_and(|path| keys.case.root.holds(&path, "\\System32\\csrss.exe"))
 }
 
 /// A parameter: its name, how bad it is that it is another, what it should be, whether it is.
 type Usual<'t> = (&'t str, Severity, &'t str, &'t dyn Fn(&str) -> bool);
 
 /// csrss.exe from System32 is started, with the usual parameters.
-pub(super) fn program(ground: &Ground<'_>) -> Outcome {
-    let key = ground.sub_systems();
-    let mut sheet = Sheet::new(ground, "SMR-03", PROGRAM);
-    let Some(line) = line(&mut sheet, key, PROGRAM) else { return sheet.judge() };
-    sheet.pass(line.program);
-    if !is_csrss(ground, line.program) {
-        sheet.violation(key, VALUE, Severity::Critical, shortened(line.program, 200), PROGRAM);
+fn program(keys: &Keys<'_>) -> Outcome {
+    let key = keys.sub_systems();
+    let mut answer = Answer::new(keys, &PROGRAM, CSRSS);
+    let Some(line) = line(&mut answer, key, CSRSS) else { return answer.judge() };
+    answer.pass(line.program);
+    if !is_csrss(keys, line.program) {
+        answer.violation(key, VALUE, Severity::Critical, shortened(line.program, 200), CSRSS);
     }
     let mut odd = |severity, words: String, expected: &str| {
-        sheet.violation(key, VALUE, severity, shortened(&words, 200), expected);
+        answer.violation(key, VALUE, severity, shortened(&words, 200), expected);
     };
-    let is_old = ground.scene.build.is_some_and(|build| build < facts::FIRST_WITH_THREE_FIELDS);
+    let is_old = keys.case.build.is_some_and(|build| build < facts::FIRST_WITH_THREE_FIELDS);
     let fields = if is_old { 2..=3 } else { 3..=3 };
     let usual: [Usual<'_>; 6] = [
         ("ObjectDirectory", Severity::High, "\\Windows", &|value| same(value, "\\Windows")),
@@ -75,7 +115,7 @@ pub(super) fn program(ground: &Ground<'_>) -> Outcome {
             odd(Severity::Low, format!("{name}{value}"), "no such parameter");
         }
     }
-    sheet.judge()
+    answer.judge()
 }
 
 fn is(server: &Server<'_>, known: &ServerDll) -> bool {
@@ -93,35 +133,35 @@ fn written(dll: &ServerDll) -> String {
 }
 
 /// The DLLs that csrss.exe serves with: each with the entry point and the index that the build ships.
-pub(super) fn server_dlls(ground: &Ground<'_>) -> Outcome {
-    let key = ground.sub_systems();
-    let build = ground.scene.build;
+fn server_dlls(keys: &Keys<'_>) -> Outcome {
+    let key = keys.sub_systems();
+    let build = keys.case.build;
     let expected: Vec<String> = facts::server_dlls(build).iter().map(written).collect();
     let expected = expected.join(" ");
-    let mut sheet = Sheet::new(ground, "SMR-04", expected.clone());
+    let mut answer = Answer::new(keys, &SERVER_DLLS, expected.clone());
     if build.is_none() {
-        sheet.unsure();
-        sheet.note("The build is not known: what only some versions have was let pass.");
+        answer.unsure();
+        answer.note("The build is not known: what only some versions have was let pass.");
     }
-    let Some(line) = line(&mut sheet, key, &expected) else { return sheet.judge() };
+    let Some(line) = line(&mut answer, key, &expected) else { return answer.judge() };
     let servers = line.servers();
-    sheet.pass(servers.iter().map(|server| server.text).collect::<Vec<_>>().join(" "));
+    answer.pass(servers.iter().map(|server| server.text).collect::<Vec<_>>().join(" "));
     let mut taken = std::collections::BTreeSet::new();
     for server in &servers {
         let text = format!("ServerDll={}", shortened(server.text, 200));
         let Some(known) = facts::SERVER_DLLS.iter().find(|known| is(server, known)) else {
-            sheet.violation(key, VALUE, Severity::Critical, text, &expected);
+            answer.violation(key, VALUE, Severity::Critical, text, &expected);
             continue;
         };
         match server.index {
-            None => sheet.violation(key, VALUE, Severity::Critical, format!("{text}, without index"), &expected),
+            None => answer.violation(key, VALUE, Severity::Critical, format!("{text}, without index"), &expected),
             Some(index) if !taken.insert(index) => {
-                sheet.violation(key, VALUE, Severity::Critical, format!("{text}: index {index} twice"), &expected);
+                answer.violation(key, VALUE, Severity::Critical, format!("{text}: index {index} twice"), &expected);
             }
             Some(index) if index != known.index => {
-                sheet.violation(key, VALUE, Severity::High, text, written(known));
+                answer.violation(key, VALUE, Severity::High, text, written(known));
             }
-            Some(_) => not_of_this_build(&mut sheet, key, known, &text, &expected),
+            Some(_) => not_of_this_build(&mut answer, key, known, &text, &expected),
         }
     }
     for known in facts::server_dlls(build) {
@@ -131,36 +171,36 @@ pub(super) fn server_dlls(ground: &Ground<'_>) -> Outcome {
                 _ if *known == facts::CONSOLE => Severity::Medium,
                 _ => Severity::Critical,
             };
-            sheet.violation(key, VALUE, severity, format!("no {}", written(known)), &expected);
+            answer.violation(key, VALUE, severity, format!("no {}", written(known)), &expected);
             if *known == facts::SIDE_BY_SIDE {
-                sheet.guard("sxssrv alone is missing, as in a value written by hand from before Windows 7");
+                answer.guard("sxssrv alone is missing, as in a value written by hand from before Windows 7");
             }
         }
     }
-    modules(&mut sheet, key, &servers);
-    sheet.judge()
+    modules(&mut answer, key, &servers);
+    answer.judge()
 }
 
 /// A DLL of Windows, and of another version of it.
-fn not_of_this_build(sheet: &mut Sheet<'_, '_>, key: HiveKey<'_>, known: &ServerDll, text: &str, expected: &str) {
-    let Some(build) = sheet.ground.scene.build else { return };
+fn not_of_this_build(answer: &mut Answer<'_, '_>, key: HiveKey<'_>, known: &ServerDll, text: &str, expected: &str) {
+    let Some(build) = answer.keys.case.build else { return };
     if facts::server_dlls(Some(build)).contains(known) {
         return;
     }
     if *known == facts::CONSOLE {
-        sheet.violation(key, VALUE, Severity::Info, text, expected);
-        sheet.guard("left from a version before Windows 8, as upgrades do");
+        answer.violation(key, VALUE, Severity::Info, text, expected);
+        answer.guard("left from a version before Windows 8, as upgrades do");
     } else if build < crate::picture::VISTA {
-        sheet.violation(key, VALUE, Severity::High, format!("{text}, before Windows 7"), expected);
+        answer.violation(key, VALUE, Severity::High, format!("{text}, before Windows 7"), expected);
     } else {
-        sheet.violation(key, VALUE, Severity::Low, format!("{text}, before Windows 7"), expected);
+        answer.violation(key, VALUE, Severity::Low, format!("{text}, before Windows 7"), expected);
     }
 }
 
 /// What the running csrss.exe have loaded. Lists differ between builds: nothing of it counts.
-fn modules(sheet: &mut Sheet<'_, '_>, key: HiveKey<'_>, servers: &[Server<'_>]) {
-    let ground = sheet.ground;
-    for csrss in ground.scene.running("csrss.exe") {
+fn modules(answer: &mut Answer<'_, '_>, key: HiveKey<'_>, servers: &[Server<'_>]) {
+    let keys = answer.keys;
+    for csrss in keys.case.running("csrss.exe") {
         let (Some(modules), Some(pid)) = (csrss.modules.value(), csrss.pid.value()) else { continue };
         let stem = |module: &str| {
             let name = module.rsplit('\\').next().unwrap_or(module).to_lowercase();
@@ -170,23 +210,23 @@ fn modules(sheet: &mut Sheet<'_, '_>, key: HiveKey<'_>, servers: &[Server<'_>]) 
         for module in modules {
             let place = VolumePath::read(module);
             let below =
-                |directory: &str| place.as_ref().is_some_and(|path| ground.scene.root.holds_below(path, directory));
+                |directory: &str| place.as_ref().is_some_and(|path| keys.case.root.holds_below(path, directory));
             if !below("\\System32") && !below("\\WinSxS") && module.contains('\\') {
                 let words = format!("csrss.exe {pid} has loaded {}", shortened(module, 200));
-                sheet.violation(key, VALUE, Severity::Info, words, "modules from System32");
+                answer.violation(key, VALUE, Severity::Info, words, "modules from System32");
             } else if !facts::CSRSS_MODULES.contains(&stem(module).as_str()) {
                 unusual.push(stem(module));
             }
         }
         if !unusual.is_empty() {
             let names = shortened(&unusual.join(", "), 300);
-            sheet.note(format!("Modules of csrss.exe {pid} that are not among the usual ones: {names}."));
+            answer.note(format!("Modules of csrss.exe {pid} that are not among the usual ones: {names}."));
         }
         // A list that was cut off by a page that is not there proves nothing about what is missing from it.
         let has = |name: &str| modules.iter().any(|module| stem(module) == name);
         for server in servers.iter().filter(|_| has("basesrv") || has("winsrv")) {
             if !has(&stem(server.module)) {
-                sheet.note(format!("csrss.exe {pid} has not loaded {}.", shortened(server.module, 100)));
+                answer.note(format!("csrss.exe {pid} has not loaded {}.", shortened(server.module, 100)));
             }
         }
     }

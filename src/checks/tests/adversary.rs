@@ -1,7 +1,8 @@
 //! What somebody would forge who knows the rules.
 
 use super::{
-    CHILD, MASTER, add, at, find, gone, impostor, list, master, outcome, process, smss, text, thread, with, within,
+    CHILD, MASTER, SMSS_COMMAND, add, at, find, gone, impostor, list, master, outcome, process, smss, text, thread,
+    with, within,
 };
 use crate::checks::Judgement::{NotApplicable, Pass, Unknown, Violation};
 use crate::checks::{Severity, Verdict};
@@ -14,7 +15,7 @@ fn severity(findings: &crate::checks::tests::Findings, id: &str, pid: impl Into<
 
 /// A perfect copy of the master, made when nobody looked.
 fn copy(second: u64) -> Process {
-    smss(3260, 4, None, second, crate::checks::tests::table::SMSS_COMMAND)
+    smss(3260, 4, None, second, SMSS_COMMAND)
 }
 
 #[test]
@@ -104,12 +105,7 @@ fn the_right_path_on_another_volume() {
     assert_eq!(severity(&with(|s| master(s).path = path()), "SMSS-002", MASTER), Some(Severity::Info));
     // A container has a volume of its own.
     let silo = Reading::Value(VirtualAddress(0xffff_a000_0000_2000));
-    let findings = with(|s| {
-        add(
-            s,
-            Process { path: path(), silo, ..smss(4400, MASTER, None, 3000, crate::checks::tests::table::SMSS_COMMAND) },
-        )
-    });
+    let findings = with(|s| add(s, Process { path: path(), silo, ..smss(4400, MASTER, None, 3000, SMSS_COMMAND) }));
     assert_eq!(outcome(&findings, "SMSS-002", 4400).outcome, Pass);
     // The others do not agree, so that they tell nothing.
     let findings = with(|s| {
@@ -248,7 +244,7 @@ fn an_impostor_in_a_container() {
     let silo = Reading::Value(VirtualAddress(0xffff_a000_0000_2000));
     let inside = |process| Process { silo: silo.clone(), ..process };
     let container = |s: &mut System| {
-        add(s, inside(smss(5000, MASTER, None, 1000, crate::checks::tests::table::SMSS_COMMAND)));
+        add(s, inside(smss(5000, MASTER, None, 1000, SMSS_COMMAND)));
         let csrss = process(5010, 5000, "csrss.exe", Some(4), 1001);
         add(s, inside(Process { protection: Reading::Value(Hex(0x61)), ..csrss }));
         add(s, inside(process(5020, 5000, "wininit.exe", Some(4), 1001)));
@@ -276,7 +272,7 @@ fn an_impostor_in_a_container() {
         container(s);
         let other = Reading::Value(VirtualAddress(0xffff_a000_0000_3000));
         let inside = |process| Process { silo: other.clone(), ..process };
-        add(s, inside(smss(6000, MASTER, None, 2000, crate::checks::tests::table::SMSS_COMMAND)));
+        add(s, inside(smss(6000, MASTER, None, 2000, SMSS_COMMAND)));
         let csrss = process(6010, 6000, "csrss.exe", Some(6), 2001);
         add(s, inside(Process { protection: Reading::Value(Hex(0x61)), ..csrss }));
         add(s, inside(process(6020, 6000, "wininit.exe", Some(6), 2001)));

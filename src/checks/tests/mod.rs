@@ -1,19 +1,22 @@
 //! One machine written down by hand, and what becomes of it.
 
 mod adversary;
+mod another_process;
 mod inside;
 mod registry;
 mod registry_situations;
 mod rules;
 mod situations;
 
-use super::{Findings, Outcome, check_smss, table};
+use super::{Findings, Outcome, check_smss};
 use crate::kernel::{Handle, SectionFile, Thread, Token, Vad};
 use crate::process::Source;
 use crate::process::{Holder, Inside};
 use crate::{Absent, Hex, KernelInfo, ListEnd, Process, ProcessList, Reading, System, Timestamp, VirtualAddress};
 
 const MASTER: u64 = 348;
+/// The command line and PEB path of the master.
+const SMSS_COMMAND: &str = "\\SystemRoot\\System32\\smss.exe";
 const BOOT: u64 = 133_900_000_000_000_000;
 
 fn at(second: u64) -> Reading<Timestamp> {
@@ -150,9 +153,9 @@ fn list<T>(reading: &mut Reading<Vec<T>>) -> &mut Vec<T> {
 
 fn smss(pid: u64, ppid: u64, session: Option<u32>, second: u64, command: &str) -> Process {
     Process {
-        peb_path: text(table::SMSS_COMMAND),
+        peb_path: text(SMSS_COMMAND),
         command_line: text(command),
-        modules: Reading::Value(vec![table::SMSS_COMMAND.into(), "C:\\Windows\\SYSTEM32\\ntdll.dll".into()]),
+        modules: Reading::Value(vec![SMSS_COMMAND.into(), "C:\\Windows\\SYSTEM32\\ntdll.dll".into()]),
         image_base: Reading::Value(VirtualAddress(0x7ff6_0000_0000)),
         section_base: Reading::Value(VirtualAddress(0x7ff6_0000_0000)),
         section_file: Reading::Value(SectionFile {
@@ -188,7 +191,7 @@ fn machine() -> System {
             items: vec![
                 system,
                 registry,
-                smss(MASTER, 4, None, 16, table::SMSS_COMMAND),
+                smss(MASTER, 4, None, 16, SMSS_COMMAND),
                 guarded(process(452, 444, "csrss.exe", Some(0), 20)),
                 guarded(process(528, 444, "wininit.exe", Some(0), 20)),
                 guarded(process(536, 520, "csrss.exe", Some(1), 21)),

@@ -487,7 +487,7 @@ proptest! {
             set(&mut system, key, name, data);
         }
         let findings = check_smss(&system);
-        for rule in crate::checks::table::RULES {
+        for rule in crate::checks::rules() {
             prop_assert!(findings.of(rule.id).next().is_some(), "{}", rule.id);
         }
     }

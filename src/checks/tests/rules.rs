@@ -5,7 +5,8 @@ use super::{
     with, within,
 };
 use crate::checks::Judgement::{Pass, Unknown, Violation};
-use crate::checks::{Findings, Severity, Verdict, check_smss, table};
+use crate::checks::core::smss::BASELINE;
+use crate::checks::{Findings, Severity, Verdict, check_smss, rules};
 use crate::kernel::SectionFile;
 use crate::process::Source;
 use crate::{Hex, ListEnd, Process, Reading, System, VirtualAddress};
@@ -364,7 +365,7 @@ fn each_rule_passes_violates_and_is_unknown() {
 fn every_rule_has_an_outcome_whatever_the_input() {
     for system in [System::default(), machine()] {
         let findings = check_smss(&system);
-        for rule in table::RULES {
+        for rule in rules() {
             assert!(findings.of(rule.id).next().is_some(), "{}", rule.id);
         }
         assert_eq!(findings.verdict, Verdict::Inconclusive, "the registry is not read");
@@ -377,7 +378,7 @@ fn every_rule_has_an_outcome_whatever_the_input() {
 /// Every rule is in the table above, or in a test of its own.
 #[test]
 fn no_rule_is_left_out() {
-    for rule in table::RULES.iter().filter(|rule| !rule.id.starts_with("SMR-")) {
+    for rule in rules().filter(|rule| !rule.id.starts_with("SMR-")) {
         let elsewhere = rule.id == "SES-08";
         assert!(elsewhere || CASES.iter().any(|case| case.0 == rule.id), "{}", rule.id);
     }
@@ -397,7 +398,7 @@ fn unknowns_of_others_do_not_spoil_the_verdict() {
     let registry = |findings: &Findings| {
         findings
             .unknown()
-            .filter(|outcome| table::rule(&outcome.id).unwrap().core)
+            .filter(|outcome| BASELINE.rule(&outcome.id).unwrap().core)
             .map(|o| o.id.clone())
             .collect::<Vec<_>>()
     };
@@ -417,6 +418,6 @@ fn unknowns_of_others_do_not_spoil_the_verdict() {
     // Only the registry's rules, unknown for the machine, keep this from being clean.
     let mut outcomes = findings.outcomes;
     outcomes.retain(|outcome| !outcome.id.starts_with("SMR-"));
-    assert_eq!(Findings::new("smss", outcomes.clone(), Some(MASTER), vec![]).verdict, Verdict::Clean);
-    assert_eq!(Findings::new("smss", outcomes, Some(444), vec![]).verdict, Verdict::Inconclusive);
+    assert_eq!(Verdict::of(&BASELINE, &outcomes, Some(MASTER)), Verdict::Clean);
+    assert_eq!(Verdict::of(&BASELINE, &outcomes, Some(444)), Verdict::Inconclusive);
 }

@@ -1,8 +1,8 @@
 //! Situations that look wrong and are not, and the reverse.
 
-use super::{CHILD, MASTER, add, at, find, gone, impostor, master, outcome, process, smss, text, with};
+use super::{CHILD, MASTER, SMSS_COMMAND, add, at, find, gone, impostor, master, outcome, process, smss, text, with};
 use crate::checks::Judgement::{NotApplicable, Pass, Unknown, Violation};
-use crate::checks::{Confidence, Severity, Verdict, table};
+use crate::checks::{Confidence, Severity, Verdict};
 use crate::process::Source;
 use crate::registry::{KeyRecord, RegistryData, RegistryValue};
 use crate::{Hex, ImageInfo, KernelInfo, ListEnd, Process, Reading, System, Timestamp, VirtualAddress};
@@ -147,7 +147,7 @@ fn a_server_silo_is_clean() {
     let silo = VirtualAddress(0xffff_a000_0000_2000);
     let inside = |process| Process { silo: Reading::Value(silo), ..process };
     let container = |s: &mut System| {
-        add(s, inside(smss(5000, MASTER, Some(4), 1000, table::SMSS_COMMAND)));
+        add(s, inside(smss(5000, MASTER, Some(4), 1000, SMSS_COMMAND)));
         add(
             s,
             inside(Process {
@@ -163,7 +163,7 @@ fn a_server_silo_is_clean() {
     assert_eq!(outcome(&findings, "SMSS-006", None).outcome, Pass);
     let two = with(|s| {
         container(s);
-        add(s, inside(smss(5100, MASTER, Some(4), 1000, table::SMSS_COMMAND)));
+        add(s, inside(smss(5100, MASTER, Some(4), 1000, SMSS_COMMAND)));
     });
     assert_eq!(outcome(&two, "SMSS-007", 5100).outcome, Violation);
 }
@@ -210,7 +210,7 @@ fn before_vista_the_master_stays_the_parent() {
 fn preinstallation_and_other_roots() {
     let pe = with(|s| {
         s.machine.root = text("X:\\Windows");
-        master(s).modules = Reading::Value(vec![table::SMSS_COMMAND.into(), "X:\\Windows\\SYSTEM32\\ntdll.dll".into()]);
+        master(s).modules = Reading::Value(vec![SMSS_COMMAND.into(), "X:\\Windows\\SYSTEM32\\ntdll.dll".into()]);
         s.processes.items.retain(|p| p.session != Reading::Value(1));
         add(s, process(610, 444, "winlogon.exe", Some(0), 21));
         for process in &mut s.processes.items {
@@ -295,7 +295,7 @@ fn what_an_earlier_boot_left_in_memory() {
     assert!(leftover.guard.is_some());
     // Of the earlier boot's smss.exe, too, there may be something left. It is none of this machine's.
     let findings = with(|s| {
-        let old = smss(360, 4, None, 0, table::SMSS_COMMAND);
+        let old = smss(360, 4, None, 0, SMSS_COMMAND);
         add(s, Process { created: early_stamp(), sources: vec![Source::PoolScan], ..old });
     });
     assert_eq!(findings.outcomes.iter().find(|outcome| outcome.counts()), None);

@@ -6,7 +6,7 @@ use crate::open;
 use crate::options::Common;
 use crate::output::{self, Output};
 use anyhow::Context as _;
-use ntmem::checks::check_smss_in;
+use ntmem::checks::{BASELINES, Baseline, check_in};
 use ntmem::report::{self, Document, Report};
 use ntmem::{Picture, System, Verdict};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "ntmem check [OPTIONS] [NAME]... IMAGE\n       ntmem check [OPTIONS] [NAME]... --report FILE",
-    after_help = "Checks: smss (smss.exe, what it reads and what it builds). Without a name: all."
+    after_help = checks()
 )]
 pub struct Args {
     /// Names of checks, and last the memory image
@@ -33,20 +33,24 @@ impl Run for Args {
         self.names.iter().chain(&self.report).map(PathBuf::as_path).collect()
     }
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn common(&self) -> Option<&Common> {
+        Some(&self.common)
     }
 
     fn run(&self) -> anyhow::Result<u8> {
-        let mut report = Report::new(self.system()?);
+        let (system, chosen) = self.input()?;
+        let mut report = Report::new(system);
         let picture = Picture::new(&report.system);
-        let findings = check_smss_in(&picture);
-        let code = match findings.verdict {
-            Verdict::Clean => 0,
-            Verdict::Violations => 1,
-            Verdict::Inconclusive => 2,
+        let findings = check_in(&picture, &chosen);
+        let verdicts = || findings.iter().map(|findings| findings.verdict);
+        let code = if verdicts().any(|verdict| verdict == Verdict::Violations) {
+            1
+        } else if verdicts().any(|verdict| verdict == Verdict::Inconclusive) {
+            2
+        } else {
+            0
         };
-        report.checks.push(findings);
+        report.checks = findings;
         let lines: Vec<_> = report.checks.iter().flat_map(|check| &check.outcomes).collect();
         let written = Output::new(&self.common).write(&Document::new(&report, &picture), &lines, |text, palette| {
             report.checks.iter().try_for_each(|check| report::findings(text, check, palette))
@@ -60,35 +64,50 @@ impl Run for Args {
 }
 
 impl Args {
-    /// The records to judge: of the image, or of a saved document.
-    fn system(&self) -> anyhow::Result<System> {
+    /// The records to judge, of the image or of a saved document, and by which baselines.
+    fn input(&self) -> anyhow::Result<(System, Vec<&'static Baseline>)> {
         match (&self.report, self.names.split_last()) {
             (Some(file), _) => {
-                if let Some(image) = self.names.last().filter(|name| name.is_file() && name.as_os_str() != "smss") {
+                if let Some(image) = self.names.last().filter(|name| name.is_file() && named(name).is_none()) {
                     return Err(Usage(format!("an image ({}) or --report, not both", image.display())).into());
                 }
-                known_checks(&self.names)?;
-                saved(file)
+                let chosen = chosen(&self.names)?;
+                Ok((saved(file)?, chosen))
             }
             (None, Some((image, names))) => {
-                known_checks(names)?;
-                if image.as_os_str() == "smss" && !image.exists() {
-                    let which = "which image? `ntmem check smss IMAGE`, or `ntmem check smss --report FILE`";
-                    return Err(Usage(which.into()).into());
+                let chosen = chosen(names)?;
+                if let Some(Baseline { name, .. }) = named(image).filter(|_| !image.exists()) {
+                    let which =
+                        format!("which image? `ntmem check {name} IMAGE`, or `ntmem check {name} --report FILE`");
+                    return Err(Usage(which).into());
                 }
-                open::read(image, &self.common)
+                Ok((open::read(image, &self.common)?, chosen))
             }
             (None, None) => Err(Usage("check needs an image, or a report with --report".into()).into()),
         }
     }
 }
 
-/// Refuses names that no check has: a misspelt one must not pass for clean.
-fn known_checks(names: &[PathBuf]) -> Result<(), Usage> {
-    match names.iter().find(|name| name.as_os_str() != "smss") {
-        Some(name) => Err(Usage(format!("there is no check named {}; there is: smss", name.display()))),
-        None => Ok(()),
+/// What `--help` says of the names.
+fn checks() -> String {
+    let words: Vec<String> =
+        BASELINES.iter().map(|baseline| format!("{} ({})", baseline.name, baseline.title)).collect();
+    format!("Checks: {}. Without a name: all.", words.join("; "))
+}
+
+fn named(name: &Path) -> Option<&'static Baseline> {
+    BASELINES.iter().copied().find(|baseline| name.as_os_str() == baseline.name)
+}
+
+/// The baselines of these names; all, without a name. A misspelt one must not pass for clean.
+fn chosen(names: &[PathBuf]) -> Result<Vec<&'static Baseline>, Usage> {
+    if let Some(name) = names.iter().find(|name| named(name).is_none()) {
+        let known: Vec<&str> = BASELINES.iter().map(|baseline| baseline.name).collect();
+        let words = format!("there is no check named {}; there is: {}", name.display(), known.join(", "));
+        return Err(Usage(words));
     }
+    let wanted = |baseline: &Baseline| names.is_empty() || names.iter().any(|name| name.as_os_str() == baseline.name);
+    Ok(BASELINES.iter().copied().filter(|baseline| wanted(baseline)).collect())
 }
 
 /// Reads a saved document.

@@ -22,8 +22,8 @@ impl Run for Args {
         vec![&self.image]
     }
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn common(&self) -> Option<&Common> {
+        Some(&self.common)
     }
 
     fn run(&self) -> anyhow::Result<u8> {

@@ -50,8 +50,8 @@ impl Run for Args {
         }
     }
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn common(&self) -> Option<&Common> {
+        Some(&self.common)
     }
 
     fn written(&self) -> Option<&Path> {

@@ -1,0 +1,89 @@
+//! What a rule looked at.
+
+use crate::location::Location;
+use crate::{PhysicalAddress, Process, VirtualAddress};
+use serde::{Deserialize, Serialize};
+
+/// One field that a check looked at: enough to look at the same bytes in another tool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Evidence {
+    /// The process it belongs to.
+    pub pid: Option<u64>,
+    /// Path of the registry key it belongs to, from `\REGISTRY` on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// C name of the structure.
+    pub structure: String,
+    /// C name of the field; of a registry value, the last part of its key's path and its own name: `SubSystems\Required`.
+    pub field: String,
+    /// Virtual address of the structure, where that of the field is not told.
+    pub object: Option<VirtualAddress>,
+    /// Virtual address of the field, if the record tells.
+    pub r#virtual: Option<VirtualAddress>,
+    /// Physical address of the field, if the record tells.
+    pub physical: Option<PhysicalAddress>,
+    /// What was there. `None`: nothing, or not readable.
+    pub value: Option<String>,
+    /// `heuristic`, where the place of the field is not known from symbols of this kernel or build, but was worked out from
+    /// the image itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layout: Option<String>,
+}
+
+impl Evidence {
+    /// One field of a process; `field` is the record's name for it.
+    pub(super) fn of_process(process: &Process, field: &str, value: Option<String>) -> Self {
+        let (structure, name) = self::field(field);
+        let found = process.located.get(field);
+        let text =
+            |of: fn(&Location) -> &String, else_: &str| found.map_or_else(|| else_.to_owned(), |at| of(at).clone());
+        Self {
+            pid: process.pid.value().copied(),
+            structure: text(|at| &at.structure, structure),
+            field: text(|at| &at.field, name),
+            r#virtual: found.and_then(|at| at.r#virtual),
+            physical: found.and_then(|at| at.physical),
+            value,
+            ..Self::default()
+        }
+    }
+}
+
+/// Where a record's field comes from when the record does not say itself: structure and field.
+fn field(name: &str) -> (&'static str, &str) {
+    let known = FIELDS.iter().find(|(field, ..)| *field == name);
+    known.map_or(("_EPROCESS", name), |(_, structure, field)| (structure, field))
+}
+
+const FIELDS: &[(&str, &str, &str)] = &[
+    ("active_links", "_EPROCESS", "ActiveProcessLinks"),
+    ("pid", "_EPROCESS", "UniqueProcessId"),
+    ("ppid", "_EPROCESS", "InheritedFromUniqueProcessId"),
+    ("name", "_EPROCESS", "ImageFileName"),
+    ("created", "_EPROCESS", "CreateTime"),
+    ("exited", "_EPROCESS", "ExitTime"),
+    ("session", "_EPROCESS", "Session"),
+    ("wow64", "_EPROCESS", "WoW64Process"),
+    ("threads", "_EPROCESS", "ActiveThreads"),
+    ("path", "_EPROCESS", "SeAuditProcessCreationInfo"),
+    ("peb_path", "_RTL_USER_PROCESS_PARAMETERS", "ImagePathName"),
+    ("command_line", "_RTL_USER_PROCESS_PARAMETERS", "CommandLine"),
+    ("modules", "_PEB_LDR_DATA", "InLoadOrderModuleList"),
+    ("image_base", "_PEB", "ImageBaseAddress"),
+    ("section_base", "_EPROCESS", "SectionBaseAddress"),
+    ("section_file", "_FILE_OBJECT", "FileName"),
+    ("user", "_TOKEN", "UserAndGroups"),
+    ("groups", "_TOKEN", "UserAndGroups"),
+    ("integrity", "_TOKEN", "IntegrityLevelIndex"),
+    ("authentication_id", "_TOKEN", "AuthenticationId"),
+    ("token_session", "_TOKEN", "SessionId"),
+    ("token", "_EPROCESS", "Token"),
+    ("protection", "_EPROCESS", "Protection"),
+    ("critical", "_EPROCESS", "Flags"),
+    ("dynamic_code_disabled", "_EPROCESS", "MitigationFlags"),
+    ("base_priority", "_KPROCESS", "BasePriority"),
+    ("debug_port", "_EPROCESS", "DebugPort"),
+    ("win32_process", "_EPROCESS", "Win32Process"),
+    ("silo", "_EPROCESS", "Job"),
+];

@@ -1,0 +1,147 @@
+//! What the process started: SMSS-019.
+
+use crate::checks::case::{Case, ImagePath};
+use crate::checks::paths::VolumePath;
+use crate::checks::rule::{About, BOOT, Rule};
+use crate::checks::subject::Role;
+use crate::checks::{Confidence, Outcome, Severity};
+use crate::picture::SessionModel;
+use crate::{ModeKind, Parent, Process, Ticks};
+
+/// SMSS-019: children are known.
+pub static CHILDREN: Rule = Rule {
+    id: "SMSS-019",
+    title: "children are known",
+    wrong: "smss.exe started what it does not start on Windows",
+    core: false,
+    attack: &[BOOT],
+    about: About {
+        what: "Every process, exited ones included, whose parent is the master, a session child or the vanished \
+               child of a session, is one that Windows has smss.exe start, from System32.",
+        why: "BootExecute, SetupExecute and their kin have smss.exe start programs before any service runs. Such a \
+               program appears as its child.",
+        benign: "autoconv, autofmt, setupcl, poqexec, wpbbin and WerFault run now and then; PvsVmBoot, SophosNA, \
+               omnissa-ic-nga and icarus_rvrt belong to vendors; psxss to the POSIX subsystem up to build 9200: \
+               info. Programs of Windows while setup runs: low.",
+        source: "Elastic detection rule \"Unusual Parent-Child Relationship\" (its list of children); Windows \
+               Internals 7th edition part 1, chapter 2; public Sysmon boot trace.",
+    },
+    judge: children,
+};
+
+/// One outcome for each child that is not usual, and one for the rest.
+fn children(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
+    let parents: Vec<usize> = case
+        .subjects
+        .iter()
+        .filter(|subject| matches!(subject.role, Role::Master | Role::Child | Role::Silo | Role::Peer))
+        .map(|subject| subject.at)
+        .collect();
+    let of_listed = |at: usize| case.tree.parent(at).position().is_some_and(|up| parents.contains(&up));
+    let children: Vec<(usize, &Process)> =
+        case.rows.iter().copied().filter(|(at, process)| of_listed(*at) || of_vanished(case, *at, process)).collect();
+    let mut outcomes: Vec<Outcome> =
+        children.iter().filter_map(|&(at, child)| unusual(case, rule, at, child)).collect();
+    outcomes.push(the_rest(case, rule, &children, &outcomes));
+    outcomes
+}
+
+/// Whether the process was started by a session's smss.exe that is not listed any more. That one lived from before csrss
+/// until it had started csrss's partner; the margin is for stamps that are cut to seconds.
+fn of_vanished(case: &Case<'_>, at: usize, process: &Process) -> bool {
+    let gone = matches!(case.tree.parent(at), Parent::Vanished(_) | Parent::Reused { .. });
+    let (Some(started), Some(id)) = (process.started(), process.session.value()) else { return false };
+    if !gone || case.model != SessionModel::Child || case.clock_step.is_some() {
+        return false;
+    }
+    let Some(session) = case.sessions.iter().find(|session| session.id == *id) else { return false };
+    let silo = case.is_silo(session);
+    session.creator_pid(case.model, silo).is_some_and(|creator| process.ppid.value() == Some(&creator)) && {
+        let stamps =
+            |rows: &[(usize, &Process)]| rows.iter().filter_map(|(_, part)| part.started()).collect::<Vec<_>>();
+        let (first, last) = (stamps(&session.csrss), stamps(session.partners(case.model, silo)));
+        match (first.iter().min(), last.iter().max()) {
+            (Some(first), Some(last)) => started >= *first && started.since(*last) <= Ticks::seconds(1),
+            _ => false,
+        }
+    }
+}
+
+/// A violation, if the child is none that subject starts on every machine.
+fn unusual(case: &Case<'_>, rule: &Rule, at: usize, child: &Process) -> Option<Outcome> {
+    let known = &case.core.children;
+    let outcome = Outcome::about(rule, child)
+        .expected(known.usual.join(", "))
+        .observed(format!("{} under {}", words(child), case.parent_words(at)))
+        .seen(child, "ppid", child.ppid.value().map(u64::to_string))
+        .seen(child, "name", child.name.value().cloned())
+        .seen(child, "path", child.path.value().cloned());
+    let named = |names: &[&'static str]| names.iter().copied().find(|name| child.is_named(name));
+    // A listed name from anywhere else is the name only.
+    let placed = |name: &str| match case.image_path(child, &format!("\\System32\\{name}")) {
+        ImagePath::Wrong(_) => false,
+        ImagePath::Right | ImagePath::Missing | ImagePath::Unknown(_) => true,
+    };
+    if named(known.usual).is_some_and(|name| name == case.core.name || placed(name)) {
+        return None;
+    }
+    if named(known.at_times).is_some_and(placed) {
+        return Some(outcome.guard("Windows has it started now and then").violation(Severity::Info));
+    }
+    if named(known.of_vendors).is_some() {
+        return Some(outcome.guard("known software of another vendor").violation(Severity::Info));
+    }
+    let in_force = |(name, last): &&(&str, u32)| {
+        child.is_named(name) && placed(name) && case.build.is_none_or(|build| build <= *last)
+    };
+    if known.until.iter().any(|entry| in_force(&entry)) {
+        return Some(outcome.guard("the POSIX subsystem").violation(Severity::Info));
+    }
+    let silo = |process: &Process| process.silo.value().is_some_and(|at| !at.is_null());
+    let of_silo = case
+        .tree
+        .parent(at)
+        .position()
+        .is_some_and(|up| case.subjects.iter().any(|subject| subject.at == up && subject.role == Role::Silo));
+    if of_silo && (silo(child) || child.silo.absent().is_some()) {
+        let guard = "containers may have an initial program of their own, and few have been seen";
+        return Some(outcome.guard(guard).confidence(Confidence::Low).violation(Severity::Info));
+    }
+    // Setup has smss.exe start programs of its own, from where Windows is and from its own folder.
+    let path = child.path.value().and_then(|path| VolumePath::read(path));
+    let of_setup = path.is_some_and(|path| case.root.holds_below(&path, "") || path.is_below("\\$WINDOWS.~BT"));
+    if let Some(mode) = case.mode(ModeKind::Setup).filter(|_| of_setup) {
+        return Some(outcome.guard(mode.to_string()).violation(Severity::Low));
+    }
+    Some(outcome.violation(Severity::High))
+}
+
+fn words(child: &Process) -> String {
+    match (child.path.value(), child.name.value()) {
+        (Some(path), _) => path.clone(),
+        (None, Some(name)) => name.clone(),
+        (None, None) => "a process without name and path".to_owned(),
+    }
+}
+
+fn the_rest(case: &Case<'_>, rule: &Rule, children: &[(usize, &Process)], unusual: &[Outcome]) -> Outcome {
+    let outcome =
+        Outcome::new(rule, None).expected(format!("none but those that Windows has {} start", case.core.name));
+    if case.subjects.is_empty() {
+        return outcome.unknown(case.one_to_judge(), "not in the list");
+    }
+    let usual = children.len().saturating_sub(unusual.len());
+    let outcome = outcome.observed(format!("{usual} usual, {} other", unusual.len()));
+    if let Some(part) = case.part_reason() {
+        return outcome.unknown("the whole process list", part);
+    }
+    let unread = case.rows.iter().filter(|(at, _)| case.tree.parent(*at) == Parent::Unknown).count();
+    if unread > 0 {
+        return outcome.unknown("the parent of every process", format!("not known for {unread} of them"));
+    }
+    if !case.was_scanned() {
+        return outcome.unknown("a scan for exited processes that left the list", "not made: `--scan` makes it");
+    }
+    // Each unusual one has its own outcome.
+    outcome.pass()
+}

@@ -1,0 +1,248 @@
+//! Who has a hand in the process, and what it holds itself: SMSS-022, 028.
+
+use super::ranges::text;
+use crate::checks::case::{Case, ImagePath};
+use crate::checks::core::smss::SMSS;
+use crate::checks::core::{LOCAL_SYSTEM, SYSTEM_PID};
+use crate::checks::rule::{About, INJECTION, Rule};
+use crate::checks::subject::{Role, Subject};
+use crate::checks::{Confidence, Outcome, Severity, Why};
+use crate::kernel::Handle;
+use crate::process::Holder;
+use crate::{Hex, ListEnd, Process, Reading};
+
+/// SMSS-022: no debugger, no invasive handles.
+pub static HOLDERS: Rule = Rule {
+    id: "SMSS-022",
+    title: "no debugger, no invasive handles",
+    wrong: "a debugger, or handles that can change the process",
+    core: false,
+    attack: &[INJECTION],
+    about: About {
+        what: "EPROCESS.DebugPort is null, and no other process has a handle to it with PROCESS_VM_WRITE or \
+               PROCESS_CREATE_THREAD.",
+        why: "It takes such a handle, or a debug port, to write code into another process and run it.",
+        benign: "System, the smss.exe that made it, csrss, services, lsass, wininit and winlogon of System32 and \
+               known security products from where they are installed have reasons: not reported, or info. Handles \
+               of smss.exe itself to strangers are info.",
+        source: "Process access rights of winnt.h; MITRE ATT&CK T1055; _HANDLE_TABLE_ENTRY of public symbols.",
+    },
+    judge: |case, rule| case.each(rule, |subject, outcome| invasive(case, subject.process, outcome)),
+};
+
+/// SMSS-028: master holds session 0's csrss.
+pub static CSRSS: Rule = Rule {
+    id: "SMSS-028",
+    title: "master holds session 0's csrss",
+    wrong: "master has no handle to the csrss.exe of session 0",
+    core: false,
+    attack: &[],
+    about: About {
+        what: "The handle table of the master has a handle to the csrss.exe of session 0.",
+        why: "When its work is done the master waits on this handle for ever: the end of that csrss.exe ends \
+               Windows.",
+        benign: "Few images were seen: never above info.",
+        source: "Windows Internals 7th edition part 1, chapter 2, after step 38.",
+    },
+    judge: |case, rule| case.each_if(rule, is_of_system, |subject, outcome| csrss(case, subject.process, outcome)),
+};
+
+/// `PROCESS_VM_WRITE` and `PROCESS_CREATE_THREAD` (winnt.h): what it takes to run code in another process.
+const INVASIVE_ACCESS: u64 = 0x20 | 0x2;
+/// `PROCESS_VM_READ` (winnt.h).
+const VM_READ: u64 = 0x10;
+/// Processes of Windows that have handles to others for their work.
+const CORE_HOLDERS: &[&str] = &["csrss.exe", "services.exe", "lsass.exe", "wininit.exe", "winlogon.exe"];
+/// Services of products that watch other processes. By the vendors' documentation; more exist.
+const SECURITY_PRODUCTS: &[&str] = &[
+    "MsMpEng.exe",
+    "MsSense.exe",
+    "CSFalconService.exe",
+    "SentinelAgent.exe",
+    "RepMgr.exe",
+    "cyserver.exe",
+    "elastic-endpoint.exe",
+    "ekrn.exe",
+    "avp.exe",
+    "AvastSvc.exe",
+    "AVGSvc.exe",
+    "bdservicehost.exe",
+    "mfemms.exe",
+    "SSPService.exe",
+    "xagt.exe",
+];
+
+fn is_of_system(subject: &Subject<'_>) -> bool {
+    matches!(subject.role, Role::Master | Role::Claimant)
+}
+
+fn is_invasive(access: &Reading<Hex>) -> bool {
+    access.value().is_some_and(|access| access.0 & INVASIVE_ACCESS != 0)
+}
+
+fn invasive(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
+    let mut outcome = outcome.expected("no debug port, no handle to change it by, none of its own to strangers");
+    if process.has_exited() {
+        return outcome.not_applicable("It has exited.");
+    }
+    let mut found: Vec<(Severity, String)> = Vec::new();
+    let mut guard = None;
+    if let Some(at) = process.debug_port.value().filter(|at| !at.is_null()) {
+        found.push((Severity::Medium, format!("debug port {at}")));
+        outcome = outcome.seen(process, "debug_port", Some(at.to_string()));
+    }
+    let held = process.inside.value().and_then(|inside| inside.held_by.value());
+    for holder in held.into_iter().flatten().filter(|holder| is_invasive(&holder.access)) {
+        let severity = match standing(case, holder) {
+            Standing::Usual => continue,
+            Standing::Known(why) => {
+                guard = Some(why);
+                Severity::Info
+            }
+            Standing::Other => Severity::Medium,
+        };
+        let (name, pid, access) = (text(&holder.name), text(&holder.pid), text(&holder.access));
+        found.push((severity, format!("{name} (pid {pid}) has handle {} with access {access}", handle(&holder.value))));
+        outcome = outcome.seen_at(
+            process,
+            "_HANDLE_TABLE_ENTRY",
+            "GrantedAccessBits",
+            &Reading::Nothing,
+            Some(format!("{access} in the table of {name} (pid {pid})")),
+        );
+    }
+    for (handle, target) in reaches(case, process) {
+        let (name, pid, access) = (text(&target.name), text(&target.pid), text(&handle.access));
+        // What smss.exe opens beside its children has been seen on few images only.
+        found.push((Severity::Info, format!("it has a handle to {name} (pid {pid}) with access {access}")));
+        outcome = outcome.seen_at(
+            process,
+            "_HANDLE_TABLE_ENTRY",
+            "GrantedAccessBits",
+            &Reading::Nothing,
+            Some(format!("{access} to {name} (pid {pid})")),
+        );
+    }
+    if let Some(worst) = found.iter().map(|(severity, _)| *severity).max() {
+        let words: Vec<String> = found.into_iter().map(|(_, words)| words).collect();
+        let outcome = outcome.observed(words.join("; "));
+        return match guard.filter(|_| worst == Severity::Info) {
+            Some(guard) => outcome.guard(guard).violation(worst),
+            None => outcome.violation(worst),
+        };
+    }
+    if let Some(absent) = process.debug_port.absent() {
+        return outcome.unknown("EPROCESS.DebugPort", absent);
+    }
+    let outcome = outcome.observed("no debug port");
+    let Some(inside) = process.inside.value() else {
+        return outcome.unknown("the handle table of every process", Why::no_value(&process.inside));
+    };
+    let Some(held) = inside.held_by.value() else {
+        return outcome.unknown("the handle table of every process", Why::no_value(&inside.held_by));
+    };
+    if let Some(part) = case.part_reason() {
+        return outcome.unknown("the handle table of every process", part);
+    }
+    if inside.held_by_end.value() != Some(&ListEnd::Complete) {
+        return outcome.unknown("the handle table of every process", "not read to its end for all");
+    }
+    if held.iter().any(|holder| holder.access.value().is_none()) {
+        return outcome.unknown("the access of every handle to it", "not read for all");
+    }
+    outcome.observed(format!("no debug port; {} handles, none of them unusual", held.len())).pass()
+}
+
+/// Processes that it could read, write or run code in, and that are none it starts.
+fn reaches<'a>(case: &Case<'a>, process: &'a Process) -> Vec<(&'a Handle, &'a Process)> {
+    let handles = process.inside.value().and_then(|inside| inside.handles.value());
+    let reaches = |handle: &&Handle| {
+        handle.kind.value().is_some_and(|kind| kind == "Process")
+            && handle.access.value().is_some_and(|access| access.0 & (INVASIVE_ACCESS | VM_READ) != 0)
+    };
+    let target = |handle: &'a Handle| {
+        let object = handle.object.value()?;
+        let target = case.rows.iter().map(|row| row.1).find(|other| other.eprocess.value() == Some(object))?;
+        let own = std::ptr::eq(target, process) || case.core.children.usual.iter().any(|name| target.is_named(name));
+        (!own && !target.has_exited()).then_some((handle, target))
+    };
+    handles.into_iter().flatten().filter(reaches).filter_map(target).collect()
+}
+
+enum Standing {
+    /// It made the process, or is the kernel.
+    Usual,
+    /// Windows or a security product, which has reasons.
+    Known(&'static str),
+    Other,
+}
+
+fn standing(case: &Case<'_>, holder: &Holder) -> Standing {
+    if holder.pid.value() == Some(&SYSTEM_PID) {
+        return Standing::Usual;
+    }
+    let found = case.rows.iter().find(|(_, process)| match (holder.eprocess.value(), process.eprocess.value()) {
+        (Some(theirs), Some(own)) => theirs == own,
+        _ => holder.pid.value().is_some() && holder.pid.value() == process.pid.value(),
+    });
+    let Some(&(at, process)) = found else { return Standing::Other };
+    let role = case.smss.iter().find(|subject| subject.at == at).map(|subject| subject.role);
+    let placed = |below: &str| matches!(case.image_path(process, below), ImagePath::Right);
+    if matches!(role, Some(Role::Master | Role::Child | Role::Silo)) && placed(SMSS.path) {
+        return Standing::Usual;
+    }
+    if process.user.value().is_none_or(|user| user != LOCAL_SYSTEM) {
+        return Standing::Other;
+    }
+    let own = |name: &&str| process.is_named(name) && placed(&format!("\\System32\\{name}"));
+    if CORE_HOLDERS.iter().any(own) {
+        return Standing::Known("a core process of Windows, from System32 and of Local System");
+    }
+    let product = SECURITY_PRODUCTS.iter().any(|name| process.is_named(name));
+    if product && case.is_installed(process) {
+        return Standing::Known("a security product, installed and of Local System");
+    }
+    Standing::Other
+}
+
+fn handle(value: &Reading<u64>) -> String {
+    value.value().map_or_else(|| "?".to_owned(), |value| format!("{value:#x}"))
+}
+
+/// When its work is done, the master waits for the csrss.exe of session 0 to end.
+fn csrss(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
+    let outcome = outcome.expected("a handle to the csrss.exe of session 0");
+    if process.has_exited() {
+        return outcome.not_applicable("It has exited.");
+    }
+    let session = case.sessions.iter().find(|session| session.id == 0 && !case.is_silo(session));
+    let Some((_, csrss)) = session.and_then(|session| session.csrss.first()) else {
+        return outcome.unknown("the csrss.exe of session 0", "not in the list");
+    };
+    let Some(inside) = process.inside.value() else {
+        return outcome.unknown("the master's handle table", Why::no_value(&process.inside));
+    };
+    let Some(handles) = inside.handles.value() else {
+        return outcome.unknown("the master's handle table", Why::no_value(&inside.handles));
+    };
+    let leads_there = |handle: &&Handle| match (handle.object.value(), csrss.eprocess.value()) {
+        (Some(object), Some(own)) => object == own,
+        _ => {
+            handle.kind.value().is_some_and(|kind| kind == "Process")
+                && handle.pid.value().is_some()
+                && handle.pid.value() == csrss.pid.value()
+        }
+    };
+    let outcome = outcome.seen(csrss, "pid", csrss.pid.value().map(u64::to_string));
+    if let Some(found) = handles.iter().find(leads_there) {
+        return outcome.observed(format!("handle {} with access {}", handle(&found.value), text(&found.access))).pass();
+    }
+    let outcome = outcome.observed(format!("none among {} handles", text(&inside.handle_count)));
+    if inside.handles_end.value() != Some(&ListEnd::Complete) {
+        return outcome.unknown("the master's whole handle table", "not read to its end");
+    }
+    if handles.iter().any(|handle| handle.kind.value().is_none() || handle.object.value().is_none()) {
+        return outcome.unknown("the object of each of the master's handles", "not read for all");
+    }
+    outcome.confidence(Confidence::Medium).violation(Severity::Info)
+}

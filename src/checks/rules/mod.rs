@@ -1,0 +1,26 @@
+//! The rules about single processes: one rule, or one small group, a file. What is normal they read from a
+//! [`CoreProcess`](super::CoreProcess).
+
+pub mod children;
+pub mod command_line;
+pub mod file;
+pub mod handles;
+pub mod hardening;
+pub mod instances;
+pub mod look_alike;
+pub mod memory;
+pub mod modules;
+pub mod name;
+pub mod parent;
+pub mod path;
+mod ranges;
+pub(super) mod resemblance;
+pub mod session;
+pub mod stale_child;
+pub mod start;
+pub mod token;
+pub mod user;
+pub mod views;
+
+/// Of rules that look at what only a running process has.
+const EXITED: &str = "It has exited, and its memory with it.";

@@ -1,0 +1,118 @@
+//! What is loaded into the process: SMSS-016.
+
+use super::EXITED;
+use super::ranges::{Ranges, text};
+use crate::checks::case::Case;
+use crate::checks::paths::VolumePath;
+use crate::checks::rule::{About, Rule};
+use crate::checks::subject::{Role, Subject};
+use crate::checks::words::same;
+use crate::checks::{Confidence, Outcome, Severity, Why};
+use crate::kernel::Vad;
+use std::ops::RangeInclusive;
+
+/// SMSS-016: native modules only.
+pub static MODULES: Rule = Rule {
+    id: "SMSS-016",
+    title: "native modules only",
+    wrong: "modules beside smss.exe and ntdll.dll",
+    core: false,
+    attack: &["T1055.001"],
+    about: About {
+        what: "The loader lists of the PEB and the images in the VAD tree name smss.exe and ntdll.dll of System32 \
+               and nothing else.",
+        why: "smss.exe is a native program: there is no Win32 yet when it starts, and it loads no library. Another \
+               image in it was brought in from outside.",
+        benign: "Windows 7 maps apisetschema.dll into every process. The files of a container lie in layers whose \
+               place has not been observed: judged by their names. Where the loader lists are paged out the VAD \
+               tree alone is judged, with medium confidence.",
+        source: "Windows Internals 6th edition part 2 (native application); loader lists of Windows 7 in public \
+               write-ups.",
+    },
+    judge: |case, rule| case.each(rule, |subject, outcome| modules(case, subject, outcome)),
+};
+
+/// Whether a file is one of the few modules of the process, smss.exe and ntdll.dll of this Windows.
+pub(super) fn is_native(case: &Case<'_>, subject: &Subject<'_>, file: &str) -> bool {
+    VolumePath::read(file).is_some_and(|path| {
+        case.core.modules.into_iter().flatten().any(|below| {
+            // A container's files lie in layers whose place on the host has not been observed.
+            case.root.holds(&path, below)
+                || (subject.role == Role::Silo
+                    && below.rsplit('\\').next().is_some_and(|name| same(name, path.base_name())))
+        })
+    })
+}
+
+fn modules(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
+    let process = subject.process;
+    let Some(own) = case.core.modules else {
+        return outcome.not_applicable("It loads many modules.");
+    };
+    let names: Vec<&str> = own.iter().filter_map(|below| below.rsplit('\\').next()).collect();
+    let expected = match names.as_slice() {
+        [one, two] => format!("{one} and {two}, both from System32"),
+        all => all.join(", "),
+    };
+    let listed = process.modules.value().filter(|modules| !modules.is_empty());
+    if process.has_exited() && listed.is_none() {
+        return outcome.not_applicable(EXITED);
+    }
+    let of_build = |path: &VolumePath| {
+        let in_force = |builds: &RangeInclusive<u32>| case.build.is_none_or(|build| builds.contains(&build));
+        case.core.modules_of_builds.iter().any(|(builds, below)| in_force(builds) && case.root.holds(path, below))
+    };
+    let known =
+        |file: &str| is_native(case, subject, file) || VolumePath::read(file).is_some_and(|path| of_build(&path));
+    let mut outcome = outcome.expected(expected).seen(process, "modules", listed.map(|modules| modules.join(", ")));
+    let mut others: Vec<String> = listed.into_iter().flatten().filter(|file| !known(file)).cloned().collect();
+    let ranges = Ranges::of(process);
+    let images: Vec<&Vad> = ranges.iter().flat_map(|ranges| ranges.vads).filter(|vad| is_image(vad)).collect();
+    for vad in &images {
+        if let Some(file) = vad.file.value().filter(|file| !known(file)) {
+            outcome = outcome.seen_at(process, "_MMVAD", "Subsection", &vad.address, Some(file.clone()));
+            // What the lists name too is said once.
+            let of_range = VolumePath::read(file);
+            let is_listed = |listed: &String| {
+                VolumePath::read(listed)
+                    .zip(of_range.as_ref())
+                    .is_some_and(|(of_list, of_range)| case.root.agree(&of_list, of_range))
+            };
+            match others.iter_mut().find(|other| is_listed(other)) {
+                Some(other) => other.push_str(&format!(" at {}", text(&vad.start))),
+                None => others.push(format!("{file} at {}", text(&vad.start))),
+            }
+        }
+    }
+    if !others.is_empty() {
+        return outcome.observed(format!("also {}", others.join(", "))).violation(Severity::High);
+    }
+    // An image that was taken out of the lists is still in the memory map, so that the lists alone prove nothing.
+    let ranges = match ranges {
+        Ok(ranges) => ranges,
+        Err(why) => return outcome.unknown("the memory map", why),
+    };
+    if let Some(nameless) = images.iter().find(|vad| vad.file.value().is_none()) {
+        let needs = format!("the file of the image at {}", text(&nameless.start));
+        return outcome.unknown(&needs, Why::no_value(&nameless.file));
+    }
+    if let Some(part) = ranges.part {
+        return outcome.unknown("the whole memory map", part);
+    }
+    if images.is_empty() {
+        return outcome.unknown("an image in the memory map", "not there");
+    }
+    let files: Vec<&str> = images.iter().filter_map(|vad| vad.file.value()).map(String::as_str).collect();
+    let outcome = outcome.observed(files.join(", "));
+    match listed {
+        Some(_) => outcome.pass(),
+        None => outcome
+            .confidence(Confidence::Medium)
+            .reason(format!("The memory map alone was judged: the module list is {}.", Why::no_value(&process.modules)))
+            .pass(),
+    }
+}
+
+pub(super) fn is_image(vad: &Vad) -> bool {
+    vad.kind.value().is_some_and(|kind| kind == "image")
+}

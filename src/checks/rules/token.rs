@@ -1,0 +1,156 @@
+//! What the token is made of, and whether it is the process's own: SMSS-009, 010.
+
+use crate::checks::case::Case;
+use crate::checks::core::SYSTEM_PID;
+use crate::checks::rule::{About, Rule};
+use crate::checks::subject::{Role, Subject};
+use crate::checks::{Confidence, Missing, Outcome, Severity, Why};
+use crate::picture::VISTA;
+use crate::{Process, VirtualAddress};
+
+/// SMSS-009: token has the shape of System's.
+pub static SHAPE: Rule = Rule {
+    id: "SMSS-009",
+    title: "token has the shape of System's",
+    wrong: "token has groups, a label or a logon that System's lacks",
+    core: false,
+    attack: &["T1134.001"],
+    about: About {
+        what: "The token has none of the groups SERVICE (S-1-5-6), INTERACTIVE (S-1-5-4), console logon (S-1-2-1), \
+               a logon session (S-1-5-5-x-y) or a service (S-1-5-80-...), has the integrity label System (Vista and \
+               later) and the logon id 0x3e7.",
+        why: "The master's token is a copy of System's. A Local System token that a service or a logon made \
+               carries these groups: so does the one of an impostor that a service started.",
+        benign: "Other groups that System's token lacks are info. A container's token has not been observed: info.",
+        source: "Token listings of Windows 7, 10 and 11 with the groups S-1-5-32-544, S-1-1-0, S-1-5-11 and the label \
+               alone; public listing of Windows 7 services for the contrast.",
+    },
+    judge: |case, rule| case.each(rule, |subject, outcome| shape(case, subject, outcome)),
+};
+
+/// SMSS-010: token is not shared.
+pub static SHARED: Rule = Rule {
+    id: "SMSS-010",
+    title: "token is not shared",
+    wrong: "token is another process's too",
+    core: false,
+    attack: &["T1134.001"],
+    about: About {
+        what: "EPROCESS.Token leads to an object that no other live process but System has.",
+        why: "Each process has a token object of its own. Token theft by an exploit writes the address of one \
+               process's token into another's EPROCESS.",
+        benign: "System is left out of the comparison: its token is where that of smss.exe comes from.",
+        source: "MITRE ATT&CK T1134.001; _EPROCESS.Token (EX_FAST_REF) of public symbols.",
+    },
+    judge: |case, rule| case.each(rule, |subject, outcome| shared(case, subject, outcome)),
+};
+
+/// The System integrity label, Vista and later.
+const SYSTEM_LABEL: &str = "S-1-16-16384";
+/// LUID of the Local System logon.
+const SYSTEM_LOGON: u64 = 0x3e7;
+/// Groups that a token gets by a logon or from the service manager; `*` ends a prefix.
+const FOREIGN_GROUPS: &[&str] = &["S-1-5-6", "S-1-5-4", "S-1-2-1", "S-1-5-5-*", "S-1-5-80-*"];
+
+fn is_foreign(sid: &str) -> bool {
+    FOREIGN_GROUPS.iter().any(|pattern| match pattern.strip_suffix('*') {
+        Some(prefix) => sid.starts_with(prefix),
+        None => sid == *pattern,
+    })
+}
+
+/// Groups, label and logon: what a token has only by a logon or from the service manager, subject cannot have.
+fn shape(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
+    let process = subject.process;
+    let mut wrong = Vec::new();
+    let mut missing: Vec<Missing> = Vec::new();
+    match process.groups.value() {
+        None => missing.push(Missing::new("the list of groups", Why::no_value(&process.groups))),
+        Some(groups) => {
+            wrong.extend(groups.iter().filter(|sid| is_foreign(sid)).map(|sid| format!("group {sid}")));
+        }
+    }
+    match process.integrity.known() {
+        Ok(Some(label)) if label == SYSTEM_LABEL => {}
+        Ok(Some(label)) => wrong.push(format!("label {label}")),
+        Ok(None) => match case.build {
+            Some(build) if build < VISTA => {}
+            Some(_) => wrong.push("no integrity label".to_owned()),
+            None => missing.push(Missing::new("the build, since the token has no integrity label", "not known")),
+        },
+        // Before Vista there are no labels to miss.
+        Err(_) if case.build.is_some_and(|build| build < VISTA) => {}
+        Err(absent) => missing.push(Missing::new("the integrity label", absent)),
+    }
+    match process.authentication_id.value() {
+        Some(id) if id.0 == SYSTEM_LOGON => {}
+        Some(id) => wrong.push(format!("logon {id}")),
+        None => missing.push(Missing::new("the logon id", Why::no_value(&process.authentication_id))),
+    }
+    let outcome = outcome
+        .expected("System's groups, label S-1-16-16384 (Vista and later), logon 0x3e7")
+        .seen(process, "groups", process.groups.value().map(|groups| groups.join(" ")))
+        .seen(process, "integrity", process.integrity.value().cloned())
+        .seen(process, "authentication_id", process.authentication_id.value().map(ToString::to_string));
+    if !wrong.is_empty() {
+        let outcome = outcome.observed(wrong.join(", "));
+        return if subject.role == Role::Silo {
+            let guard = "the token of a container's smss.exe has not been observed yet";
+            outcome.guard(guard).violation(Severity::Info)
+        } else {
+            outcome.violation(Severity::Medium)
+        };
+    }
+    if let Some(missing) = missing.into_iter().next() {
+        return outcome.missing(missing);
+    }
+    match extra_groups(case, process) {
+        Some(extra) if !extra.is_empty() => outcome
+            .observed(format!("groups that System's token lacks: {}", extra.join(" ")))
+            .confidence(Confidence::Medium)
+            .violation(Severity::Info),
+        _ => outcome.observed("the same groups, label and logon").pass(),
+    }
+}
+
+/// Groups of the process that System's token does not have; `None` where either is not known.
+fn extra_groups<'a>(case: &Case<'_>, process: &'a Process) -> Option<Vec<&'a str>> {
+    let of_system = case.system_process()?.groups.value().filter(|groups| !groups.is_empty())?;
+    let groups = process.groups.value()?;
+    Some(groups.iter().filter(|sid| !of_system.contains(sid)).map(String::as_str).collect())
+}
+
+fn token_at(process: &Process) -> Option<VirtualAddress> {
+    process.token.value().map(|token| token.address).filter(|at| !at.is_null())
+}
+
+fn shared(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
+    let process = subject.process;
+    let outcome = outcome.expected("a token of its own");
+    let Some(own) = token_at(process) else {
+        return outcome.unknown("the address of the token", Why::no_value(&process.token));
+    };
+    let outcome = outcome.seen(process, "token", Some(own.to_string()));
+    let others = || {
+        let of_system = Some(&SYSTEM_PID);
+        case.rows.iter().map(|(_, other)| *other).filter(move |other| {
+            !std::ptr::eq(*other, process) && !other.has_exited() && other.pid.value() != of_system
+        })
+    };
+    if let Some(other) = others().find(|other| token_at(other) == Some(own)) {
+        let pid = other.pid.value().map_or_else(|| "?".to_owned(), u64::to_string);
+        let name = other.name.value().map_or("?", String::as_str);
+        return outcome
+            .observed(format!("{own} is also the token of {name} (pid {pid})"))
+            .seen(other, "token", Some(own.to_string()))
+            .violation(Severity::Medium);
+    }
+    let unread = others().filter(|other| token_at(other).is_none()).count();
+    if unread > 0 {
+        return outcome.unknown("the token of every process", format!("not read for {unread} of them"));
+    }
+    match case.part_reason() {
+        Some(part) => outcome.unknown("the whole process list", part),
+        None => outcome.observed(own).pass(),
+    }
+}

@@ -1,0 +1,137 @@
+//! Whether every view of the machine has the same processes: SMSS-021.
+
+use crate::checks::case::Case;
+use crate::checks::rule::{About, Rule};
+use crate::checks::{Confidence, Outcome, Severity};
+use crate::picture::{Explanation, Sighting};
+use crate::process::{PID_END, ProcessView, Source};
+use crate::{Absent, ListEnd, Process};
+
+/// SMSS-021: every view has the same processes.
+pub static EVERY_VIEW: Rule = Rule {
+    id: "SMSS-021",
+    title: "every view has the same processes",
+    wrong: "a process that a view of the kernel lacks",
+    core: false,
+    attack: &["T1014"],
+    about: About {
+        what: "Every running process that the pool, PspCidTable, handle tables, session lists or threads lead to is \
+               linked in PsActiveProcessHead.",
+        why: "A rootkit takes a process out of the active list to hide it. The other structures have to stay, \
+               since the process would not run without them.",
+        benign: "Exited processes, processes in the making, objects that an earlier boot left in memory, and lists \
+               torn by the acquisition: info, or not judged.",
+        source: "MITRE ATT&CK T1014; Volatility's psxview; public descriptions of FU-class rootkits.",
+    },
+    judge: views,
+};
+
+const LIST: Source = Source::ActiveList;
+
+/// One outcome for each running process that the kernel's list lacks, and one for the rest.
+fn views(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
+    let rest = Outcome::new(rule, None).expected("every running process in the active list");
+    let sources = || case.rows.iter().flat_map(|(_, process)| &process.sources);
+    if !sources().any(|source| *source != LIST) {
+        let needs = "one more view of the processes beside the active list";
+        return vec![rest.unknown(needs, Absent::not_collected("memory was not scanned"))];
+    }
+    let seen = case.sightings;
+    let rows = case.rows.iter().filter_map(|(at, process)| Some((*process, seen.get(*at)?)));
+    let rows: Vec<(&Process, &Sighting)> = rows.collect();
+    let mut outcomes: Vec<Outcome> =
+        rows.iter().filter_map(|(process, sighting)| judge(rule, process, sighting)).collect();
+    let hidden = rows.iter().filter(|(_, sighting)| sighting.hidden).count();
+    let running =
+        |process: &&&Process| process.is_live() && process.threads.value().is_some_and(|threads| *threads > 0);
+    outcomes.extend(case.leftovers.iter().filter(running).map(|process| leftover(rule, process)));
+    outcomes.extend(written_over(case, rule));
+    let rest = rest.observed(format!("{hidden} unlinked"));
+    let views = &case.system.processes.views;
+    let whole = |view: &ProcessView| view.end.value() == Some(&ListEnd::Complete);
+    outcomes.push(if !sources().any(|source| *source == LIST) {
+        rest.unknown("the active list", "not collected, or lost")
+    } else if let Some(part) = case.part_reason() {
+        // A torn link loses processes as an attacker would.
+        let torn = rows.iter().filter(|(_, sighting)| sighting.explanation == Explanation::Torn).count();
+        let rest = if torn > 0 { rest.observed(format!("{hidden} unlinked, {torn} lost by the tear")) } else { rest };
+        rest.unknown("the whole process list", part)
+    } else if !views.is_empty() && !views.iter().any(whole) {
+        // A document may name the sources of its rows without saying how the views ended.
+        rest.unknown("another view of the processes that is whole", "not read to its end")
+    } else {
+        rest.pass()
+    });
+    outcomes
+}
+
+/// Running processes named smss.exe whose pid is none that Windows gives: ids are multiples of 4, and the table that gives them
+/// has room for 2^24.
+fn written_over(case: &Case<'_>, rule: &Rule) -> Vec<Outcome> {
+    let outcome = |process: &Process| {
+        let pid = process.pid.value().filter(|pid| **pid >= PID_END || !pid.is_multiple_of(4))?;
+        let outcome = Outcome::about(rule, process)
+            .observed(format!("pid {pid:#x}"))
+            .expected("a multiple of 4 below 2^26, as PspCidTable gives ids")
+            .seen(process, "pid", Some(pid.to_string()));
+        Some(outcome.violation(Severity::High))
+    };
+    let named =
+        case.rows.iter().map(|row| row.1).filter(|process| process.is_named(case.core.name) && process.is_live());
+    named.filter_map(outcome).collect()
+}
+
+/// A violation, where exit, creation and smear do not explain the views that hold the process.
+fn judge(rule: &Rule, process: &Process, sighting: &Sighting) -> Option<Outcome> {
+    let name = process.name.value().map_or("?", String::as_str);
+    let outcome = Outcome::about(rule, process);
+    match sighting.explanation {
+        Explanation::Unlinked => {
+            let outcome = outcome
+                .observed(format!("{name}, only in {}: {}", Source::names(&process.sources), sighting.why))
+                .expected("in the active list")
+                .seen(process, "name", process.name.value().cloned())
+                .seen(process, "threads", process.threads.value().map(ToString::to_string))
+                .seen(process, "active_links", process.active_links.value().map(ToString::to_string));
+            Some(outcome.violation(Severity::High))
+        }
+        Explanation::HalfLinked => {
+            let outcome = outcome
+                .observed(format!("{name}: {}", sighting.why))
+                .expected("in the active list in both directions")
+                .seen(process, "active_links", process.active_links.value().map(ToString::to_string));
+            Some(outcome.confidence(Confidence::Medium).violation(Severity::Medium))
+        }
+        // An acquisition copies the list at one time and the process at another.
+        Explanation::BeingCreated if process.is_live() && !process.sources.contains(&LIST) => {
+            let outcome = outcome
+                .observed(format!("{name}, only in {}", Source::names(&process.sources)))
+                .expected("in the active list")
+                .seen(process, "created", process.created.value().map(ToString::to_string));
+            Some(outcome.guard(sighting.why.clone()).violation(Severity::Info))
+        }
+        // Somebody may have taken it off there; nothing published says so, and it is worth knowing, no more.
+        Explanation::PartlyListed => {
+            let outcome = outcome
+                .observed(format!("{name}, not in {}", Source::names(&sighting.missing)))
+                .expected("in every view of the kernel")
+                .seen(process, "pid", process.pid.value().map(u64::to_string));
+            Some(outcome.confidence(Confidence::Low).violation(Severity::Info))
+        }
+        _ => None,
+    }
+}
+
+/// Nothing says that it runs: worth knowing, no more.
+fn leftover(rule: &Rule, process: &Process) -> Outcome {
+    let name = process.name.value().map_or("?", String::as_str);
+    Outcome::about(rule, process)
+        .observed(format!(
+            "{name}, only found by scanning, made {}",
+            process.created.value().map_or_else(|| "?".to_owned(), ToString::to_string)
+        ))
+        .expected("in the active list")
+        .seen(process, "created", process.created.value().map(ToString::to_string))
+        .guard("older than this boot: left in memory by the one before")
+        .violation(Severity::Info)
+}

@@ -25,7 +25,7 @@ mod forged_session_manager;
 mod forged_states;
 mod hostile_records;
 mod listings;
-#[cfg(feature = "isf")]
 mod rules_page;
+#[cfg(feature = "isf")]
 mod saved_reports;
 mod truth;

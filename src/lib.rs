@@ -65,6 +65,7 @@ mod list_end;
 mod location;
 mod machine;
 pub mod memory;
+mod origin;
 pub mod picture;
 pub mod process;
 mod reading;
@@ -77,7 +78,6 @@ mod system;
 mod time;
 mod warning;
 mod words;
-#[allow(dead_code, reason = "its users, the compressed store and hibernation files, follow")]
 mod xpress;
 
 pub use addr::{Hex, PAGE_SIZE, PhysicalAddress, VirtualAddress, parse_hex};
@@ -88,6 +88,8 @@ pub use kernel::{Driver, DriverList, KernelInfo};
 pub use list_end::ListEnd;
 pub use location::Location;
 pub use machine::{Clock, Machine};
+pub use memory::PageFile;
+pub use origin::Origin;
 pub use picture::{Creator, Mode, ModeKind, Parent, Picture, ProcessTree, Session};
 pub use process::{Liveness, Process, ProcessList};
 pub use reading::{Absent, AbsentKind, Reading};

@@ -1,6 +1,6 @@
 //! Where a value was read.
 
-use crate::{PhysicalAddress, VirtualAddress};
+use crate::{Origin, PhysicalAddress, VirtualAddress};
 use serde::{Deserialize, Serialize};
 
 /// Where a value was read.
@@ -15,4 +15,7 @@ pub struct Location {
     pub r#virtual: Option<VirtualAddress>,
     /// Physical address of the field.
     pub physical: Option<PhysicalAddress>,
+    /// What supplied the page it lies in. `None`: it is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Origin>,
 }

@@ -1,7 +1,7 @@
 //! What a rule looked at.
 
 use crate::location::Location;
-use crate::{PhysicalAddress, Process, VirtualAddress};
+use crate::{Origin, PhysicalAddress, Process, VirtualAddress};
 use serde::{Deserialize, Serialize};
 
 /// One field that a check looked at: enough to look at the same bytes in another tool.
@@ -23,6 +23,9 @@ pub struct Evidence {
     pub r#virtual: Option<VirtualAddress>,
     /// Physical address of the field, if the record tells.
     pub physical: Option<PhysicalAddress>,
+    /// What supplied the page it lies in: `memory`, `transition`, `prototype`, `page file 0`, `compressed store`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Origin>,
     /// What was there. `None`: nothing, or not readable.
     pub value: Option<String>,
     /// `heuristic`, where the place of the field is not known from symbols of this kernel or build, but was worked out from
@@ -44,6 +47,7 @@ impl Evidence {
             field: text(|at| &at.field, name),
             r#virtual: found.and_then(|at| at.r#virtual),
             physical: found.and_then(|at| at.physical),
+            from: found.and_then(|at| at.from),
             value,
             ..Self::default()
         }

@@ -1,5 +1,6 @@
 //! The record of a kernel that documents hold.
 
+use super::PageFileInfo;
 use crate::reading::null_is_default;
 use crate::symbols::PdbInfo;
 use crate::{PhysicalAddress, VirtualAddress};
@@ -32,4 +33,7 @@ pub struct KernelInfo {
     pub lab: Option<String>,
     /// How the page-table root and the kernel were found.
     pub found_by: Option<String>,
+    /// The page files that the kernel has, with the files that were given for them.
+    #[serde(deserialize_with = "null_is_default")]
+    pub page_files: Vec<PageFileInfo>,
 }

@@ -1,6 +1,10 @@
 //! Every structure that is read, with the C names of its fields. Nothing else spells them.
 
 use crate::VirtualAddress;
+pub(crate) use crate::memory::{
+    ControlAreaLayout, MappedVadLayout, PagingFileLayout, PartitionLayout, SoftwarePteLayout, SubsectionLayout,
+    VadLayout, VisiblePartitionLayout,
+};
 use crate::symbols::layout::layout;
 use crate::symbols::{Bits, Embedded, Field, Natural, SymbolError, Symbols, Wanted};
 
@@ -177,48 +181,6 @@ layout! {
 }
 
 layout! {
-    /// `_MMVAD_SHORT`: one range of addresses, a node of the tree.
-    pub struct VadLayout = "_MMVAD_SHORT" {
-        /// Lower ranges.
-        left: Field<VirtualAddress> = "VadNode.Left" | "VadNode.LeftChild" | "LeftChild",
-        /// Higher ranges.
-        right: Field<VirtualAddress> = "VadNode.Right" | "VadNode.RightChild" | "RightChild",
-        /// First page number.
-        start: Field<Natural> = "StartingVpn",
-        /// Last page number.
-        end: Field<Natural> = "EndingVpn",
-        /// Bits 32 to 39 of the first page number (8.1 on).
-        start_high: Option<Field<u8>> = "StartingVpnHigh",
-        /// Bits 32 to 39 of the last page number (8.1 on).
-        end_high: Option<Field<u8>> = "EndingVpnHigh",
-        /// `_MI_VAD_TYPE`.
-        kind: Bits = "u.VadFlags.VadType",
-        /// Protection it was made with.
-        protection: Bits = "u.VadFlags.Protection",
-        /// No section behind it.
-        private: Bits = "u.VadFlags.PrivateMemory",
-        /// Pages committed.
-        commit: Option<Bits> = "u1.VadFlags1.CommitCharge" | "u.VadFlags.CommitCharge",
-    }
-}
-
-layout! {
-    /// `_MMVAD`: a range with a section behind it. The short form lies at its start.
-    pub struct MappedVadLayout = "_MMVAD" {
-        /// First subsection.
-        subsection: Field<VirtualAddress> = "Subsection",
-    }
-}
-
-layout! {
-    /// `_SUBSECTION`.
-    pub struct SubsectionLayout = "_SUBSECTION" {
-        /// Control area.
-        control_area: Field<VirtualAddress> = "ControlArea",
-    }
-}
-
-layout! {
     /// `_EJOB`.
     pub struct JobLayout = "_EJOB" {
         /// Links of all jobs.
@@ -369,14 +331,6 @@ layout! {
 }
 
 layout! {
-    /// `_CONTROL_AREA`.
-    pub struct ControlAreaLayout = "_CONTROL_AREA" {
-        /// File, as a fast reference.
-        file: Field<Natural> = "FilePointer",
-    }
-}
-
-layout! {
     /// `_FILE_OBJECT`.
     pub struct FileObjectLayout = "_FILE_OBJECT" {
         /// 5 in every file object.
@@ -385,6 +339,38 @@ layout! {
         name: Field<Embedded> = "FileName",
         /// The file goes when its last handle does.
         delete_pending: Field<u8> = "DeletePending",
+        /// `_SECTION_OBJECT_POINTERS` of the file, which all who open it share.
+        sections: Option<Field<VirtualAddress>> = "SectionObjectPointer",
+    }
+}
+
+layout! {
+    /// `_SECTION_OBJECT_POINTERS`: what of a file is in memory.
+    pub struct SectionPointersLayout = "_SECTION_OBJECT_POINTERS" {
+        /// Control area of the file as data.
+        data: Field<VirtualAddress> = "DataSectionObject",
+        /// What the cache manager has of it.
+        cache_map: Field<VirtualAddress> = "SharedCacheMap",
+    }
+}
+
+layout! {
+    /// `_SHARED_CACHE_MAP`: which views the cache manager has of a file.
+    pub struct CacheMapLayout = "_SHARED_CACHE_MAP" {
+        /// Bytes of the file that views can have.
+        section_size: Field<Natural> = "SectionSize",
+        /// Pointers to the views, 256 KiB of the file each; of long files, pointers to arrays of them.
+        vacbs: Field<VirtualAddress> = "Vacbs",
+    }
+}
+
+layout! {
+    /// `_VACB`: one view of a file.
+    pub struct VacbLayout = "_VACB" {
+        /// Where it is mapped.
+        base: Field<VirtualAddress> = "BaseAddress",
+        /// The cache map that it belongs to.
+        cache_map: Field<VirtualAddress> = "SharedCacheMap",
     }
 }
 
@@ -415,6 +401,10 @@ layout! {
         file_user_name: Option<Field<Embedded>> = "FileUserName",
         /// Where the hive is mounted (Vista on).
         root_path: Option<Field<Embedded>> = "HiveRootPath",
+        /// The section of its file, where that is mapped (10 1803 on).
+        view_section: Option<Field<VirtualAddress>> = "Hive.ViewMap.SectionReference",
+        /// Its file (up to 8.1).
+        file_object: Option<Field<VirtualAddress>> = "FileObject",
     }
 }
 
@@ -458,6 +448,10 @@ const GLOBALS: &[&str] = &[
     "KeBootTime",
     "MiState",
     "MiInvalidPteMask",
+    "MiSystemPartition",
+    "MmPagingFile",
+    "MmNumberOfPagingFiles",
+    "?SmGlobals@@3U_SM_GLOBALS@@A",
     "PspHostSiloGlobals",
     "PspCidTable",
     "HandleTableListHead",
@@ -559,6 +553,20 @@ layouts! {
     mapped_vad: MappedVadLayout,
     /// `_SUBSECTION`.
     subsection: SubsectionLayout,
+    /// `_MMPTE_SOFTWARE`.
+    software_pte: SoftwarePteLayout,
+    /// `_MMPAGING_FILE`.
+    paging_file: PagingFileLayout,
+    /// `_MI_PARTITION`.
+    partition: PartitionLayout,
+    /// `_MI_VISIBLE_PARTITION`.
+    visible_partition: VisiblePartitionLayout,
+    /// `_SECTION_OBJECT_POINTERS`.
+    section_pointers: SectionPointersLayout,
+    /// `_SHARED_CACHE_MAP`.
+    cache_map: CacheMapLayout,
+    /// `_VACB`.
+    vacb: VacbLayout,
     /// `_CMHIVE`.
     cmhive: CmhiveLayout,
     /// `_DUAL`.

@@ -4,6 +4,8 @@ pub(crate) mod find;
 mod info;
 pub(crate) mod layouts;
 pub(crate) mod objects;
+mod page_file_match;
+mod page_files;
 pub mod text;
 pub(crate) mod view;
 pub(crate) mod walk;
@@ -13,7 +15,7 @@ pub use find::locate::{Candidate, LocateFailure, LocateOptions, Way};
 pub use find::pe::PeImage;
 pub use info::KernelInfo;
 pub use layouts::Layouts;
-pub use objects::cmhive::{Cmhive, HIVE_SIGNATURE, Storage, hive_list, master_hive, registry_process};
+pub use objects::cmhive::{BlockPlace, Cmhive, HIVE_SIGNATURE, Storage, hive_list, master_hive, registry_process};
 pub use objects::driver::{Driver, DriverList};
 pub use objects::eprocess::{Eprocess, Links};
 pub(crate) use objects::eprocess::{PROCESS_OBJECT, THREAD_OBJECT};
@@ -25,6 +27,7 @@ pub use objects::thread::{Thread, ThreadState, threads};
 pub use objects::token::{Privilege, SidAndAttributes, Token, TokenReadings};
 pub use objects::vad::{Vad, VadKind, vads};
 pub use objects::well_known::{privilege_name, sid_name};
+pub use page_file_match::PageFileInfo;
 pub use view::{View, fast_ref, pointer};
 pub use walk::{Direction, Joined, Walk, WalkEnd, list, list_both_ways, tree};
 
@@ -32,9 +35,11 @@ use crate::discover::data::KernelData;
 use crate::discover::globals::{self, FoundGlobals};
 use crate::discover::ladder::{self, Known, Place, Sought};
 use crate::memory::AddressSpace;
+use crate::memory::absent::AbsentPages;
 use crate::symbols::{SymbolError, SymbolStore, Symbols};
 use crate::{Absent, Error, MemoryImage, PdbInfo, PhysicalAddress, VirtualAddress, Warning};
 use find::locate::Located;
+use std::collections::BTreeMap;
 
 /// A list of processes longer than this is no list of processes: the largest terminal servers run some ten thousand.
 pub(crate) const MAX_LISTED: usize = 1 << 15;
@@ -44,6 +49,9 @@ pub(crate) const MAX_LISTED: usize = 1 << 15;
 pub struct Kernel<'m> {
     image: &'m MemoryImage,
     space: AddressSpace<'m>,
+    absent: AbsentPages,
+    /// By the number of a page file: how many pages of the file given for it could be checked, and how many fit.
+    page_file_checks: BTreeMap<u32, (usize, usize)>,
     base: VirtualAddress,
     pdb: PdbInfo,
     symbols: Symbols,
@@ -155,6 +163,8 @@ impl<'m> Kernel<'m> {
         let mut kernel = Self {
             image,
             space,
+            absent: AbsentPages::default(),
+            page_file_checks: BTreeMap::new(),
             base: found.base,
             pdb: found.pdb,
             symbols,
@@ -166,7 +176,7 @@ impl<'m> Kernel<'m> {
         };
         kernel.warnings.append(&mut warnings);
         match invalid_pte_mask.map_or_else(|| kernel.invalid_pte_mask(), Ok) {
-            Ok(mask) => kernel.space = space.with_invalid_pte_mask(mask),
+            Ok(mask) => kernel.space = space.with_ptes(kernel.layouts.ptes(mask)),
             Err(why) => kernel.warn(
                 "kernel",
                 format!("the mask of entries that are not present could not be read ({why}): pages in transition are read as if there were none"),
@@ -174,6 +184,7 @@ impl<'m> Kernel<'m> {
         }
         kernel.take_systems_root();
         kernel.build = kernel.read_build();
+        kernel.absent = page_files::absent_pages(&kernel);
         Ok(kernel)
     }
 
@@ -240,10 +251,11 @@ impl<'m> Kernel<'m> {
         self.image
     }
 
-    /// The kernel's address space, with System's root.
+    /// The kernel's address space, with System's root. It supplies pages that are not in memory too, as far as they can be
+    /// had: from the compressed store, and from page files that were [given](Self::with_page_files).
     #[must_use]
-    pub const fn space(&self) -> AddressSpace<'m> {
-        self.space
+    pub const fn space(&self) -> AddressSpace<'_> {
+        self.space.with_absent(&self.absent)
     }
 
     /// Image base.
@@ -340,6 +352,7 @@ impl<'m> Kernel<'m> {
             symbols_notes: self.symbols.notes.clone(),
             lab: self.lab(),
             found_by: Some(self.found_by.clone()),
+            page_files: if self.absent.has_list() { self.page_files() } else { Vec::new() },
         }
     }
 }

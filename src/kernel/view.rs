@@ -3,7 +3,7 @@
 use crate::location::Location;
 use crate::memory::{AddressSpace, Fault};
 use crate::symbols::{Bits, Field, Stored, SymbolError};
-use crate::{Absent, PhysicalAddress, Reading, VirtualAddress};
+use crate::{Absent, Origin, PhysicalAddress, Reading, VirtualAddress};
 
 /// Structures are not larger than this; a size beyond it comes from damaged symbols. The largest read is a few pages.
 const MAX_SIZE: u64 = 0x10_0000;
@@ -98,7 +98,7 @@ impl<'m> View<'m> {
         };
         let (start, end) = range().ok_or_else(|| Absent::unparsable("offset out of range"))?;
         if let Some((_, _, fault)) = self.holes.iter().find(|(from, to, _)| *from < end && start < *to) {
-            return Err((*fault).into());
+            return Err(fault.clone().into());
         }
         self.bytes
             .get(start..end)
@@ -146,14 +146,16 @@ impl<'m> View<'m> {
     #[must_use]
     pub fn locate<T>(&self, field: Field<T>) -> Location {
         let at = self.address_of(field);
+        let (physical, from) = match self.physical {
+            Some(start) => (Some(start.wrapping_add(field.offset)), Some(Origin::Memory)),
+            None => self.space.place(at),
+        };
         Location {
             structure: field.structure.to_owned(),
             field: field.name.to_owned(),
             r#virtual: Some(at),
-            physical: match self.physical {
-                Some(start) => Some(start.wrapping_add(field.offset)),
-                None => self.space.translate(at).ok(),
-            },
+            physical,
+            from,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 /// How one walk ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WalkEnd {
     /// It came back to the head.

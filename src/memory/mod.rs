@@ -1,17 +1,30 @@
-//! Virtual memory: page tables, address spaces, and why an address cannot be read.
+//! Virtual memory: page tables, address spaces, where a page is, and why an address cannot be read.
 
+pub(crate) mod absent;
+mod arch;
 mod fault;
-mod paging;
+mod layouts;
 mod pattern;
+mod record;
+mod resolve;
 mod scan;
 mod space;
-mod transition;
-
-pub use fault::{EntryLevel, Fault};
-pub use pattern::{Page, Word};
-pub use scan::{Hit, Scan, ScanEnd, Scanner};
 #[cfg(test)]
 mod tests;
+mod transition;
+mod windows_pte;
 
+pub use absent::PageFile;
+pub use arch::{AMD64, Architecture, LA57};
+pub use fault::{EntryLevel, Fault, PageFileFault, PrototypeFault, StoreFault};
+pub use layouts::{
+    ControlAreaLayout, MappedVadLayout, PagingFileLayout, PartitionLayout, SoftwarePteLayout, SubsectionLayout,
+    VadLayout, VisiblePartitionLayout,
+};
+pub use pattern::{Page, Word};
+pub use record::{MAX_READ, MemoryRead, PageRead};
+pub use resolve::Where;
+pub use scan::{Hit, Scan, ScanEnd, Scanner};
 pub use space::{AddressSpace, MappedRegion};
 pub(crate) use transition::transition_frames;
+pub(crate) use windows_pte::{PageFileBits, WindowsPte};

@@ -1,23 +1,37 @@
 //! Address spaces: reading by virtual address.
 
+use super::absent::AbsentPages;
+use super::arch::{AMD64, Architecture, Present};
 use super::fault::Fault;
-use super::paging::{self, Step, Translation};
+use super::resolve::{PageBytes, Resolved, Where};
+use super::windows_pte::{Form, WindowsPte};
 use crate::image::PhysicalMemory;
-use crate::{PhysicalAddress, VirtualAddress};
+use crate::{Origin, PAGE_SIZE, PhysicalAddress, VirtualAddress};
 use std::collections::HashSet;
 use std::fmt;
 
-/// One address space of the imaged machine: its memory and a page-table root. A handle, free to copy.
+/// One address space of the imaged machine: its memory, a page-table root, and what supplies pages that are not in memory. A
+/// handle, free to copy.
 #[derive(Clone, Copy)]
 pub struct AddressSpace<'m> {
     memory: &'m dyn PhysicalMemory,
+    arch: &'static Architecture,
     root: PhysicalAddress,
-    invalid_pte_mask: u64,
+    ptes: WindowsPte,
+    absent: Option<&'m AbsentPages>,
+    vad_root: Option<VirtualAddress>,
+    /// Whether prototype entries are followed: not where one of them is read.
+    prototypes: bool,
+    /// Whether the compressed store is asked: not where it is read itself.
+    store: bool,
 }
 
 impl fmt::Debug for AddressSpace<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AddressSpace").field("root", &self.root).finish_non_exhaustive()
+        f.debug_struct("AddressSpace")
+            .field("root", &self.root)
+            .field("architecture", &self.arch.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -32,29 +46,79 @@ pub struct MappedRegion {
     pub bytes: u64,
 }
 
-/// Flag bits of CR3 and of `KPROCESS.DirectoryTableBase` (the low 12: PCID and flags), and what lies above a physical address.
-const ROOT: u64 = 0x000f_ffff_ffff_f000;
-
 impl<'m> AddressSpace<'m> {
     /// The x64 address space (4-level) whose PML4 table lies at `root`; flag bits of a CR3 value are ignored.
     pub fn new(memory: &'m dyn PhysicalMemory, root: PhysicalAddress) -> Self {
-        Self { memory, root: PhysicalAddress(root.0 & ROOT), invalid_pte_mask: 0 }
+        Self::with_architecture(memory, root, &AMD64)
+    }
+
+    /// The address space whose top table lies at `root`; flag bits of the root register are ignored.
+    pub fn with_architecture(
+        memory: &'m dyn PhysicalMemory,
+        root: PhysicalAddress,
+        arch: &'static Architecture,
+    ) -> Self {
+        let root = PhysicalAddress(root.0 & arch.frame);
+        let ptes = WindowsPte::default();
+        Self { memory, arch, root, ptes, absent: None, vad_root: None, prototypes: true, store: true }
     }
 
     /// The same with the value of `MiState.Hardware.InvalidPteMask`, which Windows 10 1803 and later set in entries that are
     /// not present; without it their transition pages lead astray.
     #[must_use]
     pub const fn with_invalid_pte_mask(self, mask: u64) -> Self {
-        Self { invalid_pte_mask: mask, ..self }
+        let ptes = WindowsPte { invalid_pte_mask: mask, ..self.ptes };
+        Self { ptes, ..self }
+    }
+
+    /// The same with all that is known of this kernel's entries that are not present.
+    pub(crate) const fn with_ptes(self, ptes: WindowsPte) -> Self {
+        Self { ptes, ..self }
+    }
+
+    /// The same, which asks `absent` for pages that are not in memory.
+    #[must_use]
+    pub(crate) const fn with_absent<'a>(self, absent: &'a AbsentPages) -> AddressSpace<'a>
+    where
+        'm: 'a,
+    {
+        AddressSpace { absent: Some(absent), ..self }
+    }
+
+    /// The same, whose shared pages the VADs below this node tell.
+    #[must_use]
+    pub const fn with_vads(self, root: VirtualAddress) -> Self {
+        Self { vad_root: Some(root), ..self }
     }
 
     /// The address space of another root on the same system.
     #[must_use]
     pub const fn with_root(self, root: PhysicalAddress) -> Self {
-        Self { root: PhysicalAddress(root.0 & ROOT), ..self }
+        Self { root: PhysicalAddress(root.0 & self.arch.frame), vad_root: None, ..self }
     }
 
-    /// The physical address of the PML4 table.
+    /// The same for what tells where pages are: structures that are never shared themselves.
+    pub(super) const fn for_kernel_structures(self) -> Self {
+        Self { vad_root: None, prototypes: false, ..self }
+    }
+
+    /// The same for the compressed store's own parts, which must be had without it.
+    pub(super) const fn for_the_store(self) -> Self {
+        Self { vad_root: None, prototypes: false, store: false, ..self }
+    }
+
+    /// The same without anything that supplies pages.
+    pub(super) const fn in_memory_alone(self) -> Self {
+        Self { absent: None, vad_root: None, prototypes: false, store: false, ..self }
+    }
+
+    /// The processor's mode.
+    #[must_use]
+    pub const fn architecture(&self) -> &'static Architecture {
+        self.arch
+    }
+
+    /// The physical address of the top table.
     #[must_use]
     pub const fn root(&self) -> PhysicalAddress {
         self.root
@@ -66,16 +130,99 @@ impl<'m> AddressSpace<'m> {
         self.memory
     }
 
-    fn walk(&self, at: VirtualAddress) -> Result<Translation, Fault> {
-        paging::translate(self.memory, self.root, at, self.invalid_pte_mask)
+    pub(super) const fn ptes(&self) -> &WindowsPte {
+        &self.ptes
+    }
+
+    pub(super) const fn absent(&self) -> Option<&'m AbsentPages> {
+        self.absent
+    }
+
+    pub(super) const fn vad_root(&self) -> Option<VirtualAddress> {
+        self.vad_root
+    }
+
+    pub(super) const fn allows_prototypes(&self) -> bool {
+        self.prototypes
+    }
+
+    pub(super) const fn allows_store(&self) -> bool {
+        self.store
+    }
+
+    /// Reads the page-table entry at `at`.
+    pub(super) fn entry(&self, at: PhysicalAddress) -> Option<u64> {
+        let mut bytes = [0u8; 8];
+        (self.memory.read(at, &mut bytes) == bytes.len()).then(|| u64::from_le_bytes(bytes))
+    }
+
+    /// The entry of the table at the level of `shift` that translates `at`: address spaces with the same one share what lies
+    /// below it.
+    pub(crate) fn entry_at(&self, at: VirtualAddress, shift: u32) -> Option<u64> {
+        let mut table = self.root;
+        for level in self.arch.levels {
+            let entry = self.entry(self.arch.slot(level, table, at))?;
+            if level.shift == shift {
+                return Some(entry);
+            }
+            match self.arch.present(entry, level) {
+                Present::Table(next) if entry & self.arch.present != 0 => table = next,
+                _ => return None,
+            }
+        }
+        None
     }
 
     /// The physical address of `at`. Whether the image holds it is another question.
     ///
     /// # Errors
-    /// Why the walk ended early.
+    /// The page is not in memory: why, or what else supplies it.
     pub fn translate(&self, at: VirtualAddress) -> Result<PhysicalAddress, Fault> {
-        self.walk(at).map(|translation| translation.physical)
+        let place = self.resolve(at);
+        match (place.physical(), place) {
+            (Some(physical), _) => Ok(physical),
+            (None, Where::Missing(fault)) => Err(fault),
+            (None, place) => {
+                self.supply(at, &place)?;
+                Err(Fault::NotInMemory { at, origin: origin(&place) })
+            }
+        }
+    }
+
+    /// What supplies the page of `at`.
+    ///
+    /// # Errors
+    /// Nothing does.
+    pub fn origin(&self, at: VirtualAddress) -> Result<Origin, Fault> {
+        match self.resolve(at) {
+            Where::Missing(fault) => Err(fault),
+            place if place.physical().is_some() => Ok(origin(&place)),
+            place => self.supply(at, &place).map(|_| origin(&place)),
+        }
+    }
+
+    /// The place of `at` in memory, if it is there, and what supplies its page, if anything does.
+    pub(crate) fn place(&self, at: VirtualAddress) -> (Option<PhysicalAddress>, Option<Origin>) {
+        let place = self.resolve(at);
+        let there = match &place {
+            Where::Missing(_) => false,
+            place => place.physical().is_some() || self.supply(at, place).is_ok(),
+        };
+        (place.physical(), there.then(|| origin(&place)))
+    }
+
+    /// The page around `at`, which is not in memory.
+    pub(super) fn supply(&self, at: VirtualAddress, place: &Where) -> Result<PageBytes, Fault> {
+        match (place, self.absent) {
+            (Where::Missing(fault), _) => Err(fault.clone()),
+            (Where::PageFile { number, index }, Some(absent)) => absent.of_page_file(*self, at, *number, *index),
+            (Where::PageFile { number, index }, None) => Err(AbsentPages::not_given(at, *number, *index)),
+            (Where::VirtualStore { number, index }, Some(absent)) => absent.of_store(*self, at, *number, *index),
+            (Where::VirtualStore { .. }, None)
+            | (Where::Physical(_) | Where::Transition(_) | Where::Prototype(_), _) => {
+                Err(Fault::NotInMemory { at, origin: origin(place) })
+            }
+        }
     }
 
     /// Reads from `at` on until `buf` is full or something cannot be read. Returns the number of bytes read, and why it ended
@@ -89,14 +236,24 @@ impl<'m> AddressSpace<'m> {
             let Some(now) = u64::try_from(done).ok().and_then(|done| at.checked_add(done)) else {
                 return (done, Some(Fault::NonCanonical { at: VirtualAddress(u64::MAX) }));
             };
-            let Translation { physical, shift } = match self.walk(now) {
-                Ok(translation) => translation,
-                Err(fault) => return (done, Some(fault)),
-            };
-            let page = 1u64 << shift;
+            let Resolved { place, shift } = self.resolve_page(now);
+            let page = 1u64.wrapping_shl(shift);
             let left = page.wrapping_sub(now.0 & page.wrapping_sub(1));
             let end = usize::try_from(left).unwrap_or(usize::MAX).saturating_add(done).min(buf.len());
             let Some(piece) = buf.get_mut(done..end) else { break };
+            let Some(physical) = place.physical() else {
+                match self.supply(now, &place) {
+                    Ok(bytes) => {
+                        let from = usize::try_from(now.page_offset()).unwrap_or(0);
+                        for (to, byte) in piece.iter_mut().zip(bytes.get(from..).unwrap_or_default()) {
+                            *to = *byte;
+                        }
+                        done = end;
+                        continue;
+                    }
+                    Err(fault) => return (done, Some(fault)),
+                }
+            };
             let read = self.memory.read(physical, piece);
             let short = read < piece.len();
             done = done.saturating_add(read);
@@ -170,6 +327,16 @@ impl<'m> AddressSpace<'m> {
     }
 }
 
+const fn origin(place: &Where) -> Origin {
+    match place {
+        Where::Physical(_) | Where::Missing(_) => Origin::Memory,
+        Where::Transition(_) => Origin::Transition,
+        Where::Prototype(_) => Origin::Prototype,
+        Where::PageFile { number, .. } => Origin::PageFile(*number),
+        Where::VirtualStore { .. } => Origin::CompressedStore,
+    }
+}
+
 /// Entries of page tables that one walk over regions looks at: those of 32 GiB in small pages. A system maps a few GiB.
 const MAX_ENTRIES: u64 = 1 << 23;
 
@@ -179,7 +346,7 @@ struct Table {
     level: usize,
     /// The address that its first entry translates, before its sign is extended.
     first: u64,
-    /// The next entry: 0 to 512.
+    /// The next entry.
     next: u64,
 }
 
@@ -197,31 +364,42 @@ impl Iterator for Regions<'_> {
     type Item = MappedRegion;
 
     fn next(&mut self) -> Option<MappedRegion> {
+        let arch = self.space.arch;
         loop {
             let table = self.path.last_mut()?;
-            let span = 1u64 << paging::shift(table.level)?;
-            let start = paging::canonical(table.first.wrapping_add(table.next.wrapping_mul(span)));
-            if table.next >= 512 || start >= self.to {
+            let level = arch.level(table.level)?;
+            let span = 1u64.wrapping_shl(level.shift);
+            let first = table.first.wrapping_add(table.next.wrapping_mul(span));
+            let start = arch.canonical(first);
+            if table.next >= arch.entries || start >= self.to {
                 self.path.pop();
                 continue;
             }
-            let slot = table.at.wrapping_add(table.next.wrapping_mul(8));
-            let (level, first) = (table.level, table.first.wrapping_add(table.next.wrapping_mul(span)));
+            let slot = table.at.wrapping_add(table.next.wrapping_mul(arch.pointer_bytes));
+            let below = table.level.saturating_add(1);
             table.next = table.next.wrapping_add(1);
             if start.0.saturating_add(span.wrapping_sub(1)) < self.from.0 {
                 continue;
             }
             self.left = self.left.checked_sub(1)?;
-            let Some(entry) = paging::entry(self.space.memory, slot) else { continue };
-            match paging::step(entry, level, start, self.space.invalid_pte_mask) {
-                Step::Page(physical) => return Some(MappedRegion { at: start, physical, bytes: span }),
-                Step::Table(at) => {
-                    let level = level.wrapping_add(1);
-                    if self.seen.insert((at, level)) {
-                        self.path.push(Table { at, level, first, next: 0 });
+            let Some(entry) = self.space.entry(slot) else { continue };
+            let lowest = span == PAGE_SIZE;
+            let found = if entry & arch.present != 0 {
+                arch.present(entry, level)
+            } else {
+                match self.space.ptes.form(entry) {
+                    Form::Transition(frame) if lowest => Present::Page(frame),
+                    Form::Transition(frame) => Present::Table(frame),
+                    _ => continue,
+                }
+            };
+            match found {
+                Present::Page(physical) => return Some(MappedRegion { at: start, physical, bytes: span }),
+                Present::Table(at) => {
+                    if self.seen.insert((at, below)) {
+                        self.path.push(Table { at, level: below, first, next: 0 });
                     }
                 }
-                Step::Prototype(_) | Step::Fault(_) => {}
             }
         }
     }

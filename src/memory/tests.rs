@@ -157,7 +157,7 @@ fn transition_entry_with_the_mask_of_windows_10() {
 fn faults_name_level_and_entry() {
     let (mut memory, mut tables) = (Pages::default(), 0x10_0000);
     let entries = [
-        (0x0000_1234_0000_0080, "paged out"),
+        (0x0000_1234_0000_0080, "is paged out"),
         (0x0000_0000_0000_0080, "demand-zero"),
         (0xffff_8a00_1234_0400, "prototype"),
         (0x0000_0000_0777_7063, "is not in the image"),

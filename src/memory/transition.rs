@@ -1,34 +1,45 @@
 //! Pages in transition, by their entries alone.
 
-use super::paging;
+use super::arch::Present;
 use super::space::AddressSpace;
-use crate::PhysicalAddress;
+use super::windows_pte::transition_frame;
+use crate::{PAGE_SIZE, PhysicalAddress, VirtualAddress};
 use std::collections::HashSet;
 use std::ops::Range;
 
 /// The frame bits of entries that say that their page is in transition (and that they hold no swizzled bits), as they stand in the
-/// entries: whatever mask Windows sets in such entries is in them. `slots`: which entries of the top table lead to the tables that are
-/// looked at. Each table looked at takes one from `budget`.
-pub fn transition_frames(space: AddressSpace<'_>, slots: Range<usize>, budget: &mut usize) -> Vec<u64> {
+/// entries: whatever mask Windows sets in such entries is in them. Each table looked at takes one from `budget`. `addresses`: the part
+/// of the address space that is looked at.
+pub fn transition_frames(space: AddressSpace<'_>, addresses: Range<VirtualAddress>, budget: &mut usize) -> Vec<u64> {
+    let arch = space.architecture();
     let mut frames = Vec::new();
     let mut seen = HashSet::from([space.root()]);
-    let mut left: Vec<(PhysicalAddress, usize)> = vec![(space.root(), 0)];
-    while let Some((at, level)) = left.pop() {
-        let Some(rest) = budget.checked_sub(1) else { break };
+    // Tables, each with its level and the first address that it translates.
+    let mut left: Vec<(PhysicalAddress, usize, u64)> = vec![(space.root(), 0, 0)];
+    while let Some((at, index, first)) = left.pop() {
+        let (Some(rest), Some(level)) = (budget.checked_sub(1), arch.level(index)) else { break };
         *budget = rest;
-        let mut table = [0u8; 4096];
+        let mut table = [0u8; PAGE_SIZE as usize];
         if space.memory().read(at, &mut table) < table.len() {
             continue;
         }
         let (entries, _) = table.as_chunks::<8>();
-        let slots = if level == 0 { slots.clone() } else { 0..entries.len() };
-        for entry in entries.get(slots).into_iter().flatten() {
+        for (number, entry) in (0u64..).zip(entries) {
+            let start = first.wrapping_add(number.wrapping_shl(level.shift));
+            if !addresses.contains(&arch.canonical(start)) && index == 0 {
+                continue;
+            }
             let entry = u64::from_le_bytes(*entry);
-            match paging::table_below(entry, level) {
-                // The top table leads to itself too.
-                Some(next) if left.len() < *budget && seen.insert(next) => left.push((next, level.saturating_add(1))),
-                Some(_) => {}
-                None => frames.extend(paging::transition_frame(entry)),
+            if entry & arch.present == 0 {
+                frames.extend(transition_frame(entry));
+                continue;
+            }
+            // The top table leads to itself too.
+            if let Present::Table(next) = arch.present(entry, level)
+                && left.len() < *budget
+                && seen.insert(next)
+            {
+                left.push((next, index.saturating_add(1), start));
             }
         }
     }

@@ -34,7 +34,7 @@ pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warni
     let Joined { entries, forward, backward, one_way } =
         list_both_ways(kernel.space(), head, MAX_PROCESSES, VirtualAddress::is_kernel);
     let mut warnings = Vec::new();
-    for (direction, end) in [("forward", forward), ("backward", backward)] {
+    for (direction, end) in [("forward", &forward), ("backward", &backward)] {
         if end.kind() != ListEnd::Complete {
             warnings.push(Warning::new("processes", format!("the active list, walked {direction}, {end}")));
         }

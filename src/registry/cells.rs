@@ -111,12 +111,8 @@ impl Backing<'_> {
         let Self::Memory(map) = self else { return None };
         let block = map.block(index).ok()?;
         let at: VirtualAddress = block.at.wrapping_add(u64::from(index.offset() % BLOCK));
-        Some(Location {
-            structure: structure.to_owned(),
-            field: field.to_owned(),
-            r#virtual: Some(at),
-            physical: block.space.translate(at).ok(),
-        })
+        let (physical, from) = block.space.place(at);
+        Some(Location { structure: structure.to_owned(), field: field.to_owned(), r#virtual: Some(at), physical, from })
     }
 
     /// The cell at `index`.

@@ -4,6 +4,7 @@ use super::foreign;
 use crate::image::ImageInfo;
 use crate::kernel::objects::driver::DriverList;
 use crate::machine::Machine;
+use crate::memory::MemoryRead;
 use crate::picture::{Mode, Picture};
 use crate::registry::{HiveList, KeyRecord, SessionManagerKeys};
 use crate::symbols::Manifest;
@@ -32,6 +33,8 @@ pub struct Report {
     pub hives: Option<HiveList>,
     /// A key, where one was asked for. Not read back.
     pub registry: Option<KeyRecord>,
+    /// Bytes of memory, where some were asked for. Not read back.
+    pub read: Option<MemoryRead>,
     /// The symbols that images need, where that was asked for. Not read back.
     pub symbols: Option<Manifest>,
 }
@@ -46,6 +49,7 @@ impl Report {
             checks: Vec::new(),
             hives: None,
             registry: None,
+            read: None,
             symbols: None,
         }
     }
@@ -87,7 +91,7 @@ impl Serialize for Document<'_, '_> {
         let system = picture.system();
         let warnings: Vec<String> = system.warnings.iter().map(Warning::to_string).collect();
         let machine = MachineInModes { machine: &system.machine, modes: picture.modes() };
-        let mut document = to.serialize_struct("Report", 14)?;
+        let mut document = to.serialize_struct("Report", 15)?;
         document.serialize_field("schema", &SCHEMA)?;
         document.serialize_field("generator", &report.generator)?;
         document.serialize_field("warnings", &warnings)?;
@@ -113,6 +117,10 @@ impl Serialize for Document<'_, '_> {
         match &report.registry {
             Some(key) => document.serialize_field("registry", key)?,
             None => document.skip_field("registry")?,
+        }
+        match &report.read {
+            Some(read) => document.serialize_field("read", read)?,
+            None => document.skip_field("read")?,
         }
         match &report.symbols {
             Some(symbols) => document.serialize_field("symbols", symbols)?,

@@ -2,7 +2,7 @@
 
 use super::{Palette, wrap};
 use crate::checks::{Evidence, Judgement, Missing};
-use crate::{Findings, Outcome, Severity, Shown, Verdict};
+use crate::{Findings, Origin, Outcome, Severity, Shown, Verdict};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
@@ -103,6 +103,9 @@ fn at(out: &mut impl Write, evidence: &Evidence, palette: &Palette) -> fmt::Resu
     let addresses = [("structure", evidence.object), ("virtual", evidence.r#virtual)];
     words.extend(addresses.into_iter().filter_map(|(word, at)| Some(format!("{word} {}", at?))));
     words.extend(evidence.physical.map(|at| format!("physical {at}")));
+    let elsewhere =
+        evidence.from.filter(|from| !matches!(from, Origin::Memory | Origin::Transition | Origin::Prototype));
+    words.extend(elsewhere.map(|from| format!("from {from}")));
     words.extend(evidence.layout.as_ref().map(|layout| format!("({layout} layout)")));
     let below = packed(&words);
     match (lines.as_mut_slice(), below.as_slice()) {

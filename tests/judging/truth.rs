@@ -71,7 +71,11 @@ fn outcomes_are_those_expected() {
             let findings = judge(&report(&load(&sample.join("truth.json")), scan));
             let counted: Vec<String> =
                 findings.outcomes.iter().filter(|outcome| outcome.counts()).map(ToString::to_string).collect();
-            let dirty = expected["verdict"] == "violations";
+            // What is wrong with the registry does not show in a list of processes.
+            let of_processes = |wanted: &&Value| {
+                wanted["outcome"] == "violation" && !wanted["id"].as_str().unwrap().starts_with("SMR")
+            };
+            let dirty = expected["outcomes"].as_array().unwrap().iter().any(|wanted| of_processes(&wanted));
             assert_eq!(!counted.is_empty(), dirty, "{}: {counted:#?}", sample.display());
             for wanted in expected["outcomes"].as_array().unwrap() {
                 let id = wanted["id"].as_str().unwrap();

@@ -25,6 +25,7 @@ mod hostile_images;
 mod hostile_links;
 mod inside;
 mod locate;
+mod page_samples;
 #[cfg(feature = "isf")]
 mod real_process;
 mod registry;

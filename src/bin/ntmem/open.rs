@@ -25,7 +25,7 @@ pub fn with_kernel<T>(
         // A truncated file may be why.
         output::warnings(opened.warnings());
     }
-    let kernel = kernel?;
+    let kernel = kernel?.with_page_files(common.reading.open_page_files()?);
     f(&kernel)
 }
 

@@ -1,10 +1,11 @@
 //! Options that several commands take.
 
 use crate::output::Progress;
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use ntmem::kernel::LocateOptions;
 use ntmem::symbols::{SymbolStore, Trust, user_folder};
-use ntmem::{PhysicalAddress, VirtualAddress};
+use ntmem::{PageFile, PhysicalAddress, VirtualAddress};
 use std::path::{Path, PathBuf};
 
 /// What every command about an image takes.
@@ -47,6 +48,10 @@ pub struct Reading {
     /// for hives that are in no list; takes as long as reading the file
     #[arg(long)]
     pub scan: bool,
+    /// A copy of one of the machine's page files (pagefile.sys, swapfile.sys), or a folder with them; may be repeated, in any
+    /// order: which is which is told by their content
+    #[arg(long = "pagefile", value_name = "FILE")]
+    pub page_files: Vec<PathBuf>,
     /// Physical address of System's page-table root, if it cannot be found
     #[arg(long, value_name = "ADDRESS", value_parser = address, help_heading = "If the kernel is not found")]
     pub dtb: Option<u64>,
@@ -56,6 +61,33 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Opens the page files.
+    ///
+    /// # Errors
+    /// One cannot be opened, or a folder has none.
+    pub fn open_page_files(&self) -> anyhow::Result<Vec<PageFile>> {
+        let mut paths = Vec::new();
+        for place in &self.page_files {
+            if place.is_dir() {
+                let before = paths.len();
+                paths.extend(page_files_in(place)?);
+                anyhow::ensure!(
+                    paths.len() > before,
+                    "{} has no file named pagefile.sys or swapfile.sys: name the copy itself",
+                    place.display()
+                );
+            } else {
+                paths.push(place.clone());
+            }
+        }
+        paths.sort();
+        paths.dedup();
+        let open = |path: &PathBuf| {
+            PageFile::open(path).with_context(|| format!("cannot open the page file {}", path.display()))
+        };
+        paths.iter().map(open).collect()
+    }
+
     /// Where the kernel is said to be.
     pub fn locate<'o>(&self, progress: &'o (dyn Fn(u64, u64) + Sync)) -> LocateOptions<'o> {
         LocateOptions {
@@ -64,6 +96,18 @@ impl Reading {
             progress: Some(progress),
         }
     }
+}
+
+/// The files in a folder that Windows would name so.
+fn page_files_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let listed = std::fs::read_dir(folder).with_context(|| format!("cannot look into {}", folder.display()))?;
+    let is_one = |path: &PathBuf| {
+        let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+        ["pagefile", "swapfile"].iter().any(|begins| name.starts_with(begins))
+            && name.ends_with(".sys")
+            && path.is_file()
+    };
+    Ok(listed.filter_map(|entry| Some(entry.ok()?.path())).filter(is_one).collect())
 }
 
 /// A hexadecimal address.

@@ -9,6 +9,7 @@ use crate::kernel::Layouts;
 use crate::memory::{AddressSpace, transition_frames};
 use crate::{PhysicalAddress, VirtualAddress};
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// Pages in transition that are asked: one tells, more confirm it.
 const ENOUGH: usize = 64;
@@ -17,6 +18,10 @@ const MAX_TABLES: usize = 1 << 12;
 /// The lowest bit that may be in the mask. It is meant to lie beyond memory whatever the machine has, and x64 processors have 36 address
 /// bits at least. Lower bits above the memory that is in the image mean that the image is cut short.
 const LOWEST_BIT: u32 = 35;
+
+const ALL: Range<VirtualAddress> = VirtualAddress(0)..VirtualAddress(u64::MAX);
+/// Where processes have memory of their own.
+const USER: Range<VirtualAddress> = VirtualAddress(0)..VirtualAddress(1 << 63);
 
 /// The mask. `None`: no page is in transition, or they contradict each other.
 pub(super) fn find(space: AddressSpace<'_>, layouts: &Layouts, processes: &[VirtualAddress]) -> Option<u64> {
@@ -28,14 +33,14 @@ pub(super) fn find(space: AddressSpace<'_>, layouts: &Layouts, processes: &[Virt
         space.read_u64(process.wrapping_add(layouts.process.dtb.offset)).ok().map(PhysicalAddress)
     };
     let roots = processes.iter().filter_map(root).filter(|root| !root.is_null());
-    let mut frames = BTreeSet::from_iter(transition_frames(space, 0..512, &mut { MAX_TABLES }));
+    let mut frames = BTreeSet::from_iter(transition_frames(space, ALL, &mut { MAX_TABLES }));
     let mut budget = MAX_TABLES;
     // The kernel's half is the same in all.
     for own in roots {
         if frames.len() >= ENOUGH || budget == 0 {
             break;
         }
-        frames.extend(transition_frames(space.with_root(own), 0..256, &mut budget));
+        frames.extend(transition_frames(space.with_root(own), USER, &mut budget));
     }
     let mask = frames.first()? & !within;
     let fits = |frame: &u64| frame & !within == mask;

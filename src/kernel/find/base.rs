@@ -46,12 +46,9 @@ const MAX_PDBS: usize = 8;
 /// `IMAGE_FILE_MACHINE_AMD64`.
 const AMD64: u16 = 0x8664;
 
-/// The entry of the top table that leads to the pages where system images lie: roots with the same one map the same images.
+/// The entry of the PML4 table that leads to the pages where system images lie: roots with the same one map the same images.
 pub(crate) fn images_entry(space: AddressSpace<'_>) -> Option<u64> {
-    let mut bytes = [0u8; 8];
-    let slot = (SYSTEM_IMAGES.0.0 >> 39) & 0x1ff;
-    let at = space.root().wrapping_add(slot.wrapping_mul(8));
-    (space.memory().read(at, &mut bytes) == bytes.len()).then(|| u64::from_le_bytes(bytes))
+    space.entry_at(SYSTEM_IMAGES.0, 39)
 }
 
 /// Finds the kernel's base. `near`: an address in it, or in the HAL.

@@ -6,7 +6,7 @@
 use super::base::{self, BaseFailure, FoundBase};
 use super::kuser::SharedData;
 use crate::image::{Hints, PhysicalMemory};
-use crate::memory::{AddressSpace, Page, Scanner};
+use crate::memory::{AMD64, AddressSpace, Architecture, LA57, Page, Scanner};
 use crate::symbols::SymbolStore;
 use crate::{Error, PhysicalAddress, VirtualAddress};
 use std::collections::HashSet;
@@ -197,6 +197,9 @@ enum Rejected {
     Symbols(Error),
 }
 
+/// The modes of a processor that a root may be meant for: what it maps tells which.
+const MODES: [&Architecture; 2] = [&AMD64, &LA57];
+
 /// Puts one root to the proof.
 fn prove<'m>(
     memory: &'m dyn PhysicalMemory,
@@ -207,13 +210,21 @@ fn prove<'m>(
     store: &SymbolStore,
     options: &LocateOptions<'_>,
 ) -> Result<Located<'m>, Rejected> {
-    let space = AddressSpace::new(memory, dtb);
     let reject = |score, failed_at: String| Rejected::Candidate(Candidate { way, dtb, score, failed_at });
-    let shared = match SharedData::read(space) {
-        Ok(shared) => Some(shared),
+    let spaces = MODES.map(|mode| AddressSpace::with_architecture(memory, dtb, mode));
+    let [first, ..] = spaces;
+    let shared = spaces.into_iter().find_map(|space| Some((space, SharedData::read(space).ok()?)));
+    let (space, shared) = match shared {
+        Some((space, shared)) => (space, Some(shared)),
         // Who names the root and the base has looked already.
-        Err(_) if way == Way::Given && options.kernel_base.is_some() => None,
-        Err(absent) => return Err(reject(0, format!("KUSER_SHARED_DATA: {absent}"))),
+        None if way == Way::Given && options.kernel_base.is_some() => {
+            let given = options.kernel_base.unwrap_or_default();
+            (spaces.into_iter().find(|space| space.translate(given).is_ok()).unwrap_or(first), None)
+        }
+        None => {
+            let why = SharedData::read(first).err().map_or_else(String::new, |absent| absent.to_string());
+            return Err(reject(0, format!("KUSER_SHARED_DATA: {why}")));
+        }
     };
     match base::find(space, shared.as_ref(), near, options.kernel_base, header, store) {
         Ok(found) => Ok(Located { space, shared, found, way }),
@@ -286,8 +297,9 @@ fn scan<'m>(
     Scanner::new().pages(refers_to_itself).max_hits(usize::MAX).progress(progress).run(memory, |hit| {
         let number = failure.proposed;
         failure.proposed = number.saturating_add(1);
-        let space = AddressSpace::new(memory, hit.at);
-        let images = SharedData::read(space).ok().and_then(|_| base::images_entry(space));
+        let spaces = MODES.map(|mode| AddressSpace::with_architecture(memory, hit.at, mode));
+        let space = spaces.into_iter().find(|space| SharedData::read(*space).is_ok());
+        let images = space.and_then(base::images_entry);
         let passed_over = match images {
             Some(images) => barren.len() >= MAX_SEARCHED || barren.contains(&images),
             None => number >= MAX_CANDIDATES,

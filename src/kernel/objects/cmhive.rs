@@ -5,6 +5,7 @@ use crate::kernel::view::View;
 use crate::kernel::{Eprocess, Joined, Kernel, list_both_ways, text};
 use crate::location::Location;
 use crate::memory::AddressSpace;
+use crate::symbols::{Embedded, Field};
 use crate::{Absent, Reading, VirtualAddress};
 
 /// `_HHIVE.Signature` of every hive.
@@ -33,6 +34,55 @@ pub struct Storage {
     pub map: Result<VirtualAddress, Absent>,
     /// `_DUAL.SmallDir`: address of the first table, if it is the only one.
     pub small_dir: Result<VirtualAddress, Absent>,
+}
+
+/// Where one block (4096 bytes) of a hive lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockPlace {
+    /// The address of the block, in the kernel's half or in the process Registry.
+    pub at: VirtualAddress,
+    /// Its distance in bytes from the start of its bin. `None`: this build does not say (up to 8.1).
+    pub in_bin: Option<u64>,
+}
+
+/// Entries in one table of a map (`_HMAP_TABLE.Table`).
+const TABLE_ENTRIES: u64 = 512;
+/// Low bits of a block's or bin's address are flags: bins start at multiples of 16 bytes at least.
+const FLAGS: u64 = 0xf;
+
+impl Storage {
+    /// Where the block of this number lies, by the storage's map.
+    ///
+    /// # Errors
+    /// The map has none, or cannot be read.
+    pub fn block(&self, kernel: &Kernel<'_>, number: u64) -> Result<BlockPlace, Absent> {
+        let layout = kernel.layouts().hmap_entry.as_ref()?;
+        let space = kernel.space();
+        let (table_index, entry_index) = (number / TABLE_ENTRIES, number % TABLE_ENTRIES);
+        let slot = self.map.clone().map(|map| map.wrapping_add(table_index.wrapping_mul(8)));
+        let mut table = slot.and_then(|slot| non_null(space.read_pointer(slot)?, "table"));
+        if table.is_err() && table_index == 0 {
+            // The directory of a small hive is a field of the hive itself.
+            table = table.or_else(|why| non_null(self.small_dir.clone()?, "table").map_err(|_| why));
+        }
+        let at = table?.wrapping_add(entry_index.wrapping_mul(layout.size));
+        let read = |field: Field<u64>| space.read_u64(at.wrapping_add(field.offset));
+        let address = |number: u64| VirtualAddress(number & !FLAGS);
+        if let Some((offset, bin)) = layout.block_offset.zip(layout.permanent_bin) {
+            let mut bin = address(read(bin)?);
+            if let Some(temporary) = layout.temporary_bin.filter(|_| bin.is_null()) {
+                bin = address(read(temporary)?);
+            }
+            let (bin, in_bin) = (non_null(bin, "bin")?, read(offset)?);
+            return Ok(BlockPlace { at: bin.wrapping_add(in_bin), in_bin: Some(in_bin) });
+        }
+        let field = layout.block_address.ok_or_else(|| Absent::no_symbol("_HMAP_ENTRY.BlockAddress"))?;
+        Ok(BlockPlace { at: non_null(address(read(field)?), "block")?, in_bin: None })
+    }
+}
+
+fn non_null(address: VirtualAddress, what: &str) -> Result<VirtualAddress, Absent> {
+    if address.is_null() { Err(Absent::unreadable(format!("the hive's map has no {what} there"))) } else { Ok(address) }
 }
 
 impl<'k> Cmhive<'k> {
@@ -110,7 +160,7 @@ impl<'k> Cmhive<'k> {
         self.text(self.layout.root_path, "_CMHIVE.HiveRootPath")
     }
 
-    fn text(&self, field: Option<crate::symbols::Field<crate::symbols::Embedded>>, name: &str) -> Reading<String> {
+    fn text(&self, field: Option<Field<Embedded>>, name: &str) -> Reading<String> {
         match field {
             Some(field) => text::unicode_string(self.view.space(), self.view.address_of(field)).into(),
             None => Reading::Absent(Absent::no_symbol(name)),

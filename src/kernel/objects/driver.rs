@@ -47,7 +47,7 @@ impl DriverList {
             (_, Err(error)) => return Self::unread(&error.into(), warnings),
         };
         let joined = list_both_ways(space, head, MAX_DRIVERS, VirtualAddress::is_kernel);
-        for (direction, end) in [("forward", joined.forward), ("backward", joined.backward)] {
+        for (direction, end) in [("forward", &joined.forward), ("backward", &joined.backward)] {
             if end.kind() != ListEnd::Complete {
                 warnings
                     .push(Warning::new("drivers", format!("the list of loaded modules, walked {direction}, {end}")));

@@ -3,7 +3,7 @@
 use super::file_object;
 use crate::kernel::layouts::EprocessLayout;
 use crate::kernel::view::{View, fast_ref, pointer};
-use crate::kernel::{Kernel, SectionFile, text};
+use crate::kernel::{Kernel, SectionFile, list_both_ways, text};
 use crate::location::Location;
 use crate::memory::AddressSpace;
 use crate::symbols::{Bits, Field, Stored as _};
@@ -45,6 +45,8 @@ pub struct Eprocess<'k> {
 pub(crate) const PROCESS_OBJECT: u8 = 3;
 /// `_KOBJECTS.ThreadObject`.
 pub(crate) const THREAD_OBJECT: u8 = 6;
+/// More processes than a list of them has.
+const MAX_PROCESSES: usize = 1 << 18;
 /// Jobs nest a few levels deep.
 const MAX_JOBS: usize = 64;
 
@@ -203,7 +205,10 @@ impl<'k> Eprocess<'k> {
         if dtb.is_null() {
             return Err(Absent::unparsable("its page-table root is null"));
         }
-        Ok(self.kernel.space().with_root(dtb))
+        let space = self.kernel.space().with_root(dtb);
+        // What its VADs know of shared pages. Without them less can be read.
+        let vads = self.layout().vad_root.and_then(|field| self.view.get(field).ok());
+        Ok(vads.map_or(space, |root| space.with_vads(root)))
     }
 
     /// `CreateTime`.
@@ -477,6 +482,20 @@ impl<'k> Eprocess<'k> {
             Ok(this) if this < build => Reading::Nothing,
             _ => Reading::Absent(Absent::no_symbol(name)),
         }
+    }
+}
+
+impl Kernel<'_> {
+    /// The first process on the active list with this id. `None`: the list, walked both ways, has none.
+    ///
+    /// # Errors
+    /// The symbols do not name the list.
+    pub fn process_of(&self, pid: u64) -> Result<Option<Eprocess<'_>>, Absent> {
+        let head = self.global("PsActiveProcessHead")?;
+        let links = self.layouts().process.links.offset;
+        let list = list_both_ways(self.space(), head, MAX_PROCESSES, VirtualAddress::is_kernel);
+        let mut processes = list.entries.iter().map(|entry| Eprocess::read(self, entry.wrapping_sub(links)));
+        Ok(processes.find(|process| process.pid() == Ok(pid)))
     }
 }
 

@@ -30,7 +30,7 @@ pub(in crate::process) fn read(kernel: &Kernel<'_>, warnings: &mut Vec<Warning>)
     let kind = kernel.layouts().process.header_type.ok_or_else(|| Absent::no_symbol("_KPROCESS.Header.Type"))?;
     let table = space.read_pointer(kernel.global("PspCidTable")?)?;
     let handles = handles(kernel, table)?;
-    warn_of_end(warnings, "the table of process and thread ids", handles.end);
+    warn_of_end(warnings, "the table of process and thread ids", &handles.end);
     let end = handles.end.kind();
     let mut ids = Ids { processes: Vec::new(), threads: Vec::new(), others: Vec::new(), end };
     let mut seen = BTreeSet::new();

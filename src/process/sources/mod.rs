@@ -31,7 +31,7 @@ pub(crate) struct Looking<'l, 'k> {
 const MAX_FOUND: usize = 1 << 16;
 
 /// Says how one walk ended, if it did not come to its end.
-fn warn_of_end(warnings: &mut Vec<Warning>, what: &str, end: WalkEnd) {
+fn warn_of_end(warnings: &mut Vec<Warning>, what: &str, end: &WalkEnd) {
     if end.kind() != ListEnd::Complete {
         warnings.push(Warning::new("processes", format!("{what} {end}")));
     }
@@ -39,7 +39,7 @@ fn warn_of_end(warnings: &mut Vec<Warning>, what: &str, end: WalkEnd) {
 
 /// The same of a list that was walked both ways, and notes the worse end in what was found.
 fn note_ends(found: &mut Found, warnings: &mut Vec<Warning>, what: &str, joined: &Joined) {
-    warn_of_end(warnings, &format!("{what}, walked forward,"), joined.forward);
-    warn_of_end(warnings, &format!("{what}, walked backward,"), joined.backward);
+    warn_of_end(warnings, &format!("{what}, walked forward,"), &joined.forward);
+    warn_of_end(warnings, &format!("{what}, walked backward,"), &joined.backward);
     found.end = found.end.max(joined.end());
 }

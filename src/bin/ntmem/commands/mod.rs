@@ -7,6 +7,7 @@ pub mod info;
 pub mod pslist;
 pub mod pstree;
 pub mod psxview;
+pub mod read;
 pub mod registry;
 pub mod sessions;
 pub mod symbols;

@@ -199,6 +199,7 @@ fn evidence(
         field: label.to_owned(),
         r#virtual: at.and_then(|at| at.r#virtual),
         physical: at.and_then(|at| at.physical),
+        from: at.and_then(|at| at.from),
         value,
         ..Evidence::default()
     }

@@ -1,0 +1,90 @@
+//! Copies of page files.
+
+use super::super::fault::PageFileFault;
+use crate::PAGE_SIZE;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// A copy of a page file (`pagefile.sys`, `swapfile.sys`), opened. Page *n* lies at 4096 × *n*; there is no header.
+pub struct PageFile {
+    name: String,
+    bytes: u64,
+    data: Mutex<Box<dyn ReadSeek>>,
+}
+
+trait ReadSeek: Read + Seek + Send {}
+impl<T: Read + Seek + Send> ReadSeek for T {}
+
+impl PageFile {
+    /// Opens a file. Nothing of it is read yet.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref();
+        let file = File::open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is no file"));
+        }
+        Self::new(path.display().to_string(), file)
+    }
+
+    /// Takes a page file that is in memory. `name` stands for it in messages, and is compared with the kernel's names.
+    #[must_use]
+    pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        Self { name: name.into(), bytes: length, data: Mutex::new(Box::new(Cursor::new(bytes))) }
+    }
+
+    fn new(name: String, mut data: impl ReadSeek + 'static) -> io::Result<Self> {
+        let bytes = data.seek(SeekFrom::End(0))?;
+        Ok(Self { name, bytes, data: Mutex::new(Box::new(data)) })
+    }
+
+    /// The path that it was opened by.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The last part of its name.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        self.name.rsplit(['/', '\\']).next().unwrap_or_default()
+    }
+
+    /// Its length in bytes.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether it is empty.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// The page at `offset`.
+    ///
+    /// # Errors
+    /// The file has no whole page there, or cannot be read.
+    pub(crate) fn page(&self, offset: u64) -> Result<Box<[u8; PAGE_SIZE as usize]>, PageFileFault> {
+        if offset.checked_add(PAGE_SIZE).is_none_or(|end| end > self.bytes) {
+            return Err(PageFileFault::TooShort);
+        }
+        let mut page = Box::new([0u8; PAGE_SIZE as usize]);
+        let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = data.seek(SeekFrom::Start(offset)).and_then(|_| data.read_exact(page.as_mut_slice()));
+        read.map(|()| page).map_err(|_| PageFileFault::Failed)
+    }
+}
+
+impl fmt::Debug for PageFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PageFile").field("name", &self.name).field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}

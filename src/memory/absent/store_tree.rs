@@ -1,0 +1,125 @@
+//! The B+ trees of the compressed store: from a 32-bit key to a 32-bit value. Nodes are pages of kernel memory.
+//!
+//! A node has its number of entries (16 bits), its level and whether it is a leaf (8 bits each), from 8 on the address of the
+//! leftmost child, from 0x10 on its entries: key and value of 32 bits in a leaf, key and address of a child in 16 bytes above.
+
+use crate::memory::AddressSpace;
+use crate::memory::fault::StoreFault;
+use crate::{PAGE_SIZE, VirtualAddress};
+
+/// Entries that a leaf has room for.
+const MAX_VALUES: usize = 0x1fe;
+/// Entries that a node above the leaves has room for.
+const MAX_CHILDREN: usize = 0xff;
+/// Three levels hold the pages of 4 TiB. A deeper tree is a ring, or was made to keep the reader busy.
+const MAX_DEPTH: usize = 8;
+/// Where entries begin.
+const ENTRIES: usize = 0x10;
+
+/// Looks up `key` in the tree below `root`. `None`: the tree does not have it.
+///
+/// # Errors
+/// A node on the way cannot be read, or is none.
+pub(super) fn look_up(space: AddressSpace<'_>, root: VirtualAddress, key: u32) -> Result<Option<u32>, StoreFault> {
+    let mut node = root;
+    for _ in 0..MAX_DEPTH {
+        if node.page_offset() != 0 || !node.is_kernel() {
+            return Err(StoreFault::Torn("a tree leads to what is no page"));
+        }
+        let bytes: [u8; PAGE_SIZE as usize] =
+            space.read_array(node).map_err(|_| StoreFault::Unreadable("a node of a tree"))?;
+        match step(&bytes, key).ok_or(StoreFault::Torn("a node of a tree contradicts itself"))? {
+            Step::Value(value) => return Ok(value),
+            Step::Child(child) => node = child,
+        }
+    }
+    Err(StoreFault::Torn("a tree is too deep"))
+}
+
+enum Step {
+    Value(Option<u32>),
+    Child(VirtualAddress),
+}
+
+/// Searches one node. `None`: it is none.
+fn step(node: &[u8; PAGE_SIZE as usize], key: u32) -> Option<Step> {
+    let [low, high, _, leaf, ..] = *node;
+    let count = usize::from(u16::from_le_bytes([low, high]));
+    let entries = node.get(ENTRIES..)?;
+    let u32_in = |entry: &[u8], at: usize| Some(u32::from_le_bytes(*entry.get(at..)?.first_chunk()?));
+    let u64_in = |entry: &[u8], at: usize| Some(u64::from_le_bytes(*entry.get(at..)?.first_chunk()?));
+    if leaf != 0 {
+        let entries = entries.as_chunks::<8>().0.get(..count).filter(|_| count <= MAX_VALUES)?;
+        let keys: Vec<u32> = entries.iter().filter_map(|entry| u32_in(entry, 0)).collect();
+        let value = match position(&keys, key)? {
+            Ok(found) => Some(u32_in(entries.get(found)?, 4)?),
+            Err(_) => None,
+        };
+        return Some(Step::Value(value));
+    }
+    let entries = entries.as_chunks::<16>().0.get(..count).filter(|_| count <= MAX_CHILDREN)?;
+    let keys: Vec<u32> = entries.iter().filter_map(|entry| u32_in(entry, 0)).collect();
+    // The child of the last key that is not greater; left of the first, the leftmost.
+    let behind = position(&keys, key)?.map_or_else(|at| at, |at| at.saturating_add(1));
+    let child = match behind.checked_sub(1) {
+        Some(last) => u64_in(entries.get(last)?, 8)?,
+        None => u64_in(node, 8)?,
+    };
+    Some(Step::Child(VirtualAddress(child)))
+}
+
+/// Where a key stands, or would. `None`: the keys do not rise, as those of a node do.
+fn position(keys: &[u32], key: u32) -> Option<Result<usize, usize>> {
+    keys.is_sorted_by(|a, b| a < b).then(|| keys.binary_search(&key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(leaf: bool, leftmost: u64, entries: &[(u32, u64)]) -> [u8; 4096] {
+        let mut node = [0u8; 4096];
+        node[..2].copy_from_slice(&(entries.len() as u16).to_le_bytes());
+        node[3] = u8::from(leaf);
+        node[8..16].copy_from_slice(&leftmost.to_le_bytes());
+        for (index, (key, value)) in entries.iter().enumerate() {
+            let at = ENTRIES + index * if leaf { 8 } else { 16 };
+            node[at..at + 4].copy_from_slice(&key.to_le_bytes());
+            if leaf {
+                node[at + 4..at + 8].copy_from_slice(&(*value as u32).to_le_bytes());
+            } else {
+                node[at + 8..at + 16].copy_from_slice(&value.to_le_bytes());
+            }
+        }
+        node
+    }
+
+    fn value(node: &[u8; 4096], key: u32) -> Option<Option<u32>> {
+        match step(node, key)? {
+            Step::Value(value) => Some(value),
+            Step::Child(_) => None,
+        }
+    }
+
+    #[test]
+    fn leaves_have_values_and_inner_nodes_children() {
+        let leaf = node(true, 0, &[(3, 30), (7, 70), (9, 90)]);
+        assert_eq!(value(&leaf, 7), Some(Some(70)));
+        assert_eq!(value(&leaf, 8), Some(None));
+        let inner = node(false, 0x1000, &[(10, 0x2000), (20, 0x3000)]);
+        for (key, child) in [(9, 0x1000), (10, 0x2000), (19, 0x2000), (20, 0x3000), (u32::MAX, 0x3000)] {
+            let Some(Step::Child(VirtualAddress(found))) = step(&inner, key) else { panic!() };
+            assert_eq!(found, child, "{key}");
+        }
+    }
+
+    #[test]
+    fn what_no_node_is() {
+        assert!(value(&node(true, 0, &[(3, 30), (3, 31)]), 3).is_none(), "equal keys");
+        assert!(value(&node(true, 0, &[(3, 30), (2, 20)]), 3).is_none(), "falling keys");
+        let mut many = node(true, 0, &[]);
+        many[..2].copy_from_slice(&0x1ffu16.to_le_bytes());
+        assert!(value(&many, 0).is_none(), "more entries than there is room for");
+        assert!(step(&[0xff; 4096], 0).is_none());
+    }
+}

@@ -1,0 +1,217 @@
+//! Where a page is: the walk over page tables, and on from where they end.
+
+use super::absent::VadAnswer;
+use super::arch::Present;
+use super::fault::{EntryLevel, Fault, PrototypeFault};
+use super::space::AddressSpace;
+use super::windows_pte::Form;
+use crate::{PAGE_SIZE, PhysicalAddress, VirtualAddress};
+use std::sync::Arc;
+
+/// Where the byte at one virtual address is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Where {
+    /// In memory, by an entry that is present.
+    Physical(PhysicalAddress),
+    /// In memory, by an entry in transition.
+    Transition(PhysicalAddress),
+    /// In memory, shared: by the prototype entry that the table or the VAD names.
+    Prototype(PhysicalAddress),
+    /// In a page file.
+    PageFile {
+        /// The number of the page file.
+        number: u32,
+        /// The number of the page in it.
+        index: u64,
+    },
+    /// In the compressed store, which has a number among the page files.
+    VirtualStore {
+        /// The number of the store.
+        number: u32,
+        /// The number of the page in it.
+        index: u64,
+    },
+    /// Nowhere that it could be had from: never mapped, demand-zero, only in its file, not in the image.
+    Missing(Fault),
+}
+
+impl Where {
+    /// Its place in memory. `None`: it is not in memory.
+    #[must_use]
+    pub const fn physical(&self) -> Option<PhysicalAddress> {
+        match self {
+            Self::Physical(at) | Self::Transition(at) | Self::Prototype(at) => Some(*at),
+            Self::PageFile { .. } | Self::VirtualStore { .. } | Self::Missing(_) => None,
+        }
+    }
+}
+
+/// Where a byte is, and how far the page around it reaches.
+pub(super) struct Resolved {
+    pub place: Where,
+    /// Size of the page in bytes, as a power of two.
+    pub shift: u32,
+}
+
+/// The bytes of a page that is not in memory.
+pub(super) type PageBytes = Arc<[u8; PAGE_SIZE as usize]>;
+
+/// Lowest bit of an address that tells its page, where pages are smallest.
+const PAGE_SHIFT: u32 = PAGE_SIZE.trailing_zeros();
+
+/// A page table: in memory, or supplied.
+enum Table {
+    Memory(PhysicalAddress),
+    Supplied(PageBytes),
+}
+
+impl AddressSpace<'_> {
+    /// Where the byte at `at` is: by the tables, and by what they leave to prototype entries, VADs and page files. Whether the
+    /// image holds the place in memory, or a file was given, is another question.
+    #[must_use]
+    pub fn resolve(&self, at: VirtualAddress) -> Where {
+        self.resolve_page(at).place
+    }
+
+    pub(super) fn resolve_page(&self, at: VirtualAddress) -> Resolved {
+        let small = |place: Where| Resolved { place, shift: PAGE_SHIFT };
+        let missing = |fault: Fault| small(Where::Missing(fault));
+        let arch = self.architecture();
+        if !arch.is_canonical(at) {
+            return missing(Fault::NonCanonical { at });
+        }
+        let mut table = Table::Memory(self.root());
+        for level in arch.levels {
+            let entry = match &table {
+                Table::Memory(table) => {
+                    let slot = arch.slot(level, *table, at);
+                    match self.entry(slot) {
+                        Some(entry) => entry,
+                        None => return missing(Fault::NotInImage { at, needed: slot, level: Some(level.name) }),
+                    }
+                }
+                Table::Supplied(bytes) => {
+                    let (entries, _) = bytes.as_chunks::<8>();
+                    let entry = usize::try_from(arch.index(level, at)).ok().and_then(|index| entries.get(index));
+                    u64::from_le_bytes(entry.copied().unwrap_or_default())
+                }
+            };
+            if entry & arch.present != 0 {
+                match arch.present(entry, level) {
+                    Present::Table(next) => table = Table::Memory(next),
+                    Present::Page(page) => {
+                        let within = at.0 & 1u64.wrapping_shl(level.shift).wrapping_sub(1);
+                        return Resolved { place: Where::Physical(page.wrapping_add(within)), shift: level.shift };
+                    }
+                }
+                continue;
+            }
+            let form = self.ptes().form(entry);
+            if level.name == EntryLevel::Pte {
+                return small(self.by_form(at, entry, form));
+            }
+            // A page with page tables can leave memory like others.
+            table = match form {
+                Form::Transition(next) => Table::Memory(next),
+                Form::PageFile { number, index } => match self.supply(at, &self.paged(number, index)) {
+                    Ok(bytes) => Table::Supplied(bytes),
+                    Err(fault) => return missing(fault),
+                },
+                Form::PagedOut => return missing(Fault::PagedOut { at, level: level.name, entry }),
+                Form::Zero => return small(self.ask_vad(at, level.name, entry)),
+                _ => return missing(Fault::NotPresent { at, level: level.name, entry }),
+            };
+        }
+        // The lowest level always gives an answer.
+        missing(Fault::NotPresent { at, level: EntryLevel::Pte, entry: 0 })
+    }
+
+    /// Where the page of a lowest-level entry is that is not present.
+    fn by_form(&self, at: VirtualAddress, entry: u64, form: Form) -> Where {
+        match form {
+            Form::Zero | Form::AskVad => self.ask_vad(at, EntryLevel::Pte, entry),
+            Form::Transition(page) => Where::Transition(page.wrapping_add(at.page_offset())),
+            Form::PageFile { number, index } => self.paged(number, index),
+            Form::PagedOut => Where::Missing(Fault::PagedOut { at, level: EntryLevel::Pte, entry }),
+            Form::DemandZero => Where::Missing(Fault::DemandZero { at, entry }),
+            Form::Prototype(pointers) => self.shared(at, entry, &pointers),
+        }
+    }
+
+    /// A page that a number of a page file names, and an index in it.
+    fn paged(&self, number: u32, index: u64) -> Where {
+        if self.absent().is_some_and(|absent| absent.is_store(*self, number, index)) {
+            Where::VirtualStore { number, index }
+        } else {
+            Where::PageFile { number, index }
+        }
+    }
+
+    /// The tables say nothing: the VAD may.
+    fn ask_vad(&self, at: VirtualAddress, level: EntryLevel, entry: u64) -> Where {
+        let shared = |why| Where::Missing(Fault::Prototype { at, entry, why });
+        let nothing = || {
+            if entry == 0 {
+                Where::Missing(Fault::NotPresent { at, level, entry })
+            } else {
+                shared(PrototypeFault::NoVads)
+            }
+        };
+        let (Some(absent), Some(root)) = (self.absent(), self.vad_root()) else { return nothing() };
+        if at.is_kernel() || !self.allows_prototypes() {
+            return nothing();
+        }
+        match absent.ask_vad(self.for_kernel_structures(), root, at) {
+            VadAnswer::Nothing => nothing(),
+            VadAnswer::Private => Where::Missing(Fault::DemandZero { at, entry }),
+            VadAnswer::Prototype(prototype) => self.shared(at, entry, &[prototype]),
+            VadAnswer::Failed(why) => shared(why),
+        }
+    }
+
+    /// Where a shared page is, by its prototype entry at the first of `prototypes` that can be read. Such an entry never leads
+    /// to another: hostile ones could form a ring.
+    fn shared(&self, at: VirtualAddress, entry: u64, prototypes: &[VirtualAddress]) -> Where {
+        let missing = |why| Where::Missing(Fault::Prototype { at, entry, why });
+        if !self.allows_prototypes() {
+            return missing(PrototypeFault::Nested);
+        }
+        let space = self.for_kernel_structures();
+        let mut failed = None;
+        for prototype in prototypes.iter().filter(|prototype| prototype.is_kernel()) {
+            match space.read_u64(*prototype) {
+                Ok(shared) => return self.by_prototype(at, entry, shared),
+                Err(fault) => failed = failed.or(Some(fault)),
+            }
+        }
+        match failed {
+            // What would help with the entry would help with the page.
+            Some(fault) if fault.remedy().is_some() => Where::Missing(fault),
+            _ => missing(PrototypeFault::Unreadable),
+        }
+    }
+
+    /// Where a shared page is, by the content of its prototype entry.
+    fn by_prototype(&self, at: VirtualAddress, entry: u64, shared: u64) -> Where {
+        let arch = self.architecture();
+        let within = at.page_offset();
+        if shared & arch.present != 0 {
+            return Where::Prototype(PhysicalAddress(shared & arch.frame).wrapping_add(within));
+        }
+        if let Some(subsection) = self.ptes().subsection(shared) {
+            let space = self.for_kernel_structures();
+            let file = self.absent().and_then(|absent| absent.file_of(space, subsection));
+            return Where::Missing(Fault::FileOnly { at, file });
+        }
+        match self.ptes().form(shared) {
+            Form::Transition(page) => Where::Prototype(page.wrapping_add(within)),
+            Form::PageFile { number, index } => self.paged(number, index),
+            Form::PagedOut => Where::Missing(Fault::PagedOut { at, level: EntryLevel::Pte, entry: shared }),
+            Form::DemandZero => Where::Missing(Fault::DemandZero { at, entry: shared }),
+            Form::Zero | Form::AskVad | Form::Prototype(_) => {
+                Where::Missing(Fault::Prototype { at, entry, why: PrototypeFault::Empty })
+            }
+        }
+    }
+}

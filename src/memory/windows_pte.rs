@@ -1,0 +1,149 @@
+//! What Windows keeps in page-table entries that are not present: `_MMPTE_PROTOTYPE`, `_MMPTE_TRANSITION`, `_MMPTE_SOFTWARE` and
+//! `_MMPTE_SUBSECTION` in the kernel's symbols.
+
+use crate::{PhysicalAddress, VirtualAddress};
+
+/// `SwizzleBit` of all forms.
+const SWIZZLE: u64 = 1 << 4;
+/// `Prototype` of all forms.
+const PROTOTYPE: u64 = 1 << 10;
+/// `_MMPTE_TRANSITION.Transition`. In a prototype form the bit is `Combined`, and says nothing here.
+const TRANSITION: u64 = 1 << 11;
+/// `_MMPTE_TRANSITION.PageFrameNumber`, in the widest of its forms (20348 on).
+const FRAME: u64 = 0x000f_ffff_ffff_f000;
+/// `_MMPTE_SOFTWARE.PageFileHigh`.
+const PAGE_FILE_HIGH: u64 = 0xffff_ffff_0000_0000;
+/// `_MMPTE_PROTOTYPE.ProtoAddress` where only the VAD knows the prototype entry.
+const VAD_KNOWS: u64 = 0xffff_ffff_0000;
+
+/// How one kernel writes entries that are not present.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct WindowsPte {
+    /// `MiState.Hardware.InvalidPteMask`, before 1709 `MiInvalidPteMask`: bits that keep processors from speculating on the
+    /// entry.
+    pub invalid_pte_mask: u64,
+    /// Where the number of a page file and that of a page in it stand. `None`: the symbols do not say.
+    pub page_file: Option<PageFileBits>,
+}
+
+/// `_MMPTE_SOFTWARE.PageFileLow` and `PageFileHigh`, each by its lowest bit and its number of bits. The first moved between
+/// updates of one build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PageFileBits {
+    /// The number of the page file.
+    pub number: (u8, u8),
+    /// The number of the page in it.
+    pub index: (u8, u8),
+}
+
+/// The bits of `entry` from `position` on.
+fn bits(entry: u64, (position, length): (u8, u8)) -> u64 {
+    let above = u64::BITS.saturating_sub(u32::from(length)).min(u64::BITS - 1);
+    entry.wrapping_shr(u32::from(position)) & (u64::MAX >> above)
+}
+
+/// What an entry that is not present says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Nothing at all.
+    Zero,
+    /// The page is shared: this entry of kernel memory has it, by the pointer with the mask undone and as it stands.
+    Prototype([VirtualAddress; 2]),
+    /// The page is shared, and the VAD knows its entry.
+    AskVad,
+    /// The page left the working set and is still in memory, on the standby or modified list.
+    Transition(PhysicalAddress),
+    /// The page is in a page file, or in the store that is numbered as one.
+    PageFile { number: u32, index: u64 },
+    /// The page is in a page file, and the layout of the entry is not known.
+    PagedOut,
+    /// The page was promised, and would read as zeros.
+    DemandZero,
+}
+
+impl WindowsPte {
+    /// Undoes what Windows does to entries that are not present (`MiSwizzleInvalidPte`): the bits of the mask are set, and
+    /// where they were set already, the swizzle bit is instead.
+    const fn plain(&self, entry: u64) -> u64 {
+        if entry & SWIZZLE == 0 { entry & !self.invalid_pte_mask } else { entry }
+    }
+
+    /// Reads an entry whose bit for *present* is clear.
+    pub(super) fn form(&self, entry: u64) -> Form {
+        if entry == 0 {
+            return Form::Zero;
+        }
+        let plain = self.plain(entry);
+        if entry & PROTOTYPE != 0 {
+            // Whether the mask was set in pointers too is not known for sure: both readings are given.
+            let pointer = |entry: u64| VirtualAddress((entry.cast_signed() >> 16).cast_unsigned());
+            return if plain >> 16 == VAD_KNOWS || entry >> 16 == VAD_KNOWS {
+                Form::AskVad
+            } else {
+                Form::Prototype([pointer(plain), pointer(entry)])
+            };
+        }
+        if entry & TRANSITION != 0 {
+            return Form::Transition(PhysicalAddress(plain & FRAME));
+        }
+        let Some(PageFileBits { number, index }) = self.page_file else {
+            return if plain & PAGE_FILE_HIGH == 0 { Form::DemandZero } else { Form::PagedOut };
+        };
+        match (bits(plain, number), bits(plain, index)) {
+            (0, 0) => Form::DemandZero,
+            (number, index) => Form::PageFile { number: u32::try_from(number).unwrap_or(u32::MAX), index },
+        }
+    }
+
+    /// Reads a prototype entry that is not present: there the prototype form means a `_SUBSECTION`, whose address this is.
+    pub(super) fn subsection(&self, entry: u64) -> Option<VirtualAddress> {
+        let address = VirtualAddress((self.plain(entry).cast_signed() >> 16).cast_unsigned());
+        (entry & PROTOTYPE != 0).then_some(address)
+    }
+}
+
+/// The frame bits, as they stand in it, of an entry whose page is in transition and in which no bit was swizzled.
+pub(super) const fn transition_frame(entry: u64) -> Option<u64> {
+    let kind = entry & (1 | SWIZZLE | PROTOTYPE | TRANSITION);
+    if kind == TRANSITION { Some(entry & FRAME) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ptes(invalid_pte_mask: u64, number: u8) -> WindowsPte {
+        let page_file = Some(PageFileBits { number: (number, 4), index: (32, 32) });
+        WindowsPte { invalid_pte_mask, page_file }
+    }
+
+    /// The worked examples of a machine whose mask is bit 45, number in bits 12 to 15.
+    #[test]
+    fn page_file_entries_with_a_mask() {
+        let ptes = ptes(1 << 45, 12);
+        let page = |number, index| Form::PageFile { number, index };
+        assert_eq!(ptes.form(0x0000_3a2b_0000_2084), page(2, 0x1a2b));
+        assert_eq!(ptes.form(0x0000_2483_0000_0084), page(0, 0x483));
+        // The bit was set before: the swizzle bit says so.
+        assert_eq!(ptes.form(0x0000_2483_0000_0094), page(0, 0x2483));
+        assert_eq!(ptes.form(0x0000_2000_0123_4880), Form::Transition(PhysicalAddress(0x123_4000)));
+        assert_eq!(ptes.form(0xffff_ffff_0000_04b0), Form::AskVad);
+        assert_eq!(WindowsPte::default().form(0xffff_ffff_0000_04a0), Form::AskVad);
+        let Form::Prototype([_, pointer]) = ptes.form(0x8a01_2345_6788_04b0) else { panic!() };
+        assert_eq!(pointer, VirtualAddress(0xffff_8a01_2345_6788));
+        assert_eq!(ptes.form(0x0000_2000_0000_0080), Form::DemandZero);
+        assert_eq!(ptes.form(0), Form::Zero);
+    }
+
+    /// Kernels of one build number have the number in bits 1 to 4 or 12 to 15, by their updates.
+    #[test]
+    fn the_layout_tells_where_the_number_is() {
+        let (old, new) = (ptes(0, 1), ptes(0, 12));
+        let entry = 0x0000_0042_0000_1082;
+        assert_eq!(old.form(entry), Form::PageFile { number: 1, index: 0x42 });
+        assert_eq!(new.form(entry), Form::PageFile { number: 1, index: 0x42 });
+        assert_eq!(old.form(0x0000_0042_0000_2082), Form::PageFile { number: 1, index: 0x42 });
+        assert_eq!(new.form(0x0000_0042_0000_2082), Form::PageFile { number: 2, index: 0x42 });
+        assert_eq!(WindowsPte::default().form(entry), Form::PagedOut);
+    }
+}

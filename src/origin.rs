@@ -1,0 +1,49 @@
+//! Where the bytes of a value came from.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// What supplied the page that a value lies in. In documents it is one string: `memory`, `transition`, `prototype`,
+/// `page file 0`, `compressed store`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// Memory, by a page-table entry that is present.
+    #[default]
+    Memory,
+    /// Memory, by an entry in transition: the page had left the working set.
+    Transition,
+    /// Memory, by a prototype entry: the page is shared.
+    Prototype,
+    /// The page file of this number, which was copied at another time than memory.
+    PageFile(u32),
+    /// The compressed store, which is in memory.
+    CompressedStore,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory"),
+            Self::Transition => f.write_str("transition"),
+            Self::Prototype => f.write_str("prototype"),
+            Self::PageFile(number) => write!(f, "page file {number}"),
+            Self::CompressedStore => f.write_str("compressed store"),
+        }
+    }
+}
+
+impl Serialize for Origin {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Origin {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let fixed = [Self::Memory, Self::Transition, Self::Prototype, Self::CompressedStore];
+        let by_name = fixed.into_iter().find(|origin| origin.to_string() == text);
+        let page_file = || text.strip_prefix("page file ")?.parse().ok().map(Self::PageFile);
+        by_name.or_else(page_file).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no origin of a page")))
+    }
+}

@@ -25,6 +25,7 @@ const MAX_PARAMETERS: u32 = 1 << 20;
 /// One page file of the machine, and the file that stands for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct PageFileInfo {
     /// Its number in page-table entries.
     pub number: u32,

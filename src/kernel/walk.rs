@@ -102,8 +102,8 @@ impl<'m, F: Fn(VirtualAddress) -> bool> Walk<'m, F> {
 
     /// How it ended. `None`: it has not.
     #[must_use]
-    pub const fn end(&self) -> Option<WalkEnd> {
-        self.end
+    pub fn end(&self) -> Option<WalkEnd> {
+        self.end.clone()
     }
 
     fn step(&self) -> Result<VirtualAddress, WalkEnd> {

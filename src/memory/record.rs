@@ -11,6 +11,7 @@ pub const MAX_READ: u64 = 1 << 24;
 
 /// Bytes at an address, and for each page where they came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct MemoryRead {
     /// Where it begins.
     pub address: Hex,
@@ -24,6 +25,7 @@ pub struct MemoryRead {
 
 /// The part of a read that lies in one page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct PageRead {
     /// Where it begins.
     pub address: Hex,

@@ -4,7 +4,7 @@ use crate::args::Run;
 use crate::exit::Usage;
 use crate::open;
 use crate::options::{Common, address};
-use crate::output::Output;
+use crate::output::{self, Output};
 use ntmem::kernel::Kernel;
 use ntmem::memory::MemoryRead;
 use ntmem::{PhysicalAddress, Report, System, VirtualAddress, report};
@@ -43,12 +43,10 @@ impl Run for Args {
     fn run(&self) -> anyhow::Result<u8> {
         open::with_kernel(&self.image, &self.common, |kernel| {
             let read = self.read(kernel)?;
-            let system = System {
-                image: Some(kernel.image().info()),
-                kernel: Some(kernel.info()),
-                warnings: kernel.warnings().to_vec(),
-                ..System::default()
-            };
+            let mut system = System::default();
+            (system.image, system.kernel) = (Some(kernel.image().info()), Some(kernel.info()));
+            system.warnings = kernel.warnings().to_vec();
+            output::warnings(&system.warnings);
             let mut report = Report::new(system);
             let lines = read.pages.clone();
             report.read = Some(read);

@@ -54,6 +54,14 @@ impl Absent {
         Self { kind, detail: detail.into() }
     }
 
+    /// What would let the value be read, where the detail says so: a page file, a file of the machine's disk. Details name it in
+    /// the form `[needs THIS]`, which documents keep.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&str> {
+        let (_, from) = self.detail.rsplit_once("[needs ")?;
+        from.split_once(']').map(|(what, _)| what)
+    }
+
     /// The memory could not be read.
     pub fn unreadable(detail: impl Into<String>) -> Self {
         Self::new(AbsentKind::Unreadable, detail)

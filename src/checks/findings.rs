@@ -1,6 +1,6 @@
 //! What all checks of one kind say, and the verdict.
 
-use super::{Baseline, Case, Confidence, Judgement, Outcome};
+use super::{Away, Baseline, Case, Confidence, Judgement, Outcome};
 use crate::Mode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,6 +35,9 @@ pub struct Findings {
     /// `heuristic`, where all of it rests on layouts that were worked out from the image itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layouts: Option<String>,
+    /// What could not be judged because memory could not be read. `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<Away>,
 }
 
 /// The word of [`SymbolSource::Heuristic`](crate::symbols::SymbolSource::Heuristic), as `kernel.symbols` has it.
@@ -68,6 +71,7 @@ impl Findings {
                 rule.wrong.clone_into(&mut outcome.heading);
             }
         }
+        let away = Away::of(&outcomes, case.main_pid());
         let findings = Self {
             check: baseline.name.to_owned(),
             verdict: Verdict::of(baseline, &outcomes, case.main_pid()),
@@ -75,6 +79,7 @@ impl Findings {
             passed_over: case.passed_over.clone(),
             modes: case.modes.to_vec(),
             layouts: None,
+            away,
         };
         match case.system.kernel.as_ref().and_then(|kernel| kernel.symbols.as_deref()) {
             Some(HEURISTIC) => findings.by_heuristic_layouts(),

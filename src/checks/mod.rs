@@ -3,6 +3,7 @@
 //! A [`Baseline`] is what one `ntmem check` does: a [`CoreProcess`], which says what is normal for a process, and the
 //! [`Rule`]s that compare. [`BASELINES`] is the one list of them. [`check_with`] judges a system by any.
 
+mod away;
 mod baseline;
 mod case;
 pub mod core;
@@ -22,6 +23,7 @@ mod tests;
 mod words;
 
 pub use self::core::CoreProcess;
+pub use away::{Away, Need};
 pub use baseline::{BASELINES, Baseline, check_in, check_smss, check_with, rules};
 pub use case::Case;
 pub use evidence::Evidence;

@@ -213,18 +213,17 @@ impl Fault {
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         match self {
-            Self::PageFile { number, why, .. } => match why {
-                PageFileFault::NotGiven { path: Some(path) } => {
-                    Some(format!("--pagefile FILE, page file {number}, {path}"))
-                }
-                PageFileFault::NotGiven { path: None } => Some(format!("--pagefile FILE, page file {number}")),
-                PageFileFault::Foreign => Some(format!("--pagefile FILE, page file {number} of this machine")),
+            Self::PageFile { number, why, .. } => Some(match why {
+                PageFileFault::NotGiven { path: Some(path) } => format!("--pagefile FILE (page file {number}, {path})"),
+                PageFileFault::NotGiven { path: None } => format!("--pagefile FILE (page file {number})"),
+                PageFileFault::Foreign => format!("--pagefile FILE (page file {number} of this machine)"),
                 PageFileFault::TooShort | PageFileFault::Failed => {
-                    Some(format!("--pagefile FILE, a whole copy of page file {number}"))
+                    format!("--pagefile FILE (a whole copy of page file {number})")
                 }
-            },
-            Self::PagedOut { .. } => Some("the PDB of this kernel, and its page file: --pagefile FILE".to_owned()),
+            }),
+            Self::PagedOut { .. } => Some("the PDB of this kernel".to_owned()),
             Self::FileOnly { file: Some(file), .. } => Some(format!("the file {file} of the machine's disk")),
+            Self::NotInImage { .. } => Some("a whole image of the memory".to_owned()),
             _ => None,
         }
     }
@@ -232,6 +231,14 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason(f)?;
+        self.remedy().map_or(Ok(()), |what| write!(f, " [needs {what}]"))
+    }
+}
+
+impl Fault {
+    /// Why, without what would help.
+    fn reason(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NonCanonical { at } => write!(f, "{at} is no canonical address"),
             Self::NotPresent { at, level, entry } => write!(f, "{at} is not mapped ({} {entry:#x})", level.name()),
@@ -241,10 +248,7 @@ impl fmt::Display for Fault {
             Self::PageFile { at, number, offset, why } => {
                 write!(f, "{at} is in page file {number} at {offset:#x}, ")?;
                 match why {
-                    PageFileFault::NotGiven { path: Some(path) } => {
-                        write!(f, "which was not given: --pagefile FILE ({path})")
-                    }
-                    PageFileFault::NotGiven { path: None } => f.write_str("which was not given: --pagefile FILE"),
+                    PageFileFault::NotGiven { .. } => f.write_str("which was not given"),
                     PageFileFault::Foreign => f.write_str("and the one given is not this machine's"),
                     PageFileFault::TooShort => f.write_str("and the one given ends before that"),
                     PageFileFault::Failed => f.write_str("and the one given could not be read there"),

@@ -22,7 +22,8 @@ pub use layouts::{
     VadLayout, VisiblePartitionLayout,
 };
 pub use pattern::{Page, Word};
-pub use record::{MAX_READ, MemoryRead, PageRead};
+pub use record::MAX_READ;
+
 pub use resolve::Where;
 pub use scan::{Hit, Scan, ScanEnd, Scanner};
 pub use space::{AddressSpace, MappedRegion};

@@ -1,47 +1,13 @@
-//! What was read at an address, page by page: owned, for documents.
+//! Reading for people: bytes, and for each page where they came from or why they are missing.
 
 use super::fault::Fault;
 use super::space::AddressSpace;
 use crate::image::PhysicalMemory;
-use crate::{Hex, Origin, PAGE_SIZE, PhysicalAddress, VirtualAddress};
-use serde::Serialize;
+use crate::memory_read::{MemoryRead, PageRead};
+use crate::{Hex, Origin, PhysicalAddress, VirtualAddress};
 
 /// Bytes that one read gives: more is the work of a dump.
 pub const MAX_READ: u64 = 1 << 24;
-
-/// Bytes at an address, and for each page where they came from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct MemoryRead {
-    /// Where it begins.
-    pub address: Hex,
-    /// `virtual` or `physical`.
-    pub space: &'static str,
-    /// The pages, in order.
-    pub pages: Vec<PageRead>,
-    /// All bytes, two digits each; `..` for those that could not be read.
-    pub hex: String,
-}
-
-/// The part of a read that lies in one page.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct PageRead {
-    /// Where it begins.
-    pub address: Hex,
-    /// Bytes asked for.
-    pub bytes: u64,
-    /// What supplied it. `None`: nothing did.
-    pub from: Option<Origin>,
-    /// Where it lies in memory. `None`: it does not.
-    pub physical: Option<PhysicalAddress>,
-    /// The kind of place that it is in or should be in, where it could not be read: `page_file`, `file_only`, `not_in_image` ...
-    pub missing: Option<&'static str>,
-    /// Why it could not be read.
-    pub reason: Option<String>,
-    /// What would supply it, if anything could.
-    pub remedy: Option<String>,
-}
 
 /// The pieces of `[at, at + bytes)` in one page each: address and length.
 fn pieces(at: u64, bytes: u64) -> impl Iterator<Item = (u64, u64)> {
@@ -109,25 +75,4 @@ impl MemoryRead {
         }
         read
     }
-
-    /// The bytes, 16 to a line, each line with its address.
-    #[must_use]
-    pub fn lines(&self) -> Vec<(Hex, String)> {
-        let (digits, _) = self.hex.as_bytes().as_chunks::<2>();
-        let line = |(index, line): (usize, &[[u8; 2]])| {
-            let offset = u64::try_from(index).unwrap_or(0).saturating_mul(LINE);
-            let words: Vec<&str> = line.iter().map(|two| std::str::from_utf8(two).unwrap_or("..")).collect();
-            let text: String = line
-                .iter()
-                .map(|two| std::str::from_utf8(two).ok().and_then(|two| u8::from_str_radix(two, 16).ok()))
-                .map(|byte| byte.filter(|byte| (b' '..=b'~').contains(byte)).map_or('.', char::from))
-                .collect();
-            (Hex(self.address.0.wrapping_add(offset)), format!("{:<47}  {text}", words.join(" ")))
-        };
-        digits.chunks(LINE_BYTES).enumerate().map(line).collect()
-    }
 }
-
-/// Bytes in a line of text.
-const LINE_BYTES: usize = 16;
-const LINE: u64 = PAGE_SIZE / 256;

@@ -4,7 +4,7 @@ use super::foreign;
 use crate::image::ImageInfo;
 use crate::kernel::objects::driver::DriverList;
 use crate::machine::Machine;
-use crate::memory::MemoryRead;
+use crate::memory_read::MemoryRead;
 use crate::picture::{Mode, Picture};
 use crate::registry::{HiveList, KeyRecord, SessionManagerKeys};
 use crate::symbols::Manifest;

@@ -1,7 +1,7 @@
 //! The outcomes of checks for people.
 
 use super::{Palette, wrap};
-use crate::checks::{Evidence, Judgement, Missing};
+use crate::checks::{Away, Evidence, Judgement, Missing};
 use crate::{Findings, Origin, Outcome, Severity, Shown, Verdict};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -52,8 +52,26 @@ fn verdict(out: &mut impl Write, findings: &Findings, palette: &Palette) -> fmt:
         let line = format!("layouts: {}: worked out from the image itself, not known from symbols", Shown(layouts));
         wrap(out, &line, 2, 4)?;
     }
+    if let Some(away) = &findings.away {
+        rests_on(out, away, palette)?;
+    }
     for mode in &findings.modes {
         wrap(out, &format!("machine: {}", Shown(&mode.to_string())), 2, 4)?;
+    }
+    Ok(())
+}
+
+/// What the verdict rests on where memory could not be read.
+fn rests_on(out: &mut impl Write, away: &Away, palette: &Palette) -> fmt::Result {
+    if let Some(pid) = away.main.filter(|_| !away.of_main.is_empty()) {
+        let line = format!("not read of pid {pid}: {}", away.of_main.join(", "));
+        wrap(out, &palette.odd.paint(Shown(&line)).to_string(), 2, 4)?;
+    }
+    let number = away.rules.len();
+    let s = if number == 1 { "" } else { "s" };
+    wrap(out, &format!("{number} rule{s} could not judge, because memory could not be read"), 2, 4)?;
+    for need in &away.needs {
+        wrap(out, &format!("{} would settle {}", Shown(&need.what), need.rules.join(", ")), 4, 6)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Bytes of memory, as text.
 
 use super::{Palette, wrap};
-use crate::memory::MemoryRead;
+use crate::memory_read::MemoryRead;
 use std::fmt::{self, Write};
 
 /// Writes bytes, 16 to a line, and then for each page where it came from or why it is missing.

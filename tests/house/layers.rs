@@ -7,7 +7,22 @@ use std::path::{Path, PathBuf};
 
 /// Modules at the crate's root and their floor.
 const FLOORS: &[(u32, &[&str])] = &[
-    (0, &["addr", "time", "reading", "location", "origin", "shown", "list_end", "warning", "words", "xpress"]),
+    (
+        0,
+        &[
+            "addr",
+            "time",
+            "reading",
+            "location",
+            "memory_read",
+            "origin",
+            "shown",
+            "list_end",
+            "warning",
+            "words",
+            "xpress",
+        ],
+    ),
     (1, &["image"]),
     (2, &["symbols"]),
     (3, &["memory"]),

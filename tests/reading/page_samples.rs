@@ -98,10 +98,9 @@ fn without_the_page_file_nothing_is_made_up() {
     let own = page_files(&material, IN_FILES);
     let none = read(image.clone(), &store, &[]);
     assert_eq!(none.findings.verdict, Verdict::Inconclusive);
-    assert!(
-        reasons(&none)
-            .contains(r"page file 0 at 0x1a48000, which was not given: --pagefile FILE (\??\C:\pagefile.sys)")
-    );
+    assert!(reasons(&none).contains(
+        r"page file 0 at 0x1a48000, which was not given [needs --pagefile FILE (page file 0, \??\C:\pagefile.sys)]"
+    ));
 
     // Another machine's: every page is another's, under the right name.
     let mut foreign = own[0].1.clone();

@@ -6,8 +6,7 @@ use crate::open;
 use crate::options::{Common, address};
 use crate::output::{self, Output};
 use ntmem::kernel::Kernel;
-use ntmem::memory::MemoryRead;
-use ntmem::{PhysicalAddress, Report, System, VirtualAddress, report};
+use ntmem::{MemoryRead, PhysicalAddress, Report, System, VirtualAddress, report};
 use std::path::{Path, PathBuf};
 
 /// Bytes at an address, and for each page where they came from or why they are missing
@@ -36,8 +35,8 @@ impl Run for Args {
         vec![&self.image]
     }
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn common(&self) -> Option<&Common> {
+        Some(&self.common)
     }
 
     fn run(&self) -> anyhow::Result<u8> {

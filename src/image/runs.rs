@@ -24,7 +24,7 @@ pub(super) enum Place {
 
 impl Place {
     /// The same, `bytes` further on. `block`: bytes that a block holds.
-    fn at(self, bytes: u64, block: u64) -> Self {
+    pub(super) fn at(self, bytes: u64, block: u64) -> Self {
         match self {
             Self::File(offset) => Self::File(offset.saturating_add(bytes)),
             Self::Pages { first, stride } => {

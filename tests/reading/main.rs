@@ -20,6 +20,8 @@ mod forged;
 #[cfg(feature = "isf")]
 mod forged_registry;
 #[cfg(feature = "isf")]
+mod hostile_containers;
+#[cfg(feature = "isf")]
 mod hostile_images;
 #[cfg(feature = "isf")]
 mod hostile_links;

@@ -179,7 +179,7 @@ pub(crate) fn locate<'m>(
 }
 
 /// The first of `roots` that leads to a kernel.
-pub(crate) fn among<'m>(
+pub(super) fn among<'m>(
     memory: &'m dyn PhysicalMemory,
     roots: impl IntoIterator<Item = (Way, PhysicalAddress)>,
     header: Option<&Hints>,
@@ -224,14 +224,14 @@ fn prove<'m>(
 
 /// What a `PROCESSOR_START_BLOCK` gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct LowStub {
-    dtb: PhysicalAddress,
+pub(super) struct LowStub {
+    pub(super) dtb: PhysicalAddress,
     /// `LmTarget`: where the processor jumps to in long mode, an address inside the kernel or the HAL.
     target: VirtualAddress,
 }
 
 /// Looks at every page below 1 MiB.
-fn low_stubs(memory: &dyn PhysicalMemory) -> Vec<LowStub> {
+pub(super) fn low_stubs(memory: &dyn PhysicalMemory) -> Vec<LowStub> {
     (0x1000..0x10_0000).step_by(0x1000).filter_map(|at| low_stub(memory, PhysicalAddress(at))).collect()
 }
 
@@ -256,7 +256,7 @@ fn low_stub(memory: &dyn PhysicalMemory, at: PhysicalAddress) -> Option<LowStub>
 const SELF_SLOTS: std::ops::RangeInclusive<usize> = 0x100..=0x1fe;
 
 /// True if some entry of this page maps the page itself, present and writable.
-fn refers_to_itself(page: Page<'_>) -> bool {
+pub(super) fn refers_to_itself(page: Page<'_>) -> bool {
     let (entries, _) = page.bytes.as_chunks::<8>();
     entries.get(SELF_SLOTS).is_some_and(|entries| {
         entries.iter().any(|entry| u64::from_le_bytes(*entry) & 0x000f_ffff_ffff_f003 == page.at.0 | 3)

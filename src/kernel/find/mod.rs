@@ -5,3 +5,4 @@ pub(crate) mod exports;
 pub(crate) mod kuser;
 pub(crate) mod locate;
 pub(crate) mod pe;
+pub(crate) mod readings;

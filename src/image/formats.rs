@@ -3,8 +3,8 @@
 use super::runs::Lost;
 use super::source::Source;
 use super::{
-    Hints, OpenOptions, PhysicalMemory, avml, crash_dump, elf_core, hibernation, kdump, known, libvirt, lime, qcow2,
-    qemu, raw, vmware,
+    Hints, OpenOptions, PhysicalMemory, avml, crash_dump, elf_core, ewf, hibernation, kdump, known, libvirt, lime,
+    qcow2, qemu, raw, vmware,
 };
 #[cfg(feature = "compressed-images")]
 use super::{packed, zstd};
@@ -27,6 +27,7 @@ static FORMATS: &[&Format] = &[
     &hibernation::FORMAT,
     &kdump::FORMAT,
     &kdump::FLATTENED,
+    &ewf::FORMAT,
     #[cfg(feature = "compressed-images")]
     &zstd::FORMAT,
     #[cfg(feature = "compressed-images")]
@@ -58,6 +59,8 @@ pub(super) enum Job {
     Read(fn(&Opening<'_>) -> Result<Found, Refusal>),
     /// Say what it is, and what to do.
     Name(&'static str),
+    /// The mark is weak: read it as raw, and say so only if no kernel is found.
+    Suspect(&'static str),
 }
 
 /// A file that is about to be opened.
@@ -121,6 +124,8 @@ pub(super) struct Opened {
     pub warnings: Vec<Warning>,
     /// Files beside the named one that were read too.
     pub more_files: Vec<PathBuf>,
+    /// What the file may be instead, should there be no kernel in it.
+    pub suspects: Vec<String>,
     /// What it was wrapped in.
     pub within: Vec<&'static str>,
 }
@@ -144,6 +149,7 @@ impl Opened {
             maker: None,
             warnings: Vec::new(),
             more_files: Vec::new(),
+            suspects: Vec::new(),
             within: Vec::new(),
         }
     }
@@ -231,8 +237,8 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<Opened, Error> {
 }
 
 fn open_one(opening: &Opening<'_>) -> Result<Found, Error> {
-    let mut doubts = Vec::new();
-    let tables = [FORMATS, known::PACKED, known::STARTS, known::SHOWN];
+    let (mut doubts, mut suspects) = (Vec::new(), Vec::new());
+    let tables = [FORMATS, known::PACKED, known::STARTS, known::SHOWN, known::WEAK];
     for format in tables.into_iter().flatten().copied() {
         if !(format.mark)(opening) {
             continue;
@@ -241,6 +247,7 @@ fn open_one(opening: &Opening<'_>) -> Result<Found, Error> {
             Job::Name(advice) => {
                 return Err(Error::NotAnImage { what: format!("this is {}", format.title), advice: (*advice).into() });
             }
+            Job::Suspect(advice) => suspects.push(format!("it may be {}. {advice}", format.title)),
             Job::Read(read) => match read(opening) {
                 Ok(found) => return Ok(found),
                 Err(Refusal::Unusable(error)) => return Err(error),
@@ -250,7 +257,10 @@ fn open_one(opening: &Opening<'_>) -> Result<Found, Error> {
     }
     let mut opened = raw::open(opening, &doubts)?;
     for (title, why) in doubts {
-        opened.warn(format!("the file begins as {title} does, but {why}: it is read as raw memory"));
+        let doubt = format!("the file begins as {title} does, but {why}");
+        opened.warn(format!("{doubt}: it is read as raw memory"));
+        opened.suspects.push(format!("{doubt}: is it damaged, or only a part of it?"));
     }
+    opened.suspects.append(&mut suspects);
     Ok(opened.into())
 }

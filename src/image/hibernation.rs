@@ -18,7 +18,7 @@ pub(super) static FORMAT: Format = Format {
     job: Job::Read(|opening| Ok(open(opening)?.into())),
 };
 
-const SIGNATURES: [&[u8; 4]; 6] = [b"hibr", b"HIBR", b"wake", b"WAKE", b"RSTR", b"HORM"];
+const SIGNATURES: [&[u8; 4]; 7] = [b"hibr", b"HIBR", b"wake", b"WAKE", b"RSTR", b"rstr", b"HORM"];
 /// Before a block of Windows 7.
 const XPRESS: &[u8; 8] = b"\x81\x81xpress";
 
@@ -136,7 +136,7 @@ fn open(opening: &Opening<'_>) -> Result<Opened, Refusal> {
         b"WAKE" | b"wake" => opened.warn(
             "Windows has resumed from this file: it shows a past state, and part of it may be overwritten".into(),
         ),
-        b"RSTR" => {
+        b"RSTR" | b"rstr" => {
             opened.warn("the file was copied while Windows resumed from it: part of it may be overwritten".into())
         }
         _ => {}

@@ -8,3 +8,11 @@ pub(super) fn zlib(data: &[u8], size: usize) -> Option<Vec<u8>> {
     flate2::read::ZlibDecoder::new(data).read_exact(&mut out).ok()?;
     Some(out)
 }
+
+/// What a zlib stream holds, `size` bytes at most.
+pub(super) fn zlib_up_to(data: &[u8], size: usize) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(size);
+    let limit = u64::try_from(size).ok()?;
+    flate2::read::ZlibDecoder::new(data).take(limit).read_to_end(&mut out).ok()?;
+    Some(out)
+}

@@ -29,6 +29,7 @@ macro_rules! shown {
     };
 }
 
+const HYPER_V: &str = "Convert it to a raw image on a Windows that has Hyper-V's library: MemProcFS opens it (-device FILE) and gives memory.pmem";
 const ACQUIRE: &str = "Name the file that the acquisition tool wrote, or acquire the memory of the machine";
 const DISK: &str = "A disk holds no memory but in its pagefile.sys and hiberfil.sys: copy hiberfil.sys out of it (7-Zip, or mount it read-only) and name that";
 
@@ -43,6 +44,9 @@ pub(super) static STARTS: &[&Format] = starts![
     b"LEF2\r\n\x81\x00", "a logical evidence file (Lx01)", "It holds files: export the memory image that is in it";
     b"ADSEGMENTEDFILE\x00", "an AccessData image (AD1)", "It holds files: open it in FTK Imager and export the memory image that is in it";
     b"AFF10\r\n\x00", "an AFF image of the first format", "Convert it: affconvert -r FILE";
+    b"XenSavedDomain\n", "a machine saved by Xen", "Dump its memory as an ELF core instead, which can be read: xl dump-core DOMAIN FILE";
+    b"HyperVStorage", "a machine saved by Hyper-V", HYPER_V;
+    b"\x00\x00\x64\x86\x84\x19\x10\x07", "the state of a Firecracker machine", "Name the memory file of the snapshot, which is raw";
     b"LibxlFmt", "a machine saved by Xen (xl save)", "Dump its memory as an ELF core instead, which can be read: xl dump-core DOMAIN FILE";
     b"\xff\xff\xff\xff\xff\xff\xff\xffXENF", "a machine saved by Xen", "Dump its memory as an ELF core instead, which can be read: xl dump-core DOMAIN FILE";
     b"\x7fVirtualBox SavedState V", "a machine saved by VirtualBox", "Resume it and write a core, which can be read: VBoxManage debugvm NAME dumpvmcore --filename=FILE";
@@ -86,7 +90,7 @@ pub(super) static PACKED: &[&Format] = &[];
 
 /// By what stands elsewhere in them.
 pub(super) static SHOWN: &[&Format] = shown![
-    is_vmrs, "a machine saved by Hyper-V (.vmrs or .vsv)", "Read it with Microsoft's own library: LiveKd -hvl, or MemProcFS on Windows, convert it to a raw or full dump";
+    is_vmrs, "a machine saved by Hyper-V (.vmrs or .vsv)", HYPER_V;
     |source| source.has(512, b"EFI PART"), "a disk (GPT)", DISK;
     is_mbr, "a disk (MBR)", DISK;
     is_vhd, "a virtual machine's disk (VHD)", DISK;
@@ -164,3 +168,33 @@ fn is_zlib(source: &Source) -> bool {
             .is_some_and(|bytes| bytes.starts_with(b"EMiL") || first == 0x38)
     }
 }
+
+/// Marks that memory has by chance.
+pub(super) static WEAK: &[&Format] = &[
+    &Format {
+        title: "a program or driver of Windows, not a memory image",
+        mark: |opening| {
+            let source = &opening.source;
+            source.has(0, b"MZ") && source.u32(0x3c).is_some_and(|at| source.has(u64::from(at), b"PE\0\0"))
+        },
+        job: Job::Suspect(ACQUIRE),
+    },
+    &Format {
+        title: "a disk or a volume: its first sector ends as a boot sector does",
+        mark: |opening| opening.source.has(510, b"\x55\xaa"),
+        job: Job::Suspect(DISK),
+    },
+    &Format {
+        title: "the begin of a Hyper-V machine's state",
+        mark: |opening| matches!(opening.source.u32(0), Some(0x0128_2014 | 0x0001_8201)),
+        job: Job::Suspect(HYPER_V),
+    },
+    &Format {
+        title: "a page file or a hibernation file that was resumed from: its first page is zero",
+        mark: |opening| {
+            let page = opening.source.head(0, 4096);
+            page.iter().all(|byte| *byte == 0) && opening.source.head(4096, 4096).iter().any(|byte| *byte != 0)
+        },
+        job: Job::Suspect("A page file holds single pages that belong to a memory image, and tells nothing alone"),
+    },
+];

@@ -6,8 +6,10 @@
 mod avml;
 mod bitmap;
 mod blocks;
+mod content;
 mod crash_dump;
 mod elf_core;
+mod ewf;
 mod formats;
 mod hibernation;
 mod hints;
@@ -34,7 +36,7 @@ mod xpress_huffman;
 mod zstd;
 
 pub use hints::Hints;
-pub use info::ImageInfo;
+pub use info::{Hint, ImageInfo};
 
 use crate::{Error, PhysicalAddress, Warning};
 use formats::{Opened, Opening, Other};
@@ -165,6 +167,7 @@ pub struct MemoryImage {
     within: Vec<&'static str>,
     maker: Option<String>,
     hints: Option<Hints>,
+    suspects: Vec<String>,
     readings: Vec<Reading>,
     chosen: OnceLock<usize>,
 }
@@ -245,13 +248,15 @@ impl MemoryImage {
             within: Vec::new(),
             maker: None,
             hints: None,
+            suspects: Vec::new(),
             readings: vec![Reading { memory, moved: false, warnings: Vec::new() }],
             chosen: OnceLock::new(),
         }
     }
 
     fn detect(opening: &Opening<'_>) -> Result<Self, Error> {
-        let Opened { format, memory, others, hints, maker, warnings, more_files, within } = formats::open(opening)?;
+        let Opened { format, memory, others, hints, maker, warnings, more_files, suspects, within } =
+            formats::open(opening)?;
         let mut readings = vec![Reading { memory, moved: false, warnings: warnings.clone() }];
         readings.extend(others.into_iter().map(|Other { memory, moved, note }| {
             let mut warnings = warnings.clone();
@@ -260,7 +265,7 @@ impl MemoryImage {
         }));
         let files = opening.files.iter().cloned().chain(more_files).collect();
         let bytes = opening.source.len();
-        Ok(Self { format, bytes, files, within, maker, hints, readings, chosen: OnceLock::new() })
+        Ok(Self { format, bytes, files, within, maker, hints, suspects, readings, chosen: OnceLock::new() })
     }
 
     fn reading(&self) -> Option<&Reading> {
@@ -277,6 +282,11 @@ impl MemoryImage {
             .skip(1)
             .filter(move |_| open)
             .map(|(number, reading)| (number, reading.moved, &*reading.memory))
+    }
+
+    /// What the file may be, given that there is no kernel in it. It looks at some hundred pages.
+    pub(crate) fn suspicion(&self) -> Vec<String> {
+        self.suspects.iter().cloned().chain(content::of(self)).collect()
     }
 
     /// From now on, and for good, the image is read in another of its ways.
@@ -321,6 +331,7 @@ impl MemoryImage {
             path,
             maker: self.maker.clone(),
             within: self.within.iter().map(|&name| name.to_owned()).collect(),
+            hints: Vec::new(),
         }
     }
 }

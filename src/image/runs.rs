@@ -109,11 +109,6 @@ impl Runs {
         Self { blocks: Some(blocks), ..self }
     }
 
-    /// The runs with their places.
-    pub(super) fn pieces(&self) -> &[Piece] {
-        &self.pieces
-    }
-
     /// Where `at` lies, and the number of bytes that follow it in the run.
     fn find(&self, at: PhysicalAddress) -> Option<(Place, u64)> {
         let after = self.pieces.partition_point(|(run, _)| run.start <= at);
@@ -306,7 +301,7 @@ mod tests {
         assert_eq!(lost, Lost { cut: 0, twice: 100 * 0x1000 + 0x10_0000 });
         assert_eq!(runs.find(PhysicalAddress(0x10_2000)), Some((Place::File(1), 0x1000)));
         assert_eq!(runs.find(PhysicalAddress(0x10_3000)).map(|(place, _)| place), Some(Place::Zero));
-        let bytes: u64 = runs.pieces().iter().map(|(run, _)| run.bytes).sum();
+        let bytes: u64 = runs.pieces.iter().map(|(run, _)| run.bytes).sum();
         assert_eq!(bytes, 0x100_0000);
     }
 

@@ -161,6 +161,9 @@ impl<'m> Kernel<'m> {
             ),
         }
         kernel.take_systems_root();
+        if let Some(message) = find::readings::ends_early(image, kernel.space.root()) {
+            kernel.warn("image", message);
+        }
         kernel.build = kernel.read_build();
         Ok(kernel)
     }

@@ -210,6 +210,29 @@ fn kdumps() {
     }
 }
 
+#[test]
+fn ewf_images() {
+    let forged = Scenario::clean(Build::W10_19045).forge();
+    let folder = tempfile::tempdir().unwrap();
+    let first = folder.path().join("memory.E01");
+    let segments = forged.as_ewf(64);
+    assert!(segments.len() > 3);
+    for (n, segment) in segments.iter().enumerate() {
+        std::fs::write(folder.path().join(format!("memory.E{:02}", n + 1)), segment).unwrap();
+    }
+    let opened = open(&forged, &first);
+    assert_eq!((opened.image.format(), opened.image.warnings()), ("raw", &[][..]));
+    assert_eq!(opened.image.info().within, ["ewf"]);
+    is_the_machine(&forged, &opened, "ewf");
+    let mut all = vec![0; forged.image.len()];
+    assert_eq!(opened.image.read(PhysicalAddress(0), &mut all), all.len());
+    assert!(all == forged.image);
+    // A segment is missing.
+    std::fs::remove_file(folder.path().join("memory.E03")).unwrap();
+    let image = MemoryImage::open(&first).unwrap();
+    assert!(image.warnings()[0].message.contains("segment missing"), "{:?}", image.warnings());
+}
+
 /// What is written is read again, and holds the same.
 #[test]
 fn conversions() {

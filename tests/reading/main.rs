@@ -27,6 +27,8 @@ mod hostile_images;
 mod hostile_links;
 mod inside;
 mod locate;
+#[cfg(all(feature = "isf", feature = "compressed-images"))]
+mod packed_images;
 #[cfg(feature = "isf")]
 mod real_process;
 mod registry;

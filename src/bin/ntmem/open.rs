@@ -78,7 +78,7 @@ pub fn with_registry<T>(
             registry.scan(&|done, total| progress.at(done, total));
         }
         output::warnings(registry.warnings());
-        let (image, info) = (Some(kernel.image().info()), Some(kernel.info()));
+        let (image, info) = (Some(kernel.image_info()), Some(kernel.info()));
         let warnings = registry.warnings().to_vec();
         let mut system = System::default();
         (system.image, system.kernel, system.warnings) = (image, info, warnings);

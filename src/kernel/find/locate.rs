@@ -80,6 +80,8 @@ pub struct LocateFailure {
     pub ways: Vec<(Way, String)>,
     /// The roots that failed, as they were met; bounded.
     pub candidates: Vec<Candidate>,
+    /// What the file may be instead of such an image, in sentences that say what to do.
+    pub suspicions: Vec<String>,
 }
 
 impl LocateFailure {
@@ -100,9 +102,16 @@ impl fmt::Display for LocateFailure {
         if let Some(best) = self.best() {
             write!(f, "\nBest candidate: {} ({}): {}", best.dtb, best.way, best.failed_at)?;
         }
+        for suspicion in &self.suspicions {
+            let end = if suspicion.ends_with('?') { "" } else { "." };
+            write!(f, "\n{suspicion}{end}")?;
+        }
+        if self.suspicions.is_empty() {
+            f.write_str("\nIs it a complete image of an x64 Windows?")?;
+        }
         f.write_str(
-            "\nIs it a complete image of an x64 Windows? If you know the page-table root (CR3 of System) or the kernel's \
-             base from elsewhere, give them with --dtb and --kernel-base.",
+            " If you know the page-table root (CR3 of System) or the kernel's base from elsewhere, give them with --dtb and \
+             --kernel-base.",
         )
     }
 }

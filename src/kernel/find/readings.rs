@@ -5,7 +5,7 @@
 
 use super::locate::{LocateFailure, LocateOptions, Way};
 use super::locate::{Located, among, locate, low_stubs, refers_to_itself};
-use crate::image::PhysicalMemory;
+use crate::image::{PhysicalMemory, runs};
 use crate::memory::Page;
 use crate::symbols::SymbolStore;
 use crate::{Error, MemoryImage, PAGE_SIZE, PhysicalAddress};
@@ -52,8 +52,27 @@ pub(crate) fn locate_in<'m>(
             image.adopt(number);
             locate(image, image.hints(), store, options)
         }
-        None => as_it_is,
+        None => as_it_is.map_err(|error| with_suspicions(error, image)),
     }
+}
+
+/// Says what the file may be, if no kernel was found in it.
+fn with_suspicions(error: Error, image: &MemoryImage) -> Error {
+    let Error::NoKernel(mut failure) = error else { return error };
+    let end = runs(image).last().map_or(PhysicalAddress(0), |run| run.end());
+    let mut reach = failure.candidates.iter().map(|candidate| Fit::of(image, candidate.dtb));
+    if let Some(fit) = reach.find(|fit| fit.ends_early()) {
+        failure.suspicions.push(fit.beyond_text(end));
+    }
+    failure.suspicions.extend(image.suspicion());
+    Error::NoKernel(failure)
+}
+
+/// A warning if the page tables of the machine lead to much that lies behind the end of the image.
+pub(crate) fn ends_early(image: &MemoryImage, root: PhysicalAddress) -> Option<String> {
+    let fit = Fit::of(image, root);
+    let end = runs(image).last().map_or(PhysicalAddress(0), |run| run.end());
+    fit.ends_early().then(|| fit.beyond_text(end))
 }
 
 /// Roots that are tried under a reading.
@@ -80,8 +99,8 @@ fn roots<'r>(
 const SEARCHED: u64 = 0x4000;
 /// Roots found so that are tried.
 const MAX_TABLES_TRIED: usize = 16;
-/// Tables that are looked at: enough to tell, and a few MiB.
-const MAX_TABLES: u32 = 1 << 11;
+/// Tables that are looked at: enough to tell, and a MiB.
+const MAX_TABLES: u32 = 256;
 /// Below this address no reading differs from another.
 const ALIKE: u64 = 0x8000_0000;
 
@@ -92,14 +111,31 @@ struct Fit {
     right: u32,
     /// Tables that are not there, or something else is.
     wrong: u32,
+    /// Tables behind the end of the image, and the highest of them.
+    beyond: u32,
+    top: u64,
 }
 
 impl Fit {
     fn of(memory: &dyn PhysicalMemory, root: PhysicalAddress) -> Self {
         let mut fit = Self::default();
         let mut left = MAX_TABLES;
-        fit.table(memory, root.page(), 0, &mut left);
+        let end = runs(memory).last().map_or(0, |run| run.end().0);
+        fit.table(memory, root.page(), 0, end, &mut left);
         fit
+    }
+
+    /// Whether the image is cut: several tables lie behind its end, all within what a machine may have.
+    const fn ends_early(self) -> bool {
+        self.beyond >= 4
+    }
+
+    fn beyond_text(self, end: PhysicalAddress) -> String {
+        format!(
+            "The image ends at {} MiB, and page tables lead to {} MiB: is it cut short, or one of several parts?",
+            end.0 >> 20,
+            self.top >> 20
+        )
     }
 
     /// Few tables are wrong: memory that was taken from a running machine is torn here and there.
@@ -108,7 +144,7 @@ impl Fit {
     }
 
     /// Looks at the tables below one at `level`: 0 for the root, 2 for the last that leads to tables.
-    fn table(&mut self, memory: &dyn PhysicalMemory, at: PhysicalAddress, level: u32, left: &mut u32) {
+    fn table(&mut self, memory: &dyn PhysicalMemory, at: PhysicalAddress, level: u32, end: u64, left: &mut u32) {
         let mut bytes = [0; 4096];
         if memory.read(at, &mut bytes) != bytes.len() {
             return;
@@ -122,6 +158,10 @@ impl Fit {
             }
             let Some(rest) = left.checked_sub(1) else { return };
             *left = rest;
+            if next.0 >= end && next.0 & TOO_HIGH == 0 {
+                self.beyond = self.beyond.saturating_add(1);
+                self.top = self.top.max(next.0);
+            }
             if next.0 >= ALIKE {
                 let like = looks_like_a_table(memory, next);
                 let count = if like { &mut self.right } else { &mut self.wrong };
@@ -131,7 +171,7 @@ impl Fit {
                 }
             }
             if level < 2 {
-                self.table(memory, next, level.saturating_add(1), left);
+                self.table(memory, next, level.saturating_add(1), end, left);
             }
         }
     }

@@ -99,9 +99,9 @@ fn stored(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// zlib: two stored blocks where a page ends in nothing, else the page itself, of its own length.
-fn repeated(bytes: &[u8; 4096]) -> Vec<u8> {
-    let used = 4096 - bytes.iter().rev().take_while(|&&byte| byte == 0).count();
-    if used + 64 > 4096 {
+pub(super) fn repeated(bytes: &[u8]) -> Vec<u8> {
+    let used = bytes.len() - bytes.iter().rev().take_while(|&&byte| byte == 0).count();
+    if used + 64 > bytes.len() {
         return bytes.to_vec();
     }
     // A block of what is used, then one of fixed codes: a zero, and matches of 258 zeros and fewer.
@@ -112,7 +112,7 @@ fn repeated(bytes: &[u8; 4096]) -> Vec<u8> {
     let mut bits = Bits { out, byte: 0, held: 0 };
     // The last block, fixed codes.
     bits.low(0b011, 3);
-    let mut left = 4096 - used;
+    let mut left = bytes.len() - used;
     bits.code(0x30, 8);
     left -= 1;
     while left >= 258 {
@@ -165,7 +165,7 @@ impl Bits {
     }
 }
 
-fn adler(bytes: &[u8]) -> [u8; 4] {
+pub(super) fn adler(bytes: &[u8]) -> [u8; 4] {
     let (mut a, mut b) = (1u32, 0u32);
     for &byte in bytes {
         a = (a + u32::from(byte)) % 65521;

@@ -3,6 +3,7 @@
 mod avml;
 mod dump;
 mod elf;
+mod ewf;
 mod hibernation;
 mod hypervisor;
 mod kdump;

@@ -106,7 +106,7 @@ impl System {
             warnings.truncate(MAX_WARNINGS);
             warnings.push(Warning::new("warnings", format!("{more} further warnings are left out")));
         }
-        let (image, kernel) = (Some(image.info()), Some(kernel.info()));
+        let (image, kernel) = (Some(kernel.image_info()), Some(kernel.info()));
         Ok(Self { image, kernel, machine, processes, drivers, session_manager, warnings })
     }
 

@@ -1,6 +1,7 @@
 //! Memory in compressed blocks: single blocks are unpacked when they are asked for, and kept in a cache of bounded size that all
 //! threads share.
 
+use super::source::Bytes;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// What unpacks one block.
 pub(super) trait Unpack: Send + Sync {
-    /// The bytes of block `number`, [`Blocks::SIZE`] at most. `None`: it is damaged or cut off.
+    /// The bytes of block `number`. `None`: it is damaged or cut off.
     fn unpack(&self, number: u64) -> Option<Vec<u8>>;
 }
 
@@ -20,10 +21,20 @@ const SHARDS: usize = 16;
 /// A block's bytes, and when it was last asked for. `None`: it cannot be unpacked, which is remembered too.
 type Entry = (Option<Arc<[u8]>>, u64);
 
-/// Blocks of one size, but for what is left over in one.
+/// One part of the cache.
+#[derive(Default)]
+struct Shard {
+    blocks: HashMap<u64, Entry>,
+    bytes: usize,
+}
+
+/// What an entry costs beside the bytes of its block.
+const ENTRY: usize = 64;
+
+/// Blocks that follow one another.
 pub(super) struct Blocks {
     unpack: Box<dyn Unpack>,
-    shards: Vec<Mutex<HashMap<u64, Entry>>>,
+    shards: Vec<Mutex<Shard>>,
     clock: AtomicU64,
 }
 
@@ -34,11 +45,9 @@ impl fmt::Debug for Blocks {
 }
 
 impl Blocks {
-    /// Bytes of a block: what AVML (a snappy chunk), hibernation files (16 pages) and others use at most. Containers with smaller
-    /// blocks take one number for each and leave the rest of it empty.
+    /// Bytes of a block of a table of runs: what AVML (a snappy chunk), hibernation files (16 pages) and others use at most. Containers
+    /// with smaller blocks take one number for each and leave the rest of it empty.
     pub(super) const SIZE: u64 = 0x1_0000;
-    /// Blocks in one part of the cache.
-    const PER_SHARD: usize = KEPT / SHARDS / 0x1_0000;
 
     /// Blocks that `unpack` gives.
     pub(super) fn new(unpack: impl Unpack + 'static) -> Self {
@@ -70,20 +79,78 @@ impl Blocks {
         let index = usize::try_from(number).ok()?.checked_rem(self.shards.len())?;
         let shard = self.shards.get(index)?;
         let now = self.clock.fetch_add(1, Ordering::Relaxed);
-        if let Some((block, used)) = shard.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&number) {
+        if let Some((block, used)) = shard.lock().unwrap_or_else(PoisonError::into_inner).blocks.get_mut(&number) {
             *used = now;
             return block.clone();
         }
         // Without the lock: two threads may unpack the same, and nobody waits for somebody else's block.
         let block: Option<Arc<[u8]>> = self.unpack.unpack(number).map(Arc::from);
-        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        if shard.len() >= Self::PER_SHARD
-            && let Some(oldest) = shard.iter().min_by_key(|(_, (_, used))| *used).map(|(number, _)| *number)
-        {
-            shard.remove(&oldest);
-        }
-        shard.insert(number, (block.clone(), now));
+        shard.lock().unwrap_or_else(PoisonError::into_inner).insert(number, block.clone(), now);
         block
+    }
+}
+
+impl Shard {
+    /// Keeps a block, and lets go of those that nobody asked for longest.
+    fn insert(&mut self, number: u64, block: Option<Arc<[u8]>>, now: u64) {
+        let cost = |block: &Option<Arc<[u8]>>| block.as_ref().map_or(0, |bytes| bytes.len()).saturating_add(ENTRY);
+        let room = (KEPT / SHARDS).saturating_sub(cost(&block));
+        while self.bytes > room {
+            let Some(oldest) = self.blocks.iter().min_by_key(|(_, (_, used))| *used).map(|(number, _)| *number) else {
+                break;
+            };
+            if let Some((gone, _)) = self.blocks.remove(&oldest) {
+                self.bytes = self.bytes.saturating_sub(cost(&gone));
+            }
+        }
+        self.bytes = self.bytes.saturating_add(cost(&block));
+        if let Some((before, _)) = self.blocks.insert(number, (block, now)) {
+            self.bytes = self.bytes.saturating_sub(cost(&before));
+        }
+    }
+}
+
+/// A file that is packed in blocks of any sizes.
+pub(super) struct Chunked {
+    /// Where each block begins in what is unpacked, and, at the end, how long that is. Or, if they have one size, that size.
+    starts: Starts,
+    length: u64,
+    blocks: Blocks,
+}
+
+enum Starts {
+    Size(u64),
+    Each(Vec<u64>),
+}
+
+impl Chunked {
+    /// Blocks of `size` bytes, but for the last one.
+    pub(super) fn even(size: u64, length: u64, unpack: impl Unpack + 'static) -> Self {
+        Self { starts: Starts::Size(size.max(1)), length, blocks: Blocks::new(unpack) }
+    }
+
+    /// Blocks that begin at `starts`, sorted.
+    pub(super) fn uneven(starts: Vec<u64>, length: u64, unpack: impl Unpack + 'static) -> Self {
+        Self { starts: Starts::Each(starts), length, blocks: Blocks::new(unpack) }
+    }
+}
+
+impl Bytes for Chunked {
+    fn len(&self) -> u64 {
+        self.length
+    }
+
+    fn read(&self, at: u64, buf: &mut [u8]) -> usize {
+        let Some(left) = self.length.checked_sub(at) else { return 0 };
+        let len = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let place = match &self.starts {
+            Starts::Size(size) => Some((at / size, at % size)),
+            Starts::Each(starts) => {
+                let number = starts.partition_point(|start| *start <= at).checked_sub(1);
+                number.and_then(|number| Some((u64::try_from(number).ok()?, at.checked_sub(*starts.get(number)?)?)))
+            }
+        };
+        place.zip(buf.get_mut(..len)).map_or(0, |((number, within), buf)| self.blocks.read(number, within, buf))
     }
 }
 
@@ -113,7 +180,25 @@ mod tests {
         for number in 0..4000 {
             blocks.read(number, 0, &mut two);
         }
-        let kept: usize = blocks.shards.iter().map(|shard| shard.lock().unwrap().len()).sum();
-        assert_eq!(kept as u64 * Blocks::SIZE, KEPT as u64);
+        let kept: usize = blocks.shards.iter().map(|shard| shard.lock().unwrap().bytes).sum();
+        assert!(kept <= KEPT && kept > KEPT / 2, "{kept}");
+        let true_sum: usize = blocks.shards.iter().map(|shard| shard.lock().unwrap().blocks.len()).sum();
+        assert_eq!(kept, true_sum * (Blocks::SIZE as usize + ENTRY));
+    }
+
+    #[test]
+    fn uneven_chunks() {
+        struct Letters;
+        impl Unpack for Letters {
+            fn unpack(&self, number: u64) -> Option<Vec<u8>> {
+                [&b"abc"[..], b"defgh", b"i"].get(number as usize).map(|bytes| bytes.to_vec())
+            }
+        }
+        let file = Chunked::uneven(vec![0, 3, 8], 9, Letters);
+        for (at, text) in [(0, "abcdefghi"), (2, "cdefghi"), (3, "defghi"), (8, "i"), (9, ""), (50, "")] {
+            let mut buf = [0; 20];
+            let read = file.read(at, &mut buf);
+            assert_eq!(&buf[..read], text.as_bytes());
+        }
     }
 }

@@ -2,13 +2,43 @@
 
 use super::runs::Lost;
 use super::source::Source;
-use super::{Hints, PhysicalMemory, crash_dump, known, lime, raw};
+use super::{
+    Hints, OpenOptions, PhysicalMemory, avml, crash_dump, elf_core, ewf, hibernation, kdump, known, libvirt, lime,
+    qcow2, qemu, raw, vmware,
+};
+#[cfg(feature = "compressed-images")]
+use super::{packed, zstd};
 use crate::{Error, Warning};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What is looked at to tell a format, in this order: what has the longest mark first. What none of them takes is raw.
-static FORMATS: &[&Format] = &[&crash_dump::X64, &crash_dump::X86, &lime::FORMAT];
+static FORMATS: &[&Format] = &[
+    &crash_dump::X64,
+    &crash_dump::X86,
+    &lime::FORMAT,
+    &avml::FORMAT,
+    &elf_core::FORMAT,
+    &vmware::STATE,
+    &vmware::MEMORY,
+    &qemu::FORMAT,
+    &libvirt::FORMAT,
+    &qcow2::FORMAT,
+    &hibernation::FORMAT,
+    &kdump::FORMAT,
+    &kdump::FLATTENED,
+    &ewf::FORMAT,
+    #[cfg(feature = "compressed-images")]
+    &zstd::FORMAT,
+    #[cfg(feature = "compressed-images")]
+    &packed::GZIP,
+    #[cfg(feature = "compressed-images")]
+    &packed::XZ,
+    #[cfg(feature = "compressed-images")]
+    &packed::BZIP2,
+    #[cfg(feature = "compressed-images")]
+    &packed::ZIP,
+];
 
 /// Containers in containers are opened to this depth: a LiME image in a zip in a zstd. Deeper nests are made to exhaust the reader.
 const MAX_DEPTH: usize = 3;
@@ -18,7 +48,7 @@ pub(super) struct Format {
     /// What it is, with its article: `a LiME image`.
     pub title: &'static str,
     /// Whether a file may be of this kind: by its first bytes, cheaply.
-    pub mark: fn(&Source) -> bool,
+    pub mark: fn(&Opening<'_>) -> bool,
     /// What to do with it.
     pub job: Job,
 }
@@ -26,22 +56,35 @@ pub(super) struct Format {
 /// What to do with a file of some kind.
 pub(super) enum Job {
     /// Read it.
-    Read(fn(&Opening) -> Result<Found, Refusal>),
+    Read(fn(&Opening<'_>) -> Result<Found, Refusal>),
     /// Say what it is, and what to do.
     Name(&'static str),
+    /// The mark is weak: read it as raw, and say so only if no kernel is found.
+    Suspect(&'static str),
 }
 
 /// A file that is about to be opened.
-pub(super) struct Opening {
+pub(super) struct Opening<'o> {
     /// Its bytes.
     pub source: Source,
     /// Where it lies, the parts of a split file in their order. Empty: nowhere, it is in memory or in another container.
     pub files: Vec<PathBuf>,
+    /// What the caller allows.
+    #[cfg_attr(not(feature = "compressed-images"), allow(dead_code))]
+    pub options: &'o OpenOptions<'o>,
 }
 
-impl Opening {
-    pub(super) const fn new(source: Source, files: Vec<PathBuf>) -> Self {
-        Self { source, files }
+impl<'o> Opening<'o> {
+    pub(super) const fn new(source: Source, files: Vec<PathBuf>, options: &'o OpenOptions<'o>) -> Self {
+        Self { source, files, options }
+    }
+
+    /// The file, if it is one.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match self.files.as_slice() {
+            [file] => Some(file),
+            _ => None,
+        }
     }
 }
 
@@ -50,6 +93,22 @@ pub(super) enum Found {
     Memory(Opened),
     /// It is a wrapper (its name first), and this is inside.
     Inside(&'static str, Source, Vec<Warning>),
+    /// The same, unpacked into a file.
+    #[cfg(feature = "compressed-images")]
+    Unpacked {
+        name: &'static str,
+        source: Source,
+        path: PathBuf,
+        warnings: Vec<Warning>,
+    },
+}
+
+#[cfg(feature = "compressed-images")]
+impl Found {
+    /// What is inside a wrapper, unpacked into a file.
+    pub(super) const fn unpacked(name: &'static str, source: Source, path: PathBuf) -> Self {
+        Self::Unpacked { name, source, path, warnings: Vec::new() }
+    }
 }
 
 /// A file in which memory was found.
@@ -58,15 +117,26 @@ pub(super) struct Opened {
     pub format: &'static str,
     pub memory: Box<dyn PhysicalMemory>,
     /// Other ways to understand where memory lies, each with what to say if it turns out to be right.
-    pub others: Vec<(Box<dyn PhysicalMemory>, Warning)>,
+    pub others: Vec<Other>,
     pub hints: Option<Hints>,
     /// The program that wrote the file, where it says so.
     pub maker: Option<String>,
     pub warnings: Vec<Warning>,
     /// Files beside the named one that were read too.
     pub more_files: Vec<PathBuf>,
+    /// What the file may be instead, should there be no kernel in it.
+    pub suspects: Vec<String>,
     /// What it was wrapped in.
     pub within: Vec<&'static str>,
+}
+
+/// Another way to understand where memory lies in a file.
+pub(super) struct Other {
+    pub memory: Box<dyn PhysicalMemory>,
+    /// The file's first byte is not the memory's.
+    pub moved: bool,
+    /// What to say if it turns out to be right.
+    pub note: String,
 }
 
 impl Opened {
@@ -79,6 +149,7 @@ impl Opened {
             maker: None,
             warnings: Vec::new(),
             more_files: Vec::new(),
+            suspects: Vec::new(),
             within: Vec::new(),
         }
     }
@@ -135,19 +206,27 @@ impl From<Error> for Refusal {
 }
 
 /// Opens a file as whatever it is.
-pub(super) fn open(opening: &Opening) -> Result<Opened, Error> {
-    let (mut within, mut warnings) = (Vec::new(), Vec::new());
-    let mut inner: Option<Opening> = None;
+pub(super) fn open(opening: &Opening<'_>) -> Result<Opened, Error> {
+    let (mut within, mut warnings, mut more_files) = (Vec::new(), Vec::new(), Vec::new());
+    let mut inner: Option<Opening<'_>> = None;
     for _ in 0..=MAX_DEPTH {
         match open_one(inner.as_ref().unwrap_or(opening))? {
             Found::Memory(mut opened) => {
                 warnings.append(&mut opened.warnings);
-                return Ok(Opened { within, warnings, ..opened });
+                more_files.append(&mut opened.more_files);
+                return Ok(Opened { within, warnings, more_files, ..opened });
             }
             Found::Inside(name, source, mut odd) => {
                 within.push(name);
                 warnings.append(&mut odd);
-                inner = Some(Opening::new(source, Vec::new()));
+                inner = Some(Opening::new(source, Vec::new(), opening.options));
+            }
+            #[cfg(feature = "compressed-images")]
+            Found::Unpacked { name, source, path, warnings: mut odd } => {
+                within.push(name);
+                warnings.append(&mut odd);
+                inner = Some(Opening::new(source, Vec::new(), opening.options));
+                more_files.push(path);
             }
         }
     }
@@ -157,16 +236,18 @@ pub(super) fn open(opening: &Opening) -> Result<Opened, Error> {
     })
 }
 
-fn open_one(opening: &Opening) -> Result<Found, Error> {
-    let mut doubts = Vec::new();
-    for format in FORMATS.iter().copied().chain(known::FORMATS.iter().copied()) {
-        if !(format.mark)(&opening.source) {
+fn open_one(opening: &Opening<'_>) -> Result<Found, Error> {
+    let (mut doubts, mut suspects) = (Vec::new(), Vec::new());
+    let tables = [FORMATS, known::PACKED, known::STARTS, known::SHOWN, known::WEAK];
+    for format in tables.into_iter().flatten().copied() {
+        if !(format.mark)(opening) {
             continue;
         }
         match &format.job {
             Job::Name(advice) => {
                 return Err(Error::NotAnImage { what: format!("this is {}", format.title), advice: (*advice).into() });
             }
+            Job::Suspect(advice) => suspects.push(format!("it may be {}. {advice}", format.title)),
             Job::Read(read) => match read(opening) {
                 Ok(found) => return Ok(found),
                 Err(Refusal::Unusable(error)) => return Err(error),
@@ -176,7 +257,10 @@ fn open_one(opening: &Opening) -> Result<Found, Error> {
     }
     let mut opened = raw::open(opening, &doubts)?;
     for (title, why) in doubts {
-        opened.warn(format!("the file begins as {title} does, but {why}: it is read as raw memory"));
+        let doubt = format!("the file begins as {title} does, but {why}");
+        opened.warn(format!("{doubt}: it is read as raw memory"));
+        opened.suspects.push(format!("{doubt}: is it damaged, or only a part of it?"));
     }
+    opened.suspects.append(&mut suspects);
     Ok(opened.into())
 }

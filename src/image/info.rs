@@ -27,4 +27,24 @@ pub struct ImageInfo {
     /// What the image is wrapped in, the outermost first: `zstd`, `zip`.
     #[serde(deserialize_with = "null_is_default")]
     pub within: Vec<String>,
+    /// What the container says of the machine, held against what is in it.
+    #[serde(deserialize_with = "null_is_default")]
+    pub hints: Vec<Hint>,
+}
+
+/// One thing that a container says of the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hint {
+    /// Who says it: `crash dump header`.
+    #[serde(deserialize_with = "null_is_default")]
+    pub source: String,
+    /// What: `page-table root`, `time of the image`, `build`.
+    #[serde(deserialize_with = "null_is_default")]
+    pub what: String,
+    /// The value.
+    #[serde(deserialize_with = "null_is_default")]
+    pub value: String,
+    /// Whether the machine agrees. `None`: it says nothing of it.
+    pub agrees: Option<bool>,
 }

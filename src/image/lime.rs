@@ -10,7 +10,7 @@ use crate::PhysicalAddress;
 
 /// See the module.
 pub(super) static FORMAT: Format =
-    Format { title: "a LiME image", mark: |source| source.has(0, MAGIC), job: Job::Read(open) };
+    Format { title: "a LiME image", mark: |opening| opening.source.has(0, MAGIC), job: Job::Read(open) };
 
 const MAGIC: &[u8; 4] = b"EMiL";
 const HEADER: u64 = 0x20;
@@ -25,7 +25,7 @@ pub(super) fn range(source: &Source, at: u64) -> Option<PhysicalRun> {
     Some(PhysicalRun { start: PhysicalAddress(first), bytes })
 }
 
-fn open(opening: &Opening) -> Result<Found, Refusal> {
+fn open(opening: &Opening<'_>) -> Result<Found, Refusal> {
     let source = &opening.source;
     let mut pieces = Vec::new();
     let (mut at, mut odd) = (0u64, None);

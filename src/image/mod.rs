@@ -3,24 +3,43 @@
 //! A format is one file with one [`Format`](formats::Format) in it, and one line in the table [`formats::FORMATS`]. It is told by
 //! content, never by name.
 
+mod avml;
 mod bitmap;
 mod blocks;
+mod content;
 mod crash_dump;
+mod elf_core;
+mod ewf;
 mod formats;
+mod hibernation;
 mod hints;
+mod inflate;
 mod info;
+mod kdump;
 mod known;
+mod libvirt;
 mod lime;
+#[cfg(feature = "compressed-images")]
+mod packed;
+mod qcow2;
+mod qemu;
 mod raw;
 mod runs;
 mod source;
 mod split;
+#[cfg(feature = "compressed-images")]
+mod unpack;
+mod vmware;
+pub mod write;
+mod xpress_huffman;
+#[cfg(feature = "compressed-images")]
+mod zstd;
 
 pub use hints::Hints;
-pub use info::ImageInfo;
+pub use info::{Hint, ImageInfo};
 
 use crate::{Error, PhysicalAddress, Warning};
-use formats::{Opened, Opening};
+use formats::{Opened, Opening, Other};
 use source::Source;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -106,9 +125,33 @@ pub fn runs<M: PhysicalMemory + ?Sized>(memory: &M) -> impl Iterator<Item = Phys
     })
 }
 
+/// What is allowed when an image is opened.
+#[derive(Clone, Default)]
+pub struct OpenOptions<'o> {
+    /// Bytes that a compressed file may have when it is unpacked into a cache; without it, what the disk has to spare.
+    pub max_unpacked: Option<u64>,
+    /// The folder of that cache; without it `NTMEM_CACHE`, or one in the user's folder for caches.
+    pub cache: Option<PathBuf>,
+    /// Called now and then while a file is unpacked, with bytes done and bytes in all, as far as that is known.
+    pub progress: Option<&'o (dyn Fn(u64, u64) + Sync)>,
+    /// Called before a file is unpacked, with where and how much at most.
+    pub notice: Option<&'o (dyn Fn(&str) + Sync)>,
+}
+
+impl fmt::Debug for OpenOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenOptions")
+            .field("max_unpacked", &self.max_unpacked)
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
+    }
+}
+
 /// One way to understand where memory lies in a file.
 struct Reading {
     memory: Box<dyn PhysicalMemory>,
+    /// The file's first byte is not the memory's.
+    moved: bool,
     warnings: Vec<Warning>,
 }
 
@@ -124,6 +167,7 @@ pub struct MemoryImage {
     within: Vec<&'static str>,
     maker: Option<String>,
     hints: Option<Hints>,
+    suspects: Vec<String>,
     readings: Vec<Reading>,
     chosen: OnceLock<usize>,
 }
@@ -146,10 +190,18 @@ impl MemoryImage {
     /// The file cannot be opened, or is no image of a kind that can be read: the message says what it is instead and what to
     /// do.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_with(path, &OpenOptions::default())
+    }
+
+    /// The same with limits of the caller's.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); or the file is compressed, and more would be unpacked than is allowed.
+    pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions<'_>) -> Result<Self, Error> {
         let path = path.as_ref();
         match split::parts_beside(path) {
-            parts if parts.len() > 1 => Self::open_parts(&parts),
-            _ => Self::detect(&Opening::new(open(path)?, vec![path.to_owned()])),
+            parts if parts.len() > 1 => Self::open_parts_with(&parts, options),
+            _ => Self::detect(&Opening::new(open(path)?, vec![path.to_owned()], options)),
         }
     }
 
@@ -158,10 +210,18 @@ impl MemoryImage {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_parts(paths: &[impl AsRef<Path>]) -> Result<Self, Error> {
+        Self::open_parts_with(paths, &OpenOptions::default())
+    }
+
+    /// The same with limits of the caller's.
+    ///
+    /// # Errors
+    /// As [`open_with`](Self::open_with).
+    pub fn open_parts_with(paths: &[impl AsRef<Path>], options: &OpenOptions<'_>) -> Result<Self, Error> {
         let files: Vec<PathBuf> = paths.iter().map(|path| path.as_ref().to_owned()).collect();
         let sources = files.iter().map(|path| open(path)).collect::<Result<Vec<_>, Error>>()?;
         let warnings = split::odd_parts(&files, &sources);
-        let mut image = Self::detect(&Opening::new(Source::joined(sources), files))?;
+        let mut image = Self::detect(&Opening::new(Source::joined(sources), files, options))?;
         for reading in &mut image.readings {
             reading.warnings.extend(warnings.iter().cloned());
         }
@@ -173,7 +233,7 @@ impl MemoryImage {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, Error> {
-        Self::detect(&Opening::new(Source::new(bytes), Vec::new()))
+        Self::detect(&Opening::new(Source::new(bytes), Vec::new(), &OpenOptions::default()))
     }
 
     /// Takes physical memory that the caller reads: from a live machine, or from a format of the caller's own. Its format is
@@ -188,38 +248,45 @@ impl MemoryImage {
             within: Vec::new(),
             maker: None,
             hints: None,
-            readings: vec![Reading { memory, warnings: Vec::new() }],
+            suspects: Vec::new(),
+            readings: vec![Reading { memory, moved: false, warnings: Vec::new() }],
             chosen: OnceLock::new(),
         }
     }
 
-    fn detect(opening: &Opening) -> Result<Self, Error> {
-        let Opened { format, memory, others, hints, maker, warnings, more_files, within } = formats::open(opening)?;
-        let mut readings = vec![Reading { memory, warnings: warnings.clone() }];
-        readings.extend(others.into_iter().map(|(memory, note)| {
+    fn detect(opening: &Opening<'_>) -> Result<Self, Error> {
+        let Opened { format, memory, others, hints, maker, warnings, more_files, suspects, within } =
+            formats::open(opening)?;
+        let mut readings = vec![Reading { memory, moved: false, warnings: warnings.clone() }];
+        readings.extend(others.into_iter().map(|Other { memory, moved, note }| {
             let mut warnings = warnings.clone();
-            warnings.push(note);
-            Reading { memory, warnings }
+            warnings.push(Warning::new("image", note));
+            Reading { memory, moved, warnings }
         }));
         let files = opening.files.iter().cloned().chain(more_files).collect();
         let bytes = opening.source.len();
-        Ok(Self { format, bytes, files, within, maker, hints, readings, chosen: OnceLock::new() })
+        Ok(Self { format, bytes, files, within, maker, hints, suspects, readings, chosen: OnceLock::new() })
     }
 
     fn reading(&self) -> Option<&Reading> {
         self.readings.get(self.chosen.get().copied().unwrap_or(0))
     }
 
-    /// Other ways to understand where memory lies, if no kernel was found in the way that is in use: numbers for
-    /// [`adopt`](Self::adopt), and the memory.
-    pub(crate) fn other_readings(&self) -> impl Iterator<Item = (usize, &dyn PhysicalMemory)> + '_ {
+    /// Other ways to understand where memory lies: numbers for [`adopt`](Self::adopt), whether the file's first byte is not the
+    /// memory's, and the memory.
+    pub(crate) fn other_readings(&self) -> impl Iterator<Item = (usize, bool, &dyn PhysicalMemory)> + '_ {
         let open = self.chosen.get().is_none();
         self.readings
             .iter()
             .enumerate()
             .skip(1)
             .filter(move |_| open)
-            .map(|(number, reading)| (number, &*reading.memory))
+            .map(|(number, reading)| (number, reading.moved, &*reading.memory))
+    }
+
+    /// What the file may be, given that there is no kernel in it. It looks at some hundred pages.
+    pub(crate) fn suspicion(&self) -> Vec<String> {
+        self.suspects.iter().cloned().chain(content::of(self)).collect()
     }
 
     /// From now on, and for good, the image is read in another of its ways.
@@ -264,6 +331,7 @@ impl MemoryImage {
             path,
             maker: self.maker.clone(),
             within: self.within.iter().map(|&name| name.to_owned()).collect(),
+            hints: Vec::new(),
         }
     }
 }

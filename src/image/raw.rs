@@ -1,11 +1,10 @@
 //! Raw images: byte n of the file is byte n of physical memory; or the memory without the hole below 4 GiB.
 
 use super::PhysicalRun;
-use super::formats::Opened;
-use super::formats::Opening;
+use super::formats::{Opened, Opening, Other};
 use super::runs::{Place, Runs};
 use super::source::Source;
-use crate::{Error, PhysicalAddress, Warning};
+use crate::{Error, PhysicalAddress};
 
 /// A machine that runs Windows NT has more memory than this, and a file that is smaller holds no kernel.
 const SMALLEST: u64 = 0x10_0000;
@@ -18,8 +17,11 @@ const FOUR_GIB: u64 = 1 << 32;
 const HOLES: std::ops::Range<u64> = 0x8000_0000..FOUR_GIB;
 const HOLE_STEP: u64 = 0x400_0000;
 
+/// Lengths of headers that tools put in front of raw memory, or that were left there when a container was cut open.
+const HEADERS: [u64; 7] = [0x20, 0x40, 0x200, 0x400, 0x1000, 0x2000, 0x1_0000];
+
 /// Takes the file as it is. The last page may be partial. `doubts`: what the file looked like and is not.
-pub(super) fn open(opening: &Opening, doubts: &[(&'static str, String)]) -> Result<Opened, Error> {
+pub(super) fn open(opening: &Opening<'_>, doubts: &[(&'static str, String)]) -> Result<Opened, Error> {
     let source = &opening.source;
     let length = source.len();
     if is_text(&source.head(0, LOOK)) {
@@ -42,26 +44,39 @@ pub(super) fn open(opening: &Opening, doubts: &[(&'static str, String)]) -> Resu
     }
     let whole = [(PhysicalRun { start: PhysicalAddress(0), bytes: length }, Place::File(0))];
     let mut opened = Opened::new("raw", Runs::new(source.clone(), whole).0);
-    opened.others = HOLES
-        .step_by(usize::try_from(HOLE_STEP).unwrap_or(usize::MAX))
-        .filter(|hole| *hole < length)
-        .map(|hole| without_hole(source, hole))
-        .collect();
+    let step = usize::try_from(HOLE_STEP).unwrap_or(usize::MAX);
+    let holes = HOLES.step_by(step).filter(|hole| *hole < length).map(|hole| without_hole(source, hole));
+    opened.others = HEADERS.map(|header| behind_header(source, header)).into_iter().chain(holes).collect();
     Ok(opened)
 }
 
+/// The reading in which the file begins with `header` bytes that are no memory.
+fn behind_header(source: &Source, header: u64) -> Other {
+    let memory = PhysicalRun { start: PhysicalAddress(0), bytes: source.len().saturating_sub(header) };
+    Other {
+        memory: Box::new(Runs::new(source.clone(), [(memory, Place::File(header))]).0),
+        moved: true,
+        note: format!(
+            "the file begins with {header:#x} bytes that are no memory: page tables resolve if memory begins behind them, and it is read so"
+        ),
+    }
+}
+
 /// The reading in which the memory from `hole` to 4 GiB was cut out of the file, and the rest moved up.
-fn without_hole(source: &Source, hole: u64) -> (Box<dyn super::PhysicalMemory>, Warning) {
+fn without_hole(source: &Source, hole: u64) -> Other {
     let above = source.len().saturating_sub(hole);
     let pieces = [
         (PhysicalRun { start: PhysicalAddress(0), bytes: hole }, Place::File(0)),
         (PhysicalRun { start: PhysicalAddress(FOUR_GIB), bytes: above }, Place::File(hole)),
     ];
-    let message = format!(
-        "the file does not hold the hole below 4 GiB: page tables resolve if what lies from {hole:#x} on in the file is memory from \
-         {FOUR_GIB:#x} on, and it is read so"
-    );
-    (Box::new(Runs::new(source.clone(), pieces).0), Warning::new("image", message))
+    Other {
+        memory: Box::new(Runs::new(source.clone(), pieces).0),
+        moved: false,
+        note: format!(
+            "the file does not hold the hole below 4 GiB: page tables resolve if what lies from {hole:#x} on in the file is memory \
+             from {FOUR_GIB:#x} on, and it is read so"
+        ),
+    }
 }
 
 /// True for UTF-8 or ASCII without control characters, and for what starts with a UTF-16 mark.

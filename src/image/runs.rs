@@ -24,7 +24,7 @@ pub(super) enum Place {
 
 impl Place {
     /// The same, `bytes` further on. `block`: bytes that a block holds.
-    fn at(self, bytes: u64, block: u64) -> Self {
+    pub(super) fn at(self, bytes: u64, block: u64) -> Self {
         match self {
             Self::File(offset) => Self::File(offset.saturating_add(bytes)),
             Self::Pages { first, stride } => {
@@ -107,11 +107,6 @@ impl Runs {
     /// The same with what unpacks its packed pieces.
     pub(super) fn with_blocks(self, blocks: Blocks) -> Self {
         Self { blocks: Some(blocks), ..self }
-    }
-
-    /// The runs with their places.
-    pub(super) fn pieces(&self) -> &[Piece] {
-        &self.pieces
     }
 
     /// Where `at` lies, and the number of bytes that follow it in the run.
@@ -306,7 +301,7 @@ mod tests {
         assert_eq!(lost, Lost { cut: 0, twice: 100 * 0x1000 + 0x10_0000 });
         assert_eq!(runs.find(PhysicalAddress(0x10_2000)), Some((Place::File(1), 0x1000)));
         assert_eq!(runs.find(PhysicalAddress(0x10_3000)).map(|(place, _)| place), Some(Place::Zero));
-        let bytes: u64 = runs.pieces().iter().map(|(run, _)| run.bytes).sum();
+        let bytes: u64 = runs.pieces.iter().map(|(run, _)| run.bytes).sum();
         assert_eq!(bytes, 0x100_0000);
     }
 

@@ -112,19 +112,7 @@ impl MemoryImage {
     /// # Errors
     /// What was tried, if there is none; or the symbols it would take to find it, if its headers are gone.
     pub fn find_kernel(&self, store: &SymbolStore, options: &LocateOptions<'_>) -> Result<KernelImage<'_>, Error> {
-        let failure = match find::locate::locate(self, self.hints(), store, options) {
-            Err(Error::NoKernel(failure)) => failure,
-            other => return other.map(KernelImage),
-        };
-        // The file may hold its memory otherwise than byte for byte, without saying so.
-        for (number, memory) in self.other_readings() {
-            let roots = failure.candidates.iter().map(|candidate| (candidate.way, candidate.dtb));
-            if find::locate::among(memory, roots, self.hints(), store, options).is_some() {
-                self.adopt(number);
-                return find::locate::locate(self, self.hints(), store, options).map(KernelImage);
-            }
-        }
-        Err(Error::NoKernel(failure))
+        find::readings::locate_in(self, store, options).map(KernelImage)
     }
 
     /// Finds the kernel and loads its layouts.
@@ -183,6 +171,9 @@ impl<'m> Kernel<'m> {
             ),
         }
         kernel.take_systems_root();
+        if let Some(message) = find::readings::ends_early(image, kernel.space.root()) {
+            kernel.warn("image", message);
+        }
         kernel.build = kernel.read_build();
         kernel.absent = page_files::absent_pages(&kernel);
         Ok(kernel)

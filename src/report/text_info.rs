@@ -23,12 +23,31 @@ pub fn info(out: &mut impl Write, picture: &Picture<'_>, palette: &Palette) -> f
         write!(out, "{} {}", palette.head.paint(format!("{name:<12}")), lines.trim_start())
     };
     if let Some(image) = &system.image {
-        line("image", &format!("{}, {}", image.format, size(image.bytes)))?;
+        let within: String = image.within.iter().rev().map(|name| format!(" in {name}")).collect();
+        line("image", &format!("{}{}, {}", image.format, Shown(&within), size(image.bytes)))?;
+        if let Some(maker) = &image.maker {
+            line("written by", &Shown(maker))?;
+        }
+        for (n, part) in image.parts.iter().take(RUNS).enumerate() {
+            line(if n == 0 { "files" } else { "" }, &Shown(part))?;
+        }
+        if image.parts.len() > RUNS {
+            line("", &format!("and {} further files", image.parts.len().saturating_sub(RUNS)))?;
+        }
         for (start, end) in image.runs.iter().take(RUNS) {
             line("memory", &format!("{start} to {end} ({})", size(end.0.saturating_sub(start.0))))?;
         }
         if image.runs.len() > RUNS {
             line("", &format!("and {} further runs", image.runs.len().saturating_sub(RUNS)))?;
+        }
+        for hint in &image.hints {
+            let agrees = match hint.agrees {
+                Some(true) => "right",
+                Some(false) => "CONTRADICTED by the machine",
+                None => "not used",
+            };
+            let value = Shown(&hint.value);
+            line("hint", &format!("{} says: {} {value} ({agrees})", Shown(&hint.source), Shown(&hint.what)))?;
         }
     }
     if let Some(kernel) = &system.kernel {

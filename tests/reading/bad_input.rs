@@ -101,7 +101,7 @@ fn damaged_headers() {
     says(&dump_with(|bytes| bytes.truncate(0x2030)).unwrap_err(), &["ends before its bitmap"]);
     says(&dump_with(|bytes| bytes[0x2030..0x2038].fill(0xff)).unwrap_err(), &["ends before its bitmap"]);
     says(&dump_with(|bytes| bytes[0x2000] = 0).unwrap_err(), &["no bitmap header"]);
-    says(&dump_with(|bytes| bytes[0xf98] = 2).unwrap_err(), &["DumpType 0x2"]);
+    says(&dump_with(|bytes| bytes[0xf98] = 3).unwrap_err(), &["DumpType 0x3"]);
     says(&dump_with(|bytes| bytes[0xf98] = 1).unwrap_err(), &["0 runs"]);
     let full = dump_with(|bytes| {
         bytes[0xf98] = 1;

@@ -2,7 +2,10 @@
 
 use crate::common;
 use crate::common::forged::{Opened, document};
-use ntmem_forge::{Build, DumpType, Scenario};
+use ntmem::{MemoryImage, PhysicalAddress, PhysicalMemory};
+use ntmem_forge::{Build, Core, DumpType, Forged, Hibernation, Scenario, StateFile, Stream};
+use std::ops::Range;
+use std::path::Path;
 
 #[test]
 fn crash_dumps() {
@@ -30,29 +33,395 @@ fn crash_dumps() {
     }
 }
 
-/// A machine with holes between its runs and memory above 4 GiB.
-fn machine() -> (ntmem_forge::Forged, serde_json::Value) {
+/// A machine with holes between its runs and memory above 4 GiB, in which some of its page tables are.
+fn machine() -> Forged {
     let mut scenario = Scenario::clean(Build::W10_19045);
-    scenario.memory = vec![0x1000..0x9_f000, 0x10_0000..0x200_0000, 0x1_0000_0000..0x1_0100_0000];
-    let forged = scenario.forge_frames();
-    let truth = serde_json::from_str(&forged.truth.to_json()).unwrap();
-    (forged, truth)
+    scenario.memory = vec![0x1000..0x9_f000, 0x10_0000..0x80_0000, 0x90_0000..0x200_0000, 0x1_0000_0000..0x1_0100_0000];
+    scenario.forge_frames()
+}
+
+/// The runs of an image.
+fn runs(image: &MemoryImage) -> Vec<Range<u64>> {
+    image.runs().map(|run| run.start.0..run.end().0).collect()
+}
+
+/// An image holds every byte of the machine, in any container: read page by page, over borders, and not in holes.
+fn holds_the_memory(forged: &Forged, image: &MemoryImage, what: &str) {
+    let mut read = [0; 4096];
+    for (frame, bytes) in forged.memory.frames() {
+        let at = PhysicalAddress(frame * 4096);
+        assert_eq!(image.read(at, &mut read), 4096, "{what} {at}");
+        assert!(&read == bytes, "{what} {at}");
+        if let Some(lent) = image.borrow(at, 4096) {
+            assert!(!lent.is_empty() && bytes.starts_with(lent), "{what} {at}");
+        }
+    }
+    let end = forged.truth.runs[0].end;
+    assert_eq!(image.read(PhysicalAddress(end - 8), &mut read), 8, "{what}: a read ends where a hole begins");
+    assert_eq!(image.read(PhysicalAddress(end), &mut read), 0, "{what}");
 }
 
 /// What a container must give: the machine, its runs, and nothing odd.
-fn agrees(forged: &ntmem_forge::Forged, truth: &serde_json::Value, bytes: Vec<u8>, format: &str) {
+#[track_caller]
+fn agrees(forged: &Forged, bytes: Vec<u8>, format: &str) -> Opened {
     let opened = Opened::with_bytes(forged, bytes);
+    assert_eq!(opened.image.warnings(), [], "{format}");
     assert_eq!(opened.image.format(), format);
-    assert_eq!(opened.image.warnings(), []);
-    let runs: Vec<_> = opened.image.runs().map(|run| run.start.0..run.end().0).collect();
-    assert_eq!(runs, forged.truth.runs, "{format}");
-    common::assert_agrees(format, &document(&opened.system()), truth);
+    assert_eq!(runs(&opened.image), forged.truth.runs, "{format}");
+    holds_the_memory(forged, &opened.image, format);
+    let truth: serde_json::Value = serde_json::from_str(&forged.truth.to_json()).unwrap();
+    common::assert_agrees(format, &document(&opened.system()), &truth);
+    opened
 }
 
 #[test]
 fn lime() {
-    let (forged, truth) = machine();
-    agrees(&forged, &truth, forged.as_lime(), "lime");
+    let forged = machine();
+    agrees(&forged, forged.as_lime(), "lime");
+}
+
+/// What AVML leaves out because it is zero is a hole.
+#[test]
+fn avml() {
+    let forged = machine();
+    let opened = Opened::with_bytes(&forged, forged.as_avml());
+    assert_eq!((opened.image.format(), opened.image.warnings()), ("avml", &[][..]));
+    assert_eq!(runs(&opened.image), forged.runs_in_avml());
+    holds_the_memory(&forged, &opened.image, "avml");
+    assert_eq!(opened.image.borrow(PhysicalAddress(0x1000), 8), None, "packed bytes are not lent");
+    let truth: serde_json::Value = serde_json::from_str(&forged.truth.to_json()).unwrap();
+    common::assert_agrees("avml", &document(&opened.system()), &truth);
+    // A scan reads what it cannot borrow.
+    let scan = |image: &MemoryImage| {
+        let mut hits = Vec::new();
+        ntmem::memory::Scanner::new().pool_tag(*b"Proc").run(image, |hit| {
+            hits.push(hit.at);
+            std::ops::ControlFlow::Continue(())
+        });
+        hits
+    };
+    let lime = Opened::with_bytes(&forged, forged.as_lime());
+    assert_eq!(scan(&opened.image), scan(&lime.image));
+    assert!(scan(&lime.image).len() > 10);
+}
+
+#[test]
+fn dumps_with_ranges() {
+    let forged = machine();
+    for (kind, format) in [(8, "crash_dump_live_kernel"), (9, "crash_dump_live"), (0xa, "crash_dump_complete")] {
+        agrees(&forged, forged.as_range_dump(kind), format);
+    }
+    let mut old = forged.as_crash_dump(DumpType::Bitmap);
+    old[0xf98] = 2;
+    assert_eq!(Opened::with_bytes(&forged, old).image.format(), "crash_dump_kernel");
+}
+
+#[test]
+fn elf_cores() {
+    let forged = machine();
+    for (core, maker, by) in [
+        (Core::Plain, None, "low stub"),
+        (Core::Qemu, Some("QEMU"), "QEMU CPU note"),
+        (Core::VirtualBox, Some("VirtualBox 7.0.12"), "VirtualBox CPU note"),
+        (Core::Xen, Some("Xen"), "low stub"),
+    ] {
+        let opened = agrees(&forged, forged.as_elf_core(core), "elf_core");
+        assert_eq!(opened.image.info().maker.as_deref(), maker);
+        let found = document(&opened.system())["kernel"]["found_by"].as_str().unwrap().to_owned();
+        assert!(found.starts_with(by), "{core:?}: {found}");
+    }
+    // A segment for each page, some of them twice.
+    let opened = Opened::with_bytes(&forged, forged.as_elf_core(Core::QemuPaging));
+    assert!(opened.image.warnings()[0].message.contains("paging=on"));
+    for (frame, bytes) in forged.memory.frames() {
+        let mut read = [0; 4096];
+        assert_eq!(opened.image.read(PhysicalAddress(frame * 4096), &mut read), 4096);
+        assert!(&read == bytes);
+    }
+}
+
+/// More segments than `e_phnum` can say.
+#[test]
+fn elf_core_of_very_many_segments() {
+    let mut forged = machine();
+    // Single pages with holes between, far up.
+    for n in 0..0x1_0000u64 {
+        forged.truth.runs.push(0x2_0000_0000 + n * 0x2000..0x2_0000_1000 + n * 0x2000);
+    }
+    let opened = Opened::with_bytes(&forged, forged.as_elf_core(Core::Qemu));
+    assert_eq!(runs(&opened.image), forged.truth.runs);
+}
+
+#[test]
+fn qemu_streams() {
+    let forged = machine();
+    for kind in [Stream::Pages, Stream::Live] {
+        let opened = agrees(&forged, forged.as_qemu_stream(kind), "qemu");
+        assert_eq!(opened.image.info().maker.as_deref(), Some("QEMU (pc-i440fx-7.2)"));
+    }
+    agrees(&forged, forged.as_libvirt_save(), "libvirt_save");
+    let opened = agrees(&forged, forged.as_qcow2(), "qemu");
+    assert_eq!(opened.image.info().within, ["qcow2"]);
+    let small = Scenario::clean(Build::W10_19045).forge();
+    let opened = Opened::with_bytes(&small, small.as_qemu_stream(Stream::Mapped));
+    assert_eq!(opened.image.warnings(), []);
+    let truth: serde_json::Value = serde_json::from_str(&small.truth.to_json()).unwrap();
+    common::assert_agrees("mapped-ram", &document(&opened.system()), &truth);
+}
+
+#[test]
+fn hibernation_files() {
+    let forged = machine();
+    for kind in [Hibernation::Seven, Hibernation::Plain, Hibernation::Huffman] {
+        let opened = agrees(&forged, forged.as_hibernation(kind), "hibernation");
+        assert!(opened.image.info().maker.unwrap().starts_with("Windows"), "{kind:?}");
+        assert_eq!(opened.image.hints().unwrap().system_time.unwrap().0, forged.truth.captured.0);
+    }
+    for (kind, words) in
+        [(Hibernation::SevenWiped, &["past state"][..]), (Hibernation::FastStartup, &["past state", "Fast Startup"])]
+    {
+        let opened = Opened::with_bytes(&forged, forged.as_hibernation(kind));
+        let warnings: String = opened.image.warnings().iter().map(ToString::to_string).collect();
+        for word in words {
+            assert!(warnings.contains(word), "{kind:?}: {warnings}");
+        }
+        holds_the_memory(&forged, &opened.image, "hibernation");
+    }
+    // A header of a version that nobody knows: the chains are followed as far as they lead.
+    let mut unknown = forged.as_hibernation(Hibernation::Huffman);
+    unknown[0x0c..0x0e].copy_from_slice(&0x5a0u16.to_le_bytes());
+    let opened = Opened::with_bytes(&forged, unknown);
+    assert!(opened.image.warnings()[0].message.contains("0x5a0"), "{:?}", opened.image.warnings());
+    holds_the_memory(&forged, &opened.image, "unknown version");
+    // Wiped sets.
+    let mut wiped = forged.as_hibernation(Hibernation::Plain);
+    wiped[0x1000..].fill(0);
+    let error = MemoryImage::from_bytes(wiped).unwrap_err().to_string();
+    assert!(error.contains("wiped"), "{error}");
+}
+
+#[test]
+fn kdumps() {
+    let forged = machine();
+    for flat in [false, true] {
+        let opened = agrees(&forged, forged.as_kdump(flat), "kdump");
+        assert_eq!(opened.image.info().within, if flat { vec!["flattened"] } else { vec![] });
+        assert!(document(&opened.system())["kernel"]["found_by"].as_str().unwrap().starts_with("QEMU CPU note"));
+    }
+}
+
+#[test]
+fn ewf_images() {
+    let forged = Scenario::clean(Build::W10_19045).forge();
+    let folder = tempfile::tempdir().unwrap();
+    let first = folder.path().join("memory.E01");
+    let segments = forged.as_ewf(64);
+    assert!(segments.len() > 3);
+    for (n, segment) in segments.iter().enumerate() {
+        std::fs::write(folder.path().join(format!("memory.E{:02}", n + 1)), segment).unwrap();
+    }
+    let opened = open(&forged, &first);
+    assert_eq!((opened.image.format(), opened.image.warnings()), ("raw", &[][..]));
+    assert_eq!(opened.image.info().within, ["ewf"]);
+    is_the_machine(&forged, &opened, "ewf");
+    let mut all = vec![0; forged.image.len()];
+    assert_eq!(opened.image.read(PhysicalAddress(0), &mut all), all.len());
+    assert!(all == forged.image);
+    // A segment is missing.
+    std::fs::remove_file(folder.path().join("memory.E03")).unwrap();
+    let image = MemoryImage::open(&first).unwrap();
+    assert!(image.warnings()[0].message.contains("segment missing"), "{:?}", image.warnings());
+}
+
+/// What is written is read again, and holds the same.
+#[test]
+fn conversions() {
+    use ntmem::image::write::{Container, DumpFacts, write};
+    let forged = machine();
+    let image = Opened::with_bytes(&forged, forged.as_avml()).image;
+    let folder = tempfile::tempdir().unwrap();
+    for (container, format) in
+        [(Container::Raw, "raw"), (Container::Lime, "lime"), (Container::CrashDump, "crash_dump_full")]
+    {
+        let path = folder.path().join(format);
+        let mut file = std::fs::File::create_new(&path).unwrap();
+        let facts = DumpFacts { dtb: PhysicalAddress(forged.truth.dtb), build: 19041, ..DumpFacts::default() };
+        let written = write(&image, &mut file, container, &facts, &|_, _| ()).unwrap();
+        assert_eq!(written.unreadable, 0);
+        let opened = open(&forged, &path);
+        assert_eq!((opened.image.format(), opened.image.warnings()), (format, &[][..]));
+        is_the_machine(&forged, &opened, format);
+        if container != Container::Raw {
+            assert_eq!(runs(&opened.image), runs(&image));
+        }
+    }
+    // As many runs as a full dump has no room for.
+    let mut scattered = machine();
+    for n in 0..50u64 {
+        scattered.truth.runs.push(0x2_0000_0000 + n * 0x2000..0x2_0000_1000 + n * 0x2000);
+    }
+    let image = MemoryImage::from_bytes(scattered.as_lime()).unwrap();
+    let path = folder.path().join("scattered");
+    write(
+        &image,
+        &mut std::fs::File::create_new(&path).unwrap(),
+        Container::CrashDump,
+        &DumpFacts::default(),
+        &|_, _| (),
+    )
+    .unwrap();
+    let again = open(&forged, &path);
+    assert_eq!(again.image.format(), "crash_dump_bitmap");
+    assert_eq!(runs(&again.image), scattered.truth.runs);
+    is_the_machine(&forged, &again, "scattered");
+}
+
+/// Opens a file with the symbols of the machine.
+fn open(forged: &Forged, path: &Path) -> Opened {
+    let mut opened = Opened::with_bytes(forged, forged.as_lime());
+    opened.image = MemoryImage::open(path).unwrap();
+    opened
+}
+
+fn is_the_machine(forged: &Forged, opened: &Opened, what: &str) {
+    let truth: serde_json::Value = serde_json::from_str(&forged.truth.to_json()).unwrap();
+    common::assert_agrees(what, &document(&opened.system()), &truth);
+    for (frame, bytes) in forged.memory.frames() {
+        let mut read = [0; 4096];
+        assert_eq!(opened.image.read(PhysicalAddress(frame * 4096), &mut read), 4096, "{what} {frame:#x}");
+        assert!(&read == bytes, "{what} {frame:#x}");
+    }
+}
+
+#[test]
+fn vmware() {
+    let forged = machine();
+    let opened = agrees(&forged, forged.as_vmware_state(StateFile::Inline, 0), "vmware");
+    assert!(document(&opened.system())["kernel"]["found_by"].as_str().unwrap().starts_with("VMware CPU state"));
+    let folder = tempfile::tempdir().unwrap();
+    let (memory, state) = (folder.path().join("guest.vmem"), folder.path().join("guest.vmsn"));
+    forged.write_without_hole(0xc000_0000, &memory).unwrap();
+    std::fs::write(&state, forged.as_vmware_state(StateFile::Beside, 0xc000_0000)).unwrap();
+    for named in [&memory, &state] {
+        let opened = open(&forged, named);
+        assert_eq!((opened.image.format(), opened.image.warnings()), ("vmware", &[][..]));
+        assert_eq!(runs(&opened.image), [0..0xc000_0000, 0x1_0000_0000..0x1_0100_0000]);
+        assert_eq!(opened.image.info().parts.len(), 2);
+        is_the_machine(&forged, &opened, "vmware");
+    }
+    std::fs::remove_file(&memory).unwrap();
+    let error = MemoryImage::open(&state).unwrap_err().to_string();
+    assert!(error.contains(".vmem") && error.contains("not beside it"), "{error}");
+}
+
+/// A raw file without its hole, and nothing that says so.
+#[test]
+fn the_hole_is_found_by_page_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("memory.vmem");
+    for (hole, system_above) in [(0xc000_0000, false), (0x8000_0000, false), (0xd000_0000, true), (0xe000_0000, false)]
+    {
+        let mut scenario = Scenario::clean(Build::W10_19045);
+        // Where System's root and the kernel lie makes the difference between nothing found and a wrong half of it.
+        scenario.memory = vec![
+            0x1000..0x9_f000,
+            0x10_0000..if system_above { 0x40_0000 } else { 0x100_0000 },
+            0x1_0000_0000..0x1_0200_0000,
+        ];
+        let forged = scenario.forge_frames();
+        forged.write_without_hole(hole, &file).unwrap();
+        let opened = open(&forged, &file);
+        is_the_machine(
+            &forged,
+            &{
+                let _ = opened.kernel();
+                opened
+            },
+            &format!("{hole:#x}"),
+        );
+        let opened = open(&forged, &file);
+        let _ = opened.kernel();
+        assert!(opened.image.warnings()[0].message.contains(&format!("{hole:#x}")), "{:?}", opened.image.warnings());
+    }
+    // A file that has its hole is read as it is.
+    let forged = machine();
+    forged.write_raw(&file).unwrap();
+    let opened = open(&forged, &file);
+    is_the_machine(&forged, &opened, "raw");
+    assert_eq!(opened.image.warnings(), []);
+}
+
+/// A raw file behind a header that nobody knows.
+#[test]
+fn memory_behind_a_header() {
+    let forged = Scenario::clean(Build::W10_19045).forge();
+    for header in [0x200usize, 0x1000] {
+        let mut bytes = vec![0x11; header];
+        bytes.extend_from_slice(&forged.image);
+        let opened = Opened::with_bytes(&forged, bytes);
+        let truth: serde_json::Value = serde_json::from_str(&forged.truth.to_json()).unwrap();
+        common::assert_agrees("shifted", &document(&opened.system()), &truth);
+        assert!(opened.image.warnings()[0].message.contains(&format!("{header:#x} bytes")));
+    }
+}
+
+#[test]
+fn parts_of_a_split_image() {
+    let forged = Scenario::clean(Build::W10_19045).forge();
+    let truth: serde_json::Value = serde_json::from_str(&forged.truth.to_json()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut parts = Vec::new();
+    // Borders within a page.
+    for (n, part) in forged.image.chunks(0x10_0800).enumerate() {
+        parts.push(folder.path().join(format!("memory.raw.{:03}", n + 1)));
+        std::fs::write(&parts[n], part).unwrap();
+    }
+    let opened = open(&forged, &parts[0]);
+    assert_eq!(opened.image.info().parts.len(), parts.len());
+    assert_eq!(opened.image.info().bytes, forged.image.len() as u64);
+    common::assert_agrees("split", &document(&opened.system()), &truth);
+    let mut given = open(&forged, &parts[0]);
+    given.image = MemoryImage::open_parts(&parts).unwrap();
+    assert_eq!(given.image.warnings(), []);
+    common::assert_agrees("parts", &document(&given.system()), &truth);
+    // The last part is missing: what it held is a hole, and what is there is read.
+    std::fs::remove_file(parts.pop().unwrap()).unwrap();
+    let opened = open(&forged, &parts[0]);
+    assert_eq!(opened.image.info().parts.len(), parts.len());
+    let mut swapped = parts.clone();
+    std::fs::write(&parts[1], b"short").unwrap();
+    swapped.truncate(3);
+    let odd = MemoryImage::open_parts(&swapped).unwrap();
+    assert!(odd.warnings()[0].message.contains("memory.raw.002"), "{:?}", odd.warnings());
+}
+
+/// Memory that the caller reads himself, and that lends nothing.
+#[test]
+fn memory_of_the_callers_own() {
+    struct Own(Forged);
+    impl PhysicalMemory for Own {
+        fn next_run(&self, from: PhysicalAddress) -> Option<ntmem::image::PhysicalRun> {
+            let run = self.0.truth.runs.iter().find(|run| run.end > from.0)?;
+            let start = run.start.max(from.0);
+            Some(ntmem::image::PhysicalRun { start: PhysicalAddress(start), bytes: run.end - start })
+        }
+
+        fn read(&self, at: PhysicalAddress, buf: &mut [u8]) -> usize {
+            for (n, byte) in buf.iter_mut().enumerate() {
+                let at = at.0 + n as u64;
+                if !self.0.truth.runs.iter().any(|run| run.contains(&at)) {
+                    return n;
+                }
+                *byte = self.0.memory.get(at / 4096).map_or(0, |frame| frame[(at % 4096) as usize]);
+            }
+            buf.len()
+        }
+    }
+    let forged = machine();
+    let mut opened = Opened::with_bytes(&forged, forged.as_lime());
+    opened.image = MemoryImage::from_memory(Box::new(Own(forged.clone())));
+    assert_eq!(opened.image.format(), "memory");
+    is_the_machine(&forged, &opened, "memory");
 }
 
 /// A dump cut off anywhere: what is left is read, and it says that pages are missing.
@@ -66,4 +435,26 @@ fn truncated_crash_dumps() {
         assert!(opened.image.warnings()[0].to_string().contains("truncated"), "{kind:?}");
         assert!(opened.system().processes.items.len() > 10);
     }
+}
+
+/// A header whose numbers disagree: the message says which.
+#[test]
+fn dumps_that_contradict_themselves() {
+    let forged = Scenario::clean(Build::W10_19045).forge();
+    let warning = |bytes: Vec<u8>| Opened::with_bytes(&forged, bytes).image.warnings()[0].message.clone();
+    let dump = forged.as_crash_dump(DumpType::Full);
+    let mut fewer = dump.clone();
+    fewer[0x88] = 1;
+    let pages = (dump.len() - 0x2000) / 4096;
+    let text = warning(fewer);
+    assert!(
+        text.contains(&format!("NumberOfPages is {pages}, its runs have 158 pages, the file has room for {pages}")),
+        "{text}"
+    );
+    let mut more = dump;
+    more[0x90] ^= 1;
+    assert!(warning(more).contains("NumberOfPages is wrong"));
+    let mut bitmap = forged.as_crash_dump(DumpType::Bitmap);
+    bitmap[0x2028] ^= 1;
+    assert!(warning(bitmap).contains("the bitmap is used"));
 }

@@ -20,12 +20,16 @@ mod forged;
 #[cfg(feature = "isf")]
 mod forged_registry;
 #[cfg(feature = "isf")]
+mod hostile_containers;
+#[cfg(feature = "isf")]
 mod hostile_images;
 #[cfg(feature = "isf")]
 mod hostile_links;
 mod inside;
 mod locate;
 mod page_samples;
+#[cfg(all(feature = "isf", feature = "compressed-images"))]
+mod packed_images;
 #[cfg(feature = "isf")]
 mod real_process;
 mod registry;

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::commands::{check, explain, hives, info, pslist, pstree, psxview, read, registry, sessions, symbols};
+use crate::commands::{check, convert, explain, hives, info, pslist, pstree, psxview, read, registry, sessions, symbols};
 use crate::options::Common;
 use clap::{Parser, Subcommand};
 use std::path::Path;
@@ -87,4 +87,5 @@ commands! {
     Check => check,
     Explain => explain,
     Symbols => symbols,
+    Convert => convert,
 }

@@ -2,10 +2,27 @@
 
 use crate::options::Common;
 use crate::output::{self, Progress};
+use ntmem::image::OpenOptions;
 use ntmem::kernel::Kernel;
 use ntmem::registry::Registry;
 use ntmem::{MemoryImage, ReadOptions, Report, System};
 use std::path::Path;
+
+/// Opens an image; where it must be unpacked for that, says so.
+///
+/// # Errors
+/// It is no image that can be read.
+pub fn image(image: &Path, common: &Common) -> anyhow::Result<MemoryImage> {
+    let progress = Progress::new("unpacking");
+    let show = |done, total| progress.at(done, total);
+    let options = OpenOptions {
+        max_unpacked: common.reading.max_unpacked,
+        progress: Some(&show),
+        notice: Some(&|what| output::note("note", what)),
+        ..OpenOptions::default()
+    };
+    Ok(MemoryImage::open_with(image, &options)?)
+}
 
 /// Opens an image, finds its kernel, and gives both to `f`.
 ///
@@ -18,7 +35,7 @@ pub fn with_kernel<T>(
 ) -> anyhow::Result<T> {
     let progress = Progress::new("looking for the kernel");
     let show = |done, total| progress.at(done, total);
-    let opened = MemoryImage::open(image)?;
+    let opened = self::image(image, common)?;
     let kernel = opened.locate_kernel_with(&common.symbols.store(image, &progress), &common.reading.locate(&show));
     drop(progress);
     if kernel.is_err() {
@@ -61,7 +78,7 @@ pub fn with_registry<T>(
             registry.scan(&|done, total| progress.at(done, total));
         }
         output::warnings(registry.warnings());
-        let (image, info) = (Some(kernel.image().info()), Some(kernel.info()));
+        let (image, info) = (Some(kernel.image_info()), Some(kernel.info()));
         let warnings = registry.warnings().to_vec();
         let mut system = System::default();
         (system.image, system.kernel, system.warnings) = (image, info, warnings);

@@ -58,6 +58,9 @@ pub struct Reading {
     /// Virtual address of the kernel's image base, if it cannot be found
     #[arg(long, value_name = "ADDRESS", value_parser = address, help_heading = "If the kernel is not found")]
     pub kernel_base: Option<u64>,
+    /// How much a compressed image may have when it is unpacked (64G, 500M); without it, what the disk has to spare
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "If the image is compressed")]
+    pub max_unpacked: Option<u64>,
 }
 
 impl Reading {
@@ -113,6 +116,21 @@ fn page_files_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 /// A hexadecimal address.
 pub fn address(text: &str) -> Result<u64, String> {
     ntmem::parse_hex(text).ok_or_else(|| format!("{text:?} is no hexadecimal address, such as 0x1ad000"))
+}
+
+/// A number of bytes, with K, M, G or T behind it.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match text.get(digits.len()..).unwrap_or("").to_ascii_lowercase().trim_end_matches('b') {
+        "" => Some(0),
+        "k" | "ki" => Some(10),
+        "m" | "mi" => Some(20),
+        "g" | "gi" => Some(30),
+        "t" | "ti" => Some(40),
+        _ => None,
+    };
+    let bytes = shift.and_then(|shift| digits.parse::<u64>().ok()?.checked_mul(1u64 << shift));
+    bytes.ok_or_else(|| format!("{text:?} is no size, such as 64G"))
 }
 
 /// Where symbols come from.

@@ -80,6 +80,8 @@ pub struct LocateFailure {
     pub ways: Vec<(Way, String)>,
     /// The roots that failed, as they were met; bounded.
     pub candidates: Vec<Candidate>,
+    /// What the file may be instead of such an image, in sentences that say what to do.
+    pub suspicions: Vec<String>,
 }
 
 impl LocateFailure {
@@ -100,9 +102,16 @@ impl fmt::Display for LocateFailure {
         if let Some(best) = self.best() {
             write!(f, "\nBest candidate: {} ({}): {}", best.dtb, best.way, best.failed_at)?;
         }
+        for suspicion in &self.suspicions {
+            let end = if suspicion.ends_with('?') { "" } else { "." };
+            write!(f, "\n{suspicion}{end}")?;
+        }
+        if self.suspicions.is_empty() {
+            f.write_str("\nIs it a complete image of an x64 Windows?")?;
+        }
         f.write_str(
-            "\nIs it a complete image of an x64 Windows? If you know the page-table root (CR3 of System) or the kernel's \
-             base from elsewhere, give them with --dtb and --kernel-base.",
+            " If you know the page-table root (CR3 of System) or the kernel's base from elsewhere, give them with --dtb and \
+             --kernel-base.",
         )
     }
 }
@@ -179,7 +188,7 @@ pub(crate) fn locate<'m>(
 }
 
 /// The first of `roots` that leads to a kernel.
-pub(crate) fn among<'m>(
+pub(super) fn among<'m>(
     memory: &'m dyn PhysicalMemory,
     roots: impl IntoIterator<Item = (Way, PhysicalAddress)>,
     header: Option<&Hints>,
@@ -235,14 +244,14 @@ fn prove<'m>(
 
 /// What a `PROCESSOR_START_BLOCK` gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct LowStub {
-    dtb: PhysicalAddress,
+pub(super) struct LowStub {
+    pub(super) dtb: PhysicalAddress,
     /// `LmTarget`: where the processor jumps to in long mode, an address inside the kernel or the HAL.
     target: VirtualAddress,
 }
 
 /// Looks at every page below 1 MiB.
-fn low_stubs(memory: &dyn PhysicalMemory) -> Vec<LowStub> {
+pub(super) fn low_stubs(memory: &dyn PhysicalMemory) -> Vec<LowStub> {
     (0x1000..0x10_0000).step_by(0x1000).filter_map(|at| low_stub(memory, PhysicalAddress(at))).collect()
 }
 
@@ -267,7 +276,7 @@ fn low_stub(memory: &dyn PhysicalMemory, at: PhysicalAddress) -> Option<LowStub>
 const SELF_SLOTS: std::ops::RangeInclusive<usize> = 0x100..=0x1fe;
 
 /// True if some entry of this page maps the page itself, present and writable.
-fn refers_to_itself(page: Page<'_>) -> bool {
+pub(super) fn refers_to_itself(page: Page<'_>) -> bool {
     let (entries, _) = page.bytes.as_chunks::<8>();
     entries.get(SELF_SLOTS).is_some_and(|entries| {
         entries.iter().any(|entry| u64::from_le_bytes(*entry) & 0x000f_ffff_ffff_f003 == page.at.0 | 3)

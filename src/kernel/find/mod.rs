@@ -2,6 +2,8 @@
 
 pub(crate) mod base;
 pub(crate) mod exports;
+mod hints;
 pub(crate) mod kuser;
 pub(crate) mod locate;
 pub(crate) mod pe;
+pub(crate) mod readings;

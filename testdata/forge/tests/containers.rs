@@ -1,6 +1,6 @@
 //! Containers against their published layouts.
 
-use ntmem_forge::{Build, DumpType, Scenario};
+use ntmem_forge::{Build, Core, DumpType, Scenario};
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"))
@@ -49,7 +49,7 @@ fn lime_and_elf_hold_the_runs() {
     let forged = Scenario::clean(Build::W10_19045).forge();
     let lime = forged.as_lime();
     assert_eq!((u32_at(&lime, 0), u64_at(&lime, 8), u64_at(&lime, 16)), (0x4c69_4d45, 0x1000, 0x9_efff));
-    let elf = forged.as_elf_core();
-    let (offset, physical) = (u64_at(&elf, 64 + 56 + 8) as usize, u64_at(&elf, 64 + 56 + 24) as usize);
+    let elf = forged.as_elf_core(Core::Plain);
+    let (offset, physical) = (u64_at(&elf, 0xc0 + 56 + 8) as usize, u64_at(&elf, 0xc0 + 56 + 24) as usize);
     assert_eq!(elf[offset..offset + 4096], forged.image[physical..physical + 4096]);
 }

@@ -1,6 +1,7 @@
 //! The commands, one file each: `Args`, and what is done with them.
 
 pub mod check;
+pub mod convert;
 pub mod explain;
 pub mod hives;
 pub mod info;

@@ -9,7 +9,7 @@ use clap::Subcommand;
 use ntmem::kernel::Layouts;
 use ntmem::report::{self, Report};
 use ntmem::symbols::{FailedImage, Manifest, NeededSymbols, PackWriter, Packed, SymbolError};
-use ntmem::{Error, MemoryImage, PdbInfo, System};
+use ntmem::{Error, PdbInfo, System};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -108,7 +108,7 @@ fn add(manifest: &mut Manifest, name: &str, image: &Path, common: &Common) -> an
     let progress = Progress::new("looking for the kernel");
     let show = |done, total| progress.at(done, total);
     let store = common.symbols.store(image, &progress);
-    let opened = MemoryImage::open(image)?;
+    let opened = crate::open::image(image, common)?;
     let mut system = System::default();
     system.image = Some(opened.info());
     let kernel = match opened.find_kernel(&store, &common.reading.locate(&show)) {

@@ -2,7 +2,10 @@
 
 use ntmem_forge::layout::Layout;
 use ntmem_forge::samples::samples;
-use ntmem_forge::{Behind, Build, DumpType, Forged, Impostor, Paged, PagingFile, Scenario, SymbolPlan, Tampered};
+use ntmem_forge::{
+    Behind, Build, Core, DumpType, Forged, Hibernation, Impostor, Paged, PagingFile, Scenario, StateFile, Stream,
+    SymbolPlan, Tampered,
+};
 use std::fs;
 use std::path::Path;
 
@@ -48,13 +51,25 @@ const VARIANTS: [Variant; 21] = [
 /// A container's name and how it is written.
 type Container = (&'static str, fn(&Forged) -> Vec<u8>);
 
-const CONTAINERS: [Container; 6] = [
+const CONTAINERS: [Container; 18] = [
     ("raw", |f| f.image.clone()),
     ("full", |f| f.as_crash_dump(DumpType::Full)),
     ("bitmap", |f| f.as_crash_dump(DumpType::Bitmap)),
     ("kernel", |f| f.as_crash_dump(DumpType::KernelBitmap)),
     ("lime", Forged::as_lime),
-    ("elf", Forged::as_elf_core),
+    ("elf", |f| f.as_elf_core(Core::Qemu)),
+    ("elf-vbox", |f| f.as_elf_core(Core::VirtualBox)),
+    ("elf-xen", |f| f.as_elf_core(Core::Xen)),
+    ("live", |f| f.as_range_dump(8)),
+    ("complete", |f| f.as_range_dump(0xa)),
+    ("avml", Forged::as_avml),
+    ("vmsn", |f| f.as_vmware_state(StateFile::Inline, 0)),
+    ("qemu", |f| f.as_qemu_stream(Stream::Pages)),
+    ("qcow2", Forged::as_qcow2),
+    ("hiberfil", |f| f.as_hibernation(Hibernation::Huffman)),
+    ("hiberfil-7", |f| f.as_hibernation(Hibernation::Seven)),
+    ("kdump", |f| f.as_kdump(false)),
+    ("kdump-flat", |f| f.as_kdump(true)),
 ];
 
 /// `behind-WHAT`, with what is wrong behind it (`+WHAT`), without a mask or with another one (`+mask0`, `+mask47`) and with five levels

@@ -1,4 +1,18 @@
-//! The same memory in other containers.
+//! The same memory in other containers: crash dumps and LiME here, the others in a file each.
+
+mod avml;
+mod dump;
+mod elf;
+mod ewf;
+mod hibernation;
+mod hypervisor;
+mod kdump;
+mod qemu;
+
+pub use elf::Core;
+pub use hibernation::Hibernation;
+pub use hypervisor::StateFile;
+pub use qemu::Stream;
 
 use crate::forge::Forged;
 use crate::physical::PAGE;
@@ -34,6 +48,7 @@ const HEADER: usize = 0x2000;
 /// Bytes before the bitmap in a bitmap dump.
 const BITMAP_HEADER: usize = 0x38;
 
+/// Writes bytes at an offset.
 fn put(out: &mut [u8], at: usize, bytes: &[u8]) {
     out[at..at + bytes.len()].copy_from_slice(bytes);
 }
@@ -43,7 +58,7 @@ impl Forged {
     /// a full dump's header that DumpIt wrote; the bitmap header is as Rekall and kdmp-parser describe it.
     #[must_use]
     pub fn as_crash_dump(&self, kind: DumpType) -> Vec<u8> {
-        let mut out = self.dump_header(kind);
+        let mut out = self.dump_header(kind.number());
         if kind == DumpType::Full {
             for run in &self.truth.runs {
                 self.append_run(run, &mut out);
@@ -78,6 +93,11 @@ impl Forged {
         out
     }
 
+    /// All frames of a run, in order; what was never written is zero.
+    fn pages(&self, run: &Range<u64>) -> impl Iterator<Item = (u64, &[u8; 4096])> {
+        (run.start / PAGE..run.end / PAGE).map(|frame| (frame, self.memory.get(frame).unwrap_or(&[0; 4096])))
+    }
+
     /// Appends the bytes of a run.
     fn append_run(&self, run: &Range<u64>, out: &mut Vec<u8>) {
         for frame in run.start / PAGE..run.end / PAGE {
@@ -100,7 +120,7 @@ impl Forged {
         file.flush()
     }
 
-    fn dump_header(&self, kind: DumpType) -> Vec<u8> {
+    fn dump_header(&self, kind: u32) -> Vec<u8> {
         let mut out: Vec<u8> = b"PAGE".iter().copied().cycle().take(HEADER).collect();
         let global = |name: &str| self.globals.get(name).copied().unwrap_or(0);
         put(&mut out, 0, b"PAGEDU64");
@@ -127,7 +147,7 @@ impl Forged {
             put(&mut out, 0xa0 + n * 16, &pages(run).to_le_bytes());
         }
         put(&mut out, 0x348, &[0; 1232]);
-        put(&mut out, 0xf98, &kind.number().to_le_bytes());
+        put(&mut out, 0xf98, &kind.to_le_bytes());
         put(&mut out, 0xfa8, &self.truth.captured.0.to_le_bytes());
         put(&mut out, 0x1030, &(self.truth.captured.0.saturating_sub(self.truth.boot.0)).to_le_bytes());
         out
@@ -143,33 +163,6 @@ impl Forged {
             out.extend_from_slice(&run.start.to_le_bytes());
             out.extend_from_slice(&(run.end - 1).to_le_bytes());
             out.extend_from_slice(&[0; 8]);
-            self.append_run(run, &mut out);
-        }
-        out
-    }
-
-    /// An ELF core with a PT_LOAD segment for each run, as hypervisors write them (ELF-64 specification; `p_paddr` is physical).
-    #[must_use]
-    pub fn as_elf_core(&self) -> Vec<u8> {
-        let runs = &self.truth.runs;
-        let mut out = vec![0; 64 + runs.len() * 56];
-        put(&mut out, 0, b"\x7fELF\x02\x01\x01");
-        // ET_CORE, x86-64, version 1, program headers at 64.
-        put(&mut out, 16, &4u16.to_le_bytes());
-        put(&mut out, 18, &62u16.to_le_bytes());
-        put(&mut out, 20, &1u32.to_le_bytes());
-        put(&mut out, 32, &64u64.to_le_bytes());
-        put(&mut out, 52, &64u16.to_le_bytes());
-        put(&mut out, 54, &56u16.to_le_bytes());
-        put(&mut out, 56, &(runs.len() as u16).to_le_bytes());
-        for (n, run) in runs.iter().enumerate() {
-            let (at, offset, size) = (64 + n * 56, out.len() as u64, run.end - run.start);
-            put(&mut out, at, &1u32.to_le_bytes());
-            put(&mut out, at + 4, &7u32.to_le_bytes());
-            put(&mut out, at + 8, &offset.to_le_bytes());
-            put(&mut out, at + 24, &run.start.to_le_bytes());
-            put(&mut out, at + 32, &size.to_le_bytes());
-            put(&mut out, at + 40, &size.to_le_bytes());
             self.append_run(run, &mut out);
         }
         out

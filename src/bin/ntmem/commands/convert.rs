@@ -1,0 +1,137 @@
+//! `ntmem convert`: the image in another container.
+
+use crate::args::Run;
+use crate::open;
+use crate::options::Common;
+use crate::output::{self, Progress};
+use anyhow::Context as _;
+use clap::ValueEnum;
+use ntmem::image::write::{Container, DumpFacts, write};
+use ntmem::kernel::Kernel;
+use ntmem::{MemoryImage, PhysicalAddress, VirtualAddress};
+use std::path::{Path, PathBuf};
+
+/// The image in another container: raw, LiME, or a crash dump
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A raw file is sparse: what is no memory, or is not in the image, is a hole of it, which other tools read as zeros. Keep LiME or a crash dump where that must not be mistaken for memory."
+)]
+pub struct Args {
+    /// The memory image
+    image: PathBuf,
+    /// The file to write; it must not exist
+    out: PathBuf,
+    /// What to write
+    #[arg(long, value_enum, default_value_t)]
+    to: To,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum To {
+    /// Byte n of the file is byte n of memory
+    #[default]
+    Raw,
+    /// Ranges, each with its address
+    Lime,
+    /// What WinDbg opens; the kernel must be found
+    #[value(name = "crash_dump", alias = "crash-dump")]
+    CrashDump,
+}
+
+impl Run for Args {
+    fn files(&self) -> Vec<&Path> {
+        vec![&self.image]
+    }
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+
+    fn written(&self) -> Option<&Path> {
+        Some(&self.out)
+    }
+
+    fn run(&self) -> anyhow::Result<u8> {
+        let image = open::image(&self.image, &self.common)?;
+        let looking = Progress::new("looking for the kernel");
+        let show = |done, total| looking.at(done, total);
+        let store = self.common.symbols.store(&self.image, &looking);
+        // Where memory lies in a file that does not say so, the kernel's page tables tell.
+        let kernel = image.locate_kernel_with(&store, &self.common.reading.locate(&show));
+        drop(looking);
+        let (container, facts) = match self.to {
+            To::Raw => (Container::Raw, DumpFacts::default()),
+            To::Lime => (Container::Lime, DumpFacts::default()),
+            To::CrashDump => {
+                let kernel =
+                    kernel.context("a crash dump names the kernel, which was not found; --to lime needs none")?;
+                (Container::CrashDump, facts(&kernel))
+            }
+        };
+        output::warnings(image.warnings());
+        let mut file = std::fs::File::create_new(&self.out)
+            .with_context(|| format!("cannot write {}; name a file that does not exist", self.out.display()))?;
+        let progress = Progress::new("writing");
+        let written = write(&image, &mut file, container, &facts, &|done, total| progress.at(done, total))
+            .with_context(|| format!("cannot write {}", self.out.display()))?;
+        drop(progress);
+        let mib = |bytes: u64| bytes >> 20;
+        output::note(
+            "written",
+            &format!("{}: {} MiB of memory in {} runs", self.out.display(), mib(written.bytes), written.runs),
+        );
+        if container == Container::Raw && written.holes > 0 {
+            output::note("holes", &format!("{} MiB are no memory, or were not in the image:", mib(written.holes)));
+            holes(&image);
+        }
+        if written.unreadable > 0 {
+            output::warning(&format!(
+                "{} bytes could not be read, though the image should hold them: they are zeros in what was written",
+                written.unreadable
+            ));
+        }
+        Ok(0)
+    }
+}
+
+/// Holes that are listed one by one.
+const MAX_HOLES: usize = 64;
+
+fn holes(image: &MemoryImage) {
+    let mut end = PhysicalAddress(0);
+    let mut count = 0usize;
+    for run in image.runs() {
+        if run.start > end {
+            count = count.saturating_add(1);
+            if count <= MAX_HOLES {
+                output::note("hole", &format!("{end} to {}", run.start));
+            }
+        }
+        end = run.end();
+    }
+    if let Some(more) = count.checked_sub(MAX_HOLES).filter(|more| *more > 0) {
+        output::note("holes", &format!("and {more} further ones"));
+    }
+}
+
+fn facts(kernel: &Kernel<'_>) -> DumpFacts {
+    let global = |name: &str| kernel.global(name).unwrap_or(VirtualAddress(0));
+    let shared = kernel.shared_data();
+    DumpFacts {
+        dtb: kernel.space().root(),
+        build: kernel.info().build.unwrap_or(0),
+        processors: shared.map_or(1, |shared| shared.processors),
+        loaded_module_list: global("PsLoadedModuleList"),
+        active_process_head: global("PsActiveProcessHead"),
+        debugger_data_block: global("KdDebuggerDataBlock"),
+        pfn_database: kernel
+            .global("MmPfnDatabase")
+            .ok()
+            .and_then(|at| kernel.space().read_pointer(at).ok())
+            .unwrap_or(VirtualAddress(0)),
+        captured: shared.map(|shared| shared.system_time),
+        boot: shared.and_then(ntmem::kernel::SharedData::boot),
+    }
+}

@@ -1,0 +1,107 @@
+//! Files that are compressed in one piece: gzip, xz, bzip2; and archives with an image in them: zip, 7z.
+
+use super::formats::{Format, Found, Job, Opening, Refusal};
+use super::unpack::{Stream, to_cache};
+use crate::{Error, Warning};
+use std::io::BufReader;
+
+/// gzip, of one member or many (pigz, bgzip): RFC 1952.
+pub(super) static GZIP: Format = Format {
+    title: "a file compressed with gzip",
+    // Deflate is the one method, and the high bits of the flags are zero.
+    mark: |opening| opening.source.has(0, b"\x1f\x8b\x08") && opening.source.u8(3).is_some_and(|flags| flags < 0x20),
+    job: Job::Read(|opening| {
+        let reader = flate2::read::MultiGzDecoder::new(Stream::new(opening.source.clone()));
+        let (inside, path) = to_cache(&opening.source, reader, None, opening.options)?;
+        Ok(Found::unpacked("gzip", inside, path))
+    }),
+};
+
+/// xz: `xz-file-format.txt`.
+pub(super) static XZ: Format = Format {
+    title: "a file compressed with xz",
+    mark: |opening| opening.source.has(0, b"\xfd7zXZ\0"),
+    job: Job::Read(|opening| {
+        let reader = lzma_rust2::XzReader::new(BufReader::new(Stream::new(opening.source.clone())), true);
+        let (inside, path) = to_cache(&opening.source, reader, None, opening.options)?;
+        Ok(Found::unpacked("xz", inside, path))
+    }),
+};
+
+/// bzip2: the level, and the mark of a block (or of the end).
+pub(super) static BZIP2: Format = Format {
+    title: "a file compressed with bzip2",
+    mark: |opening| {
+        let source = &opening.source;
+        source.has(0, b"BZh") && (source.has(4, b"1AY&SY") || source.has(4, b"\x17\x72\x45\x38\x50\x90"))
+    },
+    job: Job::Read(|opening| {
+        let reader = bzip2::read::MultiBzDecoder::new(Stream::new(opening.source.clone()));
+        let (inside, path) = to_cache(&opening.source, reader, None, opening.options)?;
+        Ok(Found::unpacked("bzip2", inside, path))
+    }),
+};
+
+/// zip: PKWARE's APPNOTE. AFF4 images are zip files too.
+pub(super) static ZIP: Format =
+    Format { title: "a zip archive", mark: |opening| opening.source.has(0, b"PK\x03\x04"), job: Job::Read(zip) };
+
+fn zip(opening: &Opening<'_>) -> Result<Found, Refusal> {
+    let source = &opening.source;
+    let reader = BufReader::new(Stream::new(source.clone()));
+    let mut archive =
+        zip::ZipArchive::new(reader).map_err(|error| Refusal::NotThis(format!("its list of files: {error}")))?;
+    let names: Vec<String> = archive.file_names().filter_map(|name| name.ok().map(|name| name.into_owned())).collect();
+    if names.iter().any(|name| name == "information.turtle") && names.iter().any(|name| name == "container.description")
+    {
+        return Err(Refusal::Unusable(Error::NotAnImage {
+            what: "this is an AFF4 image, which cannot be read yet".into(),
+            advice: "Export its memory as raw with the tool that made it (for WinPmem: winpmem --export PhysicalMemory --output FILE)".into(),
+        }));
+    }
+    let mut sizes = (0..archive.len()).filter_map(|index| Some((archive.by_index_raw(index).ok()?.size(), index)));
+    let largest = sizes.by_ref().fold(
+        None,
+        |best: Option<(u64, usize)>, one| {
+            if best.is_none_or(|best| one.0 > best.0) { Some(one) } else { best }
+        },
+    );
+    let Some((size, index)) = largest.filter(|(size, _)| *size > 0) else {
+        return Err(Refusal::Unusable(Error::NotAnImage {
+            what: "this zip archive holds no file".into(),
+            advice: "Name the memory image".into(),
+        }));
+    };
+    let mut warnings = Vec::new();
+    if names.len() > 1 {
+        let name = |file: zip::read::ZipFile<'_, _>| file.name().map(|name| name.into_owned());
+        let raw = archive.by_index_raw(index).and_then(name).unwrap_or_default();
+        warnings.push(Warning::new(
+            "image",
+            format!("of the {} files in the archive, the largest is read: {raw}", names.len()),
+        ));
+    }
+    let file = archive.by_index(index);
+    let file = match file {
+        Ok(file) => file,
+        Err(zip::result::ZipError::UnsupportedArchive(why)) => {
+            return Err(Refusal::Unusable(Error::NotAnImage {
+                what: format!("what this zip archive holds cannot be unpacked: {why}"),
+                advice: "If it is encrypted, unpack it with its password: 7z x FILE".into(),
+            }));
+        }
+        Err(error) => {
+            return Err(Refusal::Unusable(Error::NotAnImage {
+                what: format!("this zip archive is damaged: {error}"),
+                advice: "Copy it again".into(),
+            }));
+        }
+    };
+    if file.compression() == zip::CompressionMethod::Stored
+        && let Some(begin) = file.data_start()
+    {
+        return Ok(Found::Inside("zip", source.window(begin, size), warnings));
+    }
+    let (inside, path) = to_cache(source, file, Some(size), opening.options)?;
+    Ok(Found::Unpacked { name: "zip", source: inside, path, warnings })
+}

@@ -80,6 +80,38 @@ fn disagreements(symbols: &Symbols, pdb: &PdbInfo) -> Vec<Warning> {
     warnings
 }
 
+/// Symbols of a kernel without a CodeView record, so that nothing names its PDB: of a file that the caller names, if they lead to
+/// System, else as for a kernel that nobody knows.
+///
+/// # Errors
+/// What was tried.
+pub(crate) fn nameless(store: &SymbolStore, place: Place<'_, '_>) -> Result<Known, Error> {
+    let mut tried = Vec::new();
+    for found in store.by_hand(&Layouts::wanted()) {
+        match found {
+            Ok(symbols) if place.leads_to_system(&symbols) => {
+                let file = symbols.file.as_ref().map_or_else(String::new, |file| file.display().to_string());
+                let message = format!(
+                    "the kernel names no PDB (its CodeView record is not there): {file} is used because it leads to System, and \
+                     may be another build's"
+                );
+                let warnings = vec![Warning::new("symbols", message)];
+                return Ok(Known { symbols, warnings, invalid_pte_mask: None });
+            }
+            Ok(symbols) => {
+                let file = symbols.file.as_ref().map_or_else(String::new, |file| file.display().to_string());
+                tried.push(format!("{file}: does not lead to System in this image"));
+            }
+            Err(error) => tried.push(error.of_file()),
+        }
+    }
+    let mut known = from_image(&Sought::new(place), None, store, SymbolError::Nameless { tried })?;
+    let message =
+        "the kernel names no PDB (its CodeView record is not there): it cannot be told which symbols are its own";
+    known.warnings.insert(0, Warning::new("symbols", message));
+    Ok(known)
+}
+
 /// Symbols of the kernel that the CodeView record names. The record lies in memory: whoever wrote another's name over it leads
 /// to symbols that do not fit, and then the image itself is asked.
 pub(crate) fn named(symbols: Symbols, pdb: &PdbInfo, store: &SymbolStore, place: Place<'_, '_>) -> Known {
@@ -97,7 +129,7 @@ pub(crate) fn named(symbols: Symbols, pdb: &PdbInfo, store: &SymbolStore, place:
         return of_file(symbols);
     }
     let needed = Box::new(pdb.clone());
-    match from_image(&sought, pdb, store, SymbolError::Missing { needed, tried: Vec::new() }) {
+    match from_image(&sought, Some(pdb), store, SymbolError::Missing { needed, tried: Vec::new() }) {
         Ok(mut known) => {
             let message = format!(
                 "the kernel says that its PDB is {} {} age {}, and the image contradicts it: other layouts are used",
@@ -117,7 +149,7 @@ pub(crate) fn named(symbols: Symbols, pdb: &PdbInfo, store: &SymbolStore, place:
 /// `missing`, with what was tried beside it.
 pub(crate) fn from_image(
     sought: &Sought<'_, '_>,
-    pdb: &PdbInfo,
+    pdb: Option<&PdbInfo>,
     store: &SymbolStore,
     missing: SymbolError,
 ) -> Result<Known, Error> {
@@ -148,6 +180,10 @@ pub(crate) fn from_image(
             places.extend(tried);
             SymbolError::Missing { needed, tried: places }.into()
         }
+        SymbolError::Nameless { tried: mut places } => {
+            places.extend(tried);
+            SymbolError::Nameless { tried: places }.into()
+        }
         other => other.into(),
     })
 }
@@ -155,9 +191,10 @@ pub(crate) fn from_image(
 impl Known {
     /// The same for the kernel that the CodeView record names; a file that was named and could not be used is told, and a
     /// server that was asked in vain.
-    fn named(mut self, pdb: &PdbInfo, missing: &SymbolError) -> Self {
-        self.symbols.pdb = Some(pdb.clone());
+    fn named(mut self, pdb: Option<&PdbInfo>, missing: &SymbolError) -> Self {
+        self.symbols.pdb = pdb.cloned();
         let told = match missing {
+            SymbolError::Nameless { tried } => tried.clone(),
             SymbolError::Missing { tried, .. } => tried.iter().filter(|place| is_answer(place)).cloned().collect(),
             other => vec![other.to_string()],
         };

@@ -1,9 +1,11 @@
 //! The record of a kernel that documents hold.
 
+use super::find::choose::OtherSystem;
 use crate::reading::null_is_default;
 use crate::symbols::PdbInfo;
-use crate::{PhysicalAddress, VirtualAddress};
+use crate::{Absent, PhysicalAddress, VirtualAddress};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The kernel in the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,4 +34,12 @@ pub struct KernelInfo {
     pub lab: Option<String>,
     /// How the page-table root and the kernel were found.
     pub found_by: Option<String>,
+    /// Other systems in the image: of an earlier boot, or made to mislead.
+    #[serde(deserialize_with = "null_is_default")]
+    pub others: Vec<OtherSystem>,
+    /// Why it cannot be told that this system is the one that ran last. `None`: it can.
+    pub undecided: Option<String>,
+    /// Why members are not known, by name.
+    #[serde(deserialize_with = "null_is_default")]
+    pub absent: BTreeMap<String, Absent>,
 }

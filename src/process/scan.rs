@@ -100,7 +100,7 @@ impl<'k> ProcessLook<'k> {
         offset < page.bytes.len()
             && heads.iter().flatten().all(|head| *head == (0, 0) || links(*head))
             && heads.iter().any(|head| *head != Some((0, 0)))
-            && number(self.dtb_at).is_none_or(|root| root >= PAGE_SIZE && root >> 52 == 0)
+            && number(self.dtb_at).is_none_or(|root| root == 0 || root >= PAGE_SIZE && root >> 52 == 0)
     }
 
     /// Reads the object at `physical` and judges it by all that can be said of a process.
@@ -112,8 +112,8 @@ impl<'k> ProcessLook<'k> {
         // front of them is hidden with another cookie. What is spoilt or gone in part must be typed too.
         let proven = place.mapped
             && process.is_whole()
-            && process.has_process_links()
-            // Neither is needed to run: who changes them is betrayed by the type in front of the object.
+            && process.has_links()
+            // None of these is needed at every moment: who changes them is betrayed by the type in front of the object.
             && (process.has_process_values(plausible) || self.is_typed(&process, place));
         let typed = || self.allocations.is_or_was(place.address, physical, "Process");
         (proven || process.has_ids_and_times(plausible) && typed()).then_some(place)

@@ -52,6 +52,9 @@ fn verdict(out: &mut impl Write, findings: &Findings, palette: &Palette) -> fmt:
         let line = format!("layouts: {}: worked out from the image itself, not known from symbols", Shown(layouts));
         wrap(out, &line, 2, 4)?;
     }
+    for system in &findings.beside {
+        wrap(out, &format!("also in this image: {}", Shown(system)), 2, 4)?;
+    }
     for mode in &findings.modes {
         wrap(out, &format!("machine: {}", Shown(&mode.to_string())), 2, 4)?;
     }

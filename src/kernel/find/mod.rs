@@ -1,7 +1,11 @@
-//! Where in an image the kernel is: page-table roots, image bases, and what its image and the shared page say of it.
+//! Where in an image the kernel is: page-table roots, image bases, how they prove themselves, and what its image and the shared
+//! page say of it.
 
 pub(crate) mod base;
+pub(crate) mod choose;
 pub(crate) mod exports;
 pub(crate) mod kuser;
 pub(crate) mod locate;
 pub(crate) mod pe;
+pub(crate) mod proof;
+pub(crate) mod roots;

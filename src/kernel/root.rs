@@ -48,6 +48,11 @@ impl<'m> Kernel<'m> {
         anchors
     }
 
+    /// System's `_EPROCESS`. `None`: nothing leads to it.
+    pub(crate) const fn system(&self) -> Option<VirtualAddress> {
+        self.anchor
+    }
+
     /// Whether a process's root maps the kernel half as the root does that the kernel is read with. The entries of both top tables
     /// are compared that lead to the kernel's image, to `KUSER_SHARED_DATA`, to System and to the process itself.
     ///

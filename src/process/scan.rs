@@ -45,7 +45,15 @@ impl<'k> ProcessLook<'k> {
         let wait_list = layout.wait_list.ok_or_else(|| missing("Header.WaitListHead"))?.offset;
         let profile_list = layout.profile_list.ok_or_else(|| missing("ProfileListHead"))?.offset;
         // `sizeof(_KPROCESS) / 4` cut to 8 bits is `DISPATCHER_HEADER.Size`; some builds leave it 0.
-        let [size, ..] = (kernel.layouts().kprocess.as_ref()?.size / 4).to_le_bytes();
+        // Where the size is not known, System's own header says what stands there.
+        let size = match &kernel.layouts().kprocess {
+            Ok(kprocess) => (kprocess.size / 4).to_le_bytes().first().copied(),
+            Err(_) => kernel
+                .system()
+                .and_then(|system| kernel.space().read_array(system.wrapping_add(size_at)).ok())
+                .map(|[size]| size),
+        };
+        let size = size.ok_or_else(|| missing("Header.Size"))?;
         let header = |size: u8| {
             let [mut mask, mut value] = [[0u8; 4]; 2];
             for (at, (mask, value)) in (0u64..).zip(mask.iter_mut().zip(&mut value)) {

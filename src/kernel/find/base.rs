@@ -3,7 +3,7 @@
 //! itself.
 
 use super::kuser::SharedData;
-use super::pe::{self, PeImage};
+use super::pe::{self, KernelMark, PeImage};
 use crate::image::{Hints, bytes_at};
 use crate::kernel::layouts::Layouts;
 use crate::memory::AddressSpace;
@@ -29,8 +29,10 @@ const SYSTEM_IMAGES: (VirtualAddress, VirtualAddress) =
 /// The kernel starts less than this before any of its own addresses: its image has 6 to 20 MiB, and the HAL lies beside it.
 const REACH: u64 = 32 << 20;
 /// How often one page of physical memory is read as headers in one search: the same page may be mapped more than once, and
-/// hostile tables map one without end.
-const MAX_LOOKS: u8 = 8;
+/// hostile tables map one without end. What is behind so many copies has still its CodeView record.
+const MAX_LOOKS: u16 = 1 << 12;
+/// Images that are kept that only their sections call a kernel.
+const MAX_FAINT: usize = 64;
 /// Places where `RSDS` stands that are read as CodeView records.
 const MAX_RECORDS: usize = 1 << 14;
 /// Records of kernels for which a base is looked for. More than one there is where a page is mapped twice.
@@ -70,23 +72,41 @@ impl<'m> Search<'m, '_> {
     /// may be looked at, and becomes less. True: `take` had enough.
     pub(crate) fn by_headers(&self, pages: &mut usize, take: &mut dyn FnMut(FoundBase) -> bool) -> bool {
         let mut seen = HashSet::new();
+        let mut faint: Vec<FoundBase> = Vec::new();
         let mut offer = |base, how| {
-            let Some(image) = kernel_at(self.space, base) else { return false };
-            seen.insert(base) && take(FoundBase { base, pdb: image.pdb, how, symbols: None })
-        };
-        if let Some(base) = self.given {
-            return offer(base, "base given by hand");
-        }
-        let hints = self.near.into_iter().chain(self.header.and_then(|header| header.active_process_head));
-        for hint in hints {
-            for page in 0..REACH / PAGE_SIZE {
-                let base = hint.page().wrapping_sub(page.wrapping_mul(PAGE_SIZE));
-                if pe::starts_like_pe(self.space, base) && offer(base, "headers near a known address") {
-                    return true;
+            let Some((image, mark)) = kernel_at(self.space, base) else { return false };
+            let found = FoundBase { base, pdb: image.pdb, how, symbols: None };
+            if !seen.insert(base) {
+                return false;
+            }
+            // What names itself is tried before what only looks so.
+            match mark {
+                KernelMark::Names => take(found),
+                KernelMark::Sections => {
+                    if faint.len() < MAX_FAINT {
+                        faint.push(found);
+                    }
+                    false
                 }
             }
-        }
-        let mut looks: HashMap<PhysicalAddress, u8> = HashMap::new();
+        };
+        let done = match self.given {
+            Some(base) => offer(base, "base given by hand"),
+            None => self.near_known(&mut offer) || self.by_page_tables(pages, &mut offer),
+        };
+        done || faint.into_iter().any(take)
+    }
+
+    fn near_known(&self, offer: &mut dyn FnMut(VirtualAddress, &'static str) -> bool) -> bool {
+        let mut hints = self.near.into_iter().chain(self.header.and_then(|header| header.active_process_head));
+        hints.any(|hint| {
+            let mut bases = (0..REACH / PAGE_SIZE).map(|page| hint.page().wrapping_sub(page.wrapping_mul(PAGE_SIZE)));
+            bases.any(|base| pe::starts_like_pe(self.space, base) && offer(base, "headers near a known address"))
+        })
+    }
+
+    fn by_page_tables(&self, pages: &mut usize, offer: &mut dyn FnMut(VirtualAddress, &'static str) -> bool) -> bool {
+        let mut looks: HashMap<PhysicalAddress, u16> = HashMap::new();
         for (base, physical) in self.system_pages() {
             let Some(left) = pages.checked_sub(1) else { return false };
             *pages = left;
@@ -224,11 +244,12 @@ pub(crate) const fn is_build_number(number: u32) -> bool {
 }
 
 /// The kernel image at `base`, if that is what is there.
-fn kernel_at(space: AddressSpace<'_>, base: VirtualAddress) -> Option<PeImage> {
-    let mut image = PeImage::read(space, base).filter(|image| image.is_kernel(space))?;
+fn kernel_at(space: AddressSpace<'_>, base: VirtualAddress) -> Option<(PeImage, KernelMark)> {
+    let mut image = PeImage::read(space, base)?;
+    let mark = image.kernel_mark(space)?;
     // What is exported as the kernel and names another PDB has a record that was written over.
     image.pdb = image.pdb.filter(|pdb| pe::is_kernel_pdb(&pdb.name));
-    Some(image)
+    Some((image, mark))
 }
 
 /// Where `RSDS` stands in a page.

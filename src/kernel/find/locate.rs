@@ -230,7 +230,9 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
         }
         let hinted: Vec<Root> = self.header.into_iter().flat_map(roots::of_container).collect();
         if hinted.is_empty() {
-            self.failure.ways.push((Way::Hint("container's hints"), "this kind of file gives no root".into()));
+            self.failure
+                .ways
+                .push((Way::Hint("container"), "no crash dump header and no hypervisor's note names a root".into()));
         }
         hinted.into_iter().for_each(|root| self.take(root));
         let stubs = roots::low_stubs(self.memory);
@@ -379,7 +381,7 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
         let mut failed = None;
         if !whole || best.as_ref().is_none_or(|best| best.grade < Grade::System) {
             // Without headers, or without exports that lead to System.
-            if bases.is_empty() {
+            if !whole {
                 for root in group.roots.iter().take(MAX_SEARCHED) {
                     let space = AddressSpace::new(self.memory, root.dtb);
                     match (Search { space, ..search }).by_code_view() {

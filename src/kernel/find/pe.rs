@@ -59,22 +59,30 @@ impl PeImage {
         Some(Self { base, size, machine: header.coff_header.machine, pdb, exports_as })
     }
 
-    /// Whether it is the kernel of an x64 Windows: by the PDB that it names; where it names none, by the name under which it
-    /// exports what it exports; where that is not there either, by sections that no other image has.
+    /// Whether it is the kernel of an x64 Windows, by what it says of itself.
     #[must_use]
-    pub fn is_kernel(&self, space: AddressSpace<'_>) -> bool {
+    pub(crate) fn kernel_mark(&self, space: AddressSpace<'_>) -> Option<KernelMark> {
         let by_name = self.exports_as.as_deref().map(is_kernel_file);
         let by_sections = || {
             let sections = sections(space, self.base).map_or_else(Vec::new, |(_, sections)| sections);
             sections.iter().any(|section| KERNEL_SECTIONS.contains(&&section.name))
         };
-        let found = match (&self.pdb, by_name) {
-            (Some(pdb), by_name) => is_kernel_pdb(&pdb.name) || by_name == Some(true),
-            (None, Some(by_name)) => by_name,
-            (None, None) => by_sections(),
+        let mark = match (&self.pdb, by_name) {
+            (Some(pdb), by_name) => (is_kernel_pdb(&pdb.name) || by_name == Some(true)).then_some(KernelMark::Names),
+            (None, Some(by_name)) => by_name.then_some(KernelMark::Names),
+            (None, None) => by_sections().then_some(KernelMark::Sections),
         };
-        found && self.machine == AMD64
+        mark.filter(|_| self.machine == AMD64)
     }
+}
+
+/// What says that an image is a kernel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KernelMark {
+    /// The PDB that it names, or the name under which it exports what it exports.
+    Names,
+    /// Neither is there: sections that no other image has.
+    Sections,
 }
 
 /// The code of the pool and that of the debugger's start: sections of the kernel's image in every x64 version.

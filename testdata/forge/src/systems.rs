@@ -77,6 +77,17 @@ impl Edit {
         unreachable!("the last level returns")
     }
 
+    /// Whether a page table says where `va` is.
+    #[must_use]
+    pub fn maps(&self, va: u64) -> bool {
+        let mut table = self.root;
+        [39, 30, 21, 12].into_iter().all(|shift| {
+            let entry = self.u64_at(table + ((va >> shift) & 0x1ff) * 8);
+            table = entry & FRAME;
+            entry & bit::VALID != 0
+        })
+    }
+
     /// The physical address of `va`.
     #[must_use]
     pub fn physical(&self, va: u64) -> u64 {

@@ -49,6 +49,11 @@ pub(crate) struct Sought<'m, 's> {
 /// packages (19042 to 19045, 22631, 26200), and numbers previews and editions between these alike.
 const SAME_KERNEL: [RangeInclusive<u32>; 5] =
     [18362..=18363, 19041..=19045, 20348..=20349, 22621..=22635, 26100..=26220];
+/// Whether two build numbers may stand for the same kernel.
+pub(crate) fn same_kernel(one: u32, other: u32) -> bool {
+    one == other || SAME_KERNEL.iter().any(|range| range.contains(&one) && range.contains(&other))
+}
+
 /// Vista: what is older has little in common with the systems that are read.
 const OLDEST: u32 = 6000;
 /// Of eight invariants one may fail on layouts of the right build: what was tampered with fails too.
@@ -339,11 +344,7 @@ fn by_build(sought: &Sought<'_, '_>, store: &SymbolStore) -> Result<Known, NoBui
         return Err("the build number cannot be read".into());
     }
     let numbers = sought.numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(" or ");
-    let may_be = |build: u32| {
-        let same =
-            |it: &u32| *it == build || SAME_KERNEL.iter().any(|range| range.contains(&build) && range.contains(it));
-        sought.numbers.iter().any(same)
-    };
+    let may_be = |build: u32| sought.numbers.iter().any(|number| same_kernel(*number, build));
     let witness = sought.witness.as_ref().ok_or("the image does not lead to System and the list of processes")?;
     let candidates = judged(witness, store, &sought.numbers, may_be)?;
     let mut candidates = candidates.into_iter();

@@ -5,7 +5,9 @@ mod info;
 pub(crate) mod layouts;
 pub(crate) mod objects;
 mod root;
+pub(crate) mod self_test;
 pub mod text;
+pub(crate) mod triage;
 pub(crate) mod view;
 pub(crate) mod walk;
 
@@ -28,6 +30,8 @@ pub use objects::thread::{Thread, ThreadState, threads};
 pub use objects::token::{Privilege, SidAndAttributes, Token, TokenReadings};
 pub use objects::vad::{Vad, VadKind, vads};
 pub use objects::well_known::{privilege_name, sid_name};
+pub use self_test::{FieldCheck, FieldResult, SelfTest};
+pub use triage::{CrashDriver, CrashFacts, TriageDump};
 pub use view::{View, fast_ref, pointer};
 pub use walk::{Direction, Joined, Walk, WalkEnd, list, list_both_ways, tree};
 

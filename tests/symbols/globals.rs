@@ -131,7 +131,8 @@ fn encoded_block() {
             *word = (swapped.rotate_right((never & 0x3f) as u32) ^ never).to_le_bytes();
         }
         let found = found_in(&forged, bytes);
-        let needed: Vec<&str> = NEEDED.into_iter().filter(|name| !["NtBuildLab", "NtBuildNumber"].contains(name)).collect();
+        let needed: Vec<&str> =
+            NEEDED.into_iter().filter(|name| !["NtBuildLab", "NtBuildNumber"].contains(name)).collect();
         assert_true(&format!("{build:?}"), &found, &forged, &needed);
         assert_eq!(found.process, plain.process, "{build:?}");
         assert_eq!(origins(&found, "NtBuildLabEx"), [Origin::DebuggerBlock], "{build:?}");

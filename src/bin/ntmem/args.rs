@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::commands::{check, explain, hives, info, pslist, pstree, psxview, registry, sessions, symbols};
+use crate::commands::{check, explain, hives, info, pslist, pstree, psxview, registry, selftest, sessions, symbols};
 use crate::options::Common;
 use clap::{Parser, Subcommand};
 use std::path::Path;
@@ -81,6 +81,7 @@ commands! {
     Pstree => pstree,
     Psxview => psxview,
     Sessions => sessions,
+    Selftest => selftest,
     Registry => registry,
     Hives => hives,
     Check => check,

@@ -8,5 +8,6 @@ pub mod pslist;
 pub mod pstree;
 pub mod psxview;
 pub mod registry;
+pub mod selftest;
 pub mod sessions;
 pub mod symbols;

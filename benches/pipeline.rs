@@ -53,7 +53,7 @@ fn pipeline(c: &mut Criterion) {
 
     let image = MemoryImage::open(&large).unwrap();
     c.bench_function("large/locate", |b| b.iter(|| image.find_kernel(&store, &Default::default()).unwrap().base()));
-    let needed = image.find_kernel(&store, &Default::default()).unwrap().pdb().clone();
+    let needed = image.find_kernel(&store, &Default::default()).unwrap().pdb().cloned().unwrap();
     c.bench_function("symbols/isf", |b| b.iter(|| store.find(&needed, &Layouts::wanted()).unwrap()));
     let kernel = image.locate_kernel(&store).unwrap();
     c.bench_function("large/read_system", |b| b.iter(|| System::read(&kernel).unwrap()));

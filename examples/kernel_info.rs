@@ -23,7 +23,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("page tables {}", kernel.space().root());
     println!("build       {}", info.lab.unwrap_or_default());
     let pdb = kernel.pdb();
-    println!("PDB         {} {} age {}", pdb.name, pdb.guid, pdb.age);
+    match pdb {
+        Some(pdb) => println!("PDB         {} {} age {}", pdb.name, pdb.guid, pdb.age),
+        None => println!("PDB         not named: the CodeView record is not there"),
+    }
     if let Some(shared) = kernel.shared_data() {
         println!("system root {}", shared.root);
         println!("captured    {}", shared.system_time);

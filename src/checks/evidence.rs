@@ -61,6 +61,7 @@ fn field(name: &str) -> (&'static str, &str) {
 }
 
 const FIELDS: &[(&str, &str, &str)] = &[
+    ("dtb", "_KPROCESS", "DirectoryTableBase"),
     ("active_links", "_EPROCESS", "ActiveProcessLinks"),
     ("pid", "_EPROCESS", "UniqueProcessId"),
     ("ppid", "_EPROCESS", "InheritedFromUniqueProcessId"),

@@ -32,6 +32,9 @@ pub struct Findings {
     /// The states of the machine that were reckoned with.
     #[serde(default)]
     pub modes: Vec<Mode>,
+    /// Other systems in the image, a sentence each: an earlier boot, or what was made to mislead.
+    #[serde(default)]
+    pub beside: Vec<String>,
     /// `heuristic`, where all of it rests on layouts that were worked out from the image itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layouts: Option<String>,
@@ -78,6 +81,7 @@ impl Findings {
             outcomes,
             passed_over: case.passed_over.clone(),
             modes: case.modes.to_vec(),
+            beside: case.system.kernel.iter().flat_map(|kernel| &kernel.others).map(ToString::to_string).collect(),
             layouts: None,
             away,
         };

@@ -49,6 +49,11 @@ pub(crate) struct Sought<'m, 's> {
 /// packages (19042 to 19045, 22631, 26200), and numbers previews and editions between these alike.
 const SAME_KERNEL: [RangeInclusive<u32>; 5] =
     [18362..=18363, 19041..=19045, 20348..=20349, 22621..=22635, 26100..=26220];
+/// Whether two build numbers may stand for the same kernel.
+pub(crate) fn same_kernel(one: u32, other: u32) -> bool {
+    one == other || SAME_KERNEL.iter().any(|range| range.contains(&one) && range.contains(&other))
+}
+
 /// Vista: what is older has little in common with the systems that are read.
 const OLDEST: u32 = 6000;
 /// Of eight invariants one may fail on layouts of the right build: what was tampered with fails too.
@@ -80,6 +85,38 @@ fn disagreements(symbols: &Symbols, pdb: &PdbInfo) -> Vec<Warning> {
     warnings
 }
 
+/// Symbols of a kernel without a CodeView record, so that nothing names its PDB: of a file that the caller names, if they lead to
+/// System, else as for a kernel that nobody knows.
+///
+/// # Errors
+/// What was tried.
+pub(crate) fn nameless(store: &SymbolStore, place: Place<'_, '_>) -> Result<Known, Error> {
+    let mut tried = Vec::new();
+    for found in store.by_hand(&Layouts::wanted()) {
+        match found {
+            Ok(symbols) if place.leads_to_system(&symbols) => {
+                let file = symbols.file.as_ref().map_or_else(String::new, |file| file.display().to_string());
+                let message = format!(
+                    "the kernel names no PDB (its CodeView record is not there): {file} is used because it leads to System, and \
+                     may be another build's"
+                );
+                let warnings = vec![Warning::new("symbols", message)];
+                return Ok(Known { symbols, warnings, invalid_pte_mask: None });
+            }
+            Ok(symbols) => {
+                let file = symbols.file.as_ref().map_or_else(String::new, |file| file.display().to_string());
+                tried.push(format!("{file}: does not lead to System in this image"));
+            }
+            Err(error) => tried.push(error.of_file()),
+        }
+    }
+    let mut known = from_image(&Sought::new(place), None, store, SymbolError::Nameless { tried })?;
+    let message =
+        "the kernel names no PDB (its CodeView record is not there): it cannot be told which symbols are its own";
+    known.warnings.insert(0, Warning::new("symbols", message));
+    Ok(known)
+}
+
 /// Symbols of the kernel that the CodeView record names. The record lies in memory: whoever wrote another's name over it leads
 /// to symbols that do not fit, and then the image itself is asked.
 pub(crate) fn named(symbols: Symbols, pdb: &PdbInfo, store: &SymbolStore, place: Place<'_, '_>) -> Known {
@@ -97,7 +134,7 @@ pub(crate) fn named(symbols: Symbols, pdb: &PdbInfo, store: &SymbolStore, place:
         return of_file(symbols);
     }
     let needed = Box::new(pdb.clone());
-    match from_image(&sought, pdb, store, SymbolError::Missing { needed, tried: Vec::new() }) {
+    match from_image(&sought, Some(pdb), store, SymbolError::Missing { needed, tried: Vec::new() }) {
         Ok(mut known) => {
             let message = format!(
                 "the kernel says that its PDB is {} {} age {}, and the image contradicts it: other layouts are used",
@@ -117,7 +154,7 @@ pub(crate) fn named(symbols: Symbols, pdb: &PdbInfo, store: &SymbolStore, place:
 /// `missing`, with what was tried beside it.
 pub(crate) fn from_image(
     sought: &Sought<'_, '_>,
-    pdb: &PdbInfo,
+    pdb: Option<&PdbInfo>,
     store: &SymbolStore,
     missing: SymbolError,
 ) -> Result<Known, Error> {
@@ -148,6 +185,10 @@ pub(crate) fn from_image(
             places.extend(tried);
             SymbolError::Missing { needed, tried: places }.into()
         }
+        SymbolError::Nameless { tried: mut places } => {
+            places.extend(tried);
+            SymbolError::Nameless { tried: places }.into()
+        }
         other => other.into(),
     })
 }
@@ -155,9 +196,10 @@ pub(crate) fn from_image(
 impl Known {
     /// The same for the kernel that the CodeView record names; a file that was named and could not be used is told, and a
     /// server that was asked in vain.
-    fn named(mut self, pdb: &PdbInfo, missing: &SymbolError) -> Self {
-        self.symbols.pdb = Some(pdb.clone());
+    fn named(mut self, pdb: Option<&PdbInfo>, missing: &SymbolError) -> Self {
+        self.symbols.pdb = pdb.cloned();
         let told = match missing {
+            SymbolError::Nameless { tried } => tried.clone(),
             SymbolError::Missing { tried, .. } => tried.iter().filter(|place| is_answer(place)).cloned().collect(),
             other => vec![other.to_string()],
         };
@@ -302,11 +344,7 @@ fn by_build(sought: &Sought<'_, '_>, store: &SymbolStore) -> Result<Known, NoBui
         return Err("the build number cannot be read".into());
     }
     let numbers = sought.numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(" or ");
-    let may_be = |build: u32| {
-        let same =
-            |it: &u32| *it == build || SAME_KERNEL.iter().any(|range| range.contains(&build) && range.contains(it));
-        sought.numbers.iter().any(same)
-    };
+    let may_be = |build: u32| sought.numbers.iter().any(|number| same_kernel(*number, build));
     let witness = sought.witness.as_ref().ok_or("the image does not lead to System and the list of processes")?;
     let candidates = judged(witness, store, &sought.numbers, may_be)?;
     let mut candidates = candidates.into_iter();

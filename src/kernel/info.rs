@@ -1,10 +1,12 @@
 //! The record of a kernel that documents hold.
 
 use super::PageFileInfo;
+use super::find::choose::OtherSystem;
 use crate::reading::null_is_default;
 use crate::symbols::PdbInfo;
-use crate::{PhysicalAddress, VirtualAddress};
+use crate::{Absent, PhysicalAddress, VirtualAddress};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The kernel in the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,4 +38,12 @@ pub struct KernelInfo {
     /// The page files that the kernel has, with the files that were given for them.
     #[serde(deserialize_with = "null_is_default")]
     pub page_files: Vec<PageFileInfo>,
+    /// Other systems in the image: of an earlier boot, or made to mislead.
+    #[serde(deserialize_with = "null_is_default")]
+    pub others: Vec<OtherSystem>,
+    /// Why it cannot be told that this system is the one that ran last. `None`: it can.
+    pub undecided: Option<String>,
+    /// Why members are not known, by name.
+    #[serde(deserialize_with = "null_is_default")]
+    pub absent: BTreeMap<String, Absent>,
 }

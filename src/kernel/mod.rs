@@ -6,13 +6,18 @@ pub(crate) mod layouts;
 pub(crate) mod objects;
 mod page_file_match;
 mod page_files;
+mod root;
+pub(crate) mod self_test;
 pub mod text;
+pub(crate) mod triage;
 pub(crate) mod view;
 pub(crate) mod walk;
 
+pub use find::choose::OtherSystem;
 pub use find::kuser::{KUSER_SHARED_DATA, SharedData};
-pub use find::locate::{Candidate, LocateFailure, LocateOptions, Way};
+pub use find::locate::{Candidate, LocateFailure, LocateOptions};
 pub use find::pe::PeImage;
+pub use find::roots::Way;
 pub use info::KernelInfo;
 pub use layouts::Layouts;
 pub use objects::cmhive::{BlockPlace, Cmhive, HIVE_SIGNATURE, Storage, hive_list, master_hive, registry_process};
@@ -28,6 +33,8 @@ pub use objects::token::{Privilege, SidAndAttributes, Token, TokenReadings};
 pub use objects::vad::{Vad, VadKind, vads};
 pub use objects::well_known::{privilege_name, sid_name};
 pub use page_file_match::PageFileInfo;
+pub use self_test::{FieldCheck, FieldResult, SelfTest};
+pub use triage::{CrashDriver, CrashFacts, TriageDump};
 pub use view::{View, fast_ref, pointer};
 pub use walk::{Direction, Joined, Walk, WalkEnd, list, list_both_ways, tree};
 
@@ -53,12 +60,16 @@ pub struct Kernel<'m> {
     /// By the number of a page file: how many pages of the file given for it could be checked, and how many fit.
     page_file_checks: BTreeMap<u32, (usize, usize)>,
     base: VirtualAddress,
-    pdb: PdbInfo,
+    pdb: Option<PdbInfo>,
     symbols: Symbols,
     layouts: Layouts,
     shared: Option<SharedData>,
     build: Result<u32, Absent>,
     found_by: String,
+    others: Vec<OtherSystem>,
+    undecided: Option<String>,
+    /// System's `_EPROCESS`: it lies where process objects do, which all page tables map alike.
+    anchor: Option<VirtualAddress>,
     warnings: Vec<Warning>,
 }
 
@@ -73,10 +84,16 @@ impl KernelImage<'_> {
         self.0.found.base
     }
 
-    /// The PDB it needs.
+    /// The PDB it needs. `None`: its CodeView record is not there, so that nothing names one.
     #[must_use]
-    pub const fn pdb(&self) -> &PdbInfo {
-        &self.0.found.pdb
+    pub const fn pdb(&self) -> Option<&PdbInfo> {
+        self.0.found.pdb.as_ref()
+    }
+
+    /// What was odd about finding it.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.0.warnings
     }
 
     /// The page-table root it was found with.
@@ -93,8 +110,11 @@ impl KernelImage<'_> {
             dtb: Some(self.dtb()),
             build: self.0.shared.as_ref().map(|shared| shared.build).filter(|build| *build != 0),
             arch: Some("x64".to_owned()),
-            pdb: Some(self.pdb().clone()),
+            pdb: self.pdb().cloned(),
             found_by: Some(self.found_by()),
+            others: self.0.others.clone(),
+            undecided: self.0.undecided.clone(),
+            absent: absent(self.pdb()),
             ..KernelInfo::default()
         }
     }
@@ -104,6 +124,12 @@ impl KernelImage<'_> {
     pub fn found_by(&self) -> String {
         format!("{}; {}", self.0.way, self.0.found.how)
     }
+}
+
+/// What is said of a kernel without a PDB.
+fn absent(pdb: Option<&PdbInfo>) -> BTreeMap<String, Absent> {
+    let why = || Absent::unreadable("the kernel's CodeView record, which names its PDB, is not there");
+    pdb.is_none().then(|| ("pdb".to_owned(), why())).into_iter().collect()
 }
 
 impl MemoryImage {
@@ -137,15 +163,15 @@ impl<'m> Kernel<'m> {
     /// Loads symbols, and reads what the rest depends on: the true page-table root and the mask of entries not present.
     fn open(image: &'m MemoryImage, found: KernelImage<'m>, store: &SymbolStore) -> Result<Self, Error> {
         let found_by = found.found_by();
-        let Located { space, shared, found, .. } = found.0;
-        let known = match found.symbols {
-            Some(symbols) => Ok(symbols),
-            None => store.find(&found.pdb, &Layouts::wanted()),
-        };
+        let Located { space, shared, found, others, undecided, named, warnings: odd, .. } = found.0;
         let place = Place { space, base: found.base, header: image.hints(), shared: shared.as_ref() };
-        let Known { symbols, mut warnings, invalid_pte_mask } = match known {
-            Ok(symbols) => ladder::named(symbols, &found.pdb, store, place),
-            Err(error) => ladder::from_image(&Sought::new(place), &found.pdb, store, error)?,
+        let Known { symbols, mut warnings, invalid_pte_mask } = match (found.symbols, &found.pdb) {
+            (Some(symbols), Some(pdb)) => ladder::named(symbols, pdb, store, place),
+            (_, Some(pdb)) => match store.find(pdb, &Layouts::wanted()) {
+                Ok(symbols) => ladder::named(symbols, pdb, store, place),
+                Err(error) => ladder::from_image(&Sought::new(place), Some(pdb), store, error)?,
+            },
+            (_, None) => ladder::nameless(store, place)?,
         };
         let layouts = Layouts::resolve(&symbols)?;
         let mut kernel = Self {
@@ -160,7 +186,10 @@ impl<'m> Kernel<'m> {
             shared,
             build: Err(Absent::not_collected("")),
             found_by,
-            warnings: Vec::new(),
+            others,
+            undecided,
+            anchor: None,
+            warnings: odd,
         };
         kernel.warnings.append(&mut warnings);
         match invalid_pte_mask.map_or_else(|| kernel.invalid_pte_mask(), Ok) {
@@ -170,7 +199,7 @@ impl<'m> Kernel<'m> {
                 format!("the mask of entries that are not present could not be read ({why}): pages in transition are read as if there were none"),
             ),
         }
-        kernel.take_systems_root();
+        kernel.choose_root(&named);
         if let Some(message) = find::readings::ends_early(image, kernel.space.root()) {
             kernel.warn("image", message);
         }
@@ -187,34 +216,17 @@ impl<'m> Kernel<'m> {
         place.map_or(Ok(0), |at| Ok(self.space.read_u64(at)?))
     }
 
-    /// The root that led here may be any process's; System's own is the one to read with.
-    fn take_systems_root(&mut self) {
-        let dtb = self.system_process().and_then(|system| {
-            let at = system.wrapping_add(self.layouts.process.dtb.offset);
-            Ok(PhysicalAddress(self.space.read_u64(at)?))
-        });
-        let found = self.space.root();
-        match dtb {
-            Ok(dtb) => {
-                let own = self.space.with_root(dtb);
-                // A root that maps the kernel elsewhere, or not at all, is no root of this system.
-                if own.translate(self.base) == self.space.translate(self.base) && SharedData::read(own).is_ok() {
-                    self.space = own;
-                } else {
-                    self.warn("kernel", format!("System's DirectoryTableBase {dtb} does not map this kernel; reading with {found}, which does"));
-                }
-            }
-            Err(why) => self
-                .warn("kernel", format!("System's DirectoryTableBase could not be read ({why}); reading with {found}")),
-        }
-    }
-
     /// The `_EPROCESS` of System: `PsInitialSystemProcess`, or the first of the active list.
     fn system_process(&self) -> Result<VirtualAddress, Absent> {
         let pid = self.layouts.process.pid.offset;
+        let kind = self.layouts.process.header_type;
+        let typed = |process: &VirtualAddress| {
+            kind.is_some_and(|kind| self.space.read_array(process.wrapping_add(kind.offset)) == Ok([PROCESS_OBJECT]))
+        };
         let is_system = |process: &VirtualAddress| self.space.read_u64(process.wrapping_add(pid)) == Ok(4);
         let initial = self.global("PsInitialSystemProcess").ok().and_then(|at| self.space.read_pointer(at).ok());
-        if let Some(system) = initial.filter(is_system) {
+        // Its id may have been written over; the pointer is the kernel's own.
+        if let Some(system) = initial.filter(|system| is_system(system) || typed(system)) {
             return Ok(system);
         }
         let first = self.space.read_pointer(self.global("PsActiveProcessHead")?)?;
@@ -255,10 +267,16 @@ impl<'m> Kernel<'m> {
         self.base
     }
 
-    /// The PDB that the CodeView record names.
+    /// The PDB that the CodeView record names. `None`: the record is not there.
     #[must_use]
-    pub const fn pdb(&self) -> &PdbInfo {
-        &self.pdb
+    pub const fn pdb(&self) -> Option<&PdbInfo> {
+        self.pdb.as_ref()
+    }
+
+    /// Other systems in the image.
+    #[must_use]
+    pub fn others(&self) -> &[OtherSystem] {
+        &self.others
     }
 
     /// Layouts of this kernel's structures.
@@ -273,7 +291,7 @@ impl<'m> Kernel<'m> {
         &self.symbols
     }
 
-    /// `KUSER_SHARED_DATA`. `None`: it could not be read, and the kernel was named by hand.
+    /// `KUSER_SHARED_DATA`. `None`: it could not be read.
     #[must_use]
     pub const fn shared_data(&self) -> Option<&SharedData> {
         self.shared.as_ref()
@@ -337,13 +355,16 @@ impl<'m> Kernel<'m> {
             dtb: Some(self.space.root()),
             build: self.build.as_ref().ok().copied(),
             arch: Some("x64".to_owned()),
-            pdb: Some(self.pdb.clone()),
+            pdb: self.pdb.clone(),
             symbols: Some(self.symbols.source.name().to_owned()),
             symbols_file: self.symbols.file.as_ref().map(|file| file.display().to_string()),
             symbols_notes: self.symbols.notes.clone(),
             lab: self.lab(),
             found_by: Some(self.found_by.clone()),
             page_files: if self.absent.has_list() { self.page_files() } else { Vec::new() },
+            others: self.others.clone(),
+            undecided: self.undecided.clone(),
+            absent: absent(self.pdb.as_ref()),
         }
     }
 }

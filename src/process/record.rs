@@ -21,6 +21,10 @@ record! {
         physical: PhysicalAddress,
         /// `KPROCESS.DirectoryTableBase` without its flag bits.
         dtb: PhysicalAddress,
+        /// Whether that root maps the kernel half as the root does that the kernel is read with: the entries of the two tables that
+        /// lead to the kernel's image, to `KUSER_SHARED_DATA` and to process objects. In Windows all processes share them. Not
+        /// applicable where the process has ended.
+        shares_kernel: bool,
         /// `EPROCESS.Peb`. Nothing: no user half, or already gone.
         peb: VirtualAddress,
         /// `EPROCESS.CreateTime`. Nothing: zero, as for System before Vista.
@@ -115,7 +119,8 @@ impl Process {
             name: process.name(),
             eprocess: Reading::Value(address),
             physical: process.physical(),
-            dtb: process.dtb().into(),
+            dtb: process.root().into(),
+            shares_kernel: process.shares_kernel(),
             peb: process.peb(),
             created: process.created(),
             exited: process.exited(),

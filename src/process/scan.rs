@@ -45,7 +45,15 @@ impl<'k> ProcessLook<'k> {
         let wait_list = layout.wait_list.ok_or_else(|| missing("Header.WaitListHead"))?.offset;
         let profile_list = layout.profile_list.ok_or_else(|| missing("ProfileListHead"))?.offset;
         // `sizeof(_KPROCESS) / 4` cut to 8 bits is `DISPATCHER_HEADER.Size`; some builds leave it 0.
-        let [size, ..] = (kernel.layouts().kprocess.as_ref()?.size / 4).to_le_bytes();
+        // Where the size is not known, System's own header says what stands there.
+        let size = match &kernel.layouts().kprocess {
+            Ok(kprocess) => (kprocess.size / 4).to_le_bytes().first().copied(),
+            Err(_) => kernel
+                .system()
+                .and_then(|system| kernel.space().read_array(system.wrapping_add(size_at)).ok())
+                .map(|[size]| size),
+        };
+        let size = size.ok_or_else(|| missing("Header.Size"))?;
         let header = |size: u8| {
             let [mut mask, mut value] = [[0u8; 4]; 2];
             for (at, (mask, value)) in (0u64..).zip(mask.iter_mut().zip(&mut value)) {
@@ -100,7 +108,7 @@ impl<'k> ProcessLook<'k> {
         offset < page.bytes.len()
             && heads.iter().flatten().all(|head| *head == (0, 0) || links(*head))
             && heads.iter().any(|head| *head != Some((0, 0)))
-            && number(self.dtb_at).is_none_or(|root| root >= PAGE_SIZE && root >> 52 == 0)
+            && number(self.dtb_at).is_none_or(|root| root == 0 || root >= PAGE_SIZE && root >> 52 == 0)
     }
 
     /// Reads the object at `physical` and judges it by all that can be said of a process.
@@ -112,8 +120,8 @@ impl<'k> ProcessLook<'k> {
         // front of them is hidden with another cookie. What is spoilt or gone in part must be typed too.
         let proven = place.mapped
             && process.is_whole()
-            && process.has_process_links()
-            // Neither is needed to run: who changes them is betrayed by the type in front of the object.
+            && process.has_links()
+            // None of these is needed at every moment: who changes them is betrayed by the type in front of the object.
             && (process.has_process_values(plausible) || self.is_typed(&process, place));
         let typed = || self.allocations.is_or_was(place.address, physical, "Process");
         (proven || process.has_ids_and_times(plausible) && typed()).then_some(place)

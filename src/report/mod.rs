@@ -1,5 +1,6 @@
 //! One serialised document of everything that is known, and its renderings.
 
+mod crash;
 mod document;
 mod foreign;
 mod palette;
@@ -14,6 +15,7 @@ mod text_symbols;
 #[cfg(test)]
 mod text_tests;
 
+pub use crash::{CrashDocument, crash, self_test};
 pub use document::{Document, Report, SCHEMA};
 pub use palette::{Palette, Style};
 pub use text::{process_tree, processes, sessions};

@@ -55,6 +55,9 @@ fn verdict(out: &mut impl Write, findings: &Findings, palette: &Palette) -> fmt:
     if let Some(away) = &findings.away {
         rests_on(out, away, palette)?;
     }
+    for system in &findings.beside {
+        wrap(out, &format!("also in this image: {}", Shown(system)), 2, 4)?;
+    }
     for mode in &findings.modes {
         wrap(out, &format!("machine: {}", Shown(&mode.to_string())), 2, 4)?;
     }

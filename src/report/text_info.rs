@@ -62,6 +62,8 @@ pub fn info(out: &mut impl Write, picture: &Picture<'_>, palette: &Palette) -> f
         known("machine", kernel.arch.as_ref().map(|v| v as _))?;
         if let Some(pdb) = &kernel.pdb {
             line("PDB", &format!("{} {} age {}", Shown(&pdb.name), pdb.guid, pdb.age))?;
+        } else if let Some(why) = kernel.absent.get("pdb") {
+            line("PDB", &Shown(&why.to_string()))?;
         }
         if let Some(symbols) = &kernel.symbols {
             let file = kernel.symbols_file.as_deref().unwrap_or("");
@@ -70,6 +72,12 @@ pub fn info(out: &mut impl Write, picture: &Picture<'_>, palette: &Palette) -> f
         }
         if let Some(found) = &kernel.found_by {
             line("found by", found)?;
+        }
+        for other in &kernel.others {
+            line("also here", &Shown(&other.to_string()))?;
+        }
+        if let Some(why) = &kernel.undecided {
+            line("which ran", &Shown(&format!("cannot be told: {why}")))?;
         }
     }
     let machine = &system.machine;

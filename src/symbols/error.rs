@@ -68,11 +68,17 @@ pub enum SymbolError {
         /// Every place that was looked at, and what was there.
         tried: Vec<String>,
     },
+    /// The kernel's CodeView record is not there, so that nothing says which symbols are its own.
+    #[error("{}", nameless_text(.tried))]
+    Nameless {
+        /// Everything that was tried instead.
+        tried: Vec<String>,
+    },
 }
 
 impl SymbolError {
     /// The error of one file in a list of files: the file, then what is wrong with it.
-    pub(super) fn of_file(&self) -> String {
+    pub(crate) fn of_file(&self) -> String {
         match self {
             Self::File { file, reason } => format!("{}: {reason}", file.display()),
             Self::WrongId { file, found, needed } if found.guid.eq_ignore_ascii_case(&needed.guid) => {
@@ -85,6 +91,18 @@ impl SymbolError {
             other => other.to_string(),
         }
     }
+}
+
+fn nameless_text(tried: &[String]) -> String {
+    let mut text = "no symbols for this kernel: its CodeView record, which names its PDB, is not there, and the image does not show \
+                    which layouts are its own.\nIf you know the kernel from elsewhere (its file on the disk), give its PDB or \
+                    Volatility 3 symbol file with --symbols FILE: it is used if it leads to the System process."
+        .to_owned();
+    for place in tried {
+        text.push_str("\n  tried ");
+        text.push_str(place);
+    }
+    text
 }
 
 fn missing_text(needed: &PdbInfo, tried: &[String]) -> String {

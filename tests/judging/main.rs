@@ -23,6 +23,8 @@ mod forged_psxview;
 mod forged_session_manager;
 #[cfg(feature = "isf")]
 mod forged_states;
+#[cfg(feature = "isf")]
+mod forged_systems;
 mod hostile_records;
 mod listings;
 mod rules_page;

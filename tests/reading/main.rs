@@ -27,9 +27,9 @@ mod hostile_images;
 mod hostile_links;
 mod inside;
 mod locate;
-mod page_samples;
 #[cfg(all(feature = "isf", feature = "compressed-images"))]
 mod packed_images;
+mod page_samples;
 #[cfg(feature = "isf")]
 mod real_process;
 mod registry;

@@ -10,10 +10,11 @@ use ntmem_forge::{Build, DumpType, Forged, KernelPages, Paged, Scenario};
 use std::sync::atomic::Ordering;
 
 /// What every machine's readers start from.
-const NEEDED: [&str; 9] = [
+const NEEDED: [&str; 10] = [
     "CmpHiveListHead",
     "KdDebuggerDataBlock",
     "NtBuildLab",
+    "NtBuildLabEx",
     "NtBuildNumber",
     "ObTypeIndexTable",
     "PsActiveProcessHead",
@@ -130,10 +131,11 @@ fn encoded_block() {
             *word = (swapped.rotate_right((never & 0x3f) as u32) ^ never).to_le_bytes();
         }
         let found = found_in(&forged, bytes);
-        let needed: Vec<&str> = NEEDED.into_iter().filter(|name| *name != "NtBuildNumber").collect();
+        let needed: Vec<&str> =
+            NEEDED.into_iter().filter(|name| !["NtBuildLab", "NtBuildNumber"].contains(name)).collect();
         assert_true(&format!("{build:?}"), &found, &forged, &needed);
         assert_eq!(found.process, plain.process, "{build:?}");
-        assert_eq!(origins(&found, "NtBuildLab"), [Origin::DebuggerBlock], "{build:?}");
+        assert_eq!(origins(&found, "NtBuildLabEx"), [Origin::DebuggerBlock], "{build:?}");
     }
 }
 

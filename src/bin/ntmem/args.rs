@@ -1,6 +1,8 @@
 //! The command line.
 
-use crate::commands::{check, convert, explain, hives, info, pslist, pstree, psxview, read, registry, sessions, symbols};
+use crate::commands::{
+    check, convert, explain, hives, info, pslist, pstree, psxview, read, registry, selftest, sessions, symbols,
+};
 use crate::options::Common;
 use clap::{Parser, Subcommand};
 use std::path::Path;
@@ -82,6 +84,7 @@ commands! {
     Psxview => psxview,
     Sessions => sessions,
     Read => read,
+    Selftest => selftest,
     Registry => registry,
     Hives => hives,
     Check => check,

@@ -96,6 +96,7 @@ impl Reading {
         LocateOptions {
             dtb: self.dtb.map(PhysicalAddress),
             kernel_base: self.kernel_base.map(VirtualAddress),
+            thorough: self.scan,
             progress: Some(progress),
         }
     }

@@ -4,7 +4,7 @@ use super::{Children, CoreProcess, Count, InSession, LOCAL_SYSTEM, StartedBy};
 use crate::checks::Baseline;
 use crate::checks::rules::{
     children, command_line, file, handles, hardening, instances, look_alike, memory, modules, name, parent, path,
-    session, stale_child, start, token, user, views,
+    session, stale_child, start, systems, token, user, views,
 };
 use crate::checks::session_manager as keys;
 use crate::checks::sessions;
@@ -50,6 +50,9 @@ pub static BASELINE: Baseline = Baseline {
     process: &SMSS,
     look_into: &["smss.exe", "csrss.exe", "wininit.exe", "winlogon.exe"],
     rules: Cow::Borrowed(&[
+        &systems::KERNEL_HALF,
+        &systems::PAGE_TABLES,
+        &systems::RAN_LAST,
         &instances::MASTER_PRESENT,
         &parent::PARENT,
         &path::KERNEL_PATH,

@@ -18,6 +18,7 @@ pub(super) mod resemblance;
 pub mod session;
 pub mod stale_child;
 pub mod start;
+pub mod systems;
 pub mod token;
 pub mod user;
 pub mod views;

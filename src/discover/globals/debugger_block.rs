@@ -31,7 +31,7 @@ const GLOBALS: [(usize, &str); 10] = [
     (0x98, "ObpRootDirectoryObject"),
     (0xa0, "ObpTypeObjectType"),
     (0xc0, "MmPfnDatabase"),
-    (0x208, "NtBuildLab"),
+    (0x208, "NtBuildLabEx"),
     (0x218, "KiProcessorBlock"),
     (0x220, "MmUnloadedDrivers"),
     (0x270, "MmPhysicalMemoryBlock"),

@@ -69,7 +69,9 @@ pub(super) fn created(ground: Ground<'_, '_>, at: u64) -> Judgement {
     let last = times.iter().max();
     // A boot takes longer than a moment: the same time everywhere is none of theirs.
     let first = times.iter().filter(|time| ground.scene.is_past(**time)).min();
-    (past.yes >= 3 && past.share(90) && rising.share(60) && first < last).into()
+    // One may always have been written over, whatever the number.
+    let all_but_one = past.share(90) || past.no <= 1;
+    (past.yes >= 3 && all_but_one && rising.share(60) && first < last).into()
 }
 
 /// `ExitTime`: nothing in most, and a time after that of creation in those that have ended.

@@ -18,6 +18,8 @@ const THREADS: usize = 4;
 const PROCESSES: usize = 12;
 /// A list of threads is counted up to here.
 pub(super) const MAX_THREADS: u32 = 1 << 12;
+/// Pid of System on every version.
+const SYSTEM: u64 = 4;
 /// `ThreadObject` of `_KOBJECTS`.
 const THREAD_OBJECT: u8 = 6;
 
@@ -156,10 +158,11 @@ pub(super) fn judge(ground: Ground<'_, '_>, layout: &crate::kernel::layouts::Eth
     (same && created(ground, &threads, links, layout.created.offset)).into()
 }
 
-/// Whether the times of creation lie at `offset`: not before that of the process.
+/// Whether the times of creation lie at `offset`: not before that of the process. System's first threads are older than System
+/// is said to be, by seconds or minutes: they say nothing.
 fn created(ground: Ground<'_, '_>, threads: &[Around<'_>], links: u64, offset: u64) -> bool {
     let fits = |thread: &Around<'_>| {
-        let time = thread.get::<u64>(links, offset)?;
+        let time = thread.get::<u64>(links, offset).filter(|_| thread.owner != SYSTEM)?;
         Some(ground.scene.is_past(time) && thread.since.is_none_or(|since| since <= time))
     };
     let tally = Tally::of(threads.iter().map(fits));

@@ -1,17 +1,21 @@
-//! Finding the kernel in physical memory: page-table roots are proposed, each by a way of its own, and must prove themselves.
+//! Finding the kernel in physical memory: page-table roots are gathered from everything that names one, those that map the same
+//! images are one group, and each group must prove itself by its System process.
 //!
-//! A root must translate `KUSER_SHARED_DATA` to something plausible and map a PE image whose CodeView record names a Windows
-//! kernel. Every proposal that failed is kept, with what it failed at.
+//! All of them are looked at: an earlier boot, or page tables that somebody made, may lie beside the machine that ran. Every root
+//! that failed is kept, with what it failed at.
 
-use super::base::{self, BaseFailure, FoundBase};
-use super::kuser::SharedData;
+use super::base::{self, BaseFailure, FoundBase, Search};
+use super::choose::{self, OtherSystem};
+use super::kuser::{KUSER_SHARED_DATA, SharedData};
+use super::proof::{self, Exported, Grade, SystemProcess};
+use super::roots::{self, Root, Way};
 use crate::image::{Hints, PhysicalMemory};
-use crate::memory::{AMD64, AddressSpace, Architecture, LA57, Page, Scanner};
+use crate::memory::AddressSpace;
 use crate::symbols::SymbolStore;
-use crate::{Error, PhysicalAddress, VirtualAddress};
-use std::collections::HashSet;
+use crate::{Error, PhysicalAddress, VirtualAddress, Warning};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
-use std::ops::ControlFlow;
 
 /// How to look for the kernel.
 #[derive(Clone, Copy, Default)]
@@ -20,6 +24,9 @@ pub struct LocateOptions<'o> {
     pub dtb: Option<PhysicalAddress>,
     /// Image base of the kernel to use, instead of looking for it.
     pub kernel_base: Option<VirtualAddress>,
+    /// Search all of memory for further systems, where a quick look finds one. Where it finds none, or more than one, that is done in any
+    /// case.
+    pub thorough: bool,
     /// Called now and then while memory is scanned, with bytes done and bytes in all.
     pub progress: Option<&'o (dyn Fn(u64, u64) + Sync)>,
 }
@@ -29,32 +36,8 @@ impl fmt::Debug for LocateOptions<'_> {
         f.debug_struct("LocateOptions")
             .field("dtb", &self.dtb)
             .field("kernel_base", &self.kernel_base)
+            .field("thorough", &self.thorough)
             .finish_non_exhaustive()
-    }
-}
-
-/// The ways to a page-table root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Way {
-    /// The caller named it.
-    Given,
-    /// The container names it: the header of a crash dump, a note of a hypervisor's.
-    Hint(&'static str),
-    /// `PROCESSOR_START_BLOCK`, which the HAL leaves below 1 MiB to start processors with.
-    LowStub,
-    /// A page that could be a PML4 table because one of its entries maps the page itself.
-    SelfReference,
-}
-
-impl fmt::Display for Way {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Given => "root given by hand",
-            Self::Hint(source) => source,
-            Self::LowStub => "low stub (PROCESSOR_START_BLOCK)",
-            Self::SelfReference => "self-referencing PML4",
-        })
     }
 }
 
@@ -66,7 +49,7 @@ pub struct Candidate {
     pub way: Way,
     /// The root.
     pub dtb: PhysicalAddress,
-    /// How far it came: 0 nothing, 1 `KUSER_SHARED_DATA` is plausible.
+    /// How far it came: 0 nothing, 1 it maps system images, 2 `KUSER_SHARED_DATA` is plausible.
     pub score: u8,
     /// What it failed at.
     pub failed_at: String,
@@ -78,8 +61,10 @@ pub struct Candidate {
 pub struct LocateFailure {
     /// Each way and what came of it, in order.
     pub ways: Vec<(Way, String)>,
-    /// The roots that failed, as they were met; bounded.
+    /// The roots that failed, those that came furthest first; bounded.
     pub candidates: Vec<Candidate>,
+    /// What would work on this image instead of what was asked for.
+    pub instead: Option<String>,
     /// What the file may be instead of such an image, in sentences that say what to do.
     pub suspicions: Vec<String>,
 }
@@ -102,6 +87,9 @@ impl fmt::Display for LocateFailure {
         if let Some(best) = self.best() {
             write!(f, "\nBest candidate: {} ({}): {}", best.dtb, best.way, best.failed_at)?;
         }
+        if let Some(instead) = &self.instead {
+            return write!(f, "\n{instead}");
+        }
         for suspicion in &self.suspicions {
             let end = if suspicion.ends_with('?') { "" } else { "." };
             write!(f, "\n{suspicion}{end}")?;
@@ -118,214 +106,399 @@ impl fmt::Display for LocateFailure {
 
 impl std::error::Error for LocateFailure {}
 
-/// A kernel that was found.
+/// A kernel that was found, and what was found beside it.
 #[derive(Debug)]
 pub(crate) struct Located<'m> {
     pub space: AddressSpace<'m>,
     pub shared: Option<SharedData>,
     pub found: FoundBase,
     pub way: Way,
+    /// Roots of this system that a header, a stub or the caller names.
+    pub named: Vec<Root>,
+    /// Other systems in the image.
+    pub others: Vec<OtherSystem>,
+    /// Why it cannot be told that this is the one that ran.
+    pub undecided: Option<String>,
+    pub warnings: Vec<Warning>,
+}
+
+/// A system that was found: a kernel, and how far it proves itself.
+#[derive(Debug)]
+pub(crate) struct Proven<'m> {
+    pub root: Root,
+    pub space: AddressSpace<'m>,
+    pub found: FoundBase,
+    /// Where the kernel's base lies: two groups with the same one are two views of one kernel.
+    pub physical: Option<PhysicalAddress>,
+    pub shared: Option<SharedData>,
+    pub build: Option<u32>,
+    pub grade: Grade,
+    /// The root that System names, where it maps this kernel.
+    pub own: Option<PhysicalAddress>,
+    /// The roots of its group that a header, a stub or the caller names.
+    pub named: Vec<Root>,
 }
 
 /// Candidates kept for the error message.
 const MAX_CANDIDATES: usize = 16;
-/// Kernels that are searched for under roots of the scan: each search is a walk of page tables, and a hostile image can offer
-/// very many. The processes of one system share theirs, so that this is a number of systems.
-const MAX_SEARCHED: usize = 16;
-/// Roots that a container names, which are those of its processors; any will do.
-const MAX_HINTS: usize = 64;
-/// Low stubs that are followed up; firmware leaves one.
-const MAX_STUBS: usize = 8;
+/// Roots of one group through which System is looked for by symbols and by shape, each of which takes milliseconds.
+const MAX_SEARCHED: usize = 8;
+/// Kernels that one group may have: whoever maps more copies of one leads astray.
+const MAX_BASES: usize = 64;
+/// Pages in which the kernel is looked for under one group of roots: at first, and where none was found so in any group. Systems
+/// map some ten thousand where system images lie; hostile tables could map a hundred million.
+const PAGES: [usize; 2] = [1 << 17, 1 << 22];
+/// The same for all groups together, in each of the two rounds.
+const ALL_PAGES: usize = 1 << 25;
 
-/// Tries every way in turn, the cheap ones first.
+/// Roots that map the same system images.
+#[derive(Debug, Default)]
+struct Group {
+    roots: Vec<Root>,
+    /// Whether the shared page is plausible through the first of them.
+    shared: bool,
+    /// Whether there are roots that were not looked at.
+    fresh: bool,
+}
+
+/// Tries every way, the cheap ones first, and everything that they name.
 pub(crate) fn locate<'m>(
     memory: &'m dyn PhysicalMemory,
     header: Option<&Hints>,
     store: &SymbolStore,
     options: &LocateOptions<'_>,
 ) -> Result<Located<'m>, Error> {
-    let mut failure = LocateFailure::default();
-    let mut proposals: Vec<(Way, PhysicalAddress, Option<VirtualAddress>)> = Vec::new();
-    if let Some(dtb) = options.dtb {
-        proposals.push((Way::Given, dtb, None));
-    } else {
-        let hinted = header.into_iter().flat_map(|header| header.roots.iter().map(|root| (header.source, *root)));
-        proposals.extend(hinted.take(MAX_HINTS).map(|(source, root)| (Way::Hint(source), root, None)));
-        if proposals.is_empty() {
-            failure.ways.push((Way::Hint("container's hints"), "this kind of file gives no root".into()));
-        }
-        let stubs = low_stubs(memory);
-        if stubs.is_empty() {
-            failure.ways.push((Way::LowStub, "no page below 1 MiB holds one".into()));
-        }
-        proposals.extend(stubs.into_iter().take(MAX_STUBS).map(|stub| (Way::LowStub, stub.dtb, Some(stub.target))));
+    let mut survey = Survey::new(memory, header, store, options);
+    survey.take_named();
+    let (quick, all) = roots::quick_look(memory);
+    survey.take_found(quick);
+    survey.examine();
+    let whole = survey.proven.values().filter(|proven| proven.grade == Grade::Whole).count();
+    let given = options.dtb.is_some() && !survey.proven.is_empty();
+    if !all && !given && (options.thorough || whole != 1) {
+        survey.take_found(roots::scan(memory, options.progress.unwrap_or(&|_, _| ())));
+        survey.examine();
     }
-    for (way, dtb, near) in proposals {
-        match prove(memory, way, dtb, near, header, store, options) {
-            Ok(located) => return Ok(located),
-            Err(Rejected::Symbols(error)) => return Err(error),
-            Err(Rejected::Candidate(candidate)) => {
-                failure.ways.push((way, format!("root {dtb}: {}", candidate.failed_at)));
-                failure.candidates.push(candidate);
-            }
-        }
-    }
-    if options.dtb.is_none() {
-        match scan(memory, header, store, options) {
-            Ok(located) => return Ok(located),
-            Err(ScanFailure { symbols: Some(error), .. }) => return Err(error),
-            Err(ScanFailure { candidates, proposed, .. }) => {
-                let outcome = match proposed {
-                    0 => "no page of physical memory refers to itself as a PML4 table does".to_owned(),
-                    number => format!("{number} pages refer to themselves, and none maps a kernel"),
-                };
-                failure.ways.push((Way::SelfReference, outcome));
-                failure.candidates.extend(candidates.into_iter().take(MAX_CANDIDATES));
-            }
-        }
-    }
-    Err(Error::NoKernel(Box::new(failure)))
+    survey.finish()
 }
 
-/// The first of `roots` that leads to a kernel.
-pub(super) fn among<'m>(
+/// The system that `roots` lead to, if it proves itself by its System process.
+pub(crate) fn among<'m>(
     memory: &'m dyn PhysicalMemory,
     roots: impl IntoIterator<Item = (Way, PhysicalAddress)>,
     header: Option<&Hints>,
     store: &SymbolStore,
     options: &LocateOptions<'_>,
 ) -> Option<Located<'m>> {
-    let mut roots = roots.into_iter();
-    roots.find_map(|(way, root)| prove(memory, way, root, None, header, store, options).ok())
+    let mut survey = Survey::new(memory, header, store, options);
+    roots.into_iter().for_each(|(way, dtb)| survey.take(Root { way, dtb, near: None }));
+    survey.examine();
+    survey.proven.values().any(|proven| proven.grade >= Grade::System).then(|| survey.finish().ok())?
 }
 
-/// Why a root was not accepted.
-enum Rejected {
-    Candidate(Candidate),
-    /// A kernel is there, and it takes symbols to find its base.
-    Symbols(Error),
-}
-
-/// The modes of a processor that a root may be meant for: what it maps tells which.
-const MODES: [&Architecture; 2] = [&AMD64, &LA57];
-
-/// Puts one root to the proof.
-fn prove<'m>(
+struct Survey<'m, 's, 'o> {
     memory: &'m dyn PhysicalMemory,
-    way: Way,
-    dtb: PhysicalAddress,
-    near: Option<VirtualAddress>,
-    header: Option<&Hints>,
-    store: &SymbolStore,
-    options: &LocateOptions<'_>,
-) -> Result<Located<'m>, Rejected> {
-    let reject = |score, failed_at: String| Rejected::Candidate(Candidate { way, dtb, score, failed_at });
-    let spaces = MODES.map(|mode| AddressSpace::with_architecture(memory, dtb, mode));
-    let [first, ..] = spaces;
-    let shared = spaces.into_iter().find_map(|space| Some((space, SharedData::read(space).ok()?)));
-    let (space, shared) = match shared {
-        Some((space, shared)) => (space, Some(shared)),
-        // Who names the root and the base has looked already.
-        None if way == Way::Given && options.kernel_base.is_some() => {
-            let given = options.kernel_base.unwrap_or_default();
-            (spaces.into_iter().find(|space| space.translate(given).is_ok()).unwrap_or(first), None)
-        }
-        None => {
-            let why = SharedData::read(first).err().map_or_else(String::new, |absent| absent.to_string());
-            return Err(reject(0, format!("KUSER_SHARED_DATA: {why}")));
-        }
-    };
-    match base::find(space, shared.as_ref(), near, options.kernel_base, header, store) {
-        Ok(found) => Ok(Located { space, shared, found, way }),
-        Err(BaseFailure::Symbols(error)) => Err(Rejected::Symbols(error)),
-        Err(BaseFailure::NotFound(why)) => Err(reject(1, why)),
-    }
-}
-
-/// What a `PROCESSOR_START_BLOCK` gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LowStub {
-    pub(super) dtb: PhysicalAddress,
-    /// `LmTarget`: where the processor jumps to in long mode, an address inside the kernel or the HAL.
-    target: VirtualAddress,
-}
-
-/// Looks at every page below 1 MiB.
-pub(super) fn low_stubs(memory: &dyn PhysicalMemory) -> Vec<LowStub> {
-    (0x1000..0x10_0000).step_by(0x1000).filter_map(|at| low_stub(memory, PhysicalAddress(at))).collect()
-}
-
-/// A stub starts with a near jump (E9) of less than 256 bytes over its data, of which `CompletionFlag` is 1; `LmTarget` lies
-/// at 0x70 and `ProcessorState.SpecialRegisters.Cr3` at 0xA0.
-fn low_stub(memory: &dyn PhysicalMemory, at: PhysicalAddress) -> Option<LowStub> {
-    let mut bytes = [0u8; 0xa8];
-    if memory.read(at, &mut bytes) != bytes.len() {
-        return None;
-    }
-    let u64_at = |offset: usize| bytes.get(offset..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
-    let (start, target, cr3) = (u64_at(0)?, u64_at(0x70)?, u64_at(0xa0)?);
-    let plausible = start & 0xffff_ffff_ffff_00ff == 0x0000_0001_0006_00e9
-        && target & 0xffff_f800_0000_0003 == 0xffff_f800_0000_0000
-        && cr3 & 0xffff_0000_0000_0fff == 0
-        && cr3 != 0;
-    plausible.then_some(LowStub { dtb: PhysicalAddress(cr3), target: VirtualAddress(target) })
-}
-
-/// Slots of the PML4 table that may map the table itself: one of the upper half, but the last. Before Windows 10 1607 it is
-/// 0x1ED; since then any.
-const SELF_SLOTS: std::ops::RangeInclusive<usize> = 0x100..=0x1fe;
-
-/// True if some entry of this page maps the page itself, present and writable.
-pub(super) fn refers_to_itself(page: Page<'_>) -> bool {
-    let (entries, _) = page.bytes.as_chunks::<8>();
-    entries.get(SELF_SLOTS).is_some_and(|entries| {
-        entries.iter().any(|entry| u64::from_le_bytes(*entry) & 0x000f_ffff_ffff_f003 == page.at.0 | 3)
-    })
-}
-
-#[derive(Default)]
-struct ScanFailure {
-    /// How many pages refer to themselves.
-    proposed: usize,
-    candidates: Vec<Candidate>,
+    header: Option<&'s Hints>,
+    store: &'s SymbolStore,
+    options: &'s LocateOptions<'o>,
+    /// By the table that leads to system images.
+    groups: HashMap<u64, Group>,
+    /// Roots that are in a group, or failed.
+    met: HashSet<PhysicalAddress>,
+    /// What groups gave, by the same.
+    proven: BTreeMap<u64, Proven<'m>>,
+    failure: LocateFailure,
+    /// A kernel is there, and it takes symbols to find its base.
     symbols: Option<Error>,
 }
 
-/// Scans physical memory for tables that refer to themselves; every process has one, and any will do.
-fn scan<'m>(
-    memory: &'m dyn PhysicalMemory,
-    header: Option<&Hints>,
-    store: &SymbolStore,
-    options: &LocateOptions<'_>,
-) -> Result<Located<'m>, ScanFailure> {
-    let mut failure = ScanFailure::default();
-    let mut located = None;
-    // Where the tables lie under which there is no kernel.
-    let mut barren: HashSet<u64> = HashSet::new();
-    let progress = options.progress.unwrap_or(&|_, _| ());
-    Scanner::new().pages(refers_to_itself).max_hits(usize::MAX).progress(progress).run(memory, |hit| {
-        let number = failure.proposed;
-        failure.proposed = number.saturating_add(1);
-        let spaces = MODES.map(|mode| AddressSpace::with_architecture(memory, hit.at, mode));
-        let space = spaces.into_iter().find(|space| SharedData::read(*space).is_ok());
-        let images = space.and_then(base::images_entry);
-        let passed_over = match images {
-            Some(images) => barren.len() >= MAX_SEARCHED || barren.contains(&images),
-            None => number >= MAX_CANDIDATES,
+impl<'m, 's, 'o> Survey<'m, 's, 'o> {
+    fn new(
+        memory: &'m dyn PhysicalMemory,
+        header: Option<&'s Hints>,
+        store: &'s SymbolStore,
+        options: &'s LocateOptions<'o>,
+    ) -> Self {
+        Self {
+            memory,
+            header,
+            store,
+            options,
+            groups: HashMap::new(),
+            met: HashSet::new(),
+            proven: BTreeMap::new(),
+            failure: LocateFailure::default(),
+            symbols: None,
+        }
+    }
+
+    /// The roots that the caller, the header or a stub names.
+    fn take_named(&mut self) {
+        if let Some(dtb) = self.options.dtb {
+            self.take(Root { way: Way::Given, dtb: roots::space(self.memory, dtb).root(), near: None });
+        }
+        let hinted: Vec<Root> = self.header.into_iter().flat_map(roots::of_container).collect();
+        if hinted.is_empty() {
+            self.failure
+                .ways
+                .push((Way::Hint("container"), "no crash dump header and no hypervisor's note names a root".into()));
+        }
+        hinted.into_iter().for_each(|root| self.take(root));
+        let stubs = roots::low_stubs(self.memory);
+        if stubs.is_empty() {
+            self.failure.ways.push((Way::LowStub, "no page below 1 MiB holds one".into()));
+        }
+        stubs.into_iter().for_each(|stub| self.take(stub));
+    }
+
+    fn take_found(&mut self, roots: Vec<Root>) {
+        let outcome = match roots.len() {
+            0 => "no page of physical memory refers to itself as a PML4 table does".to_owned(),
+            number => format!("{number} pages refer to themselves, and none maps a kernel"),
         };
-        if passed_over {
-            return ControlFlow::Continue(());
+        self.failure.ways.retain(|(way, _)| *way != Way::SelfReference);
+        self.failure.ways.push((Way::SelfReference, outcome));
+        roots.into_iter().for_each(|root| self.take(root));
+    }
+
+    fn take(&mut self, root: Root) {
+        // A root may be named by several, and is found beside that.
+        if !self.met.insert(root.dtb) && root.way == Way::SelfReference {
+            return;
         }
-        match prove(memory, Way::SelfReference, hit.at, None, header, store, options) {
-            Ok(found) => {
-                located = Some(found);
-                return ControlFlow::Break(());
+        let space = roots::space(self.memory, root.dtb);
+        let Some(images) = base::images_entry(space) else {
+            let shared = match SharedData::read(space) {
+                Ok(_) => "KUSER_SHARED_DATA is there".to_owned(),
+                Err(absent) => format!("KUSER_SHARED_DATA: {absent}"),
+            };
+            return self.reject(root, 0, format!("it maps no system images; {shared}"));
+        };
+        let group = self.groups.entry(images).or_default();
+        if group.roots.is_empty() {
+            group.shared = SharedData::read(space).is_ok();
+        }
+        group.roots.push(root);
+        group.fresh = true;
+    }
+
+    fn reject(&mut self, root: Root, score: u8, failed_at: String) {
+        if root.way != Way::SelfReference {
+            self.failure.ways.push((root.way, format!("root {}: {failed_at}", root.dtb)));
+        }
+        if self.failure.candidates.len() < MAX_CANDIDATES {
+            self.failure.candidates.push(Candidate { way: root.way, dtb: root.dtb, score, failed_at });
+        }
+    }
+
+    /// Looks at every group that was not looked at, the likeliest first: those that somebody names, those in which the shared page
+    /// can be read, those of many roots.
+    fn examine(&mut self) {
+        let mut order: Vec<(u64, Way, bool, usize, PhysicalAddress)> = self
+            .groups
+            .iter()
+            .filter(|(images, group)| {
+                let whole = self.proven.get(images).is_some_and(|proven| proven.grade == Grade::Whole);
+                group.fresh && !whole
+            })
+            .filter_map(|(images, group)| {
+                let first = group.roots.iter().map(|root| (root.way, root.dtb)).min()?;
+                Some((*images, first.0, group.shared, group.roots.len(), first.1))
+            })
+            .collect();
+        order.sort_by_key(|(_, way, shared, roots, first)| (*way, Reverse(*shared), Reverse(*roots), *first));
+        let mut barren: Vec<(u64, String)> = order.into_iter().map(|(images, ..)| (images, String::new())).collect();
+        for pages in PAGES {
+            let mut all = ALL_PAGES;
+            barren.retain_mut(|(images, why)| {
+                let Some(mut group) = self.groups.remove(images) else { return false };
+                group.roots.sort_by_key(|root| (root.way, root.dtb));
+                group.fresh = false;
+                let mut left = pages.min(all);
+                all = all.saturating_sub(left);
+                let found = match left {
+                    0 => Err("too many others were looked at before it".to_owned()),
+                    _ => self.group(&group, &mut left),
+                };
+                all = all.saturating_add(left);
+                self.groups.insert(*images, group);
+                match found {
+                    Ok(proven) => {
+                        self.proven.insert(*images, proven);
+                        false
+                    }
+                    Err(failed) => {
+                        *why = failed;
+                        true
+                    }
+                }
+            });
+            if self.proven.values().any(|proven| proven.grade == Grade::Whole) {
+                break;
             }
-            Err(Rejected::Candidate(candidate)) => failure.candidates.push(candidate),
-            Err(Rejected::Symbols(error)) => failure.symbols = failure.symbols.take().or(Some(error)),
         }
-        barren.extend(images);
-        ControlFlow::Continue(())
-    });
-    located.ok_or(failure)
+        for (images, why) in barren {
+            let Some(group) = self.groups.get(&images) else { continue };
+            let score = 1 + u8::from(group.shared);
+            let shared = if group.shared { "" } else { "KUSER_SHARED_DATA cannot be read there; " };
+            let named: Vec<Root> = group.roots.iter().copied().filter(|root| root.way != Way::SelfReference).collect();
+            let first = group.roots.first().copied();
+            let shown = if named.is_empty() { first.into_iter().collect() } else { named };
+            for root in shown {
+                self.reject(root, score, format!("{shared}{why}"));
+            }
+        }
+    }
+
+    /// Looks for the kernel of one group, and for its System process through each of its roots. The kernel that proves itself best is
+    /// taken.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn group(&mut self, group: &Group, pages: &mut usize) -> Result<Proven<'m>, String> {
+        let first = *group.roots.first().ok_or("it has no root")?;
+        let space = roots::space(self.memory, first.dtb);
+        let shared = group.roots.iter().find_map(|root| self.shared(root));
+        let near = group.roots.iter().find_map(|root| root.near);
+        let search = Search {
+            space,
+            shared: shared.as_ref(),
+            near,
+            given: self.options.kernel_base,
+            header: self.header.filter(|_| group.roots.iter().any(|root| matches!(root.way, Way::Hint(_)))),
+            store: self.store,
+        };
+        let mut best: Option<Proven<'m>> = None;
+        let mut bases: Vec<FoundBase> = Vec::new();
+        let better = |best: &mut Option<Proven<'m>>, other: Option<Proven<'m>>| {
+            if let Some(other) = other
+                && best.as_ref().is_none_or(|best| best.grade < other.grade)
+            {
+                *best = Some(other);
+            }
+            best.as_ref().is_some_and(|best| best.grade == Grade::Whole)
+        };
+        let whole = search.by_headers(pages, &mut |found| {
+            let exported = Exported::read(space, found.base);
+            let done = better(
+                &mut best,
+                self.prove(group, &found, exported, &|space| SystemProcess::read(space, found.base, exported.system?)),
+            );
+            bases.push(found);
+            done || bases.len() >= MAX_BASES
+        });
+        let mut failed = None;
+        if !whole || best.as_ref().is_none_or(|best| best.grade < Grade::System) {
+            // Without headers, or without exports that lead to System.
+            if !whole {
+                for root in group.roots.iter().take(MAX_SEARCHED) {
+                    let space = roots::space(self.memory, root.dtb);
+                    match (Search { space, ..search }).by_code_view() {
+                        Some(Ok(found)) => {
+                            bases.push(found);
+                            break;
+                        }
+                        Some(Err(failure)) => failed = failed.or(Some(failure)),
+                        None => {}
+                    }
+                }
+            }
+            for found in &bases {
+                let exported = Exported::read(space, found.base);
+                let few = Group { roots: group.roots.iter().copied().take(MAX_SEARCHED).collect(), ..Group::default() };
+                let search = |space: AddressSpace<'_>| proof::search(space, found, self.store);
+                if better(&mut best, self.prove(&few, found, exported, &search)) {
+                    break;
+                }
+            }
+        }
+        if let Some(mut best) = best {
+            best.named = group.roots.iter().copied().filter(|root| root.way != Way::SelfReference).collect();
+            return Ok(best);
+        }
+        Err(match failed {
+            Some(BaseFailure::Symbols(error)) => {
+                let why = error.to_string();
+                self.symbols.get_or_insert(error);
+                why
+            }
+            Some(BaseFailure::NotFound(why)) => why,
+            None => match self.options.kernel_base {
+                Some(base) => format!("no kernel image at the given base {base}"),
+                None => base::nothing_mapped(),
+            },
+        })
+    }
+
+    fn shared(&self, root: &Root) -> Option<SharedData> {
+        SharedData::read(roots::space(self.memory, root.dtb)).ok()
+    }
+
+    /// How far a kernel proves itself through the roots of its group; `system` looks for its System process. `None`: no root of them
+    /// maps it.
+    fn prove(
+        &self,
+        group: &Group,
+        found: &FoundBase,
+        exported: Exported,
+        system: &dyn Fn(AddressSpace<'m>) -> Option<SystemProcess>,
+    ) -> Option<Proven<'m>> {
+        let mut best: Option<(Root, Option<SystemProcess>)> = None;
+        for root in &group.roots {
+            let seen = system(roots::space(self.memory, root.dtb));
+            let grade = |seen: &Option<SystemProcess>| seen.map_or(Grade::Image, |system| system.grade);
+            if best.as_ref().is_none_or(|(_, best)| grade(best) < grade(&seen)) {
+                best = Some((*root, seen));
+            }
+            if grade(&seen) == Grade::Whole {
+                break;
+            }
+        }
+        let (root, system) = best?;
+        let space = roots::space(self.memory, root.dtb);
+        let shared = SharedData::read(space).ok();
+        let build = shared.as_ref().map(|shared| shared.build & 0xffff).filter(|build| *build != 0);
+        Some(Proven {
+            root,
+            space,
+            physical: space.translate(found.base).ok(),
+            build: build.or(exported.build),
+            shared,
+            found: found.clone(),
+            grade: system.map_or(Grade::Image, |system| system.grade),
+            own: system.and_then(|system| system.root),
+            named: Vec::new(),
+        })
+    }
+
+    /// Chooses among what was found.
+    fn finish(mut self) -> Result<Located<'m>, Error> {
+        let given = self.options.dtb.map(|dtb| roots::space(self.memory, dtb).root());
+        match choose::choose(std::mem::take(&mut self.proven).into_values().collect(), given) {
+            Ok(mut located) => {
+                for (way, why) in
+                    self.failure.ways.iter().filter(|(way, why)| *way != Way::SelfReference && why.starts_with("root "))
+                {
+                    located.warnings.push(Warning::new("kernel", format!("{way}: {why}; it was passed over")));
+                }
+                if located.shared.is_none() {
+                    let why =
+                        SharedData::read(located.space).err().map_or_else(String::new, |absent| absent.to_string());
+                    let why = format!(
+                        "{KUSER_SHARED_DATA} (KUSER_SHARED_DATA): {why}; the clocks and what else it says are not known"
+                    );
+                    located.warnings.push(Warning::new("kernel", why));
+                }
+                Ok(located)
+            }
+            Err(instead) => {
+                if let Some(error) = self.symbols.filter(|_| instead.is_none()) {
+                    return Err(error);
+                }
+                self.failure.instead = instead;
+                self.failure.candidates.sort_by_key(|candidate| Reverse(candidate.score));
+                Err(Error::NoKernel(Box::new(self.failure)))
+            }
+        }
+    }
 }

@@ -17,12 +17,16 @@ pub struct PeImage {
     pub machine: u16,
     /// The PDB that its CodeView record names.
     pub pdb: Option<PdbInfo>,
+    /// The name in its export directory: `ntoskrnl.exe`.
+    pub exports_as: Option<String>,
 }
 
 /// `IMAGE_DEBUG_TYPE_CODEVIEW`.
 const CODEVIEW: u32 = 2;
 /// An image has a handful of debug records.
 const MAX_DEBUG_RECORDS: u32 = 64;
+/// `IMAGE_FILE_MACHINE_AMD64`.
+const AMD64: u16 = 0x8664;
 /// Size of an `IMAGE_DEBUG_DIRECTORY`.
 const DEBUG_RECORD: u32 = 28;
 /// Longest name of a PDB that is read.
@@ -50,8 +54,54 @@ impl PeImage {
         let debug = optional.data_directories.get_debug_table().copied();
         let size = u64::from(optional.windows_fields.size_of_image);
         let pdb = debug.and_then(|debug| code_view(space, base, debug.virtual_address, debug.size));
-        Some(Self { base, size, machine: header.coff_header.machine, pdb })
+        let exports = optional.data_directories.get_export_table().map(|exports| exports.virtual_address);
+        let exports_as = exports.and_then(|exports| export_name(space, base, exports));
+        Some(Self { base, size, machine: header.coff_header.machine, pdb, exports_as })
     }
+
+    /// Whether it is the kernel of an x64 Windows, by what it says of itself.
+    #[must_use]
+    pub(crate) fn kernel_mark(&self, space: AddressSpace<'_>) -> Option<KernelMark> {
+        let by_name = self.exports_as.as_deref().map(is_kernel_file);
+        let by_sections = || {
+            let sections = sections(space, self.base).map_or_else(Vec::new, |(_, sections)| sections);
+            sections.iter().any(|section| KERNEL_SECTIONS.contains(&&section.name))
+        };
+        let mark = match (&self.pdb, by_name) {
+            (Some(pdb), by_name) => (is_kernel_pdb(&pdb.name) || by_name == Some(true)).then_some(KernelMark::Names),
+            (None, Some(by_name)) => by_name.then_some(KernelMark::Names),
+            (None, None) => by_sections().then_some(KernelMark::Sections),
+        };
+        mark.filter(|_| self.machine == AMD64)
+    }
+}
+
+/// What says that an image is a kernel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KernelMark {
+    /// The PDB that it names, or the name under which it exports what it exports.
+    Names,
+    /// Neither is there: sections that no other image has.
+    Sections,
+}
+
+/// The code of the pool and that of the debugger's start: sections of the kernel's image in every x64 version.
+const KERNEL_SECTIONS: [&[u8; 8]; 2] = [b"POOLCODE", b"INITKDBG"];
+
+/// `IMAGE_EXPORT_DIRECTORY.Name`.
+fn export_name(space: AddressSpace<'_>, base: VirtualAddress, directory: u32) -> Option<String> {
+    /// Offset of `Name` in `IMAGE_EXPORT_DIRECTORY` (winnt.h).
+    const NAME: u64 = 0xc;
+    /// The longest name of a kernel's file, and its end.
+    const LONGEST: usize = 16;
+    let at = base.checked_add(u64::from(directory))?.checked_add(NAME)?;
+    let name = base.checked_add(u64::from(space.read_u32(at).ok()?))?;
+    let mut bytes = [0u8; LONGEST];
+    let (read, _) = space.read_some(name, &mut bytes);
+    let text = std::str::from_utf8(bytes.get(..read)?.split(|byte| *byte == 0).next()?).ok()?;
+    // What a page of zeros or other bytes leads to is no name.
+    let is_file = [".exe", ".dll", ".sys"].iter().any(|end| text.to_ascii_lowercase().ends_with(end));
+    is_file.then(|| text.to_owned())
 }
 
 /// `SizeOfImage` and the sections of the image at `base`. `None`: its headers cannot be read.
@@ -113,6 +163,13 @@ pub fn parse_rsds(bytes: &[u8]) -> Option<PdbInfo> {
     }
     let guid = rest.iter().fold(format!("{d1:08X}{d2:04X}{d3:04X}"), |guid, byte| format!("{guid}{byte:02X}"));
     Some(PdbInfo { name: name.to_owned(), guid, age })
+}
+
+/// True for the names that Windows kernels' files have had.
+fn is_kernel_file(name: &str) -> bool {
+    ["ntoskrnl.exe", "ntkrnlmp.exe", "ntkrpamp.exe", "ntkrnlpa.exe", "ntkrla57.exe"]
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// True for the names that Windows kernels' PDBs have had.

@@ -3,8 +3,8 @@
 //! A raw file may lack the hole below 4 GiB, or begin with somebody's header. Under the right reading the tables that the kernel's
 //! entries lead to are tables; under a wrong one they are other pages, or beyond the end.
 
-use super::locate::{LocateFailure, LocateOptions, Way};
-use super::locate::{Located, among, locate, low_stubs, refers_to_itself};
+use super::locate::{LocateFailure, LocateOptions, Located, among, locate};
+use super::roots::{Way, low_stubs, refers_to_itself};
 use crate::image::{PhysicalMemory, runs};
 use crate::memory::Page;
 use crate::symbols::SymbolStore;

@@ -108,15 +108,18 @@ impl<'k> Eprocess<'k> {
         self.view.get(self.layout().ppid)
     }
 
-    /// True unless what was read cannot be a process: no page-table root, or a pid beyond 32 bits in what does not say by its
-    /// type that it is a process (the kernel does not need the pid that stands there, so that anybody may write any number). A
-    /// root that cannot be read is no objection: it lies far in front of the rest, often in another page.
+    /// True unless what was read cannot be a process: a pid beyond 32 bits or no page-table root, in what does not say by its
+    /// type that it is a process. The kernel does not need the pid that stands there, and a driver can take the root away for a
+    /// while, so that neither makes a process vanish; without a root its links must be those of a process. A root that cannot be
+    /// read is no objection: it lies far in front of the rest, often in another page.
     ///
     /// # Errors
     /// The pid cannot be read.
     pub fn is_plausible(&self) -> Result<bool, Absent> {
-        let numbered = self.pid()? <= u64::from(u32::MAX) || self.object_kind() == Ok(PROCESS_OBJECT);
-        Ok(numbered && self.dtb().map_or(true, |root| !root.is_null()))
+        let typed = self.object_kind() == Ok(PROCESS_OBJECT);
+        let numbered = self.pid()? <= u64::from(u32::MAX) || typed;
+        let rooted = self.dtb().map_or(true, |root| !root.is_null());
+        Ok(numbered && (rooted || typed && self.has_links()))
     }
 
     /// True if every value here is one that a process can have, read where nothing says that there is one: what
@@ -136,6 +139,11 @@ impl<'k> Eprocess<'k> {
     /// the kernel itself depends on.
     #[must_use]
     pub fn has_process_links(&self) -> bool {
+        self.dtb().map_or(true, |root| !root.is_null()) && self.has_links()
+    }
+
+    /// The same without regard to the page-table root.
+    pub(crate) fn has_links(&self) -> bool {
         let layout = self.layout();
         let kernel_or = |null: bool, offset: u64| {
             self.view.bytes(offset, 8).ok().and_then(u64::decode).is_none_or(|link| {
@@ -145,8 +153,7 @@ impl<'k> Eprocess<'k> {
         };
         let links = |null: bool, offset: u64| kernel_or(null, offset) && kernel_or(null, offset.saturating_add(8));
         // Whoever hides a process may clear its links in the active list, and the token goes at its end.
-        self.dtb().map_or(true, |root| !root.is_null())
-            && layout.threads_head.is_none_or(|head| links(false, head.offset))
+        layout.threads_head.is_none_or(|head| links(false, head.offset))
             && links(true, layout.links.offset)
             && kernel_or(true, layout.token.offset)
     }
@@ -196,19 +203,39 @@ impl<'k> Eprocess<'k> {
         Ok(self.kernel.space().with_root(PhysicalAddress(self.view.get(self.layout().dtb)?)).root())
     }
 
+    /// The same, if it can be the address of a page table at all.
+    ///
+    /// # Errors
+    /// It cannot be read, is null, or has bits that no physical address has.
+    pub fn root(&self) -> Result<PhysicalAddress, Absent> {
+        /// The top bit of CR3 tells the processor to keep what it cached; no other lies above a physical address.
+        const ADDRESS: u64 = 0x800f_ffff_ffff_ffff;
+        let raw: u64 = self.view.get(self.layout().dtb)?;
+        let root = self.dtb()?;
+        if root.is_null() || raw & !ADDRESS != 0 {
+            return Err(Absent::unparsable(format!("DirectoryTableBase is {raw:#x}, which is no page-table root")));
+        }
+        Ok(root)
+    }
+
     /// The process's own address space.
     ///
     /// # Errors
-    /// Its root cannot be read, or is null.
+    /// Its root cannot be read, or is none.
     pub fn space(&self) -> Result<AddressSpace<'k>, Absent> {
-        let dtb = self.dtb()?;
-        if dtb.is_null() {
-            return Err(Absent::unparsable("its page-table root is null"));
-        }
-        let space = self.kernel.space().with_root(dtb);
+        let space = self.kernel.space().with_root(self.root()?);
         // What its VADs know of shared pages. Without them less can be read.
         let vads = self.layout().vad_root.and_then(|field| self.view.get(field).ok());
         Ok(vads.map_or(space, |root| space.with_vads(root)))
+    }
+
+    /// Whether its root maps the kernel half as the root does that the kernel is read with: see
+    /// [`Kernel::shares_kernel`](crate::kernel::Kernel::shares_kernel).
+    pub fn shares_kernel(&self) -> Reading<bool> {
+        if self.exited().value().is_some() || self.threads().value() == Some(&0) {
+            return Reading::Absent(Absent::not_applicable("it has ended, and its page tables may be another's"));
+        }
+        self.root().and_then(|root| self.kernel.shares_kernel(root, self.address())).into()
     }
 
     /// `CreateTime`.
@@ -448,6 +475,7 @@ impl<'k> Eprocess<'k> {
             ("created", self.view.locate(layout.created)),
             ("peb", self.view.locate(layout.peb)),
             ("token", self.view.locate(layout.token)),
+            ("dtb", self.view.locate(layout.dtb)),
         ];
         let mut add = |name, place: Option<Location>| places.extend(place.map(|place| (name, place)));
         add("exited", layout.exited.map(|field| self.view.locate(field)));

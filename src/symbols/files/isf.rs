@@ -120,6 +120,9 @@ struct Member {
     offset: u64,
     #[serde(rename = "type")]
     kind: Description,
+    /// Whether the source gave it no name: what is in it belongs to the structure around it.
+    #[serde(default)]
+    anonymous: bool,
 }
 
 /// What a field is. Which members are there depends on `kind`; `serde_json` bounds how deep they nest (128).
@@ -143,6 +146,7 @@ impl Document<'_> {
     fn types(&self, wanted: &Wanted) -> serde_json::Result<HashMap<String, TypeInfo>> {
         let mut types = HashMap::new();
         let mut sizes = HashMap::new();
+        let mut nameless: Vec<(String, u64, String)> = Vec::new();
         let mut todo: Vec<String> = wanted.types.iter().map(|name| (*name).to_owned()).collect();
         while let Some(name) = todo.pop() {
             let Some(raw) = self.user_types.get(&name) else { continue };
@@ -151,15 +155,19 @@ impl Document<'_> {
             }
             let UserType { size, fields: members } = serde_json::from_str(raw.get())?;
             let mut fields = HashMap::with_capacity(members.len());
-            for (field, Member { offset, kind }) in members {
+            for (field, Member { offset, kind, anonymous }) in members {
                 let size = self.size(&kind, &mut sizes);
                 let bits = kind.bit_position.zip(kind.bit_length);
                 let structure = kind.name.filter(|_| matches!(kind.kind.as_str(), "struct" | "union" | "class"));
                 todo.extend(structure.clone());
+                if let Some(inner) = structure.as_ref().filter(|_| anonymous) {
+                    nameless.push((name.clone(), offset, inner.clone()));
+                }
                 fields.insert(field, FieldInfo { offset, size, bits, structure });
             }
             types.insert(name, TypeInfo { size, fields });
         }
+        spread(&mut types, &nameless);
         Ok(types)
     }
 
@@ -192,6 +200,32 @@ impl Document<'_> {
     /// Addresses of the wanted symbols.
     fn globals(&self, wanted: &Wanted) -> serde_json::Result<HashMap<String, u64>> {
         serde_json::Deserializer::from_str(self.symbols.get()).deserialize_map(Addresses(wanted))
+    }
+}
+
+/// Anonymous structures and unions nest this deep at most; the kernel's nest 3 deep.
+const MAX_NESTED: usize = 8;
+
+/// Puts the members of anonymous structures and unions among those of the structures around them, as PDBs have them. `nameless`:
+/// the structure around, the offset in it, the type of the anonymous member.
+fn spread(types: &mut HashMap<String, TypeInfo>, nameless: &[(String, u64, String)]) {
+    // Each turn takes what is one level deeper.
+    for _ in 0..MAX_NESTED {
+        let mut changed = false;
+        for (around, offset, inner) in nameless {
+            let Some(TypeInfo { fields, .. }) = types.get(inner).cloned() else { continue };
+            let Some(outer) = types.get_mut(around) else { continue };
+            for (name, info) in fields {
+                if !outer.fields.contains_key(&name) {
+                    let offset = offset.saturating_add(info.offset);
+                    outer.fields.insert(name, FieldInfo { offset, ..info });
+                    changed = true;
+                }
+            }
+        }
+        if !changed {
+            break;
+        }
     }
 }
 

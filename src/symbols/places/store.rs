@@ -20,6 +20,9 @@ const MAX_OTHERS: usize = 256;
 /// Zip archives in one folder that are opened.
 const MAX_ARCHIVES: usize = 16;
 
+/// Files named one by one that are read without knowing whose they are.
+const MAX_BY_HAND: usize = 8;
+
 /// Folders and files that may have symbols, in the order in which they are asked. Servers that were named come after all of
 /// them; nothing is contacted that was not named.
 ///
@@ -213,6 +216,16 @@ impl SymbolStore {
             ([Place::Path(only)], Some(error)) if only.is_file() => Err(error),
             _ => Err(SymbolError::Missing { needed: Box::new(needed.clone()), tried }),
         }
+    }
+
+    /// The wanted symbols of the files that were named one by one, whichever kernel they are of: for a kernel of which nothing says
+    /// which symbols are its own. Folders and servers, which hold many kernels', are not asked.
+    pub fn by_hand<'s>(&'s self, wanted: &'s Wanted) -> impl Iterator<Item = Result<Symbols, SymbolError>> + use<'s> {
+        let files = self.places.iter().filter_map(|place| match place {
+            Place::Path(file) if file.is_file() => Some(file),
+            _ => None,
+        });
+        files.take(MAX_BY_HAND).map(|file| crate::symbols::load(file, None, wanted))
     }
 
     /// What a server has is first kept here, and then read as any file.

@@ -32,7 +32,7 @@ const POINTERS: [(u64, &str); 16] = [
     (0x1c8, "MmHighestUserAddress"),
     (0x1d0, "MmSystemRangeStart"),
     (0x1d8, "MmUserProbeAddress"),
-    (0x208, "NtBuildLab"),
+    (0x208, "NtBuildLabEx"),
     (0x218, "KiProcessorBlock"),
     (0x220, "MmUnloadedDrivers"),
     (0x268, "CmNtCSDVersion"),

@@ -57,6 +57,7 @@ mod store;
 pub mod swap;
 mod symbols;
 pub mod system_hive;
+pub mod systems;
 mod thread;
 mod time;
 mod token;

@@ -5,7 +5,8 @@ use crate::open;
 use crate::options::Common;
 use crate::output::Output;
 use ntmem::Picture;
-use ntmem::report::{self, Document, Report};
+use ntmem::kernel::TriageDump;
+use ntmem::report::{self, CrashDocument, Document, Report};
 use std::path::{Path, PathBuf};
 
 /// What the image is: format, kernel, build, symbols, clocks
@@ -27,6 +28,12 @@ impl Run for Args {
     }
 
     fn run(&self) -> anyhow::Result<u8> {
+        // A triage dump holds no memory of the machine, and says much of its crash all the same.
+        if let Some(dump) = TriageDump::open(&self.image)? {
+            let facts = CrashDocument::new(&dump);
+            let out = Output::new(&self.common);
+            return out.write(&facts, &[&facts], |text, palette| report::crash(text, &facts.crash, palette));
+        }
         let report = Report::new(open::read(&self.image, &self.common)?);
         let picture = Picture::new(&report.system);
         let document = Document::new(&report, &picture).without_lists();

@@ -10,5 +10,6 @@ pub mod pstree;
 pub mod psxview;
 pub mod read;
 pub mod registry;
+pub mod selftest;
 pub mod sessions;
 pub mod symbols;

@@ -129,7 +129,13 @@ fn add(manifest: &mut Manifest, name: &str, image: &Path, common: &Common) -> an
         }
     };
     let mut info = kernel.info();
-    let found = store.find(kernel.pdb(), &Layouts::wanted());
+    let Some(pdb) = kernel.pdb() else {
+        anyhow::bail!(
+            "the kernel at {} names no PDB: its CodeView record is not there. Give its symbol file from elsewhere with --symbols FILE",
+            kernel.base()
+        );
+    };
+    let found = store.find(pdb, &Layouts::wanted());
     drop(progress);
     if let Ok(symbols) = &found {
         info.symbols = Some(symbols.source.name().to_owned());
@@ -139,11 +145,11 @@ fn add(manifest: &mut Manifest, name: &str, image: &Path, common: &Common) -> an
         // Which layouts every other command would use.
         info.symbols = opened.locate_kernel_with(&store, &common.reading.locate(&|_, _| ())).ok().map(|kernel| {
             let source = kernel.symbols().source.name().to_owned();
-            manifest.add_instead(kernel.pdb(), &source);
+            manifest.add_instead(pdb, &source);
             source
         });
     }
-    manifest.add(name, kernel.pdb(), found.as_ref());
+    manifest.add(name, pdb, found.as_ref());
     system.kernel = Some(info);
     Ok(system)
 }

@@ -1,0 +1,148 @@
+//! Whether what was read is the machine that ran: its page tables, and which of several systems it is.
+
+use crate::checks::case::Case;
+use crate::checks::core::SYSTEM_PID;
+use crate::checks::rule::{About, Rule};
+use crate::checks::{Confidence, Outcome, Severity};
+use crate::{AbsentKind, Process};
+
+/// SYS-01: one kernel half in all page tables.
+pub static KERNEL_HALF: Rule = Rule {
+    id: "SYS-01",
+    title: "one kernel half in all page tables",
+    wrong: "page tables that show another kernel than the other processes see",
+    core: true,
+    attack: &["T1014"],
+    about: About {
+        what: "The entries of each process's top page table that lead to the kernel's image, KUSER_SHARED_DATA and \
+               process objects are those of the root that the kernel is read with.",
+        why: "All processes share the kernel half of the address space. Page tables copied for one of them, or for a root \
+               that tools are led to, can show objects as they were before somebody changed them.",
+        benign: "A single process that differs may be smeared by the acquisition: not judged, and named.",
+        source: "Windows Internals, 7th edition, part 1, chapter 5 (x64 address space layouts); counted on clean machines \
+                 of 7601 to 26100: no process differs.",
+    },
+    judge: kernel_half,
+};
+
+/// SYS-02: a process that runs has page tables.
+pub static PAGE_TABLES: Rule = Rule {
+    id: "SYS-02",
+    title: "a process that runs has page tables",
+    wrong: "a process that runs without page tables",
+    core: false,
+    attack: &["T1014"],
+    about: About {
+        what: "KPROCESS.DirectoryTableBase of a process with threads is an address that a page table can have.",
+        why: "No thread can run without it. A value that is none keeps tools out of the process's memory.",
+        benign: "Drivers that protect games write over the root of the game while it does not run: info, but for zero.",
+        source: "Intel SDM volume 3, 4.5 (CR3); public reports on anti-cheat drivers.",
+    },
+    judge: page_tables,
+};
+
+/// SYS-03: the system that ran last is told.
+pub static RAN_LAST: Rule = Rule {
+    id: "SYS-03",
+    title: "the system that ran last",
+    wrong: "another system than the one that ran last",
+    core: true,
+    attack: &[],
+    about: About {
+        what: "Of the systems in the image that prove themselves by their System process, one has the latest \
+               KUSER_SHARED_DATA.SystemTime, and the header of a dump leads to it.",
+        why: "An earlier boot may still lie whole in memory, and a page that leads tools to it is soon rewritten.",
+        benign: "Earlier boots are usual; they are named, and change nothing.",
+        source: "This project's own trials with two systems in one image.",
+    },
+    judge: ran_last,
+};
+
+/// Pids that are named in one outcome.
+const MAX_NAMED: usize = 8;
+
+fn live<'a>(case: &Case<'a>) -> Vec<&'a Process> {
+    case.rows.iter().map(|row| row.1).filter(|process| process.is_live()).collect()
+}
+
+fn kernel_half(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
+    let live = live(case);
+    let outcome = Outcome::new(rule, None).expected("one kernel half in the page tables of all processes");
+    let collected = |process: &&Process| {
+        process.shares_kernel.absent().is_none_or(|absent| absent.kind != AbsentKind::NotCollected)
+    };
+    if !live.iter().any(collected) {
+        return vec![outcome.not_applicable("The list does not say what page tables map.")];
+    }
+    let of = |shares: bool| live.iter().filter(move |process| process.shares_kernel.value() == Some(&shares));
+    let (agree, differ): (Vec<&&Process>, Vec<&&Process>) = (of(true).collect(), of(false).collect());
+    if agree.is_empty() && differ.is_empty() {
+        return vec![outcome.not_applicable("No process's own page tables are in the image.")];
+    }
+    let pids: Vec<String> = differ.iter().filter_map(|process| process.pid.value()).map(u64::to_string).collect();
+    let mut named = pids.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    if let Some(more) = pids.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {
+        named.push_str(&format!(" and {more} more"));
+    }
+    let of_system = differ.iter().find(|process| process.pid.value() == Some(&SYSTEM_PID));
+    let outcome = match of_system.or(differ.first()) {
+        Some(process) => outcome.seen(process, "dtb", process.dtb.value().map(ToString::to_string)),
+        None => return vec![outcome.observed(format!("{} agree", agree.len())).pass()],
+    };
+    let outcome = outcome.observed(format!("{} agree, pid {named} maps another one", agree.len()));
+    // The kernel is read with one of those that agree; System itself is where everybody else starts.
+    vec![if agree.len() <= 1 {
+        outcome.reason("no other process maps the kernel that was read").violation(Severity::Critical)
+    } else if of_system.is_some() {
+        let reason = "System's page-table root leads tools to a kernel that no other process sees";
+        outcome.reason(reason).violation(Severity::High)
+    } else {
+        outcome.unknown("one kernel half in all processes", format!("not so: pid {named} maps another one"))
+    }]
+}
+
+fn page_tables(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
+    let live = live(case);
+    let mut outcomes: Vec<Outcome> = live.iter().filter_map(|process| root(rule, process)).collect();
+    if outcomes.is_empty() {
+        let outcome = Outcome::new(rule, None).expected("the address of a page table in every process that runs");
+        outcomes.push(if live.iter().any(|process| process.dtb.value().is_some()) {
+            outcome.pass()
+        } else {
+            outcome.not_applicable("The list has no page-table roots.")
+        });
+    }
+    outcomes
+}
+
+fn root(rule: &Rule, process: &Process) -> Option<Outcome> {
+    let absent = process.dtb.absent().filter(|absent| absent.kind == AbsentKind::Unparsable)?;
+    process.threads.value().filter(|threads| **threads > 0)?;
+    let outcome = Outcome::about(rule, process)
+        .observed(&absent.detail)
+        .expected("the address of a page table")
+        .seen(process, "dtb", None)
+        .confidence(Confidence::Medium);
+    Some(if absent.detail.contains(" 0x0,") {
+        outcome.violation(Severity::Low)
+    } else {
+        let guard = "drivers that protect games write over it while the process does not run";
+        outcome.guard(guard).violation(Severity::Info)
+    })
+}
+
+fn ran_last(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
+    let outcome = Outcome::new(rule, None).expected("one system that ran last");
+    let Some(kernel) = &case.system.kernel else {
+        return vec![outcome.not_applicable("A process list, without an image.")];
+    };
+    let outcome = match kernel.others.as_slice() {
+        [] => outcome.observed("no other system was met"),
+        [one] => outcome.observed(format!("beside it {one}")),
+        several => outcome.observed(format!("{} further systems", several.len())),
+    };
+    vec![match &kernel.undecided {
+        Some(why) => outcome.unknown("the system that ran last", format!("not to be told: {why}")),
+        None => outcome.pass(),
+    }]
+}

@@ -1,0 +1,171 @@
+//! Which of the systems in an image is the machine that ran: the one whose clock is the latest. What speaks for another one, and the
+//! others themselves, are told.
+
+use super::locate::{Located, Proven};
+use super::proof::Grade;
+use super::roots::Way;
+use crate::{PhysicalAddress, Timestamp, VirtualAddress, Warning};
+use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
+use std::fmt;
+
+/// A system that is in the image beside the one that is told of: of an earlier boot, or made to mislead.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct OtherSystem {
+    /// Image base of its kernel.
+    pub base: Option<VirtualAddress>,
+    /// A page-table root of it, with which `--dtb` opens it.
+    pub dtb: Option<PhysicalAddress>,
+    /// Its build, by `KUSER_SHARED_DATA` or `NtBuildNumber`.
+    pub build: Option<u32>,
+    /// `KUSER_SHARED_DATA.SystemTime`: when it ran last.
+    pub captured: Option<Timestamp>,
+    /// When it was started, by the same page.
+    pub boot: Option<Timestamp>,
+    /// How it was found.
+    pub found_by: String,
+    /// What of it is missing. `None`: its System process can be read, and leads back to it.
+    pub lacks: Option<String>,
+}
+
+impl fmt::Display for OtherSystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let build = self.build.map_or_else(|| "of an unknown build".to_owned(), |build| format!("of build {build}"));
+        write!(f, "a system {build}")?;
+        if let Some(base) = self.base {
+            write!(f, ", kernel at {base}")?;
+        }
+        match self.captured {
+            Some(captured) => write!(f, ", which ran last at {captured}")?,
+            None => f.write_str(", whose clock is not there")?,
+        }
+        if let Some(lacks) = &self.lacks {
+            write!(f, " ({lacks})")?;
+        }
+        self.dtb.map_or(Ok(()), |dtb| write!(f, "; --dtb {dtb} opens it"))
+    }
+}
+
+/// Two systems whose clocks stopped this close to one another, in units of 100 ns, ran last alike: one second.
+const AT_ONCE: u64 = 10_000_000;
+/// Other systems that are told of; there are few, or somebody made them.
+const MAX_OTHERS: usize = 16;
+
+/// Chooses one of `found`. `given`: the root that the caller named.
+///
+/// # Errors
+/// There is none, or not with the root that was given; then what would work, if anything does.
+pub(crate) fn choose<'m>(
+    found: Vec<Proven<'m>>,
+    given: Option<PhysicalAddress>,
+) -> Result<Located<'m>, Option<String>> {
+    let mut warnings = Vec::new();
+    let mut systems = one_each(found, &mut warnings);
+    systems.sort_by_key(|system| {
+        let is_given = given.is_some() && system.named.iter().any(|root| root.way == Way::Given);
+        (!is_given, Reverse(system.grade), Reverse(time(system)), system.root.way, system.root.dtb)
+    });
+    if systems.is_empty() {
+        return Err(None);
+    }
+    let rest = systems.split_off(1);
+    let Some(first) = systems.pop() else { return Err(None) };
+    let is_given = first.named.iter().any(|root| root.way == Way::Given);
+    if let Some(given) = given.filter(|_| !is_given) {
+        let root = first.own.unwrap_or(first.space.root());
+        return Err(Some(format!(
+            "{given} is no root of a Windows in this image. Without --dtb, or with --dtb {root}, the kernel at {} is found.",
+            first.found.base
+        )));
+    }
+    let undecided = if is_given { None } else { undecided(&first, &rest) };
+    let mut others: Vec<OtherSystem> = rest.iter().map(other).collect();
+    if let Some(more) = others.len().checked_sub(MAX_OTHERS).filter(|more| *more > 0) {
+        warnings.push(Warning::new("kernel", format!("{more} further systems in this image are left out")));
+        others.truncate(MAX_OTHERS);
+    }
+    for (other, system) in others.iter().zip(&rest) {
+        let led: Vec<String> = system.named.iter().map(|root| root.way.to_string()).collect();
+        let led = if led.is_empty() { String::new() } else { format!("; the {} leads to it", led.join(" and the ")) };
+        warnings.push(Warning::new("kernel", format!("in this image there is also {other}{led}")));
+    }
+    if let Some(why) = &undecided {
+        warnings.push(Warning::new("kernel", format!("which system ran last cannot be told: {why}")));
+    }
+    let Proven { root, space, found, shared, named, .. } = first;
+    Ok(Located { space, shared, found, way: root.way, named, others, undecided, warnings })
+}
+
+/// Two groups of roots that lead to one kernel are two views of one system: the one that proves itself better is kept.
+fn one_each<'m>(found: Vec<Proven<'m>>, warnings: &mut Vec<Warning>) -> Vec<Proven<'m>> {
+    let mut systems: Vec<Proven<'m>> = Vec::new();
+    for proven in found {
+        let same = |known: &Proven<'m>| {
+            known.physical.is_some() && known.physical == proven.physical && known.found.base == proven.found.base
+        };
+        let Some(at) = systems.iter().position(same) else {
+            systems.push(proven);
+            continue;
+        };
+        let known = systems.swap_remove(at);
+        warnings.push(Warning::new(
+            "kernel",
+            format!(
+                "the roots {} and {} lead to one kernel through different tables: one of the two views may have been made to mislead",
+                known.root.dtb, proven.root.dtb
+            ),
+        ));
+        let rank = |system: &Proven<'m>| (Reverse(system.grade), system.root.way);
+        let (mut kept, other) = if rank(&proven) < rank(&known) { (proven, known) } else { (known, proven) };
+        kept.named.extend(other.named);
+        systems.push(kept);
+    }
+    systems
+}
+
+/// When a system ran last.
+fn time(system: &Proven<'_>) -> Option<Timestamp> {
+    system.shared.as_ref().map(|shared| shared.system_time).filter(|time| time.0 != 0)
+}
+
+/// Why it cannot be told that `first` ran last. `None`: it can.
+fn undecided(first: &Proven<'_>, rest: &[Proven<'_>]) -> Option<String> {
+    let rivals = || rest.iter().filter(|other| other.grade == first.grade && first.grade >= Grade::System);
+    let leads = |system: &Proven<'_>| system.named.iter().any(|root| matches!(root.way, Way::Hint(_)));
+    if let Some(other) = rivals().find(|other| leads(other) && !leads(first)) {
+        return Some(format!(
+            "the kernel at {} has the later clock, and the header of the image leads to the one at {}",
+            first.found.base, other.found.base
+        ));
+    }
+    rivals().find_map(|other| {
+        let (one, two) = (first.found.base, other.found.base);
+        match (time(first), time(other)) {
+            (Some(own), Some(others)) if own.0.abs_diff(others.0) < AT_ONCE => {
+                Some(format!("the clocks of the kernels at {one} and {two} stopped at the same time, {own}"))
+            }
+            (Some(_), Some(_)) => None,
+            (Some(_), None) => Some(format!("the clock of the kernel at {two} is not there")),
+            (None, _) => Some(format!("the clock of the kernel at {one} is not there")),
+        }
+    })
+}
+
+fn other(system: &Proven<'_>) -> OtherSystem {
+    let lacks = match system.grade {
+        Grade::Whole => None,
+        Grade::System => Some("its System process names no page-table root of it".to_owned()),
+        Grade::Image => Some("its System process is not there".to_owned()),
+    };
+    OtherSystem {
+        base: Some(system.found.base),
+        dtb: Some(system.own.unwrap_or(system.space.root())),
+        build: system.build,
+        captured: time(system),
+        boot: system.shared.as_ref().and_then(super::kuser::SharedData::boot),
+        found_by: format!("{}; {}", system.root.way, system.found.how),
+        lacks,
+    }
+}

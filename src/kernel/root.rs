@@ -1,0 +1,196 @@
+//! Which page-table root the kernel is read with. All processes share the kernel half of their tables, so that the roots of the
+//! processes say together which view of it is the true one: a root that one pointer leads to may have been made to mislead.
+
+use super::Kernel;
+use super::find::proof::maps_alike;
+use super::find::roots::Root;
+use super::walk::{Direction, list};
+use super::{Eprocess, KUSER_SHARED_DATA};
+use crate::memory::AddressSpace;
+use crate::{Absent, PhysicalAddress, VirtualAddress};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Processes whose roots are asked. Machines have hundreds, and a few agree as well as all.
+const MAX_ASKED: usize = 64;
+/// Entries of the list that are followed to find so many that live.
+const MAX_LISTED: usize = 256;
+/// Bits of an entry that say where its table lies.
+const FRAME: u64 = 0x000f_ffff_ffff_f000;
+
+/// The entry of a root's table through which `at` is mapped: the frame of the table below. `None`: the table is not in the
+/// image. 0: nothing is mapped.
+fn entry(space: AddressSpace<'_>, at: VirtualAddress) -> Option<u64> {
+    let mut bytes = [0u8; 8];
+    let slot = space.root().wrapping_add(((at.0 >> 39) & 0x1ff).wrapping_mul(8));
+    (space.memory().read(slot, &mut bytes) == bytes.len()).then(|| {
+        let entry = u64::from_le_bytes(bytes);
+        if entry & 1 == 0 { 0 } else { entry & FRAME }
+    })
+}
+
+/// What the roots of processes say.
+struct Vote {
+    /// The root of System, where it is one.
+    own: Option<PhysicalAddress>,
+    /// Roots of other processes by what their tables lead to; in each the lowest first.
+    views: BTreeMap<Vec<u64>, BTreeSet<PhysicalAddress>>,
+}
+
+impl<'m> Kernel<'m> {
+    /// One address for each entry of the top table that leads to what all processes share: the kernel's image,
+    /// `KUSER_SHARED_DATA`, and the process at `process`.
+    fn anchors(&self, process: VirtualAddress) -> Vec<VirtualAddress> {
+        let mut anchors = vec![self.base, KUSER_SHARED_DATA];
+        anchors.extend(self.anchor);
+        anchors.push(process);
+        let mut slots = BTreeSet::new();
+        anchors.retain(|at| slots.insert(at.0 >> 39));
+        anchors
+    }
+
+    /// System's `_EPROCESS`. `None`: nothing leads to it.
+    pub(crate) const fn system(&self) -> Option<VirtualAddress> {
+        self.anchor
+    }
+
+    /// Whether a process's root maps the kernel half as the root does that the kernel is read with. The entries of both top tables
+    /// are compared that lead to the kernel's image, to `KUSER_SHARED_DATA`, to System and to the process itself.
+    ///
+    /// # Errors
+    /// The table is not in the image.
+    pub fn shares_kernel(&self, root: PhysicalAddress, process: VirtualAddress) -> Result<bool, Absent> {
+        let own = self.space.with_root(root);
+        if own.root() == self.space.root() {
+            return Ok(true);
+        }
+        let missing =
+            |root: PhysicalAddress| Absent::unreadable(format!("the page table at {root} is not in the image"));
+        for at in self.anchors(process) {
+            let ours = entry(self.space, at).ok_or_else(|| missing(self.space.root()))?;
+            if entry(own, at).ok_or_else(|| missing(root))? != ours {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes System's own root to read with, if the roots of other processes agree with it; else theirs. The root that led here may
+    /// be any process's; `named` are those that a header or a stub names.
+    pub(super) fn choose_root(&mut self, named: &[Root]) {
+        self.take_systems_root();
+        for rival in self.rivals(named) {
+            self.warn("kernel", rival);
+        }
+    }
+
+    fn take_systems_root(&mut self) {
+        let found = self.space.root();
+        let system = match self.system_process() {
+            Ok(system) => system,
+            Err(why) => {
+                self.warn(
+                    "kernel",
+                    format!("System's DirectoryTableBase could not be read ({why}); reading with {found}"),
+                );
+                return;
+            }
+        };
+        self.anchor = Some(system);
+        let vote = self.vote(system);
+        let view = |space: AddressSpace<'_>| -> Option<Vec<u64>> {
+            self.anchors(system).into_iter().map(|at| entry(space, at)).collect()
+        };
+        let (one, two) = (view(self.space), vote.own.and_then(|own| view(self.space.with_root(own))));
+        let most = vote.views.iter().max_by_key(|(_, roots)| roots.len());
+        // One process against another tells nothing.
+        let agreed = most.filter(|(_, roots)| roots.len() >= 2);
+        let is_agreed = |view: &Option<Vec<u64>>| agreed.is_none_or(|(agreed, _)| view.as_ref() == Some(agreed));
+        let own = vote.own.map(|own| self.space.with_root(own));
+        if let Some(own) = own.filter(|own| maps_alike(self.space, *own, self.base) && is_agreed(&two)) {
+            self.space = own;
+            if !is_agreed(&one) {
+                let message = format!(
+                    "the root {found} that led to the kernel maps other tables than System and the other processes do: reading with {}, System's",
+                    own.root()
+                );
+                self.warn("kernel", message);
+            }
+            return;
+        }
+        let theirs = agreed.and_then(|(_, roots)| roots.first().copied()).map(|root| self.space.with_root(root));
+        let Some(own) = own else {
+            let with = theirs.filter(|_| !is_agreed(&one)).unwrap_or(self.space);
+            self.space = with;
+            self.warn(
+                "kernel",
+                format!("System's DirectoryTableBase is no page-table root; reading with {}", with.root()),
+            );
+            return;
+        };
+        let message = if maps_alike(self.space, own, self.base)
+            && let Some(theirs) = theirs.filter(|theirs| maps_alike(self.space, *theirs, self.base))
+        {
+            let number = agreed.map_or(0, |(_, roots)| roots.len());
+            self.space = theirs;
+            format!(
+                "System's DirectoryTableBase {} maps the kernel half through other tables than {number} other processes do, which agree: \
+                 reading with {}, a root of theirs",
+                own.root(),
+                theirs.root()
+            )
+        } else {
+            format!(
+                "System's DirectoryTableBase {} does not map this kernel; reading with {found}, which does",
+                own.root()
+            )
+        };
+        self.warn("kernel", message);
+    }
+
+    /// The roots that a stub or a header names and that map other tables than the processes do.
+    fn rivals(&self, named: &[Root]) -> Vec<String> {
+        let differs =
+            |root: &&Root| self.anchor.is_some_and(|system| self.shares_kernel(root.dtb, system) == Ok(false));
+        let says = |root: &Root| {
+            format!(
+                "the {} leads to {}, which maps other tables than the processes do: it may have been made to mislead",
+                root.way, root.dtb
+            )
+        };
+        named.iter().filter(differs).map(says).collect()
+    }
+
+    /// Asks the processes of the active list that live.
+    fn vote(&self, system: VirtualAddress) -> Vote {
+        let own = Eprocess::read(self, system)
+            .root()
+            .ok()
+            .filter(|root| entry(self.space.with_root(*root), self.base).is_some());
+        let mut views: BTreeMap<Vec<u64>, BTreeSet<PhysicalAddress>> = BTreeMap::new();
+        let links = self.layouts.process.links.offset;
+        let (entries, _) =
+            list(self.space, system.wrapping_add(links), Direction::Forward, MAX_LISTED, VirtualAddress::is_kernel);
+        let anchors = self.anchors(system);
+        let layout = &self.layouts.process;
+        let mut asked = 0usize;
+        for at in entries.into_iter().map(|entry| entry.wrapping_sub(links)) {
+            if asked >= MAX_ASKED {
+                break;
+            }
+            let ended =
+                layout.threads.is_some_and(|threads| self.space.read_u32(at.wrapping_add(threads.offset)) == Ok(0));
+            let Ok(root) = self.space.read_u64(at.wrapping_add(layout.dtb.offset)) else { continue };
+            let space = self.space.with_root(PhysicalAddress(root));
+            if ended || Some(space.root()) == own || space.root().is_null() {
+                continue;
+            }
+            let view: Option<Vec<u64>> = anchors.iter().map(|at| entry(space, *at)).collect();
+            // A table that leads nowhere is none any more.
+            if let Some(view) = view.filter(|view| view.iter().any(|frame| *frame != 0)) {
+                asked = asked.saturating_add(1);
+                views.entry(view).or_default().insert(space.root());
+            }
+        }
+        Vote { own, views }
+    }
+}

@@ -1,0 +1,415 @@
+//! Which system of an image is judged: earlier boots, page tables that somebody made, pages that are missing.
+#![allow(clippy::cast_possible_truncation)]
+
+use crate::common::forged::Opened;
+use ntmem::checks::Judgement;
+use ntmem::kernel::LocateOptions;
+use ntmem::{Error, Findings, PhysicalAddress, Severity, System, Verdict, VirtualAddress, check_smss};
+use ntmem_forge::systems::{Edit, together};
+use ntmem_forge::{Build, CodeView, DumpType, Forged, Layout, Scenario, Time};
+
+const BUILDS: [Build; 3] = [Build::W7_7601, Build::W10_19045, Build::W11_26100];
+const KUSER: u64 = 0xffff_f780_0000_0000;
+/// smss.exe of the forge's machines.
+const SMSS: u64 = 348;
+
+fn read(forged: &Forged, image: Vec<u8>) -> System {
+    Opened::with_bytes(forged, image).system()
+}
+
+fn base(system: &System) -> u64 {
+    system.kernel.as_ref().unwrap().base.unwrap().0
+}
+
+fn listed(forged: &Forged) -> usize {
+    forged.truth.processes.iter().filter(|process| process.in_active_list).count()
+}
+
+/// All processes are there, and the system is this one.
+fn assert_whole(what: &str, system: &System, forged: &Forged) {
+    assert_eq!(base(system), forged.truth.kernel_base, "{what}");
+    assert_eq!(system.processes.items.len(), listed(forged), "{what}");
+}
+
+fn outcome<'f>(findings: &'f Findings, id: &str, pid: Option<u64>) -> &'f ntmem::Outcome {
+    findings
+        .outcomes
+        .iter()
+        .find(|found| found.id == id && found.pid == pid)
+        .unwrap_or_else(|| panic!("no {id} of {pid:?}"))
+}
+
+fn warned(system: &System, words: &[&str]) -> bool {
+    system.warnings.iter().any(|warning| words.iter().all(|word| warning.message.contains(word)))
+}
+
+/// A machine of the build in memory from 8 MiB on, started and imaged so many days after the usual one.
+fn elsewhere(build: Build, days: i64) -> Scenario {
+    let mut scenario = Scenario::clean(build);
+    let day = 86_400_000;
+    scenario.seed += 1;
+    scenario.memory = vec![0x80_0000..0xd0_0000];
+    scenario.paging.system_dtb += 0x80_0000;
+    scenario.paging.low_stub = None;
+    scenario.kernel.base += 0x1_2340_0000;
+    let later = |time: Time| time.plus_ms(days * day);
+    scenario.boot = later(scenario.boot);
+    scenario.captured = later(scenario.captured);
+    for process in &mut scenario.processes {
+        process.created = later(process.created);
+        process.exited = process.exited.map(later);
+    }
+    scenario
+}
+
+#[test]
+fn an_earlier_boot_is_not_the_machine() {
+    for build in BUILDS {
+        let usual = Scenario::clean(build).forge();
+        for days in [-3, 3] {
+            let other = elsewhere(build, days).forge();
+            let (first, last) = if days < 0 { (&other, &usual) } else { (&usual, &other) };
+            let mut edit = Edit { image: together(&[&usual.image, &other.image]), root: usual.truth.dtb };
+            // The stub leads to the machine, to the earlier boot, nowhere.
+            for stub in [Some(last), Some(first), None] {
+                edit.without_stub();
+                if let Some(to) = stub {
+                    edit.stub(0x1000, to.truth.dtb, to.truth.kernel_base + 0x1000);
+                }
+                let what =
+                    format!("{build:?}, {days} days, stub to {:?}", stub.map(|to| to.truth.captured.to_string()));
+                let opened = Opened::with_bytes(&usual, edit.image.clone());
+                let system = opened.system();
+                assert_whole(&what, &system, last);
+                assert_eq!(system.machine.captured.value().unwrap().0, last.truth.captured.0, "{what}");
+                let kernel = system.kernel.as_ref().unwrap();
+                let [rival] = kernel.others.as_slice() else { panic!("{what}: {:?}", kernel.others) };
+                assert_eq!(rival.base.unwrap().0, first.truth.kernel_base, "{what}");
+                assert_eq!(rival.captured.unwrap().0, first.truth.captured.0, "{what}");
+                assert_eq!(rival.lacks, None, "{what}");
+                assert!(rival.build.is_some() && !rival.found_by.is_empty(), "{what}");
+                assert!(kernel.undecided.is_none(), "{what}");
+                assert!(warned(&system, &["also a system", &rival.dtb.unwrap().to_string()]), "{what}");
+                let findings = check_smss(&system);
+                assert_eq!(findings.verdict, Verdict::Clean, "{what}");
+                assert!(findings.beside[0].contains("--dtb"), "{what}");
+                // What is printed opens the other.
+                let options = LocateOptions { dtb: rival.dtb, ..LocateOptions::default() };
+                let kernel = opened.image.locate_kernel_with(&opened.store, &options).unwrap();
+                assert_whole(&what, &System::read(&kernel).unwrap(), first);
+            }
+        }
+    }
+}
+
+/// Two clocks that stopped alike, or a dump whose header leads to the earlier one: nobody can tell.
+#[test]
+fn what_cannot_be_told_is_inconclusive() {
+    let usual = Scenario::clean(Build::W10_19045).forge();
+    let other = elsewhere(Build::W10_19045, 0).forge();
+    let system = read(&usual, together(&[&usual.image, &other.image]));
+    assert!(system.kernel.as_ref().unwrap().undecided.is_some());
+    let findings = check_smss(&system);
+    assert_eq!(findings.verdict, Verdict::Inconclusive);
+    assert_eq!(outcome(&findings, "SYS-03", None).outcome, Judgement::Unknown);
+
+    let (earlier, later) = (&usual, elsewhere(Build::W10_19045, 1).forge());
+    let mut dump = earlier.as_crash_dump(DumpType::Full);
+    // The later system's memory is one more run: first page and number of pages.
+    let (runs, pages) =
+        (earlier.truth.runs.len(), (earlier.truth.runs.iter().map(|run| run.end - run.start).sum::<u64>()) >> 12);
+    dump[0x88] += 1;
+    dump[0x90..0x98].copy_from_slice(&(pages + 0x500).to_le_bytes());
+    dump[0x98 + 16 * runs..0xa0 + 16 * runs].copy_from_slice(&0x800u64.to_le_bytes());
+    dump[0xa0 + 16 * runs..0xa8 + 16 * runs].copy_from_slice(&0x500u64.to_le_bytes());
+    dump.extend_from_slice(&later.image[0x80_0000..0xd0_0000]);
+    let system = read(earlier, dump);
+    assert!(system.kernel.as_ref().unwrap().undecided.as_ref().unwrap().contains("header"));
+    assert_eq!(check_smss(&system).verdict, Verdict::Inconclusive);
+}
+
+/// A system that is there only in part hides no whole one, whatever its clock says and wherever the stub leads.
+#[test]
+fn a_part_hides_no_whole() {
+    for build in BUILDS {
+        let usual = Scenario::clean(build).forge();
+        let part = elsewhere(build, 5).forge();
+        let mut edit = Edit { image: together(&[&usual.image, &part.image]), root: part.truth.dtb };
+        edit.wipe(part.truth.process(4).unwrap().eprocess);
+        edit.without_stub();
+        for stub in [false, true] {
+            if stub {
+                edit.stub(0x2000, part.truth.dtb, part.truth.kernel_base + 0x1000);
+            }
+            let system = read(&usual, edit.image.clone());
+            assert_whole(&format!("{build:?}"), &system, &usual);
+            let rival = &system.kernel.as_ref().unwrap().others[0];
+            assert!(rival.lacks.as_ref().unwrap().contains("System"), "{rival}");
+            assert_eq!(check_smss(&system).verdict, Verdict::Clean, "{build:?}");
+        }
+    }
+}
+
+/// Without the shared page its clocks are not known, and all else is.
+#[test]
+fn no_shared_page() {
+    for build in BUILDS {
+        let forged = Scenario::clean(build).forge();
+        for (how, stub) in [("zero", true), ("ones", true), ("unmapped", true), ("zero", false), ("unmapped", false)] {
+            let mut edit = Edit::of(&forged);
+            let (entry, page) = edit.walk(KUSER);
+            match how {
+                "zero" => edit.put(page, &[0; 4096]),
+                "ones" => edit.put(page, &[0xff; 4096]),
+                _ => edit.put_u64(entry.unwrap(), 0),
+            }
+            if !stub {
+                edit.without_stub();
+            }
+            let what = format!("{build:?}, {how}, stub {stub}");
+            let opened = Opened::with_bytes(&forged, edit.image);
+            let system = opened.system();
+            assert_whole(&what, &system, &forged);
+            assert!(system.machine.captured.absent().is_some(), "{what}");
+            assert!(system.machine.root.absent().is_some(), "{what}");
+            assert!(warned(&system, &["KUSER_SHARED_DATA"]), "{what}");
+            assert!(system.kernel.unwrap().dtb.unwrap().0 == forged.truth.dtb, "{what}");
+            for options in [
+                LocateOptions { dtb: Some(PhysicalAddress(forged.truth.dtb)), ..LocateOptions::default() },
+                LocateOptions {
+                    kernel_base: Some(VirtualAddress(forged.truth.kernel_base)),
+                    ..LocateOptions::default()
+                },
+            ] {
+                let kernel = opened.image.locate_kernel_with(&opened.store, &options).unwrap();
+                assert_whole(&what, &System::read(&kernel).unwrap(), &forged);
+            }
+        }
+    }
+}
+
+/// Without a CodeView record no PDB is named; the layouts are those of the build.
+#[test]
+fn no_code_view_record() {
+    for build in BUILDS {
+        let mut scenario = Scenario::clean(build);
+        scenario.kernel.codeview = CodeView::Missing;
+        let forged = scenario.forge();
+        for (stub, exports) in [(true, true), (false, true), (true, false), (false, false)] {
+            let mut edit = Edit::of(&forged);
+            if !stub {
+                edit.without_stub();
+            }
+            if !exports {
+                // The page that has the record has the exports too, as in small kernels.
+                let header = edit.physical(forged.truth.kernel_base);
+                let pe = header + edit.u64_at(header + 0x3c) % (1 << 32);
+                let exports = edit.u64_at(pe + 24 + 112) % (1 << 32);
+                let pages = (0..6).map(|page| forged.truth.kernel_base + exports + page * 0x1000);
+                pages.filter(|page| edit.maps(*page)).collect::<Vec<_>>().into_iter().for_each(|page| edit.wipe(page));
+            }
+            let what = format!("{build:?}, stub {stub}, exports {exports}");
+            let opened = Opened::with_bytes(&forged, edit.image);
+            let system = opened.system();
+            assert_whole(&what, &system, &forged);
+            let kernel = system.kernel.as_ref().unwrap();
+            assert_eq!(kernel.pdb, None, "{what}");
+            assert!(kernel.absent["pdb"].detail.contains("CodeView"), "{what}");
+            assert_eq!(
+                check_smss(&system).verdict,
+                Verdict::Clean,
+                "{what}: {}",
+                check_smss(&system).outcomes.iter().filter(|o| o.counts()).map(ToString::to_string).collect::<String>()
+            );
+            let given = LocateOptions {
+                dtb: Some(PhysicalAddress(forged.truth.dtb)),
+                kernel_base: Some(VirtualAddress(forged.truth.kernel_base)),
+                ..LocateOptions::default()
+            };
+            let kernel = opened.image.locate_kernel_with(&opened.store, &given).unwrap();
+            assert_whole(&what, &System::read(&kernel).unwrap(), &forged);
+        }
+    }
+}
+
+/// A root that maps itself, the shared page and the kernel's image, and no pool: a loader's, or one that was trimmed.
+#[test]
+fn sparse_roots_cost_no_answer() {
+    for build in BUILDS {
+        let forged = Scenario::clean(build).forge();
+        for stub in [false, true] {
+            let mut edit = Edit::of(&forged);
+            edit.without_stub();
+            let slot = edit.self_reference();
+            for _ in 0..40 {
+                let at = edit.free_page(0x10_0000);
+                edit.put_u64(at + slot * 8, at | 0x63);
+                for shared in [0x1ef, 0x1f0] {
+                    let entry = edit.u64_at(forged.truth.dtb + shared * 8);
+                    edit.put_u64(at + shared * 8, entry);
+                }
+                if stub {
+                    edit.stub(0x2000, at, forged.truth.kernel_base + 0x1000);
+                }
+            }
+            let system = read(&forged, edit.image);
+            assert_whole(&format!("{build:?}"), &system, &forged);
+            assert_eq!(system.kernel.as_ref().unwrap().dtb.unwrap().0, forged.truth.dtb, "{build:?}");
+            assert_eq!(check_smss(&system).verdict, Verdict::Clean, "{build:?}");
+        }
+    }
+}
+
+/// A copy of the kernel's first page in front of the kernel names the right PDB and leads nowhere.
+#[test]
+fn copies_of_the_headers_cost_no_answer() {
+    let forged = Scenario::clean(Build::W10_19045).forge();
+    let mut edit = Edit::of(&forged);
+    edit.without_stub();
+    let header = edit.physical(forged.truth.kernel_base);
+    let table = edit.walk(forged.truth.kernel_base).0.unwrap() & !0xfff;
+    // Another table in front of the kernel's own: every page in it is the header.
+    let copy = edit.page();
+    for slot in 0..512 {
+        edit.put_u64(copy + slot * 8, header | 0x63);
+    }
+    let mut root = edit.root;
+    for shift in [39, 30] {
+        root = edit.u64_at(root + ((forged.truth.kernel_base >> shift) & 0x1ff) * 8) & 0x000f_ffff_ffff_f000;
+    }
+    let own = (forged.truth.kernel_base >> 21) & 0x1ff;
+    assert_eq!(edit.u64_at(root + own * 8) & 0x000f_ffff_ffff_f000, table);
+    let free = (0..own).find(|slot| edit.u64_at(root + slot * 8) == 0).expect("room in front of the kernel");
+    edit.put_u64(root + free * 8, copy | 0x63);
+    let system = read(&forged, edit.image);
+    assert_whole("copies of headers", &system, &forged);
+    assert_eq!(check_smss(&system).verdict, Verdict::Clean);
+}
+
+/// No field of its own makes a process vanish, and one that runs without page tables is told.
+#[test]
+fn absurd_roots() {
+    for build in BUILDS {
+        let forged = Scenario::clean(build).forge();
+        let dtb = Layout::of(build).offset("_EPROCESS", "Pcb.DirectoryTableBase");
+        for pid in [4, SMSS] {
+            for value in [0, 0xdead_b000, 0xdead_beef_dead_b000] {
+                let mut edit = Edit::of(&forged);
+                edit.write(forged.truth.process(pid).unwrap().eprocess + dtb, &u64::to_le_bytes(value));
+                let what = format!("{build:?}, pid {pid}, {value:#x}");
+                let system = read(&forged, edit.image);
+                assert_whole(&what, &system, &forged);
+                let process = system.processes.items.iter().find(|process| process.pid.value() == Some(&pid)).unwrap();
+                let findings = check_smss(&system);
+                if value == 0xdead_b000 {
+                    assert_eq!(process.dtb.value(), Some(&PhysicalAddress(value)), "{what}");
+                    continue;
+                }
+                assert!(process.dtb.absent().unwrap().detail.contains(&format!("{value:#x}")), "{what}");
+                let found = outcome(&findings, "SYS-02", Some(pid));
+                assert_eq!(found.outcome, Judgement::Violation, "{what}");
+                assert!(findings.outcomes.iter().any(|o| o.id == "SMSS-002" && o.outcome == Judgement::Pass), "{what}");
+            }
+        }
+    }
+}
+
+/// Page tables that show smss.exe as it was, while all processes see it as it is.
+#[test]
+fn decoy_views() {
+    for build in [Build::W81_9600, Build::W10_19045, Build::W11_26100] {
+        let forged = Scenario::clean(build).forge();
+        let layout = Layout::of(build);
+        let (protection, dtb) =
+            (layout.offset("_EPROCESS", "Protection"), layout.offset("_EPROCESS", "Pcb.DirectoryTableBase"));
+        let smss = forged.truth.process(SMSS).unwrap().eprocess;
+        let own = forged.truth.process(4).unwrap().eprocess;
+        for how in ["stub", "second stub", "root"] {
+            let mut edit = Edit::of(&forged);
+            let at = (how == "root").then(|| edit.free_page(0x10_0000));
+            if how == "root" {
+                edit.without_stub();
+            }
+            let root = edit.decoy(smss + protection, at);
+            edit.write(own + dtb, &root.to_le_bytes());
+            match how {
+                "stub" => edit.put_u64(0x10a0, root),
+                "second stub" => edit.stub(0x2000, root, forged.truth.kernel_base + 0x1000),
+                _ => {}
+            }
+            edit.write(smss + protection, &[0]);
+            let what = format!("{build:?}, {how}");
+            let system = read(&forged, edit.image.clone());
+            assert_whole(&what, &system, &forged);
+            assert!(warned(&system, &["other tables than"]), "{what}: {:?}", system.warnings);
+            let findings = check_smss(&system);
+            assert_eq!(findings.verdict, Verdict::Violations, "{what}");
+            let view = outcome(&findings, "SYS-01", None);
+            assert_eq!((view.outcome, view.severity), (Judgement::Violation, Some(Severity::High)), "{what}");
+            let alone = |pid: u64| {
+                system
+                    .processes
+                    .items
+                    .iter()
+                    .find(|p| p.pid.value() == Some(&pid))
+                    .unwrap()
+                    .shares_kernel
+                    .value()
+                    .copied()
+            };
+            assert_eq!((alone(4), alone(SMSS)), (Some(false), Some(true)), "{what}");
+        }
+    }
+}
+
+/// One process with another kernel half may be anything: it is told, and the verdict waits for it.
+#[test]
+fn one_process_with_another_view() {
+    let forged = Scenario::clean(Build::W10_19045).forge();
+    let dtb = Layout::of(Build::W10_19045).offset("_EPROCESS", "Pcb.DirectoryTableBase");
+    let mut edit = Edit::of(&forged);
+    let smss = forged.truth.process(SMSS).unwrap();
+    edit.root = smss.dtb;
+    let root = edit.decoy(smss.eprocess, None);
+    edit.root = forged.truth.dtb;
+    edit.write(smss.eprocess + dtb, &root.to_le_bytes());
+    let system = read(&forged, edit.image);
+    assert_whole("one of them", &system, &forged);
+    let findings = check_smss(&system);
+    assert_eq!(outcome(&findings, "SYS-01", None).outcome, Judgement::Unknown);
+    assert_eq!(findings.verdict, Verdict::Inconclusive);
+}
+
+/// All processes of a clean machine share the kernel half, and nothing else is told.
+#[test]
+fn clean_machines() {
+    for build in Build::ALL {
+        let forged = Scenario::clean(build).forge();
+        let system = read(&forged, forged.image.clone());
+        let kernel = system.kernel.as_ref().unwrap();
+        assert!(kernel.others.is_empty() && kernel.undecided.is_none(), "{build:?}");
+        assert_eq!(system.warnings, [], "{build:?}");
+        for process in system.processes.items.iter().filter(|process| process.is_live()) {
+            assert_eq!(process.shares_kernel.value(), Some(&true), "{build:?}: {:?}", process.pid);
+        }
+        let findings = check_smss(&system);
+        assert_eq!(outcome(&findings, "SYS-01", None).outcome, Judgement::Pass, "{build:?}");
+        assert_eq!(outcome(&findings, "SYS-03", None).outcome, Judgement::Pass, "{build:?}");
+        assert!(findings.of("SYS-02").next().is_none(), "{build:?}");
+    }
+}
+
+/// What a failure advises works on this very image.
+#[test]
+fn advice_that_works() {
+    let forged = Scenario::clean(Build::W10_19045).forge();
+    let opened = Opened::new(&forged);
+    let wrong = LocateOptions { dtb: Some(PhysicalAddress(0x5000)), ..LocateOptions::default() };
+    let Err(Error::NoKernel(failure)) = opened.image.locate_kernel_with(&opened.store, &wrong) else { panic!() };
+    let text = failure.to_string();
+    let advised = text.split("--dtb ").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
+    let advised = u64::from_str_radix(advised.trim_start_matches("0x"), 16).unwrap();
+    assert_eq!(advised, forged.truth.dtb, "{text}");
+    let right = LocateOptions { dtb: Some(PhysicalAddress(advised)), ..LocateOptions::default() };
+    opened.image.locate_kernel_with(&opened.store, &right).unwrap();
+}

@@ -28,4 +28,5 @@ mod listings;
 mod rules_page;
 #[cfg(feature = "isf")]
 mod saved_reports;
+mod trials;
 mod truth;

@@ -94,6 +94,14 @@ impl<'a> Case<'a> {
         self.modes.iter().find(|mode| mode.mode == kind)
     }
 
+    /// Whether Windows Setup is at work, in words. SetupType alone is no sign: it says that a command runs before the next logon.
+    pub(super) fn setup_in_progress(&self) -> Option<String> {
+        const VALUE: &str = "SystemSetupInProgress";
+        let value = self.system.session_manager.setup.value()?.data(VALUE).value()?.as_number()?;
+        (value != 0)
+            .then(|| format!(r"setup in progress (SYSTEM\Setup\{VALUE} {value}, which administrators can write)"))
+    }
+
     /// True for a container's session.
     pub(super) fn is_silo(&self, session: &Members<'_>) -> bool {
         session.is_silo(self.silo_signs)

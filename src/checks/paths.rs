@@ -5,6 +5,45 @@ use super::words::{same, strip};
 /// Devices that are no local volume: what follows them is a server and a share, which could be named `Windows\System32`.
 const REDIRECTORS: [&str; 6] = ["Mup", "LanmanRedirector", "WebDavRedirector", "RdpDr", "hgfs", "VBoxMiniRdr"];
 
+/// `\??\GLOBALROOT\??\GLOBALROOT\...` may go on for ever.
+const MOST_PREFIXES: usize = 4;
+
+/// Whether a path begins with a share of the machine that a guest runs on, as a FILE_OBJECT names it: relative to its device.
+fn is_share(text: &str) -> bool {
+    strip(text, "\\VSMB-{").is_some()
+}
+
+/// The files of Windows in a guest that gets them from its host over VMBus (Windows Sandbox, Application Guard, Hyper-V isolated
+/// containers): `\VSMB-{GUID}\os\Windows\x`. The share `os` is the volume of that Windows; every other share is a folder of the host.
+/// Gives the share, and the path on it.
+fn of_host(path: &str) -> Option<(&str, &str)> {
+    let guid = strip(path, "\\VSMB-{")?.find('}')?;
+    let behind = "\\VSMB-{".len().checked_add(guid)?.checked_add(1)?;
+    let rest = strip(path.get(behind..)?, "\\os")?;
+    let share = path.get(..path.len().checked_sub(rest.len())?)?;
+    rest.starts_with('\\').then_some((share, rest))
+}
+
+/// Whether `found`, a file or directory in a path, is the one named `known`, or may be by its short name: `PROGRA~1`. NT makes a
+/// short name of up to six letters of the long one, a tilde and a number, and up to three letters of its extension.
+pub(super) fn may_be(found: &str, known: &str) -> bool {
+    same(found, known) || is_short_for(found, known)
+}
+
+/// See [`may_be`].
+pub(super) fn is_short_for(found: &str, known: &str) -> bool {
+    let (stem, extension) = found.split_once('.').unwrap_or((found, ""));
+    let Some((start, number)) = stem.split_once('~') else { return false };
+    let (long_stem, long_extension) = known.rsplit_once('.').unwrap_or((known, ""));
+    let kept = |text: &str| text.chars().filter(|c| !matches!(c, ' ' | '.')).collect::<String>();
+    let is_number = !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit());
+    let letters: String = kept(long_extension).chars().take(3).collect();
+    is_number
+        && (2..=6).contains(&start.chars().count())
+        && strip(&kept(long_stem), start).is_some()
+        && same(extension, &letters)
+}
+
 /// A path below the root of its volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct VolumePath {
@@ -38,10 +77,20 @@ impl VolumePath {
         if text.chars().any(|c| c.is_control() || c == '\u{fffd}') {
             return None;
         }
+        Self::read_prefixed(text, MOST_PREFIXES)
+    }
+
+    fn read_prefixed(text: &str, prefixes_left: usize) -> Option<Self> {
         let text = ["\\??\\", "\\\\?\\", "\\\\.\\", "\\GLOBAL??\\", "\\DosDevices\\"]
             .iter()
             .find_map(|prefix| strip(text, prefix))
             .unwrap_or(text);
+        // `\??\GLOBALROOT\Device\x`, `GLOBALROOT\SystemRoot\x`: the rest begins at the root of all names again.
+        if let Some(rest) = strip(text, "GLOBALROOT").or_else(|| strip(text, "\\GLOBALROOT"))
+            && rest.starts_with('\\')
+        {
+            return prefixes_left.checked_sub(1).and_then(|left| Self::read_prefixed(rest, left));
+        }
         let plain =
             |path: &str| Self { path: path.to_owned(), in_root: false, drive: None, remote: false, device: None };
         for root in ["\\SystemRoot", "%SystemRoot%", "%windir%"] {
@@ -57,6 +106,12 @@ impl VolumePath {
         // `\??\Volume{GUID}\x`, the prefix gone.
         if let Some(rest) = strip(text, "Volume{") {
             return rest.find('\\').and_then(|at| rest.get(at..)).map(plain);
+        }
+        if let Some(path) = strip(text, "\\Device\\vmsmb").or_else(|| is_share(text).then_some(text)) {
+            return Some(match of_host(path) {
+                Some((share, path)) => Self { device: Some(format!("vmsmb{share}")), ..plain(path) },
+                None => Self { remote: true, ..plain(text) },
+            });
         }
         if let Some(rest) = strip(text, "\\Device\\") {
             let (device, _) = rest.split_once('\\')?;
@@ -80,6 +135,21 @@ impl VolumePath {
     /// The device of its volume, if the form has one.
     pub(super) fn device(&self) -> Option<&str> {
         self.device.as_deref()
+    }
+
+    /// The path, below the root of its volume; below the system root where it was given so.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// It is on a server or a shared folder.
+    pub(super) const fn is_remote(&self) -> bool {
+        self.remote
+    }
+
+    /// It was given relative to the system root.
+    pub(super) const fn is_in_root(&self) -> bool {
+        self.in_root
     }
 
     /// The part after the last backslash.
@@ -117,8 +187,19 @@ impl SystemRoot {
         }
     }
 
+    /// The path below the volume, as far as that is known.
+    pub(super) fn below_volume(&self, path: &VolumePath) -> String {
+        let root = self.known.as_deref().unwrap_or("\\Windows");
+        if path.in_root { format!("{root}{}", path.path) } else { path.path.clone() }
+    }
+
     pub(super) const fn is_known(&self) -> bool {
         self.known.is_some()
+    }
+
+    /// Its drive letter, where known.
+    pub(super) const fn drive(&self) -> Option<char> {
+        self.drive
     }
 
     /// True in Windows PE, which runs from a memory disk with the letter X.
@@ -139,7 +220,7 @@ impl SystemRoot {
         if path.in_root {
             return same(&path.path, below);
         }
-        self.roots().iter().any(|root| strip(&path.path, root).is_some_and(|rest| same(rest, below)))
+        self.all().iter().any(|root| strip(&path.path, root).is_some_and(|rest| same(rest, below)))
     }
 
     /// True where `path` lies anywhere below `directory` (with its leading backslash) of the root.
@@ -149,7 +230,7 @@ impl SystemRoot {
             && if path.in_root {
                 below(&path.path)
             } else {
-                self.roots().iter().any(|root| strip(&path.path, root).is_some_and(below))
+                self.all().iter().any(|root| strip(&path.path, root).is_some_and(below))
             }
     }
 
@@ -165,7 +246,8 @@ impl SystemRoot {
         }
     }
 
-    fn roots(&self) -> Vec<&str> {
+    /// The directories that it may be, below the root of its volume.
+    pub(super) fn all(&self) -> Vec<&str> {
         self.known.as_deref().map_or_else(|| USUAL_ROOTS.to_vec(), |root| vec![root])
     }
 }
@@ -191,6 +273,10 @@ mod tests {
             "%SystemRoot%\\system32\\smss.exe",
             "\\??\\C:\\Windows\\System32\\smss.exe",
             "\\??\\Volume{0a}\\Windows\\System32\\smss.exe",
+            "\\??\\GLOBALROOT\\Device\\HarddiskVolume3\\Windows\\System32\\smss.exe",
+            "GLOBALROOT\\SystemRoot\\System32\\smss.exe",
+            "\\Device\\vmsmb\\VSMB-{dcc079ae-60ba-4d07-847c-3493609c0870}\\os\\Windows\\System32\\smss.exe",
+            "\\VSMB-{dcc079ae-60ba-4d07-847c-3493609c0870}\\os\\Windows\\System32\\smss.exe",
             "c:\\windows\\system32\\SMSS.EXE",
             "\\Windows\\System32\\smss.exe",
         ] {
@@ -209,6 +295,10 @@ mod tests {
             "\\Device\\HarddiskVolume3\\Windows\\System32\\..\\System32\\smss.exe",
             "\\Device\\HarddiskVolume3\\Windows\\System32\\\u{17f}mss.exe",
             "\\Device\\Mup\\Windows\\System32\\smss.exe",
+            "\\Device\\vmsmb\\VSMB-{dcc079ae-60ba-4d07-847c-3493609c0870}\\data\\Windows\\System32\\smss.exe",
+            "\\Device\\vmsmb\\VSMB-{dcc079ae-60ba-4d07-847c-3493609c0870}\\osx\\Windows\\System32\\smss.exe",
+            "\\Device\\vmsmb\\os\\Windows\\System32\\smss.exe",
+            "\\VSMB-{dcc079ae-60ba-4d07-847c-3493609c0870}\\Windows\\System32\\smss.exe",
             "\\\\Windows\\System32\\smss.exe",
             "\\??\\UNC\\Windows\\System32\\smss.exe",
             "\\SystemRoot\\temp\\smss.exe",
@@ -221,6 +311,27 @@ mod tests {
         assert!(holds(None, "\\Device\\HarddiskVolume3\\WINNT\\System32\\smss.exe"));
         assert!(holds(Some("X:\\Windows"), "\\Device\\Ramdisk{d9b257fc}\\Windows\\System32\\smss.exe"));
         assert!(!holds(Some("C:\\WINNT"), "\\Device\\HarddiskVolume3\\Windows\\System32\\smss.exe"));
+    }
+
+    #[test]
+    fn short_names() {
+        for (short, long) in [
+            ("PROGRA~1", "Program Files"),
+            ("CROWDS~1", "CrowdStrike"),
+            ("CSFALC~1.EXE", "CSFalconService.exe"),
+            ("system~12", "System32"),
+        ] {
+            assert!(may_be(short, long), "{short}");
+        }
+        for (other, long) in [
+            ("PROGRA~", "Program Files"),
+            ("PROGRA~x", "Program Files"),
+            ("OTHER~1", "Other.exe"),
+            ("x~1", "Program Files"),
+        ] {
+            assert!(!may_be(other, long), "{other}");
+        }
+        assert!(may_be("Program files", "Program Files"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Where a file lies, by who can write there.
 
-use super::paths::{SystemRoot, VolumePath};
+use super::paths::{SystemRoot, VolumePath, may_be};
+use super::words::{same, strip};
 
 /// Sorts of directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,48 +41,60 @@ const WRITABLE_VARIABLES: &[&str] = &[
     "%HOMEPATH%",
 ];
 const PROGRAM_VARIABLES: &[&str] = &["%PROGRAMFILES%", "%PROGRAMFILES(X86)%", "%PROGRAMW6432%", "%COMMONPROGRAMFILES%"];
-/// Short names of `Program Files` and `Program Files (x86)`.
-const SHORT_NAMES: &[&str] = &["\\PROGRA~1", "\\PROGRA~2"];
-
-fn starts_with_any(text: &str, prefixes: &[&str]) -> bool {
-    let starts = |prefix: &&str| text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-    prefixes.iter().any(starts)
-}
-
 /// The path, with `%SystemDrive%` taken as the volume it is.
 pub(super) fn path(text: &str) -> Option<VolumePath> {
-    const DRIVE: &str = "%SystemDrive%";
-    let rest = text.get(..DRIVE.len()).filter(|start| start.eq_ignore_ascii_case(DRIVE)).and(text.get(DRIVE.len()..));
-    VolumePath::read(rest.unwrap_or(text))
+    VolumePath::read(strip(text, "%SystemDrive%").unwrap_or(text))
 }
 
-/// Where the file or directory `text` lies.
+/// Where the file or directory `text` lies. Short names (`PROGRA~1`) and the other name of System32 for 32-bit programs (SysNative)
+/// are what they may stand for.
 pub(super) fn place(root: &SystemRoot, text: &str) -> Place {
     if text.split(['\\', '/']).any(|part| part == "..") {
         return Place::Other;
     }
-    if starts_with_any(text, WRITABLE_VARIABLES) {
+    let starts_with = |variables: &[&str]| variables.iter().any(|variable| strip(text, variable).is_some());
+    if starts_with(WRITABLE_VARIABLES) {
         return Place::Writable;
     }
-    if starts_with_any(text, PROGRAM_VARIABLES) {
+    if starts_with(PROGRAM_VARIABLES) {
         return Place::ProgramFiles;
     }
     let text = text.trim_end_matches('\\');
-    if ["%SystemRoot%", "%windir%"].iter().any(|root| root.eq_ignore_ascii_case(text)) {
+    if ["%SystemRoot%", "%windir%"].iter().any(|root| same(root, text)) {
         return Place::SystemRoot;
     }
     let Some(path) = path(text) else { return Place::Unclear };
-    let within = |directory: &str| root.holds(&path, directory) || root.holds_below(&path, directory);
-    let below = |directory: &&str| path.is_at_or_below(directory);
-    if WRITABLE_IN_ROOT.iter().any(|directory| within(directory)) || WRITABLE.iter().any(below) {
+    if path.is_remote() {
+        return Place::Other;
+    }
+    let found = parts(root, &path);
+    // Both are made by setup, before any other directory whose name begins so.
+    if found.first().is_some_and(|first| ["PROGRA~1", "PROGRA~2"].iter().any(|short| same(first, short))) {
+        return Place::ProgramFiles;
+    }
+    let in_root = |directory: &str| root.all().iter().any(|root| is_within(&found, &format!("{root}{directory}")));
+    let below = |directory: &&str| is_within(&found, directory);
+    if WRITABLE_IN_ROOT.iter().any(|directory| in_root(directory)) || WRITABLE.iter().any(below) {
         Place::Writable
-    } else if within("\\System32") {
+    } else if in_root("\\System32") || in_root("\\SysNative") {
         Place::System32
-    } else if within("") {
+    } else if in_root("") {
         Place::SystemRoot
-    } else if path.in_program_files() || SHORT_NAMES.iter().any(below) {
+    } else if ["\\Program Files", "\\Program Files (x86)"].iter().any(below) {
         Place::ProgramFiles
     } else {
         Place::Other
     }
+}
+
+/// The directories and the file of a path, from the root of its volume on.
+pub(super) fn parts(root: &SystemRoot, path: &VolumePath) -> Vec<String> {
+    let whole = root.below_volume(path);
+    whole.split('\\').filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+/// Whether a path is `directory`, or below it.
+pub(super) fn is_within(found: &[String], directory: &str) -> bool {
+    let known: Vec<&str> = directory.split('\\').filter(|part| !part.is_empty()).collect();
+    found.len() >= known.len() && found.iter().zip(known).all(|(found, known)| may_be(found, known))
 }

@@ -3,7 +3,7 @@
 use super::case::{Case, ImagePath};
 use super::core::{SYSTEM_PID, smss::SMSS};
 use super::paths::VolumePath;
-use super::words::same;
+use super::words::{is_sid, same};
 use crate::{Liveness, Process, Reading, Ticks, Timestamp};
 
 /// The part that a process plays, by its parent.
@@ -54,6 +54,11 @@ impl<'a> Case<'a> {
             self.smss.clone()
         } else {
             let named = self.rows.iter().filter(|(_, process)| is_called(process, self.core.name));
+            let number = named.clone().count();
+            if let Some(beyond) = number.checked_sub(MOST).filter(|beyond| *beyond > 0) {
+                let words = format!("{beyond} more processes named {}, beyond the first {MOST}", self.core.name);
+                self.passed_over.push(words);
+            }
             named.take(MOST).map(|&(at, process)| Subject { process, at, role: Role::Peer }).collect()
         };
     }
@@ -111,8 +116,8 @@ impl<'a> Case<'a> {
     fn unlikeness(&self, process: &Process) -> (u8, u8, u8, u8, Option<Timestamp>, Option<u64>) {
         let rank = |reading: &Reading<String>, right: &str| match reading.value() {
             Some(value) if value == right => 0,
-            None => 1,
-            Some(_) => 2,
+            Some(value) if is_sid(value) => 2,
+            None | Some(_) => 1,
         };
         let life = match process.liveness() {
             Liveness::Live => 0,
@@ -146,7 +151,7 @@ impl<'a> Case<'a> {
             && !process.has_exited()
             && matches!(self.image_path(process, SMSS.path), ImagePath::Right | ImagePath::Unknown(_))
             && process.session.value().is_none()
-            && process.user.value().is_none_or(|user| user == SMSS.user)
+            && process.user.value().is_none_or(|user| user == SMSS.user || !is_sid(user))
             && at_boot
     }
 

@@ -73,7 +73,10 @@ impl<'s> Picture<'s> {
     /// Who started whom. Positions in it are positions in `system.processes.items`.
     #[must_use]
     pub fn tree(&self) -> &ProcessTree {
-        self.tree.get_or_init(|| ProcessTree::join(&self.system.processes.items, self.clock_step().is_some()))
+        self.tree.get_or_init(|| {
+            let list = &self.system.processes;
+            ProcessTree::join(&list.items, self.clock_step().is_some(), !list.in_foreign_order)
+        })
     }
 
     /// The rows of the list that are processes, each once.

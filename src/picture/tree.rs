@@ -55,12 +55,12 @@ impl ProcessTree {
     /// Joins `processes`; positions in the answers are positions in this slice.
     #[must_use]
     pub fn new(processes: &[Process]) -> Self {
-        Self::join(processes, clock_step_by(processes, |_| true).is_some())
+        Self::join(processes, clock_step_by(processes, |_| true).is_some(), true)
     }
 
-    /// The same where it is known whether the clock was set back.
-    pub(super) fn join(processes: &[Process], clock_step: bool) -> Self {
-        let rows = Rows::new(processes, clock_step);
+    /// The same where it is known whether the clock was set back, and whether rows of the active list come in its order.
+    pub(super) fn join(processes: &[Process], clock_step: bool, in_order: bool) -> Self {
+        let rows = Rows { in_order, ..Rows::new(processes, clock_step) };
         let mut tree = Self::default();
         for &at in &rows.unique {
             if let Some(process) = processes.get(at) {
@@ -144,6 +144,8 @@ struct Rows<'a> {
     unique: Vec<usize>,
     by_pid: BTreeMap<u64, Vec<usize>>,
     clock_step: bool,
+    /// Rows of the active list come in its order.
+    in_order: bool,
     /// System's creation.
     boot: Option<Timestamp>,
 }
@@ -163,7 +165,7 @@ impl<'a> Rows<'a> {
             unique.push(at);
         }
         let boot = by_pid.get(&4).into_iter().flatten().filter_map(|&at| processes.get(at)).find_map(Process::started);
-        Self { processes, unique, by_pid, boot, clock_step }
+        Self { processes, unique, by_pid, boot, clock_step, in_order: true }
     }
 
     fn parent(&self, at: usize, process: &Process) -> Parent {
@@ -208,7 +210,7 @@ impl<'a> Rows<'a> {
             return false;
         }
         // The kernel appends to its list: who comes later in it was made later, whatever the clock said.
-        if listed_in_order(parent) && listed_in_order(child) {
+        if self.in_order && is_linked(parent) && is_linked(child) {
             return up < at;
         }
         let (Some(older), Some(younger)) = (parent.started(), child.started()) else { return true };
@@ -225,15 +227,15 @@ impl<'a> Rows<'a> {
 impl Rows<'_> {
     /// What a scan of memory finds may have been left there by the boot before, pid and all.
     fn is_of_earlier_boot(&self, process: &Process) -> bool {
-        let only_scanned = !process.sources.is_empty() && !listed_in_order(process);
+        let only_scanned = !process.sources.is_empty() && !is_linked(process);
         only_scanned
             && !self.clock_step
             && matches!((process.started(), self.boot), (Some(at), Some(boot)) if boot.since(at) > CLOCK_STEP)
     }
 }
 
-/// True for rows whose position in the list is the kernel's own order.
-fn listed_in_order(process: &Process) -> bool {
+/// True for rows that the active list holds: if they come in its order, that is the order in which they were made.
+fn is_linked(process: &Process) -> bool {
     process.sources.contains(&Source::ActiveList)
 }
 
@@ -260,7 +262,7 @@ pub(crate) fn clock_step_by(processes: &[Process], counts: impl Fn(&Process) -> 
             && counts(process)
             && !process.is_garbage()
             // What only a scan finds may be from an earlier boot.
-            && (process.sources.is_empty() || listed_in_order(process))
+            && (process.sources.is_empty() || is_linked(process))
             && process.started().is_some_and(|started| master.since(started) > CLOCK_STEP)
     };
     processes.iter().find(older).map(|process| {
@@ -343,6 +345,12 @@ mod tests {
         assert_eq!(ProcessTree::new(&rows).parent(1), Parent::Reused { pid: 516, now: 0 });
         rows.iter_mut().for_each(|row| row.sources = vec![Source::ActiveList]);
         assert_eq!(ProcessTree::new(&rows).parent(1), Parent::Listed(0));
+        // In a sorted table of another tool it proves nothing.
+        assert_eq!(ProcessTree::join(&rows, false, false).parent(1), Parent::Reused { pid: 516, now: 0 });
+        let sorted = [row(700, 516, "userinit.exe", 50), row(516, 444, "winlogon.exe", 5)];
+        let sorted = sorted.map(|row| Process { sources: vec![Source::ActiveList], ..row });
+        assert_eq!(ProcessTree::join(&sorted, false, false).parent(0), Parent::Listed(1));
+        assert_eq!(ProcessTree::join(&sorted, false, true).parent(0), Parent::Reused { pid: 516, now: 1 });
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub struct ProcessList {
     /// The processes.
     #[serde(deserialize_with = "without_nulls")]
     pub items: Vec<Process>,
+    /// Another tool printed the rows, in an order of its own: a tree, a sorted table. It says nothing of who was made first.
+    #[serde(skip)]
+    pub in_foreign_order: bool,
     /// The views beside the active list that were looked at.
     #[serde(deserialize_with = "null_is_default")]
     pub views: Vec<ProcessView>,
@@ -70,7 +73,7 @@ pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warni
             )),
         }
     }
-    Ok((ProcessList { end: Some(end), items, views: Vec::new() }, warnings))
+    Ok((ProcessList { end: Some(end), items, ..ProcessList::default() }, warnings))
 }
 
 /// Which of the two walks came to an entry.

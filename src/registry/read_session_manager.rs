@@ -58,7 +58,8 @@ fn execution_options(registry: &Registry<'_>) -> Reading<KeyRecord> {
         for program in DEBUGGABLE {
             match options.subkey(program) {
                 Ok(Some(key)) => {
-                    keys.insert(key.name().to_owned(), key.record(0));
+                    // With their subkeys, which may hold filters by path.
+                    keys.insert(key.name().to_owned(), key.record(1));
                 }
                 Ok(None) => (),
                 Err(why) => {

@@ -102,7 +102,7 @@ impl Serialize for Document<'_, '_> {
             document.serialize_field("processes", &system.processes)?;
         } else {
             let end_and_views =
-                ProcessList { items: Vec::new(), end: system.processes.end, views: system.processes.views.clone() };
+                ProcessList { items: Vec::new(), views: system.processes.views.clone(), ..system.processes };
             document.serialize_field("processes", &end_and_views)?;
         }
         document.serialize_field("sessions", picture.sessions())?;

@@ -40,6 +40,7 @@ pub(super) fn adopt(system: &mut System) {
         warnings.push(Warning::new("processes", "names are printed without .exe, which is taken as left out"));
     }
     system.processes.items = rows;
+    system.processes.in_foreign_order = true;
     system.warnings.extend(warnings);
 }
 

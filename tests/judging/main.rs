@@ -30,4 +30,5 @@ mod listings;
 mod rules_page;
 #[cfg(feature = "isf")]
 mod saved_reports;
+mod trials;
 mod truth;

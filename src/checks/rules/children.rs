@@ -6,7 +6,7 @@ use crate::checks::rule::{About, BOOT, Rule};
 use crate::checks::subject::Role;
 use crate::checks::{Confidence, Outcome, Severity};
 use crate::picture::SessionModel;
-use crate::{ModeKind, Parent, Process, Ticks};
+use crate::{Parent, Process, Ticks};
 
 /// SMSS-019: children are known.
 pub static CHILDREN: Rule = Rule {
@@ -110,8 +110,8 @@ fn unusual(case: &Case<'_>, rule: &Rule, at: usize, child: &Process) -> Option<O
     // Setup has smss.exe start programs of its own, from where Windows is and from its own folder.
     let path = child.path.value().and_then(|path| VolumePath::read(path));
     let of_setup = path.is_some_and(|path| case.root.holds_below(&path, "") || path.is_below("\\$WINDOWS.~BT"));
-    if let Some(mode) = case.mode(ModeKind::Setup).filter(|_| of_setup) {
-        return Some(outcome.guard(mode.to_string()).violation(Severity::Low));
+    if let Some(setup) = case.setup_in_progress().filter(|_| of_setup) {
+        return Some(outcome.guard(setup).violation(Severity::Low));
     }
     Some(outcome.violation(Severity::High))
 }

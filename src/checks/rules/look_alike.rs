@@ -5,6 +5,7 @@ use crate::Process;
 use crate::checks::case::Case;
 use crate::checks::core::SYSTEM_PID;
 use crate::checks::paths::VolumePath;
+use crate::checks::places::{Place, place};
 use crate::checks::rule::{About, MASQUERADE, Rule};
 use crate::checks::{Confidence, Outcome, Severity};
 
@@ -20,16 +21,14 @@ pub static LOOK_ALIKE: Rule = Rule {
                alphabets, invisible characters, turned text direction, a doubled or other executable extension, or \
                a space or dot at its end.",
         why: "People and tools that look for the name pass over such names.",
-        benign: "Ssms.exe is SQL Server Management Studio; programs under Program Files and Configuration Manager's \
-               are info; another case is info, since Windows does not tell case apart.",
+        benign: "Ssms.exe is SQL Server Management Studio, which can be installed anywhere: info where users cannot \
+               write. Programs under Program Files and those of Configuration Manager are info, and so is another \
+               case, since Windows does not tell case apart. A name one letter off, outside of Windows and of what \
+               users can write to, without other signs: low.",
         source: "MITRE ATT&CK T1036.002 and T1036.005; Sigma rule on homoglyphs; MemProcFS-Analyzer (edit distance).",
     },
     judge: look_alikes,
 };
-
-/// Directories that users can write to, relative to the volume.
-const WRITABLE: &[&str] =
-    &["\\Users", "\\Documents and Settings", "\\ProgramData", "\\Temp", "\\$Recycle.Bin", "\\RECYCLER"];
 
 /// One outcome for each look-alike, and one for the rest.
 fn look_alikes(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
@@ -58,9 +57,11 @@ fn judge(case: &Case<'_>, rule: &Rule, process: &Process) -> Option<Outcome> {
     let by_system = ppid.is_some() && (ppid == Some(&SYSTEM_PID) || ppid == master);
     let by_user = process.user.value().is_some_and(|user| user.starts_with("S-1-5-21-"));
     let installed = path.as_ref().is_some_and(VolumePath::in_program_files);
-    let placed = path.as_ref().is_some_and(|path| {
-        WRITABLE.iter().any(|directory| path.is_below(directory)) || case.root.holds_below(path, "")
-    });
+    // Where users can write, or among the programs of Windows.
+    let placed = process
+        .path
+        .value()
+        .is_some_and(|path| matches!(place(&case.root, path), Place::Writable | Place::System32 | Place::SystemRoot));
     let outcome = match likeness {
         Likeness::Case => return Some(outcome.guard("Windows does not tell case apart").violation(Severity::Info)),
         Likeness::Near(ref stem) => {
@@ -68,8 +69,8 @@ fn judge(case: &Case<'_>, rule: &Rule, process: &Process) -> Option<Outcome> {
                 Some("installed under Program Files")
             } else if path.as_ref().is_some_and(|path| case.root.holds_below(path, "\\CCM")) {
                 Some("Configuration Manager")
-            } else if path.is_none() && stem == "ssms" {
-                Some("SQL Server Management Studio has this name")
+            } else if stem == "ssms" && !placed && path.as_ref().is_none_or(|path| !path.is_remote()) {
+                Some("SQL Server Management Studio has this name, and can be installed anywhere")
             } else {
                 None
             };
@@ -83,7 +84,7 @@ fn judge(case: &Case<'_>, rule: &Rule, process: &Process) -> Option<Outcome> {
     let disguised = matches!(likeness, Likeness::Disguised(_));
     let severity = if by_system || (placed && by_user) {
         Severity::High
-    } else if disguised || placed || path.as_ref().is_some_and(|_| !installed) {
+    } else if disguised || placed || path.as_ref().is_some_and(VolumePath::is_remote) {
         Severity::Medium
     } else {
         Severity::Low

@@ -4,6 +4,7 @@ use crate::checks::case::Case;
 use crate::checks::core::SYSTEM_PID;
 use crate::checks::rule::{About, Rule};
 use crate::checks::subject::{Role, Subject};
+use crate::checks::words::is_sid;
 use crate::checks::{Confidence, Missing, Outcome, Severity, Why};
 use crate::picture::VISTA;
 use crate::{Process, VirtualAddress};
@@ -72,6 +73,9 @@ fn shape(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     }
     match process.integrity.known() {
         Ok(Some(label)) if label == SYSTEM_LABEL => {}
+        Ok(Some(label)) if !is_sid(label) => {
+            missing.push(Missing::new("the SID of the integrity label", format!("given as a name: {label}")));
+        }
         Ok(Some(label)) => wrong.push(format!("label {label}")),
         Ok(None) => match case.build {
             Some(build) if build < VISTA => {}

@@ -1,14 +1,16 @@
 //! One line of a list of programs that smss.exe runs: `[autocheck|async|debug] image [arguments]`.
 
-use super::facts;
+use super::boot_tools::{FORMATTER, KEYWORDS, SERVICING_TOOLS, VENDOR_TOOLS, VOLUME_TOOLS, VendorTool};
 use super::keys::Keys;
 use crate::checks::places::{Place, path, place};
 use crate::checks::rules::resemblance::distance;
-use crate::checks::words::same;
+use crate::checks::words::{first_word, lower, same, trim, words};
 
 /// A line in parts.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BootEntry<'t> {
+    /// The whole line.
+    pub(super) text: &'t str,
     pub(super) keyword: Option<&'t str>,
     /// Path, or a bare name, which means System32. Empty: there is none.
     pub(super) image: &'t str,
@@ -16,17 +18,19 @@ pub(super) struct BootEntry<'t> {
 }
 
 /// What a line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum Kind {
     /// As Windows itself writes it.
     Stock,
     /// A program of Windows' own in a form that it is not known to be written in.
     OddForm,
+    /// autofmt, which formats a volume.
+    Formats,
     /// poqexec or setupcl.
     Servicing,
     /// A boot program of a vendor, from where such are.
-    Vendor,
-    /// Named almost as autochk.
+    Vendor(&'static VendorTool),
+    /// Named almost as autochk, or made to look like a line of Windows.
     LookAlike,
     /// Anything else.
     Foreign,
@@ -37,10 +41,10 @@ const LONGEST: usize = 12;
 
 impl<'t> BootEntry<'t> {
     pub(super) fn read(text: &'t str) -> Self {
-        let mut rest = text.trim();
+        let mut rest = trim(text);
         let mut keyword = None;
         while let Some((word, after)) = first_word(rest) {
-            let is_keyword = facts::KEYWORDS.iter().any(|known| same(known, word));
+            let is_keyword = KEYWORDS.iter().any(|known| same(known, word));
             // A second autocheck is a program of that name.
             let again = keyword.is_some_and(|before| same(before, word));
             if !is_keyword || again || after.is_empty() {
@@ -50,16 +54,20 @@ impl<'t> BootEntry<'t> {
             rest = after;
         }
         let (image, arguments) = image(rest);
-        Self { keyword, image, arguments }
+        Self { text, keyword, image, arguments }
     }
 
     /// The image's name, lower case, without extension.
     pub(super) fn stem(&self) -> String {
-        let name = self.image.rsplit(['\\', '/']).next().unwrap_or(self.image).to_lowercase();
+        let name = lower(self.image.rsplit(['\\', '/']).next().unwrap_or(self.image));
         name.strip_suffix(".exe").map(str::to_owned).unwrap_or(name)
     }
 
     pub(super) fn kind(&self, keys: &Keys<'_>) -> Kind {
+        // No line of Windows has letters outside ASCII. What looks like a blank in one is a letter to smss.exe.
+        if !self.text.is_ascii() {
+            return if self.looks_like_autochk() { Kind::LookAlike } else { Kind::Foreign };
+        }
         let stem = self.stem();
         let bare = !self.image.contains(['\\', '/', ':']);
         let in_system32 = || {
@@ -67,16 +75,21 @@ impl<'t> BootEntry<'t> {
                 .is_some_and(|path| keys.case.root.holds(&path, &format!("\\System32\\{}", path.base_name())))
         };
         let is = |names: &[&str]| names.contains(&stem.as_str());
-        if is(&facts::VOLUME_TOOLS) && in_system32() {
+        if is(&VOLUME_TOOLS) && in_system32() {
             let autocheck = self.keyword.is_some_and(|word| same(word, "autocheck"));
             return if autocheck && self.has_usual_arguments() { Kind::Stock } else { Kind::OddForm };
         }
-        if is(&facts::SERVICING_TOOLS) && in_system32() {
-            return Kind::Servicing;
+        if is(&[FORMATTER]) && in_system32() {
+            return Kind::Formats;
+        }
+        if is(&SERVICING_TOOLS) && in_system32() {
+            // The script says what is done: one that users can write makes the program theirs.
+            let of_users = |word: &str| place(&keys.case.root, word) == Place::Writable;
+            return if words(self.arguments).any(of_users) { Kind::Foreign } else { Kind::Servicing };
         }
         let installed = || bare || matches!(place(&keys.case.root, self.image), Place::System32 | Place::ProgramFiles);
-        if is(facts::VENDOR_TOOLS) && installed() {
-            return Kind::Vendor;
+        if let Some(tool) = VENDOR_TOOLS.iter().find(|tool| tool.stem == stem).filter(|_| installed()) {
+            return Kind::Vendor(tool);
         }
         if stem.chars().count() <= LONGEST && (1..=2).contains(&distance(&stem, "autochk")) {
             return Kind::LookAlike;
@@ -84,11 +97,23 @@ impl<'t> BootEntry<'t> {
         Kind::Foreign
     }
 
+    /// Whether the line reads like one with autochk, for somebody who takes every blank for a blank.
+    fn looks_like_autochk(&self) -> bool {
+        let close = |word: &str| {
+            let stem = word.rsplit(['\\', '/']).next().unwrap_or(word);
+            let stem = stem.strip_suffix(".exe").unwrap_or(stem);
+            stem.chars().count() <= LONGEST && distance(stem, "autochk") <= 2
+        };
+        let is_blank =
+            |c: char| c.is_whitespace() || matches!(c, '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
+        lower(self.text).split(is_blank).any(close)
+    }
+
     /// Switches, volumes, and the star that means all volumes. autochk has no argument that runs anything.
     fn has_usual_arguments(&self) -> bool {
         let usual =
             |word: &str| word == "*" || word.starts_with(['/', '-']) || word.starts_with("\\??\\") || is_volume(word);
-        !self.arguments.is_empty() && self.arguments.split_whitespace().all(usual)
+        !self.arguments.is_empty() && words(self.arguments).all(usual)
     }
 }
 
@@ -100,26 +125,23 @@ fn is_volume(word: &str) -> bool {
     chars.next().is_some_and(|drive| drive.is_ascii_alphabetic()) && chars.as_str() == ":"
 }
 
-fn first_word(text: &str) -> Option<(&str, &str)> {
-    let text = text.trim_start();
-    let end = text.find(char::is_whitespace).unwrap_or(text.len());
-    let (word, rest) = text.split_at_checked(end)?;
-    (!word.is_empty()).then(|| (word, rest.trim_start()))
+fn word_ends(word: &str, end: &str) -> bool {
+    lower(word).ends_with(end)
 }
 
 /// The image and what follows it. A path may be in quotes, or have blanks up to its `.exe`.
 fn image(text: &str) -> (&str, &str) {
     if let Some(quoted) = text.strip_prefix('"') {
         let (image, rest) = quoted.split_once('"').unwrap_or((quoted, ""));
-        return (image, rest.trim_start());
+        return (image, trim(rest));
     }
     let Some((word, rest)) = first_word(text) else { return ("", "") };
-    let lower = text.to_ascii_lowercase();
-    if word.contains('\\') && !word.to_ascii_lowercase().ends_with(".exe") {
+    let lower = lower(text);
+    if word.contains('\\') && !word_ends(word, ".exe") {
         let end = lower.match_indices(".exe").map(|(at, found)| at.saturating_add(found.len()));
         let mut ends = end.filter(|end| lower.get(*end..).is_some_and(|rest| rest.is_empty() || rest.starts_with(' ')));
         if let Some((image, rest)) = ends.next().and_then(|end| text.split_at_checked(end)) {
-            return (image, rest.trim_start());
+            return (image, trim(rest));
         }
     }
     (word, rest)
@@ -143,7 +165,7 @@ mod tests {
             ("\\??\\C:\\x y", None, "\\??\\C:\\x", "y"),
             ("", None, "", ""),
         ] {
-            assert_eq!(BootEntry::read(text), BootEntry { keyword, image, arguments }, "{text}");
+            assert_eq!(BootEntry::read(text), BootEntry { text, keyword, image, arguments }, "{text}");
         }
     }
 }

@@ -6,7 +6,7 @@ use super::keys::{HiveKey, Keys};
 use crate::ModeKind;
 use crate::checks::places::{Place, path, place};
 use crate::checks::rule::{About, Rule};
-use crate::checks::words::same;
+use crate::checks::words::{same, strip, trim};
 use crate::checks::{Outcome, Severity};
 
 /// SMR-16: Environment.
@@ -18,12 +18,15 @@ pub static ENVIRONMENT: Rule = Rule {
     attack: &["T1574.007", "T1574.012"],
     about: About {
         what: "In Session Manager\\Environment, ComSpec is cmd.exe of System32, windir is the system root, no \
-               directory that users can write to stands before System32 in Path, and no profiler of .NET is named.",
+               directory that users can write to stands before System32 in Path, no profiler or startup hook of \
+               .NET is named, and the events of .NET are not switched off.",
         why: "Every process is born with these variables. They decide which program runs under a name, and .NET \
                loads a profiler that they name into every process of its own.",
-        benign: "Directories of ProgramData that installers such as Java's put first: info. Profilers below Program \
-               Files belong to products that watch performance: graded lower.",
-        source: "MITRE ATT&CK T1574.007 and T1574.012; Microsoft's .NET profiler documentation.",
+        benign: "Directories that installers put first in Path, of ProgramData or below the root of a drive: info. \
+               Profilers and startup hooks below Program Files belong to products that watch performance: info; a \
+               profiler that is named by its class alone is medium at most.",
+        source: "MITRE ATT&CK T1574.007, T1574.012 and T1562.006; Microsoft's documentation of .NET profilers, \
+               startup hooks and runtime switches.",
     },
     judge: |case, _| vec![environment(&Keys::new(case))],
 };
@@ -52,6 +55,8 @@ fn environment(keys: &Keys<'_>) -> Outcome {
     for (prefix, enabled) in [("COR_", "COR_ENABLE_PROFILING"), ("CORECLR_", "CORECLR_ENABLE_PROFILING")] {
         profiler(&mut answer, key, prefix, enabled);
     }
+    startup_hooks(&mut answer, key);
+    blinded(&mut answer, key);
     safe_boot(&mut answer, key);
     answer.judge()
 }
@@ -82,7 +87,7 @@ fn search_path<'a>(answer: &mut Answer<'_, 'a>, key: HiveKey<'a>) {
         same(entry.trim_end_matches('\\'), "%SystemRoot%\\system32")
             || path(entry.trim_end_matches('\\')).is_some_and(|path| keys.case.root.holds(&path, "\\System32"))
     };
-    let entries = || all.split(';').map(|entry| entry.trim().trim_matches('"')).filter(|entry| !entry.is_empty());
+    let entries = || all.split(';').map(|entry| trim(entry).trim_matches('"')).filter(|entry| !entry.is_empty());
     if !entries().any(is_system) {
         let words = format!("Path has no System32: {}", shortened(all, 200));
         answer.violation(key, NAME, Severity::Info, words, EXPECTED);
@@ -94,13 +99,16 @@ fn search_path<'a>(answer: &mut Answer<'_, 'a>, key: HiveKey<'a>) {
         let relative = !remote && !entry.starts_with(['%', '\\']) && entry.chars().nth(1) != Some(':');
         // Java's installer puts a directory of ProgramData first.
         let shared = path(entry).is_some_and(|path| path.is_at_or_below("\\ProgramData"))
-            || entry.to_ascii_lowercase().starts_with("%programdata%")
-            || entry.to_ascii_lowercase().starts_with("%allusersprofile%");
+            || ["%ProgramData%", "%AllUsersProfile%"].iter().any(|variable| strip(entry, variable).is_some());
         if shared {
             answer.violation(key, NAME, Severity::Info, words, EXPECTED);
             answer.guard("installers, such as Java's, put a directory of ProgramData there");
         } else if remote || relative || place(&keys.case.root, entry) == Place::Writable {
             answer.violation(key, NAME, Severity::Medium, words, EXPECTED);
+        } else if place(&keys.case.root, entry) == Place::Other && path(entry).is_some() {
+            // Users may make files in a directory below the root of a drive that an installer made.
+            answer.violation(key, NAME, Severity::Info, words, EXPECTED);
+            answer.guard("a directory that an installer made; whether users can write to it is not known");
         }
     }
 }
@@ -108,38 +116,82 @@ fn search_path<'a>(answer: &mut Answer<'_, 'a>, key: HiveKey<'a>) {
 /// .NET loads the profiler that the environment names into every process of its own.
 fn profiler<'a>(answer: &mut Answer<'_, 'a>, key: HiveKey<'a>, prefix: &str, enabled: &str) {
     let keys = answer.keys;
+    let of_profiler = format!("{prefix}PROFILER");
     let values: Vec<(&str, String)> = answer
         .values(key)
         .into_iter()
-        .filter(|(name, _)| starts_with(name, &format!("{prefix}PROFILER")) || same(name, enabled))
-        .map(|(name, data)| (name, data.trim().to_owned()))
+        .filter(|(name, _)| strip(name, &of_profiler).is_some() || same(name, enabled))
+        .map(|(name, data)| (name, trim(&data).to_owned()))
         .filter(|(_, data)| !data.is_empty())
         .collect();
-    let on = values.iter().any(|(name, data)| same(name, enabled) && !matches!(data.as_str(), "0" | "0x00000000"));
+    let on = values.iter().any(|(name, data)| same(name, enabled) && !is_zero(data));
     let named = values.iter().any(|(name, _)| !same(name, enabled));
-    let installed = values
-        .iter()
-        .filter(|(name, _)| name.to_ascii_uppercase().contains("_PATH"))
-        .map(|(_, data)| place(&keys.case.root, data))
-        .collect::<Vec<_>>();
-    let guarded = !installed.is_empty() && installed.iter().all(|place| *place == Place::ProgramFiles);
+    let is_path = |name: &str| strip(name, &of_profiler).is_some_and(|rest| strip(rest, "_PATH").is_some());
+    let places: Vec<Place> =
+        values.iter().filter(|(name, _)| is_path(name)).map(|(_, data)| place(&keys.case.root, data)).collect();
+    let installed = !places.is_empty() && places.iter().all(|place| *place == Place::ProgramFiles);
     for (name, data) in &values {
         let words = format!("{name} = {}", shortened(data, 200));
         let severity = match (on, named) {
-            (true, true) if !guarded => Severity::High,
-            (_, true) => Severity::Medium,
+            (_, true) if installed => Severity::Info,
+            // By its class alone: the registry of classes says where its file is, and was not looked at.
+            (_, true) if places.is_empty() => Severity::Medium,
+            (true, true) => Severity::High,
+            (false, true) => Severity::Medium,
             (true, false) => Severity::Low,
             (false, false) => Severity::Info,
         };
         answer.violation(key, name, severity, words, "no profiler");
-        if guarded {
+        if installed {
             answer.guard("the profiler is below Program Files, where products that watch performance live");
         }
     }
 }
 
-fn starts_with(name: &str, prefix: &str) -> bool {
-    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+/// Assemblies that .NET loads into every process of its own before its program.
+fn startup_hooks<'a>(answer: &mut Answer<'_, 'a>, key: HiveKey<'a>) {
+    const NAME: &str = "DOTNET_STARTUP_HOOKS";
+    let keys = answer.keys;
+    let Some(Some(hooks)) = answer.text(key, NAME) else { return };
+    let places: Vec<Place> =
+        hooks.split(';').map(trim).filter(|hook| !hook.is_empty()).map(|hook| place(&keys.case.root, hook)).collect();
+    let severity = if places.is_empty() {
+        return;
+    } else if places.contains(&Place::Writable) {
+        Severity::High
+    } else if places.iter().all(|place| *place == Place::ProgramFiles) {
+        Severity::Info
+    } else {
+        Severity::Medium
+    };
+    answer.violation(key, NAME, severity, format!("{NAME} = {}", shortened(hooks, 200)), "no such value");
+    if severity == Severity::Info {
+        answer.guard("the hook is below Program Files, where products that watch performance live");
+    }
+}
+
+/// Switches of .NET by which products see what its programs do, set to off for the whole machine.
+fn blinded<'a>(answer: &mut Answer<'_, 'a>, key: HiveKey<'a>) {
+    const SWITCHES: [(&str, Severity); 4] = [
+        ("COMPlus_ETWEnabled", Severity::Low),
+        ("DOTNET_ETWEnabled", Severity::Low),
+        // Documented for hardening: it turns debuggers and profilers off too.
+        ("COMPlus_EnableDiagnostics", Severity::Info),
+        ("DOTNET_EnableDiagnostics", Severity::Info),
+    ];
+    for (name, data) in answer.values(key) {
+        if let Some((_, severity)) = SWITCHES.iter().find(|(switch, _)| same(switch, name))
+            && is_zero(trim(&data))
+        {
+            let words = format!("{name} = {}: .NET tells nobody what its programs do", shortened(&data, 60));
+            answer.violation(key, name, *severity, words, "no such value");
+        }
+    }
+}
+
+fn is_zero(data: &str) -> bool {
+    let digits = strip(data, "0x").unwrap_or(data);
+    !digits.is_empty() && digits.bytes().all(|digit| digit == b'0')
 }
 
 /// smss.exe sets it in safe mode and takes it away otherwise.

@@ -58,30 +58,6 @@ pub(super) const fn server_dlls(build: Option<u32>) -> &'static [ServerDll] {
     }
 }
 
-/// Words before the program in a line of BootExecute.
-pub(super) const KEYWORDS: [&str; 3] = ["autocheck", "async", "debug"];
-/// Programs of Windows' own in it: checks, converts, formats volumes.
-pub(super) const VOLUME_TOOLS: [&str; 3] = ["autochk", "autoconv", "autofmt"];
-/// Programs of other vendors in it.
-pub(super) const VENDOR_TOOLS: &[&str] = &[
-    "aswboot",
-    "icarus_rvrt",
-    "sophosna",
-    "pvsvmboot",
-    "omnissa-ic-nga",
-    "lsdelete",
-    "sdnclean",
-    "sdnclean64",
-    "oodbs",
-    "pdboot",
-    "bddel",
-    "avgchsvx",
-    "avgrsx",
-    "sprestrt",
-    "stera",
-];
-/// Programs in SetupExecute: updates that are to be finished, and a disk image that is to become a machine.
-pub(super) const SERVICING_TOOLS: [&str; 2] = ["poqexec", "setupcl"];
 /// Lists of programs beside BootExecute.
 pub(super) const OTHER_LISTS: [&str; 4] =
     ["BootExecuteNoPnpSync", "PlatformExecute", "SetupExecute", "SetupExecuteNoPnpSync"];

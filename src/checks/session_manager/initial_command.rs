@@ -1,13 +1,13 @@
 //! SMR-12: what runs instead of wininit and winlogon, or around them.
 
 use super::Answer;
-use super::answer::shortened;
 use super::boot_entry::BootEntry;
 use super::keys::{HiveKey, Keys};
+use crate::Reading;
 use crate::checks::rule::{About, BOOT, Rule};
-use crate::checks::words::same;
+use crate::checks::words::{escaped, same, trim};
 use crate::checks::{Outcome, Severity};
-use crate::registry::RegistryData;
+use crate::registry::{DEBUGGABLE, KeyRecord, RegistryData};
 
 /// SMR-12: Execute, S0InitialCommand, winlogon's debugger.
 pub static INITIAL_COMMANDS: Rule = Rule {
@@ -18,14 +18,19 @@ pub static INITIAL_COMMANDS: Rule = Rule {
     attack: &[BOOT, "T1546.012"],
     about: About {
         what: "Session Manager\\Execute and S0InitialCommand are missing, and no Image File Execution Options of a \
-               process of the system's start name a Debugger.",
+               process of the start of the system name a Debugger, also not for one path (UseFilter), or \
+               VerifierDlls that are in force (GlobalFlag 0x100).",
         why: "smss.exe starts what they name instead of wininit.exe or winlogon.exe, or hands those to it.",
-        benign: "wininit.exe of System32 in S0InitialCommand is what runs anyway: info.",
+        benign: "wininit.exe of System32 in S0InitialCommand is what runs anyway: info. SYSTEM\\Setup\\CmdLine runs \
+               before the next logon where SetupType says so: told as info, since setup uses it itself.",
         source: "Windows Internals 7th edition part 1, chapter 2, step 12; ReactOS base/system/smss/smsubsys.c; MITRE \
                ATT&CK T1546.012.",
     },
     judge: |case, _| vec![initial_commands(&Keys::new(case))],
 };
+
+/// `FLG_APPLICATION_VERIFIER` (gflags): VerifierDlls are loaded.
+const VERIFIER: u64 = 0x100;
 
 /// What runs instead of wininit and winlogon, or around them.
 fn initial_commands(keys: &Keys<'_>) -> Outcome {
@@ -34,7 +39,7 @@ fn initial_commands(keys: &Keys<'_>) -> Outcome {
     answer.pass("nothing");
     for name in ["Execute", "S0InitialCommand"] {
         for line in answer.list(key, name).flatten().unwrap_or_default() {
-            let words = format!("{name}: {}", shortened(line, 200));
+            let words = format!("{name}: {}", escaped(line, 200));
             let entry = BootEntry::read(line);
             if name == "S0InitialCommand" && entry.stem() == "wininit" && is_in_system32(keys, entry.image) {
                 answer.violation(key, name, Severity::Info, words, "nothing");
@@ -44,6 +49,7 @@ fn initial_commands(keys: &Keys<'_>) -> Outcome {
             }
         }
     }
+    setup_command(&mut answer);
     let options = keys.key("Image File Execution Options", &keys.read.image_file_execution_options);
     let Some(Some(record)) = answer.record(options) else { return answer.judge() };
     if let Some(absent) = record.keys_missing.first() {
@@ -52,13 +58,56 @@ fn initial_commands(keys: &Keys<'_>) -> Outcome {
         answer.unknown("the options of winlogon.exe", absent);
     }
     for (program, options) in record.keys.value().into_iter().flatten() {
-        match options.data("Debugger").known() {
-            Ok(None) => {}
-            Ok(Some(data)) => debugger(&mut answer, program, options, data),
-            Err(absent) => answer.unknown(&format!("the debugger of {program}"), absent),
-        }
+        execution_options(&mut answer, program, options);
     }
     answer.judge()
+}
+
+/// `Setup\CmdLine` runs before the next logon, if SetupType says so: told, no more, since setup uses it itself.
+fn setup_command<'a>(answer: &mut Answer<'_, 'a>) {
+    let setup = answer.keys.key("Setup", &answer.keys.read.setup);
+    let Some(record) = setup.read.value() else { return };
+    let number = |name: &str| record.data(name).value().and_then(|data| data.as_number()).unwrap_or(0);
+    let data = record.data("CmdLine");
+    let Some(command) = data.value().map(ToString::to_string).filter(|command| !trim(command).is_empty()) else {
+        return;
+    };
+    let kind = number("SetupType");
+    let words = format!("Setup\\CmdLine, SetupType {kind}: {}", escaped(&command, 200));
+    if kind == 0 {
+        answer.note(format!("{words}. It does not run with this type."));
+    } else {
+        answer.violation(setup, "CmdLine", Severity::Info, words, "nothing");
+    }
+}
+
+/// What the options of one program of the system's start name: debuggers, also those for one path, and verifier DLLs.
+fn execution_options(answer: &mut Answer<'_, '_>, program: &str, options: &KeyRecord) {
+    match options.data("Debugger").known() {
+        Ok(None) => {}
+        Ok(Some(data)) => debugger(answer, program, options, data),
+        Err(absent) => answer.unknown(format!("the debugger of {program}"), absent),
+    }
+    let number = |name: &str| options.data(name).value().and_then(|data| data.as_number()).unwrap_or(0);
+    // With UseFilter the options of a subkey hold, whose FilterFullPath is the program's path.
+    if number("UseFilter") != 0 {
+        for (filter, options) in options.keys.value().into_iter().flatten() {
+            let program = format!("{program}\\{filter}");
+            match options.data("Debugger").known() {
+                Ok(None) => {}
+                Ok(Some(data)) => debugger(answer, &program, options, data),
+                Err(absent) => answer.unknown(format!("the debugger of {program}"), absent),
+            }
+        }
+        if let Some(absent) = options.keys_missing.first() {
+            answer.unknown(format!("the filters of {program}"), absent);
+        }
+    }
+    let verifier = options.data("VerifierDlls");
+    if let Some(dlls) = verifier.value().filter(|dlls| !dlls.is_empty() && number("GlobalFlag") & VERIFIER != 0) {
+        let words = format!("VerifierDlls of {program}: {}", escaped(&dlls.to_string(), 200));
+        of_options(answer, program, options, "VerifierDlls", Severity::Medium, words, "no verifier");
+    }
 }
 
 fn is_in_system32(keys: &Keys<'_>, image: &str) -> bool {
@@ -66,16 +115,30 @@ fn is_in_system32(keys: &Keys<'_>, image: &str) -> bool {
         || crate::checks::places::path(image).is_some_and(|path| keys.case.root.holds(&path, "\\System32\\wininit.exe"))
 }
 
-fn debugger(answer: &mut Answer<'_, '_>, program: &str, options: &crate::registry::KeyRecord, data: &RegistryData) {
-    if data.is_empty() || !crate::registry::DEBUGGABLE.iter().any(|known| same(known, program)) {
+fn debugger(answer: &mut Answer<'_, '_>, program: &str, options: &KeyRecord, data: &RegistryData) {
+    let name = program.split('\\').next().unwrap_or(program);
+    if data.is_empty() || !DEBUGGABLE.iter().any(|known| same(known, name)) {
         return;
     }
-    let words = format!("Debugger of {program}: {}", shortened(&data.to_string(), 200));
-    let read = crate::Reading::Value(options.clone());
+    let words = format!("Debugger of {program}: {}", escaped(&data.to_string(), 200));
+    of_options(answer, program, options, "Debugger", Severity::High, words, "no debugger");
+}
+
+/// A violation by a value of the options of a program.
+fn of_options(
+    answer: &mut Answer<'_, '_>,
+    program: &str,
+    options: &KeyRecord,
+    value: &str,
+    severity: Severity,
+    words: String,
+    expected: &str,
+) {
+    let read = Reading::Value(options.clone());
     let key = HiveKey { name: "Image File Execution Options", read: &read };
-    let name = format!("{program}\\Debugger");
-    if let Some(value) = options.value("Debugger").value() {
-        answer.looked_at(key, options, &name, value);
+    let name = format!("{program}\\{value}");
+    if let Some(found) = options.value(value).value() {
+        answer.looked_at(key, options, &name, found);
     }
-    answer.violation(key, &name, Severity::High, words, "no debugger");
+    answer.violation(key, &name, severity, words, expected);
 }

@@ -25,7 +25,7 @@ pub(super) struct Keys<'a> {
     pub(super) case: &'a Case<'a>,
     pub(super) read: &'a SessionManagerKeys,
     /// Windows Setup or Windows PE: there, commands at the start of the system are usual.
-    pub(super) special: Option<&'static str>,
+    pub(super) special: Option<String>,
     boot: Option<Timestamp>,
     /// The control set in use is named, and is not there.
     dangling: bool,
@@ -98,13 +98,9 @@ pub(super) fn missing(needs: impl Into<String>, absent: &Absent) -> Missing {
 }
 
 /// Windows PE by its root: the key Control\MiniNT alone is written by others too, to stop the event log.
-fn special(case: &Case<'_>) -> Option<&'static str> {
-    let is = |kind| case.mode(kind).is_some();
-    if is(ModeKind::Preinstallation) {
-        Some("Windows PE")
-    } else if is(ModeKind::Setup) {
-        Some("setup in progress")
-    } else {
-        None
+fn special(case: &Case<'_>) -> Option<String> {
+    match case.mode(ModeKind::Preinstallation) {
+        Some(_) => Some("Windows PE".to_owned()),
+        None => case.setup_in_progress(),
     }
 }

@@ -5,7 +5,7 @@ use super::keys::Keys;
 use super::{Answer, facts};
 use crate::checks::places::path;
 use crate::checks::rule::{About, Rule};
-use crate::checks::words::same;
+use crate::checks::words::{lower, same, trim};
 use crate::checks::{Outcome, Severity};
 use crate::registry::RegistryData;
 
@@ -21,11 +21,15 @@ pub static KNOWN_DLLS: Rule = Rule {
                and DllDirectory32 lead to System32 and SysWOW64, and ExcludeFromKnownDlls is empty.",
         why: "Known DLLs are mapped from one place for all processes. A DLL that is excluded, or a directory that \
                was changed, lets a program load another file of the name.",
-        benign: "The lists differ between builds: a missing entry is not judged.",
+        benign: "The lists differ between builds: a single missing entry is not judged. A list of fewer than ten was \
+               emptied: low.",
         source: "Microsoft support article 102985; ReactOS base/system/smss/sminit.c; MITRE ATT&CK T1574.001.",
     },
     judge: |case, _| vec![known_dlls(&Keys::new(case))],
 };
+
+/// Every version lists more than twice as many: fewer are a list that was emptied, so that the others can come from elsewhere.
+const FEWEST: usize = 10;
 
 /// The directories, below the system root. Each exists on some architectures only.
 const DIRECTORIES: [(&str, &[&str]); 2] = [
@@ -60,12 +64,12 @@ fn known_dlls(keys: &Keys<'_>) -> Outcome {
             }
         };
         let text = data.map_or_else(String::new, |data| data.to_string());
-        let text = text.trim();
+        let text = trim(&text);
         if let Some((_, below)) = DIRECTORIES.iter().find(|(directory, _)| same(directory, name)) {
             let read = path(text.trim_end_matches('\\'));
             if !read.is_some_and(|read| below.iter().any(|below| keys.case.root.holds(&read, below))) {
                 let words = format!("{name} = {}", shortened(text, 200));
-                let usual = below.first().map_or("", |below| below).to_lowercase();
+                let usual = lower(below.first().map_or("", |below| below));
                 answer.violation(key, name, Severity::High, words, format!("{name} = %SystemRoot%{usual}"));
             }
             continue;
@@ -88,19 +92,22 @@ fn known_dlls(keys: &Keys<'_>) -> Outcome {
             "DllDirectory = %SystemRoot%\\system32",
         );
     }
+    if !values.is_empty() && files < FEWEST {
+        let words = format!("only {files} DLLs");
+        answer.violation(key, "(number)", Severity::Low, words, "a key with some thirty DLLs");
+    }
     answer.pass(format!("{files} DLLs from System32"));
     answer.judge()
 }
 
 /// Further directories, of architectures that came later.
 fn is_directory(keys: &Keys<'_>, name: &str, text: &str) -> bool {
-    name.to_ascii_lowercase().starts_with("dlldirectory")
-        && path(text).is_some_and(|read| keys.case.root.holds_below(&read, ""))
+    lower(name).starts_with("dlldirectory") && path(text).is_some_and(|read| keys.case.root.holds_below(&read, ""))
 }
 
 /// Names of emulators have a mark before them.
 fn plain(name: &str) -> String {
-    let name = name.trim_start_matches(['_', '*']).to_lowercase();
+    let name = lower(name.trim_start_matches(['_', '*']));
     name.strip_suffix(".dll").map(str::to_owned).unwrap_or(name)
 }
 
@@ -109,8 +116,8 @@ fn wrong_file(name: &str, file: &str, data: Option<&RegistryData>) -> Option<(Se
     if file.contains(['\\', '/', ':']) {
         return Some((Severity::High, "a path"));
     }
-    let lower = file.to_lowercase();
-    let Some(stem) = lower.strip_suffix(".dll").filter(|stem| is_text && !stem.is_empty()) else {
+    let folded = lower(file);
+    let Some(stem) = folded.strip_suffix(".dll").filter(|stem| is_text && !stem.is_empty()) else {
         return Some((Severity::Medium, "no file name of a DLL"));
     };
     let name = plain(name);

@@ -5,6 +5,7 @@
 mod answer;
 mod boot_entry;
 pub(super) mod boot_execute;
+mod boot_tools;
 pub(super) mod certificates;
 pub(super) mod control_set;
 pub(super) mod environment;

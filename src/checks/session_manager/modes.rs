@@ -94,7 +94,7 @@ fn paging_files(answer: &mut Answer<'_, '_>) {
         Err(_) => None,
     };
     match files("PagingFiles") {
-        Some(list) if list.iter().all(|file| file.trim().is_empty()) => {
+        Some(list) if list.iter().all(|file| crate::checks::words::trim(file).is_empty()) => {
             answer.note("No paging file is configured: what is not in memory is nowhere.");
         }
         _ => {}

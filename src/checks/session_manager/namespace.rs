@@ -3,8 +3,9 @@
 use super::answer::shortened;
 use super::keys::{HiveKey, Keys};
 use super::{Answer, facts};
+use crate::checks::places::{Place, place};
 use crate::checks::rule::{About, Rule};
-use crate::checks::words::same;
+use crate::checks::words::{same, strip, trim};
 use crate::checks::{Outcome, Severity};
 
 /// SMR-17: DOS Devices, ObjectDirectories.
@@ -19,7 +20,8 @@ pub static NAMES: Rule = Rule {
                no drive letters; ObjectDirectories is \\Windows and \\RPC Control.",
         why: "smss.exe makes these names when the system starts. One that leads elsewhere redirects every program \
                that uses it.",
-        benign: "Names of ports come and go with the hardware.",
+        benign: "Names of ports come and go with the hardware. A drive letter for a folder that users cannot write to \
+               is a permanent SUBST drive: info; the letter of the drive of the system is not.",
         source: "Microsoft support article 102985; ReactOS base/system/smss/sminit.c.",
     },
     judge: |case, _| vec![names(&Keys::new(case))],
@@ -31,7 +33,7 @@ fn names(keys: &Keys<'_>) -> Outcome {
     let mut answer = Answer::new(keys, &NAMES, "the stock devices and directories");
     answer.pass("the stock devices and directories");
     for (name, target) in answer.values(devices) {
-        device(&mut answer, devices, name, target.trim());
+        device(&mut answer, devices, name, trim(&target));
     }
     directories(&mut answer);
     answer.judge()
@@ -46,9 +48,17 @@ fn device(answer: &mut Answer<'_, '_>, key: HiveKey<'_>, name: &str, target: &st
         return;
     }
     let mut chars = name.chars();
-    let is_drive = chars.next().is_some_and(|drive| drive.is_ascii_alphabetic()) && matches!(chars.as_str(), "" | ":");
+    let drive = chars.next().filter(char::is_ascii_alphabetic);
+    let is_drive = drive.is_some() && matches!(chars.as_str(), "" | ":");
     if is_drive {
-        answer.violation(key, name, Severity::Medium, words, "no drive letters");
+        // A drive letter for a folder lasts over restarts in this way; that of the system's drive leads every program elsewhere.
+        let of_system = answer.keys.case.root.drive().unwrap_or('C').eq_ignore_ascii_case(&drive.unwrap_or('C'));
+        let harmless = !of_system && !matches!(place(&answer.keys.case.root, target), Place::Writable | Place::Unclear);
+        let severity = if harmless { Severity::Info } else { Severity::Medium };
+        answer.violation(key, name, severity, words, "no drive letters");
+        if harmless {
+            answer.guard("a letter for a folder that users cannot write to, as permanent SUBST drives have");
+        }
     } else if !(is_port(name) || name.is_empty() && target.is_empty()) {
         answer.violation(key, name, Severity::Info, words, "AUX, MAILSLOT, NUL, PIPE, PRN, UNC");
     }
@@ -56,20 +66,14 @@ fn device(answer: &mut Answer<'_, '_>, key: HiveKey<'_>, name: &str, target: &st
 
 /// COM and LPT come and go with the hardware.
 fn is_port(name: &str) -> bool {
-    let number = |word: &str| {
-        let start = name.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
-        name.get(word.len()..).filter(|_| start).is_some_and(|number| number.parse::<u16>().is_ok())
-    };
+    let number = |word: &str| strip(name, word).is_some_and(|number| number.parse::<u16>().is_ok());
     number("COM") || number("LPT")
 }
 
 /// Without the name of the directory of DOS names.
 fn plain(target: &str) -> &str {
     let prefixes = ["\\DosDevices\\", "\\??\\", "\\GLOBAL??\\"];
-    let prefix = prefixes
-        .iter()
-        .find(|prefix| target.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)));
-    prefix.and_then(|prefix| target.get(prefix.len()..)).unwrap_or(target)
+    prefixes.iter().find_map(|prefix| strip(target, prefix)).unwrap_or(target)
 }
 
 fn directories(answer: &mut Answer<'_, '_>) {

@@ -3,9 +3,13 @@
 use super::answer::shortened;
 use super::keys::Keys;
 use super::{Answer, facts};
-use crate::checks::places::{Place, place};
+use crate::Absent;
+use crate::checks::paths::may_be;
+use crate::checks::places::{Place, is_within, parts, path, place};
 use crate::checks::rule::{About, Rule};
+use crate::checks::words::{lower, trim};
 use crate::checks::{Outcome, Severity};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// SMR-13: PendingFileRenameOperations.
 pub static PENDING: Rule = Rule {
@@ -15,12 +19,15 @@ pub static PENDING: Rule = Rule {
     core: false,
     attack: &["T1562.001"],
     about: About {
-        what: "The pairs of Session Manager\\PendingFileRenameOperations and PendingFileRenameOperations2, played \
-               in order, take no file away that Windows or a security product needs and put none of a user's into \
-               System32.",
+        what: "The pairs of Session Manager\\PendingFileRenameOperations and PendingFileRenameOperations2 are \
+               played in order. At the end every file and folder that Windows or a security product needs is in its \
+               place, or a new one is, and no file of a user came into System32. Names are read to their end: \
+               \\??\\, GLOBALROOT, SystemRoot, devices, short names.",
         why: "smss.exe deletes and renames these files at the next start, before any product guards them, and then \
                deletes the value: what is there lies ahead.",
-        benign: "Installers and updaters leave such pairs every day: info.",
+        benign: "Installers and updaters leave such pairs every day, uninstalled drivers wait for the restart, an \
+               update puts the old file aside and the new one in its place, and a security product deletes the \
+               folder of its old version while it runs from another: info.",
         source: "Sigma rule on PendingFileRenameOperations; ReactOS base/system/smss/sminit.c; MoveFileEx \
                documentation.",
     },
@@ -44,30 +51,34 @@ struct Operation<'t> {
 fn pending(keys: &Keys<'_>) -> Outcome {
     let key = keys.session_manager();
     let mut answer = Answer::new(keys, &PENDING, "nothing, or what installers leave").never_raised();
-    let mut all = 0_usize;
+    let mut all: Vec<(&'static str, Operation<'_>)> = Vec::new();
     for name in VALUES {
         let Some(Some(data)) = answer.data(key, name) else { continue };
         let Some(texts) = data.as_texts() else {
             if !data.is_empty() {
-                answer.unknown(
-                    &key.label(name),
-                    format!("unparsable: {} is no list of texts", shortened(&data.to_string(), 60)),
-                );
+                let why = Absent::unparsable(format!("{} is no list of texts", shortened(&data.to_string(), 60)));
+                answer.unknown(key.label(name), why);
             }
             continue;
         };
         if texts.len() / 2 > MAX_OPERATIONS {
-            answer.unknown(&key.label(name), format!("{} texts long; not all were judged", texts.len()));
+            answer.unknown(key.label(name), format!("{} texts long; not all were judged", texts.len()));
         }
+        all.extend(operations(texts).map(|operation| (name, operation)));
+    }
+    let emptied = Emptied::play(keys, all.iter().map(|(_, operation)| operation));
+    for name in VALUES {
         let mut harmless = Vec::new();
-        for operation in operations(texts) {
-            all = all.saturating_add(1);
+        for (at, (_, operation)) in all.iter().enumerate().filter(|(_, (of, _))| *of == name) {
             let words = operation.words();
-            match operation.grade(keys) {
-                Some((severity, why)) => {
-                    answer.violation(key, name, severity, format!("{words} ({why})"), "no such operation");
+            let found = emptied.by(keys, at);
+            if let Some((severity, why)) = found.or_else(|| operation.grade(keys)) {
+                answer.violation(key, name, severity, format!("{words} ({why})"), "no such operation");
+                if severity == Severity::Info {
+                    answer.guard(why);
                 }
-                None => harmless.push(words),
+            } else {
+                harmless.push(words);
             }
         }
         if let Some(first) = harmless.first() {
@@ -77,7 +88,7 @@ fn pending(keys: &Keys<'_>) -> Outcome {
             answer.guard("files of installers and updaters");
         }
     }
-    if all == 0 {
+    if all.is_empty() {
         answer.pass("nothing");
     }
     answer.judge()
@@ -99,8 +110,8 @@ fn operations(texts: &[String]) -> impl Iterator<Item = Operation<'_>> {
         .chunks(2)
         .filter_map(|pair| {
             let (source, target) = pair.split_first()?;
-            let target = target.first().map_or("", |target| target.trim());
-            Some(Operation { source: without_mark(source.trim()), target: without_mark(target) })
+            let target = target.first().map_or("", |target| trim(target));
+            Some(Operation { source: without_mark(trim(source)), target: without_mark(target) })
         })
         .filter(|operation| !operation.source.is_empty())
         .take(MAX_OPERATIONS)
@@ -128,43 +139,34 @@ impl Operation<'_> {
         if self.target.is_empty() { self.source } else { self.target }
     }
 
+    /// What puts a file where none of its kind comes to by an update, or takes away one that is missed less than those of
+    /// [`Emptied`].
     fn grade(&self, keys: &Keys<'_>) -> Option<(Severity, &'static str)> {
-        let changed = self.changed().to_lowercase();
+        let root = &keys.case.root;
+        let changed = lower(self.changed());
         let name = changed.rsplit('\\').next().unwrap_or(&changed);
-        let source = self.source.to_lowercase();
-        let from = place(&keys.case.root, self.source);
+        let source = lower(self.source);
+        let from = place(root, self.source);
         let gone = self.target.is_empty();
-        let source_name = source.rsplit('\\').next().unwrap_or(&source);
         let same_directory = !gone && directory(&source) == directory(&changed);
-        let guards = |name: &str| facts::SECURITY_FILES.contains(&name);
-        // Away from where it was found is as good as deleted; an update moves a file beside itself.
-        let removed = guards(source_name) && (gone || !same_directory && name != source_name);
-        if removed || guards(name) && !gone && from == Place::Writable && !same_directory {
+        if is_one_of(name, facts::SECURITY_FILES) && !gone && from == Place::Writable && !same_directory {
             return Some((Severity::High, "a security product"));
         }
-        let is_core = |name: &str| facts::CORE_FILES.contains(&name);
-        let target_place = place(&keys.case.root, self.changed());
-        if target_place == Place::System32 {
-            if !gone && from == Place::Writable {
+        if place(root, self.changed()) == Place::System32 && !gone {
+            if from == Place::Writable {
                 return Some((Severity::High, "into System32 from where users can write"));
             }
-            if gone && is_core(name) {
-                return Some((Severity::High, "a file that Windows needs"));
-            }
-            if !gone && is_core(name) && !matches!(from, Place::System32 | Place::SystemRoot) {
+            let from_elsewhere = !matches!(from, Place::System32 | Place::SystemRoot);
+            if is_one_of(name, facts::CORE_FILES) && from_elsewhere {
                 return Some((Severity::High, "a file that Windows needs, from elsewhere"));
             }
-            if !is_temporary(name) && is_runnable(name) && !in_store(&changed) {
-                if gone {
-                    return Some((Severity::Low, "a program, library or driver in System32"));
-                }
-                if !matches!(from, Place::System32 | Place::SystemRoot) {
-                    return Some((Severity::Low, "into System32 from elsewhere"));
-                }
+            if is_left(name, &changed) && from_elsewhere {
+                return Some((Severity::Low, "into System32 from elsewhere"));
             }
         }
-        if !gone && is_core(source_name) && place(&keys.case.root, self.source) == Place::System32 && !same_directory {
-            return Some((Severity::High, "a file that Windows needs, out of System32"));
+        // Drivers of products that were uninstalled wait for the restart.
+        if gone && place(root, self.source) == Place::System32 && is_left(name, &changed) && !name.ends_with(".sys") {
+            return Some((Severity::Low, "a program or library in System32"));
         }
         let of_product = facts::SECURITY_DIRECTORIES.iter().any(|part| source.contains(part) || changed.contains(part));
         if of_product && gone && !is_temporary(name) && is_runnable(name) {
@@ -172,6 +174,116 @@ impl Operation<'_> {
         }
         None
     }
+}
+
+/// Something that can run, and no file that an installer put aside.
+fn is_left(name: &str, path: &str) -> bool {
+    !is_temporary(name) && is_runnable(name) && !in_store(path)
+}
+
+/// Whether a file's name is one of these, or may be by its short name.
+fn is_one_of(name: &str, known: &[&str]) -> bool {
+    known.iter().any(|known| may_be(name, known))
+}
+
+/// The places that the operations leave empty, played in order over the names of files.
+struct Emptied {
+    /// The directories and the name of what is gone at the end, by the number of the operation that took it.
+    gone: BTreeMap<usize, Vec<String>>,
+}
+
+impl Emptied {
+    fn play<'o>(keys: &Keys<'_>, operations: impl Iterator<Item = &'o Operation<'o>>) -> Self {
+        let name = |text: &str| {
+            let parts = path(text).map(|path| parts(&keys.case.root, &path));
+            parts.unwrap_or_else(|| vec![text.to_owned()]).iter().map(|part| lower(part)).collect::<Vec<_>>()
+        };
+        let mut gone: BTreeMap<Vec<String>, usize> = BTreeMap::new();
+        let mut there: BTreeSet<Vec<String>> = BTreeSet::new();
+        for (at, operation) in operations.enumerate() {
+            let source = name(operation.source);
+            there.remove(&source);
+            gone.insert(source, at);
+            if !operation.target.is_empty() {
+                let target = name(operation.target);
+                gone.remove(&target);
+                there.insert(target);
+            }
+        }
+        // A folder that took the place of another brings its files.
+        let is_filled = |parts: &[String]| {
+            (1..=parts.len()).any(|number| parts.get(..number).is_some_and(|above| there.contains(above)))
+        };
+        let left = gone.into_iter().filter(|(parts, _)| !is_filled(parts)).map(|(parts, at)| (at, parts));
+        Self { gone: left.collect() }
+    }
+
+    /// What is missed after the operation with this number.
+    fn by(&self, keys: &Keys<'_>, at: usize) -> Option<(Severity, &'static str)> {
+        let parts = self.gone.get(&at)?;
+        let last = parts.last()?;
+        let root = &keys.case.root;
+        let is = |directory: &str| is_within(parts, directory) && parts.len() == directory.split('\\').skip(1).count();
+        let below_root = |below: &str| root.all().iter().any(|root| is(&format!("{root}{below}")));
+        if ["", "\\System32", "\\System32\\drivers", "\\SysWOW64"].iter().any(|below| below_root(below))
+            || ["\\Program Files", "\\Program Files (x86)", "\\ProgramData", "\\ProgramData\\Microsoft"]
+                .iter()
+                .any(|directory| is(directory))
+        {
+            return Some((Severity::High, "a folder that Windows needs, and nothing takes its place"));
+        }
+        let in_system32 = root.all().iter().any(|root| {
+            is_within(parts, &format!("{root}\\System32")) || is_within(parts, &format!("{root}\\SysNative"))
+        });
+        if in_system32 && is_one_of(last, facts::CORE_FILES) {
+            return Some((Severity::High, "a file that Windows needs, and nothing takes its place"));
+        }
+        // Installers unpack products' programs there, and delete them.
+        let unpacked =
+            is_within(parts, "\\Users") || root.all().iter().any(|root| is_within(parts, &format!("{root}\\Temp")));
+        if is_one_of(last, facts::SECURITY_FILES) && !unpacked {
+            return Some(match runs_elsewhere(keys, parts) {
+                true => (Severity::Info, "an old version of a security product, which runs from another folder"),
+                false => (Severity::High, "a security product, and nothing takes its place"),
+            });
+        }
+        if is_products_folder(last) && !unpacked && !is_temporary(last) {
+            return Some((Severity::High, "a security product's folder, and nothing takes its place"));
+        }
+        is_run_from(keys, parts).then_some((Severity::High, "the folder that a security product runs from"))
+    }
+}
+
+/// Whether a directory has the name of a security product's.
+fn is_products_folder(name: &str) -> bool {
+    facts::SECURITY_DIRECTORIES.iter().any(|known| {
+        let bare = known.trim_matches('\\');
+        may_be(name, bare) || bare.len() == known.len() && !name.contains('.') && name.contains(bare)
+    })
+}
+
+/// The directories and file name of each running security product, from where such are installed.
+fn running_products(keys: &Keys<'_>) -> impl Iterator<Item = Vec<String>> {
+    let case = keys.case;
+    let running = case.processes().filter(|process| !process.has_exited() && case.is_installed(process));
+    running
+        .filter(|process| facts::SECURITY_FILES.iter().any(|known| process.is_named(known)))
+        .filter_map(|process| Some(parts(&case.root, &path(process.path.value()?)?)))
+}
+
+/// Whether the program of this name runs from another folder than this one.
+fn runs_elsewhere(keys: &Keys<'_>, gone: &[String]) -> bool {
+    let same_file =
+        |own: &[String]| own.len() == gone.len() && own.iter().zip(gone).all(|(own, gone)| may_be(gone, own));
+    let same_name = |own: &[String]| own.last().zip(gone.last()).is_some_and(|(own, gone)| may_be(gone, own));
+    let mut named = running_products(keys).filter(|own| same_name(own)).peekable();
+    named.peek().is_some() && named.all(|own| !same_file(&own))
+}
+
+/// Whether a security product runs from this folder, or below it.
+fn is_run_from(keys: &Keys<'_>, gone: &[String]) -> bool {
+    let within = |own: &[String]| own.len() > gone.len() && own.iter().zip(gone).all(|(own, gone)| may_be(gone, own));
+    running_products(keys).any(|own| within(&own))
 }
 
 fn directory(path: &str) -> &str {

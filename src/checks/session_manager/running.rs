@@ -11,7 +11,7 @@ use crate::checks::Why;
 use crate::checks::case::ImagePath;
 use crate::checks::places::path;
 use crate::checks::rule::{About, Rule};
-use crate::checks::words::same;
+use crate::checks::words::{same, trim};
 use crate::checks::{Outcome, Severity};
 
 /// SMR-05: registry agrees with csrss's command line.
@@ -60,7 +60,7 @@ fn judge(keys: &Keys<'_>, rule: &Rule, csrss: &Process) -> Outcome {
     let key = keys.sub_systems();
     let mut answer = Answer::of(keys, Outcome::about(rule, csrss), EXPECTED);
     let registry = answer.text(key, VALUE);
-    let runs = match csrss.command_line.value().map(|line| line.trim()) {
+    let runs = match csrss.command_line.value().map(|line| trim(line)) {
         Some(line) if !line.is_empty() => line,
         _ => {
             answer.unknown("the command line of csrss.exe", Why::no_value(&csrss.command_line));

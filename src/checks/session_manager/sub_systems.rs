@@ -5,7 +5,7 @@ use super::keys::Keys;
 use super::{Answer, facts};
 use crate::checks::places::path;
 use crate::checks::rule::{About, Rule};
-use crate::checks::words::same;
+use crate::checks::words::{same, words};
 use crate::checks::{Outcome, Severity};
 
 /// SMR-01: Required is Debug and Windows.
@@ -141,7 +141,7 @@ fn required(keys: &Keys<'_>) -> Outcome {
 
 /// Whether a subsystem's program is the one that Windows had for it.
 fn is_stock(keys: &Keys<'_>, name: &str, definition: &str) -> bool {
-    let program = definition.split_whitespace().next().and_then(path);
+    let program = words(definition).next().and_then(path);
     facts::OPTIONAL.iter().any(|(known, below)| {
         same(known, name) && program.as_ref().is_some_and(|program| keys.case.root.holds(program, below))
     })

@@ -1,6 +1,6 @@
 //! The command line of csrss.exe, as `SubSystems\Windows` has it and as the process shows it.
 
-use crate::checks::words::same;
+use crate::checks::words::{same, words};
 
 /// Windows' own line has eleven words. A hostile value can have millions.
 const MAX_WORDS: usize = 1024;
@@ -27,7 +27,7 @@ pub(super) struct Server<'t> {
 impl<'t> WindowsLine<'t> {
     /// `None`: there is nothing in it.
     pub(super) fn read(text: &'t str) -> Option<Self> {
-        let mut words = text.split_whitespace();
+        let mut words = words(text);
         let program = words.next()?;
         let parameters = words
             .take(MAX_WORDS)

@@ -8,7 +8,7 @@ use super::windows_line::{Server, WindowsLine, is_shared_section};
 use crate::checks::paths::VolumePath;
 use crate::checks::places::path;
 use crate::checks::rule::{About, Rule};
-use crate::checks::words::same;
+use crate::checks::words::{lower, same};
 use crate::checks::{Outcome, Severity};
 
 /// SMR-03: Windows starts csrss from System32.
@@ -203,7 +203,7 @@ fn modules(answer: &mut Answer<'_, '_>, key: HiveKey<'_>, servers: &[Server<'_>]
     for csrss in keys.case.running("csrss.exe") {
         let (Some(modules), Some(pid)) = (csrss.modules.value(), csrss.pid.value()) else { continue };
         let stem = |module: &str| {
-            let name = module.rsplit('\\').next().unwrap_or(module).to_lowercase();
+            let name = lower(module.rsplit('\\').next().unwrap_or(module));
             name.rsplit_once('.').map_or(name.clone(), |(stem, _)| stem.to_owned())
         };
         let mut unusual = Vec::new();

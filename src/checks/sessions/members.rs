@@ -45,9 +45,9 @@ pub static TOKEN_SESSIONS: Rule = Rule {
 };
 
 /// csrss.exe, below the system root.
-const CSRSS: &str = "\\System32\\csrss.exe";
+pub(super) const CSRSS: &str = "\\System32\\csrss.exe";
 /// Its protection, from a build on.
-const PROTECTION: &[(u32, u64)] = &[(9600, 0x61)];
+pub(super) const PROTECTION: &[(u32, u64)] = &[(9600, 0x61)];
 
 /// One outcome for each csrss.exe that is not known to be over.
 fn csrss_images(case: &Case<'_>, rule: &Rule) -> Vec<Outcome> {

@@ -4,13 +4,14 @@ pub(super) mod creator;
 pub(super) mod members;
 mod tally;
 
-use super::case::Case;
-use super::core::{SYSTEM_PID, smss::SMSS};
+use super::case::{Case, ImagePath};
+use super::core::{SYSTEM_PID, level, smss::SMSS};
 use super::rule::{About, MASQUERADE, Rule};
+use super::rules::stale_child::CHILD_AGE;
 use super::subject::{Role, is_called};
 use super::{Outcome, Severity};
 use crate::picture::{Members, SessionModel};
-use crate::{Process, Ticks};
+use crate::{Parent, Process, Ticks};
 use tally::Tally;
 
 /// SES-01: one csrss per session.
@@ -75,8 +76,12 @@ pub static WINLOGON: Rule = Rule {
         what: "Session 0 has no winlogon.exe, each other session with a csrss.exe has one; before Vista every \
                session has one.",
         why: "winlogon.exe is the other process that a session is made of: it lets users log on.",
-        benign: "Sessions in the making or ending, those of containers, and Windows PE are not judged.",
-        source: "SANS Hunt Evil poster; public listings; Memory Dump Analysis Anthology 7, Incomplete Session.",
+        benign: "Sessions in the making or ending, those of containers, and Windows PE are not judged. A slow machine \
+               takes minutes to make a session: low while its smss.exe child is at most 300 seconds old. A session \
+               of a terminal server that hangs on its way down keeps its csrss.exe and nothing else: info; with any \
+               other live process it counts.",
+        source: "SANS Hunt Evil poster; public listings; Memory Dump Analysis Anthology 7, Incomplete Session; Citrix \
+               support article 128192 on sessions in state Down.",
     },
     judge: |case, rule| vec![winlogon(case, rule)],
 };
@@ -133,8 +138,34 @@ fn missing(case: &Case<'_>, session: &Members<'_>, severity: Severity, words: St
     } else if perhaps_in_the_making(case, session) {
         tally.unknown("an age and session for the smss.exe child that runs", "not known");
     } else {
-        tally.absence(case, severity, words);
+        tally.absence(case, severity.min(late(case, session)), words);
     }
+}
+
+/// The worst that can be said of a session whose child is still at work on it: a slow machine takes minutes.
+fn late(case: &Case<'_>, session: &Members<'_>) -> Severity {
+    let [_, suspicious] = CHILD_AGE.map(Ticks::seconds);
+    let of_session = children(case).filter(|child| child.is_live() && child.session.value() == Some(&session.id));
+    match of_session.filter_map(|child| case.age(child).ok()).min() {
+        Some(age) if age <= suspicious => Severity::Low,
+        Some(_) => Severity::Medium,
+        None => Severity::Critical,
+    }
+}
+
+/// Whether nothing is left of a session but its csrss.exe: a session that hangs on its way down keeps it, until the machine is
+/// started anew (Citrix support article 128192). Any other process that runs there, and anything wrong with csrss.exe, is no such.
+fn is_down(case: &Case<'_>, session: &Members<'_>) -> bool {
+    let [(at, csrss)] = session.csrss.as_slice() else { return false };
+    let alone = session.running.iter().all(|process| std::ptr::eq(*process, *csrss));
+    let right = !matches!(case.image_path(csrss, members::CSRSS), ImagePath::Wrong(_) | ImagePath::Missing);
+    let build = case.build.and_then(|build| level(members::PROTECTION, build));
+    let protected = match (build, csrss.protection.value()) {
+        (Some(right), Some(found)) => found.0 == right,
+        _ => true,
+    };
+    let creator_gone = matches!(case.tree.parent(*at), Parent::Vanished(_) | Parent::Exited(_) | Parent::Reused { .. });
+    session.id != 0 && alone && right && protected && creator_gone
 }
 
 /// What stops a judgement about all sessions.
@@ -289,7 +320,7 @@ fn wininit(case: &Case<'_>, rule: &Rule) -> Outcome {
 }
 
 fn winlogon(case: &Case<'_>, rule: &Rule) -> Outcome {
-    let outcome = Outcome::new(rule, None).expected(match case.model {
+    let mut outcome = Outcome::new(rule, None).expected(match case.model {
         SessionModel::Master => "1 in each session",
         _ => "none in session 0, 1 in each other",
     });
@@ -325,6 +356,10 @@ fn winlogon(case: &Case<'_>, rule: &Rule) -> Outcome {
             tally.pass(words);
         } else if count > 1 {
             tally.unknown("whether each winlogon.exe runs", "not told");
+        } else if is_down(case, session) && case.part_reason().is_none() {
+            let words = format!("{words}, and nothing but csrss.exe");
+            tally.violation(Severity::Info, words);
+            outcome = outcome.guard("a session that is going down keeps its csrss.exe alone");
         } else if surely(&session.csrss) > 0 {
             missing(case, session, Severity::High, words, &mut tally);
         } else {

@@ -4,6 +4,7 @@ mod adversary;
 mod another_process;
 mod inside;
 mod registry;
+mod registry_as_read;
 mod registry_situations;
 mod rules;
 mod situations;

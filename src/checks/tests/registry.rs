@@ -141,6 +141,9 @@ pub(super) fn clean() -> System {
     for (key, name, data) in all {
         set(&mut system, key, name, data);
     }
+    for name in ["advapi32", "clbcatq", "combase", "COMDLG32", "gdi32", "IMM32", "MSCTF", "ole32", "rpcrt4", "user32"] {
+        set(&mut system, KNOWN_DLLS, name, sz(&format!("{name}.dll")));
+    }
     for pid in [452, 536] {
         crate::checks::tests::find(&mut system, pid).command_line = text(WINDOWS);
     }

@@ -209,10 +209,12 @@ fn programs_at_boot() {
         assert_eq!(boot(&["autocheck autochk *", honest, ""]), None, "{honest}");
     }
     for vendor in
-        ["aswBoot.exe /M:-5", "lsdelete", "sdnclean64.exe", r"\??\C:\Program Files\Avast Software\aswBoot.exe /A"]
+        ["aswBoot.exe /M:-5", "defrag_native", "sdnclean64.exe", r"\??\C:\Program Files\Avast Software\aswBoot.exe /A"]
     {
         assert_eq!(boot(&["autocheck autochk *", vendor]), Some(Severity::Info), "{vendor}");
     }
+    // The name alone is known of it, and a bare name is anybody's file in System32.
+    assert_eq!(boot(&["autocheck autochk *", "lsdelete"]), Some(Severity::Low));
     for foreign in [
         "evil",
         "autocheck evil *",
@@ -344,7 +346,8 @@ fn environments() {
         graded(&findings, "SMR-16")
     };
     let path = |path: &str| with_values(&[("Path", path)]);
-    assert_eq!(path(r"C:\Program Files\Vendor\bin;C:\Python27\;%SystemRoot%\system32;C:\Users\a\bin"), None);
+    assert_eq!(path(r"C:\Program Files\Vendor\bin;%SystemRoot%\system32;C:\Python27\;C:\Users\a\bin"), None);
+    assert_eq!(path(r"C:\Python27\;%SystemRoot%\system32"), Some(Severity::Info));
     assert_eq!(path(r#""C:\Program Files (x86)\a";C:\WINDOWS\System32\;;D:\tools"#), None);
     assert_eq!(path(r"C:\ProgramData\Oracle\Java\javapath;%SystemRoot%\system32"), Some(Severity::Info));
     for dirty in [r"C:\Users\a\bin", r"%TEMP%", r"\\server\share", ".", r"C:\Windows\Temp"] {
@@ -352,13 +355,16 @@ fn environments() {
     }
     assert_eq!(with_values(&[("ComSpec", r"C:\WINDOWS\SYSTEM32\CMD.EXE")]), None);
     assert_eq!(with_values(&[("COR_PROFILER", "{1}")]), Some(Severity::Medium));
-    assert_eq!(with_values(&[("COR_PROFILER", "{1}"), ("COR_ENABLE_PROFILING", "1")]), Some(Severity::High));
+    assert_eq!(with_values(&[("COR_PROFILER", "{1}"), ("COR_ENABLE_PROFILING", "1")]), Some(Severity::Medium));
+    let of_users =
+        [("COR_PROFILER", "{1}"), ("COR_ENABLE_PROFILING", "1"), ("COR_PROFILER_PATH", r"C:\Users\Public\p.dll")];
+    assert_eq!(with_values(&of_users), Some(Severity::High));
     let product = [
         ("CORECLR_PROFILER", "{1}"),
         ("CORECLR_ENABLE_PROFILING", "1"),
         ("CORECLR_PROFILER_PATH_64", r"C:\Program Files\Vendor\profiler.dll"),
     ];
-    assert_eq!(with_values(&product), Some(Severity::Medium));
+    assert_eq!(with_values(&product), Some(Severity::Info));
     assert_eq!(with_values(&[("windir", r"C:\evil")]), Some(Severity::Medium));
     assert_eq!(with_values(&[("SAFEBOOT_OPTION", "MINIMAL")]), Some(Severity::Info));
     let safe = with(|s| {

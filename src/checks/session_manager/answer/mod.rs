@@ -89,10 +89,10 @@ impl<'g, 'a> Answer<'g, 'a> {
         let mut finding =
             Finding { severity, observed: observed.into(), expected: expected.into(), guard: None, label };
         if severity > Severity::Info {
-            match self.keys.special {
+            match &self.keys.special {
                 Some(words) if severity < Severity::Critical && self.is_lenient() => {
                     finding.severity = lowered(severity);
-                    finding.guard = Some(words.to_owned());
+                    finding.guard = Some(words.clone());
                 }
                 _ if self.raise => {
                     if let Some(at) = self.keys.written_after_boot(key) {
@@ -130,7 +130,7 @@ impl<'g, 'a> Answer<'g, 'a> {
     }
 
     /// The first reason is kept.
-    pub(super) fn unknown(&mut self, needs: &str, why: impl Into<Why>) {
+    pub(super) fn unknown(&mut self, needs: impl Into<String>, why: impl Into<Why>) {
         self.not_known(Missing::new(needs, why));
     }
 

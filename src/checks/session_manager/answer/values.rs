@@ -3,8 +3,17 @@
 use super::{Answer, MAX_LOOKED_AT, MAX_VALUE, evidence, missing, shortened};
 use crate::checks::Missing;
 use crate::checks::session_manager::keys::HiveKey;
+use crate::checks::words::trim;
 use crate::registry::{KeyRecord, RegistryData, RegistryValue};
 use crate::{Absent, Reading};
+
+/// A list of programs.
+pub(in crate::checks::session_manager) struct Programs<'a> {
+    /// Those that smss.exe runs.
+    pub(in crate::checks::session_manager) run: Vec<&'a str>,
+    /// Those behind the end of the list.
+    pub(in crate::checks::session_manager) behind_end: Vec<&'a str>,
+}
 
 impl<'a> Answer<'_, 'a> {
     /// The data of a value. `Some(None)`: there is no such value. `None`: not known, which is noted.
@@ -39,10 +48,10 @@ impl<'a> Answer<'_, 'a> {
     pub(in crate::checks::session_manager) fn text(&mut self, key: HiveKey<'a>, name: &str) -> Option<Option<&'a str>> {
         match self.data(key, name)? {
             None => Some(None),
-            Some(RegistryData::Text(text)) => Some(Some(text.trim())),
+            Some(RegistryData::Text(text)) => Some(Some(trim(text))),
             // One text in the form of a list.
             Some(RegistryData::Texts(texts)) if texts.len() <= 1 => {
-                Some(Some(texts.first().map_or("", |text| text.trim())))
+                Some(Some(texts.first().map_or("", |text| trim(text))))
             }
             Some(other) => self.unfit(key, name, other, "a text"),
         }
@@ -54,7 +63,7 @@ impl<'a> Answer<'_, 'a> {
         key: HiveKey<'a>,
         name: &str,
     ) -> Option<Option<Vec<&'a str>>> {
-        let trimmed = |text: &'a str| Some(text.trim()).filter(|text| !text.is_empty());
+        let trimmed = |text: &'a str| Some(trim(text)).filter(|text| !text.is_empty());
         match self.data(key, name)? {
             None => Some(None),
             Some(RegistryData::Text(text)) => Some(Some(trimmed(text).into_iter().collect())),
@@ -70,6 +79,30 @@ impl<'a> Answer<'_, 'a> {
             Some(other) if other.is_empty() => Some(Some(Vec::new())),
             Some(other) => self.unfit(key, name, other, "a list of texts"),
         }
+    }
+
+    /// The lines of a list of programs, as smss.exe reads it: up to the first empty text.
+    pub(in crate::checks::session_manager) fn programs(
+        &mut self,
+        key: HiveKey<'a>,
+        name: &str,
+    ) -> Option<Programs<'a>> {
+        let data = self.data(key, name)?;
+        let Some(RegistryData::Texts(texts)) = data else {
+            let run = self.list(key, name)?.unwrap_or_default();
+            return Some(Programs { run, behind_end: Vec::new() });
+        };
+        if texts.len() > MAX_LOOKED_AT {
+            let why = format!("{} texts long; so many are not judged", texts.len());
+            self.not_known(Missing::new(key.label(name), why));
+        }
+        let end = texts.iter().position(String::is_empty).unwrap_or(texts.len());
+        let (run, behind) = texts.split_at_checked(end).unwrap_or((texts, &[]));
+        let lines = |texts: &'a [String]| {
+            let lines = texts.iter().take(MAX_LOOKED_AT).map(|text| trim(text));
+            lines.filter(|line| !line.is_empty()).collect()
+        };
+        Some(Programs { run: lines(run), behind_end: lines(behind) })
     }
 
     /// The number of a value.

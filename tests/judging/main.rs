@@ -18,6 +18,8 @@ mod forged_inside;
 #[cfg(feature = "isf")]
 mod forged_liars;
 #[cfg(feature = "isf")]
+mod forged_pages;
+#[cfg(feature = "isf")]
 mod forged_psxview;
 #[cfg(feature = "isf")]
 mod forged_session_manager;

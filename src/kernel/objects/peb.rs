@@ -1,12 +1,13 @@
 //! `_PEB` and what hangs on it: the process's own account of itself, in memory that the process can write.
 
+use super::vad::{Vad, vads};
 use crate::kernel::view::View;
 use crate::kernel::walk::{self, Direction, WalkEnd};
 use crate::kernel::{Eprocess, Kernel, text};
 use crate::location::Location;
 use crate::memory::AddressSpace;
 use crate::symbols::{Embedded, Field};
-use crate::{Absent, Reading, VirtualAddress};
+use crate::{Absent, Origin, Reading, VirtualAddress};
 
 /// A process loads some hundred modules.
 const MAX_MODULES: usize = 4096;
@@ -37,7 +38,7 @@ impl UserHalf {
     pub fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>) -> Self {
         match process.peb() {
             Reading::Value(peb) => match process.space() {
-                Ok(space) => Self::at(kernel, space, peb),
+                Ok(space) => Self::at(kernel, process, space, peb),
                 Err(absent) => Self::all(|| Reading::Absent(absent.clone())),
             },
             Reading::Nothing => Self {
@@ -64,7 +65,7 @@ impl UserHalf {
         }
     }
 
-    fn at(kernel: &Kernel<'_>, space: AddressSpace<'_>, peb: VirtualAddress) -> Self {
+    fn at(kernel: &Kernel<'_>, process: &Eprocess<'_>, space: AddressSpace<'_>, peb: VirtualAddress) -> Self {
         let layout = match &kernel.layouts().peb {
             Ok(layout) => layout,
             Err(error) => return Self::all(|| Reading::Absent(error.into())),
@@ -73,6 +74,17 @@ impl UserHalf {
         // A PEB page that was never filled, or was torn while memory was copied, says nothing.
         if view.bytes(0, layout.size).is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0)) {
             return Self::all(|| Reading::Absent(Absent::unreadable(format!("the PEB at {peb} is all zero"))));
+        }
+        // A page file is copied after memory: by then the page may be somebody else's. A PEB proves itself by where it leads.
+        if let Ok(origin @ Origin::PageFile(_)) = space.origin(peb) {
+            let leads = [layout.image_base, layout.parameters, layout.ldr].map(|field| view.get(field));
+            if let Some(astray) = leads.into_iter().flatten().find(|to| leads_nowhere(process, *to)) {
+                let why = format!(
+                    "the PEB at {peb} is in {origin}, and what is there now leads to {astray}, where the process has nothing: the page \
+                     was given to another since"
+                );
+                return Self::all(|| Reading::Absent(Absent::unreadable(why.clone())));
+            }
         }
         let mut locations = vec![("image_base", view.locate(layout.image_base))];
         let parameters = view.get(layout.parameters).and_then(|at| match &kernel.layouts().parameters {
@@ -108,6 +120,20 @@ impl UserHalf {
             image_base: crate::kernel::pointer(view.get(layout.image_base)),
             locations,
         }
+    }
+}
+
+/// Whether an address is in no range of the process: not null, and in none of its VADs. Where these cannot be had, whether no user
+/// memory is there at all.
+fn leads_nowhere(process: &Eprocess<'_>, to: VirtualAddress) -> bool {
+    let inside = |vad: &Vad| {
+        let ends = vad.start.value().zip(vad.end.value());
+        ends.is_some_and(|(start, end)| (*start..=*end).contains(&to))
+    };
+    match vads(process) {
+        _ if to.is_null() => false,
+        Ok((ranges, WalkEnd::Complete)) => !ranges.iter().any(inside),
+        _ => to.is_kernel(),
     }
 }
 

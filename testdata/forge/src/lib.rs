@@ -58,6 +58,7 @@ pub mod swap;
 mod symbols;
 pub mod system_hive;
 pub mod systems;
+mod tampered;
 mod thread;
 mod time;
 mod token;
@@ -74,12 +75,13 @@ pub use forge::Forged;
 pub use hive_plan::{Data, HiveDamage, HivePlan, Key, ListKind};
 pub use layout::Layout;
 pub use page_plan::{Form, Held, PagePlan, PagingFile, PrivateCopy, StoreDamage, StorePlan, Way};
-pub use page_variants::{Behind, Needs, Tampered};
+pub use page_variants::{Behind, Needs};
 pub use scenario::{
     CodeView, Damage, DebuggerData, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, Place, PoolForm,
     Private, Proc, Product, Relic, Remains, Scenario, SymbolPlan, TokenPlan, Unlinked, UserPlan,
 };
 pub use swap::SwapFile;
+pub use tampered::Tampered;
 pub use time::Time;
 pub use truth::{Truth, TruthHive, TruthPage, TruthPlace, TruthProcess, TruthRelic};
 pub use variants::Impostor;

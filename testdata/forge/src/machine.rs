@@ -276,10 +276,8 @@ struct Regions {
 }
 
 impl Regions {
-    /// Addresses of 57 bits: bits 48 to 55 are free.
+    /// Addresses of 57 bits: bits 48 to 55 are free. Pools stay where they are: prototype entries have 48 bits for an address.
     fn widen(&mut self) {
-        self.nonpaged &= 0xff8b_ffff_ffff_ffff;
-        self.paged &= 0xffa3_ffff_ffff_ffff;
         self.system &= 0xffc6_ffff_ffff_ffff;
     }
 

@@ -1,7 +1,6 @@
-//! Ready-made machines whose smss, csrss and SYSTEM hive lie behind one mechanism each, and what may be wrong there.
+//! Ready-made machines whose smss, csrss and SYSTEM hive lie behind one mechanism each.
 
 use crate::builds::Build;
-use crate::hive_plan::Data;
 use crate::page_plan::{Form, Held, PagePlan, Paged, PagingFile, PrivateCopy, StorePlan, Way};
 use crate::scenario::Scenario;
 
@@ -181,55 +180,8 @@ impl Behind {
     }
 }
 
-/// What is wrong, visible only in pages that [`Scenario::behind`] puts away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tampered {
-    /// A program in `SETUPEXECUTE`.
-    SetupExecute,
-    /// A second program in `BootExecute`.
-    BootExecute,
-    /// A third subsystem in `SubSystems\Required`.
-    Required,
-    /// Another image path in smss' parameters.
-    SmssPath,
-    /// Another command line in smss' parameters.
-    SmssCommand,
-    /// A fourth server in csrss' command line.
-    CsrssCommand,
-    /// Another image base in smss' PEB.
-    SmssBase,
-    /// No headers where smss' image begins.
-    SmssHeaders,
-}
-
-impl Tampered {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::SetupExecute,
-        Self::BootExecute,
-        Self::Required,
-        Self::SmssPath,
-        Self::SmssCommand,
-        Self::CsrssCommand,
-        Self::SmssBase,
-        Self::SmssHeaders,
-    ];
-
-    /// Its name, as `smss-path`.
-    #[must_use]
-    pub fn name(self) -> String {
-        kebab(&format!("{self:?}"))
-    }
-
-    /// Whether it is in the hive.
-    #[must_use]
-    pub fn in_hive(self) -> bool {
-        matches!(self, Self::SetupExecute | Self::BootExecute | Self::Required)
-    }
-}
-
 /// `SmssPath` as `smss-path`.
-fn kebab(name: &str) -> String {
+pub(crate) fn kebab(name: &str) -> String {
     let mut out = String::new();
     for c in name.chars() {
         if c.is_ascii_uppercase() && !out.is_empty() {
@@ -315,51 +267,6 @@ impl Scenario {
             _ => {}
         }
         plan
-    }
-
-    /// Something wrong that only pages show which [`Scenario::behind`], called afterwards, puts away.
-    #[must_use]
-    pub fn tampered(mut self, what: Tampered) -> Self {
-        let root = self.system_root.clone();
-        match what {
-            Tampered::SetupExecute => {
-                self.session_manager("").multi("SETUPEXECUTE", &["evil.exe"]);
-            }
-            Tampered::BootExecute => {
-                self.session_manager("").multi("BootExecute", &["autocheck autochk *", "evil"]);
-            }
-            Tampered::Required => {
-                self.session_manager("SubSystems")
-                    .multi("Required", &["Debug", "Windows", "Evil"])
-                    .set("Evil", Data::ExpandSz("%SystemRoot%\\system32\\evil.exe".into()));
-            }
-            Tampered::SmssPath => {
-                let path = format!("{root}\\Temp\\smss.exe");
-                let user = self.process(348).user.as_mut().expect("user memory");
-                user.path.clone_from(&path);
-                user.modules[0] = path;
-            }
-            Tampered::SmssCommand => {
-                let user = self.process(348).user.as_mut().expect("user memory");
-                user.command_line = format!("{root}\\Temp\\smss.exe -evil");
-            }
-            Tampered::CsrssCommand => {
-                let user = self.process(452).user.as_mut().expect("user memory");
-                user.command_line =
-                    user.command_line.replace("ServerDll=sxssrv,4", "ServerDll=sxssrv,4 ServerDll=evilsrv,5");
-            }
-            Tampered::SmssBase => {
-                let smss = self.process(348);
-                let user = smss.user.as_mut().expect("user memory");
-                smss.section_base = Some(user.image_base);
-                user.image_base = 0x1_4000_0000;
-            }
-            Tampered::SmssHeaders => {
-                let user = self.process(348).user.as_mut().expect("user memory");
-                user.image_edits = vec![(0, vec![0x90; 0x400])];
-            }
-        }
-        self
     }
 
     /// Five levels of page tables (LA57) and a kernel for them.

@@ -155,6 +155,26 @@ fn the_store_by_hand() {
     }
 }
 
+/// Five levels: a table more, its own entry in the highest, addresses of the system's pages with 57 bits.
+#[test]
+fn five_levels_by_hand() {
+    let forged = Scenario::clean(Build::W11_22000).with_five_levels().behind(Behind::Store).forge();
+    let walk = |root: u64, va: u64| {
+        [48, 39, 30, 21, 12]
+            .iter()
+            .fold(root, |table, shift| u64_at(&forged.image, table + (va >> shift & 0x1ff) * 8) & 0x000f_ffff_ffff_f000)
+    };
+    let dtb = forged.truth.dtb;
+    assert_eq!(walk(dtb, forged.truth.kernel_base), forged.truth.kernel_physical);
+    let own = (256..512).find(|n| u64_at(&forged.image, dtb + n * 8) & 0x000f_ffff_ffff_f000 == dtb);
+    assert_eq!(own, Some(0x1a5), "the self-reference");
+    let smss = forged.truth.process(348).expect("smss");
+    assert_eq!(walk(smss.dtb, 0x7ffe_0000), walk(dtb, 0xffff_f780_0000_0000), "the shared page");
+    // CR4 in the start block has LA57.
+    assert_eq!(u64_at(&forged.image, 0x1000 + 0xa8) >> 12 & 1, 1);
+    assert!(forged.image.windows(12).any(|w| w == b"ntkrla57.pdb"));
+}
+
 /// What is wrong with a store is wrong with it alone.
 #[test]
 fn damaged_stores_can_be_made() {

@@ -73,21 +73,27 @@ const CONTAINERS: [Container; 18] = [
 ];
 
 /// `behind-WHAT`, with what is wrong behind it (`+WHAT`), without a mask or with another one (`+mask0`, `+mask47`) and with five levels
-/// of page tables (`+la57`).
+/// of page tables (`+la57`), or no swap file, which makes the virtual store number 1 (`+noswap`).
 fn behind(scenario: Scenario, variant: &str) -> Option<Scenario> {
     let mut words = variant.strip_prefix("behind-")?.split('+');
     let name = words.next()?;
     let what = Behind::ALL.into_iter().find(|b| b.name() == name && b.is_in(scenario.build))?;
-    let mut scenario = scenario;
+    let (mut scenario, mut swap) = (scenario, true);
     for word in words {
         scenario = match word {
             "mask0" => scenario.with_mask(0),
             "mask47" => scenario.with_mask(1 << 47),
             "la57" => scenario.with_five_levels(),
+            "noswap" => {
+                swap = false;
+                scenario
+            }
             _ => scenario.tampered(Tampered::ALL.into_iter().find(|t| t.name() == word)?),
         };
     }
-    Some(scenario.behind(what))
+    let mut scenario = scenario.behind(what);
+    scenario.pages.files.retain(|&file| swap || file != PagingFile::Swap);
+    Some(scenario)
 }
 
 fn usage() -> ! {
@@ -101,7 +107,7 @@ fn usage() -> ! {
     eprintln!("containers: {}, or MiB of a large raw image", CONTAINERS.map(|c| c.0).join(" "));
     eprintln!("builds: {}", Build::ALL.map(|b| b.number().to_string()).join(" "));
     eprintln!("variants: {}", VARIANTS.map(|v| v.0).join(" "));
-    eprintln!("  or behind-WHAT[+WRONG][+mask0|+mask47][+la57]");
+    eprintln!("  or behind-WHAT[+WRONG][+mask0|+mask47][+la57][+noswap]");
     eprintln!("  WHAT: {}", Behind::ALL.map(Behind::name).join(" "));
     eprintln!("  WRONG: {}", Tampered::ALL.map(Tampered::name).join(" "));
     std::process::exit(64);

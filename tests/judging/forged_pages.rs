@@ -1,0 +1,387 @@
+//! Machines whose smss, csrss and SYSTEM hive lie behind page files, sections and the compressed store: what is there is read as the
+//! forge wrote it, what is away is unknown with its reason, and what is wrong there is found.
+
+use crate::common::forged::Opened;
+use ntmem::checks::Judgement;
+use ntmem::registry::Registry;
+use ntmem::{Findings, PageFile, System, Verdict, check_smss};
+use ntmem_forge::hive_plan::Key;
+use ntmem_forge::{
+    Behind, Build, Forged, Form, Held, Needs, Paged, PagingFile, Scenario, StoreDamage, SwapFile, Tampered, TruthPlace,
+    Way,
+};
+
+const BUILDS: [Build; 6] =
+    [Build::W7_7601, Build::W10_14393, Build::W10_17763, Build::W10_19045, Build::W11_22000, Build::W11_26100];
+
+/// What was read of a machine, held against what the forge wrote.
+struct Read {
+    findings: Findings,
+    /// What is not as it was written.
+    wrong: Vec<String>,
+    /// What of smss, csrss and the hives could not be read, with the reasons.
+    away: Vec<String>,
+}
+
+impl Read {
+    fn outcome(&self, id: &str) -> Judgement {
+        self.findings.of(id).next().unwrap_or_else(|| panic!("no {id}")).outcome
+    }
+}
+
+fn read(forged: &Forged, files: &[SwapFile]) -> Read {
+    // As files in a folder, the last first: which is which is not told by the order.
+    let folder = tempfile::tempdir().unwrap();
+    let files = files.iter().rev().filter(|file| file.kind != PagingFile::Store).map(|file| {
+        let path = folder.path().join(file.kind.name());
+        file.write(&path).unwrap();
+        PageFile::open(path).unwrap()
+    });
+    let opened = Opened::new(forged);
+    let kernel = opened.kernel().with_page_files(files.collect());
+    let system = System::read(&kernel).unwrap();
+    let mut read = Read { findings: check_smss(&system), wrong: Vec::new(), away: Vec::new() };
+    read.processes(forged, &system);
+    let registry = Registry::open(&kernel);
+    for hive in &forged.truth.hives {
+        read.key(&registry, &hive.plan.root_path, &hive.plan.root);
+    }
+    read
+}
+
+impl Read {
+    fn processes(&mut self, forged: &Forged, system: &System) {
+        for truth in forged.truth.processes.iter().filter(|p| p.in_active_list && p.peb.is_some()) {
+            let name = format!("{} {}", truth.pid, truth.name_text());
+            let found =
+                system.processes.items.iter().find(|p| p.eprocess.value().map(|at| at.0) == Some(truth.eprocess));
+            let Some(process) = found else {
+                self.wrong.push(format!("{name} is not listed"));
+                continue;
+            };
+            for (what, ours, theirs) in [
+                ("peb_path", &process.peb_path, &truth.peb_path),
+                ("command_line", &process.command_line, &truth.command_line),
+            ] {
+                match (ours.value(), ours.absent()) {
+                    (Some(ours), _) if Some(ours) == theirs.as_ref() => {}
+                    (_, Some(reason)) => self.away.push(format!("{name} {what}: {reason}")),
+                    (ours, None) => self.wrong.push(format!("{name} {what}: {ours:?}, not {theirs:?}")),
+                }
+            }
+        }
+    }
+
+    fn key(&mut self, registry: &Registry<'_>, path: &str, plan: &Key) {
+        let key = match registry.key_or_link(path) {
+            Ok(Some(key)) => key,
+            Ok(None) => return self.wrong.push(format!("{path} is not there")),
+            Err(reason) => return self.away.push(format!("{path}: {reason}")),
+        };
+        for value in &plan.values {
+            let name = format!("{path} {}", value.name);
+            match key.value(&value.name).map(|found| found.map(|value| value.bytes())) {
+                Ok(Some(Ok(bytes))) if bytes == value.data.stored().1 => {}
+                Ok(Some(Ok(bytes))) => self.wrong.push(format!("{name}: {bytes:x?}")),
+                Ok(None) => self.wrong.push(format!("{name} is not there")),
+                Ok(Some(Err(reason))) | Err(reason) => self.away.push(format!("{name}: {reason}")),
+            }
+        }
+        for below in &plan.keys {
+            self.key(registry, &format!("{path}\\{}", below.name), below);
+        }
+    }
+}
+
+/// What is not as it should be, of many machines.
+#[derive(Default)]
+struct Complaints(Vec<String>);
+
+impl Complaints {
+    fn says(&mut self, holds: bool, name: &str, what: impl std::fmt::Display) {
+        if !holds {
+            self.0.push(format!("{name}: {what}"));
+        }
+    }
+
+    /// Everything was read, as it was written.
+    fn whole(&mut self, name: &str, read: &Read) {
+        self.says(read.wrong.is_empty(), name, format_args!("wrong: {:#?}", read.wrong));
+        self.says(read.away.is_empty(), name, format_args!("away: {:#?}", read.away));
+    }
+
+    /// Everything was read, and nothing is wrong with it.
+    fn clean(&mut self, name: &str, read: &Read) {
+        self.whole(name, read);
+        self.honest(name, read);
+        self.verdict(name, read, Verdict::Clean);
+    }
+
+    /// What was read is as it was written, and no check complains.
+    fn honest(&mut self, name: &str, read: &Read) {
+        self.says(read.wrong.is_empty(), name, format_args!("wrong: {:#?}", read.wrong));
+        let counts: Vec<String> = read.findings.violations().filter(|v| v.counts()).map(ToString::to_string).collect();
+        self.says(counts.is_empty(), name, format_args!("{counts:#?}"));
+    }
+
+    /// The verdict is this.
+    fn verdict(&mut self, name: &str, read: &Read, expected: Verdict) {
+        let found = read.findings.verdict;
+        self.says(found == expected, name, format_args!("the verdict is {found:?}, not {expected:?}"));
+    }
+
+    /// A check said this.
+    fn outcome(&mut self, name: &str, read: &Read, id: &str, expected: Judgement) {
+        let found = read.outcome(id);
+        self.says(found == expected, name, format_args!("{id} is {found:?}, not {expected:?}"));
+    }
+}
+
+impl Drop for Complaints {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert!(self.0.is_empty(), "{} complaints:\n{}", self.0.len(), self.0.join("\n"));
+        }
+    }
+}
+
+#[test]
+fn clean_machines_are_read_whole() {
+    let mut all = Complaints::default();
+    for build in BUILDS {
+        for what in Behind::ALL.into_iter().filter(|b| b.is_in(build) && b.needs() != Needs::Disk) {
+            let forged = Scenario::clean(build).behind(what).forge();
+            all.clean(&format!("{build:?} {what:?}"), &read(&forged, &forged.paging_files));
+        }
+    }
+}
+
+#[test]
+fn other_masks() {
+    let mut all = Complaints::default();
+    for mask in [0, 1 << 47] {
+        for build in [Build::W7_7601, Build::W10_19045, Build::W11_26100] {
+            for what in [Behind::Transition, Behind::Vad, Behind::PageFile, Behind::SwapFile, Behind::StorePageFile] {
+                if what.is_in(build) {
+                    let forged = Scenario::clean(build).with_mask(mask).behind(what).forge();
+                    all.clean(&format!("{build:?} {what:?} mask {mask:#x}"), &read(&forged, &forged.paging_files));
+                }
+            }
+        }
+    }
+}
+
+/// Without a swap file the virtual store is number 1.
+#[test]
+fn a_store_of_another_number() {
+    let mut all = Complaints::default();
+    for build in [Build::W10_14393, Build::W10_19045, Build::W11_26100] {
+        for what in [Behind::Store, Behind::StorePageFile] {
+            let mut scenario = Scenario::clean(build).behind(what);
+            scenario.pages.files = vec![PagingFile::Page, PagingFile::Store];
+            let forged = scenario.forge();
+            all.clean(&format!("{build:?} {what:?}"), &read(&forged, &forged.paging_files));
+        }
+    }
+}
+
+#[test]
+fn five_levels() {
+    let mut all = Complaints::default();
+    for build in [Build::W10_19045, Build::W11_22000] {
+        for what in [Behind::Transition, Behind::Vad, Behind::SwapFile, Behind::Store, Behind::TablesPageFile] {
+            let forged = Scenario::clean(build).with_five_levels().behind(what).forge();
+            all.clean(&format!("{build:?} {what:?}"), &read(&forged, &forged.paging_files));
+        }
+    }
+}
+
+/// The reason names the file that would settle it, and what lies elsewhere is read.
+#[test]
+fn a_page_file_that_is_not_given() {
+    let mut all = Complaints::default();
+    for build in BUILDS {
+        for what in Behind::ALL.into_iter().filter(|b| b.is_in(build) && b.needs() == Needs::PageFiles) {
+            let name = format!("{build:?} {what:?}");
+            let forged = Scenario::clean(build).behind(what).forge();
+            let without = read(&forged, &[]);
+            all.honest(&name, &without);
+            all.says(!without.away.is_empty(), &name, "nothing is away");
+            // What has its page is read; what has not says where that is.
+            let strange: Vec<&String> = without.away.iter().filter(|reason| !reason.contains("page file")).collect();
+            all.says(strange.is_empty(), &name, format_args!("{strange:#?}"));
+            for id in ["SMSS-003", "SMSS-005"] {
+                all.outcome(&name, &without, id, Judgement::Unknown);
+            }
+            if what.has_hive(build) && !matches!(what, Behind::TablesPageFile) {
+                all.outcome(&name, &without, "SMR-10", Judgement::Unknown);
+                all.verdict(&name, &without, Verdict::Inconclusive);
+            }
+        }
+    }
+}
+
+#[test]
+fn pages_that_are_only_in_their_files() {
+    let mut all = Complaints::default();
+    for build in [Build::W10_17763, Build::W10_19045, Build::W11_26100] {
+        let forged = Scenario::clean(build).behind(Behind::File).forge();
+        let (name, read) = (format!("{build:?}"), read(&forged, &forged.paging_files));
+        all.honest(&name, &read);
+        all.outcome(&name, &read, "SMR-10", Judgement::Unknown);
+        all.verdict(&name, &read, Verdict::Inconclusive);
+        let named = read.away.iter().any(|reason| reason.contains(r"\Windows\System32\config\SYSTEM"));
+        all.says(named, &name, format_args!("the file is not named: {:#?}", read.away));
+    }
+}
+
+/// What is wrong behind a page is found there, and where the page is away nothing passes for it.
+#[test]
+fn what_is_wrong_behind_a_page() {
+    let mut all = Complaints::default();
+    for build in [Build::W7_7601, Build::W10_14393, Build::W10_17763, Build::W10_19045, Build::W11_26100] {
+        for what in [Behind::Transition, Behind::Vad, Behind::PageFile, Behind::Store, Behind::StorePageFile] {
+            for wrong in Tampered::ALL.into_iter().filter(|_| what.is_in(build)) {
+                let name = format!("{build:?} {what:?} {wrong:?}");
+                let forged = Scenario::clean(build).tampered(wrong).behind(what).forge();
+                let whole = read(&forged, &forged.paging_files);
+                all.whole(&name, &whole);
+                if wrong != Tampered::SmssHeaders {
+                    // No rule judges the bytes of headers.
+                    all.verdict(&name, &whole, Verdict::Violations);
+                }
+                if what.needs() == Needs::PageFiles {
+                    let without = read(&forged, &[]);
+                    all.says(without.wrong.is_empty(), &name, format_args!("wrong: {:#?}", without.wrong));
+                    let id = match wrong {
+                        Tampered::SetupExecute | Tampered::BootExecute => "SMR-10",
+                        Tampered::Required => "SMR-01",
+                        Tampered::SmssPath => "SMSS-003",
+                        Tampered::SmssCommand => "SMSS-005",
+                        Tampered::SmssBase => "SMSS-017",
+                        Tampered::CsrssCommand | Tampered::SmssHeaders => continue,
+                    };
+                    all.says(without.outcome(id) != Judgement::Pass, &name, format_args!("{id} passes unseen"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn damaged_stores() {
+    let mut all = Complaints::default();
+    use StoreDamage::{
+        Counts, GlobalLoop, HalfRecords, HalfStore, NoRegion, NotValid, OutOfRegion, Owner, PagesDeep, PagesLoop,
+        RecordRing, Unpacked,
+    };
+    for build in [Build::W10_14393, Build::W10_19045, Build::W11_26100] {
+        for damage in [
+            GlobalLoop,
+            PagesLoop,
+            PagesDeep(2),
+            PagesDeep(900),
+            Counts,
+            NoRegion,
+            OutOfRegion,
+            Unpacked(4080),
+            Unpacked(4112),
+            RecordRing,
+            HalfRecords,
+            HalfStore,
+            NotValid,
+            Owner,
+        ] {
+            let mut scenario = Scenario::clean(build).behind(Behind::Store);
+            scenario.pages.store.as_mut().unwrap().damage.push(damage);
+            let forged = scenario.forge();
+            all.honest(&format!("{build:?} {damage:?}"), &read(&forged, &forged.paging_files));
+        }
+        let mut scenario = Scenario::clean(build).behind(Behind::Store);
+        scenario.pages.store.as_mut().unwrap().regions = Paged::Stored(Form::Packed);
+        let forged = scenario.forge();
+        let (name, read) = (format!("{build:?} a store in itself"), read(&forged, &forged.paging_files));
+        all.honest(&name, &read);
+        all.outcome(&name, &read, "SMSS-005", Judgement::Unknown);
+    }
+}
+
+#[test]
+fn prototype_entries_that_lead_nowhere() {
+    let mut all = Complaints::default();
+    for build in BUILDS {
+        for held in [Held::Ring, Held::NotBuilt] {
+            for way in [Way::Named, Way::Zero, Way::LookUp] {
+                let mut scenario = Scenario::clean(build).with_paging();
+                let user = scenario.process(348).user.as_mut().unwrap();
+                (user.peb, user.parameters) = (Paged::Section(way, held), Paged::Section(way, held));
+                for hive in scenario.hives.iter_mut().filter(|hive| hive.view.is_some()) {
+                    hive.pages = vec![Paged::Section(way, held)];
+                }
+                let forged = scenario.forge();
+                let (name, read) = (format!("{build:?} {held:?} {way:?}"), read(&forged, &forged.paging_files));
+                all.honest(&name, &read);
+                all.outcome(&name, &read, "SMSS-005", Judgement::Unknown);
+            }
+        }
+    }
+}
+
+/// The page files of a machine on which much is wrong: they are not this one's, and what they say is not said of it.
+#[test]
+fn page_files_of_another_machine() {
+    let mut all = Complaints::default();
+    for build in BUILDS {
+        let what = if build == Build::W7_7601 { Behind::PageFile } else { Behind::SwapFile };
+        let forged = Scenario::clean(build).behind(what).forge();
+        let mut other = Scenario::clean(build).tampered(Tampered::BootExecute).tampered(Tampered::SmssCommand);
+        other.seed ^= 0x00ff_00ff;
+        for process in &mut other.processes {
+            // As after another boot.
+            if let Some(user) = &mut process.user {
+                user.image_base += 0x0150_0000;
+            }
+        }
+        let other = other.behind(what).forge();
+        let (name, read) = (format!("{build:?}"), read(&forged, &other.paging_files));
+        all.honest(&name, &read);
+        all.outcome(&name, &read, "SMSS-005", Judgement::Unknown);
+    }
+}
+
+/// Files that were copied later: pages that were given to others since are zero or noise.
+#[test]
+fn page_files_of_a_later_time() {
+    let mut all = Complaints::default();
+    for build in BUILDS {
+        let forged = Scenario::clean(build).behind(Behind::PageFile).forge();
+        for victim in [348, 452] {
+            let process = forged.truth.process(victim).unwrap();
+            for (noise, pages) in [(0u8, 1), (0xa5, 1), (0, usize::MAX)] {
+                let mut files = forged.paging_files.clone();
+                let own = forged.truth.pages.iter().filter(|page| page.pid == Some(victim));
+                let own = own.filter(|page| pages > 1 || Some(page.address) == process.peb);
+                for page in own {
+                    if let TruthPlace::PageFile { number, index } = page.place {
+                        files[number as usize].pages.insert(index, Box::new([noise; 4096]));
+                    }
+                }
+                all.honest(&format!("{build:?} {victim} {noise:#x} {pages}"), &read(&forged, &files));
+            }
+            // The page of another process' PEB where this one's was.
+            let mut files = forged.paging_files.clone();
+            let page_of = |pid: u64| {
+                let peb = forged.truth.process(pid).unwrap().peb;
+                let page = forged.truth.pages.iter().find(|page| page.pid == Some(pid) && Some(page.address) == peb);
+                match page.unwrap().place {
+                    TruthPlace::PageFile { number, index } => (number as usize, index),
+                    ref place => panic!("{place:?}"),
+                }
+            };
+            let ((number, index), (from, at)) = (page_of(victim), page_of(536));
+            let other = files[from].pages[&at].clone();
+            files[number].pages.insert(index, other);
+            all.honest(&format!("{build:?} {victim} with another's PEB"), &read(&forged, &files));
+        }
+    }
+}

@@ -316,7 +316,27 @@ impl<'m> AddressSpace<'m> {
     /// that was met before at the same level: hostile tables that lead to one another would make the walk as long as the
     /// address space. For the same reason it ends after 2^23 entries, mapped or not.
     pub fn regions(self, from: VirtualAddress, to: VirtualAddress) -> impl Iterator<Item = MappedRegion> + use<'m> {
-        Regions {
+        self.leaves(from, to).filter_map(|leaf| match leaf {
+            Leaf::Mapped(region) => Some(region),
+            Leaf::PagedOut(_) => None,
+        })
+    }
+
+    /// The addresses of pages in `[from, to)` that are in page files or in the compressed store, in address order, under the same
+    /// limits. Shared pages are not among them: other tables than these tell where they are.
+    pub(crate) fn paged_out(
+        self,
+        from: VirtualAddress,
+        to: VirtualAddress,
+    ) -> impl Iterator<Item = VirtualAddress> + use<'m> {
+        self.leaves(from, to).filter_map(|leaf| match leaf {
+            Leaf::PagedOut(at) => Some(at),
+            Leaf::Mapped(_) => None,
+        })
+    }
+
+    fn leaves(self, from: VirtualAddress, to: VirtualAddress) -> Leaves<'m> {
+        Leaves {
             space: self,
             from,
             to,
@@ -350,8 +370,14 @@ struct Table {
     next: u64,
 }
 
-/// See [`AddressSpace::regions`].
-struct Regions<'m> {
+/// What an entry without a table below it says.
+enum Leaf {
+    Mapped(MappedRegion),
+    PagedOut(VirtualAddress),
+}
+
+/// The entries of page tables that lead to no table. See [`AddressSpace::regions`].
+struct Leaves<'m> {
     space: AddressSpace<'m>,
     from: VirtualAddress,
     to: VirtualAddress,
@@ -360,10 +386,10 @@ struct Regions<'m> {
     path: Vec<Table>,
 }
 
-impl Iterator for Regions<'_> {
-    type Item = MappedRegion;
+impl Iterator for Leaves<'_> {
+    type Item = Leaf;
 
-    fn next(&mut self) -> Option<MappedRegion> {
+    fn next(&mut self) -> Option<Leaf> {
         let arch = self.space.arch;
         loop {
             let table = self.path.last_mut()?;
@@ -390,11 +416,14 @@ impl Iterator for Regions<'_> {
                 match self.space.ptes.form(entry) {
                     Form::Transition(frame) if lowest => Present::Page(frame),
                     Form::Transition(frame) => Present::Table(frame),
+                    Form::PageFile { .. } if lowest => return Some(Leaf::PagedOut(start)),
                     _ => continue,
                 }
             };
             match found {
-                Present::Page(physical) => return Some(MappedRegion { at: start, physical, bytes: span }),
+                Present::Page(physical) => {
+                    return Some(Leaf::Mapped(MappedRegion { at: start, physical, bytes: span }));
+                }
                 Present::Table(at) => {
                     if self.seen.insert((at, below)) {
                         self.path.push(Table { at, level: below, first, next: 0 });

@@ -199,3 +199,70 @@ fn shared_pages_are_found_through_their_prototype() {
         assert!(matches!(space.translate(VirtualAddress(BASE + page * 0x1000)), Err(Fault::Prototype { .. })));
     }
 }
+
+/// Rings and depths that only a hostile image has end, and say what they are.
+#[test]
+fn vads_that_lead_astray() {
+    use super::absent::{AbsentPages, Sites, Structures};
+    use crate::symbols::{FieldInfo, SymbolSource, Symbols, TypeInfo};
+    let field = |offset: u64, size: u64, bits: Option<(u8, u8)>| FieldInfo { offset, size, bits, structure: None };
+    let short = TypeInfo {
+        size: 0x40,
+        fields: [
+            ("VadNode.Left", field(0, 8, None)),
+            ("VadNode.Right", field(8, 8, None)),
+            ("StartingVpn", field(0x18, 4, None)),
+            ("EndingVpn", field(0x1c, 4, None)),
+            ("u.VadFlags.VadType", field(0x30, 4, Some((0, 3)))),
+            ("u.VadFlags.Protection", field(0x30, 4, Some((3, 5)))),
+            ("u.VadFlags.PrivateMemory", field(0x30, 4, Some((15, 1)))),
+        ]
+        .map(|(name, info)| (name.to_owned(), info))
+        .into(),
+    };
+    let symbols = Symbols::new(SymbolSource::Pdb, None).with_type("_MMVAD_SHORT", short);
+    let vad = Some(VadLayout::resolve(&symbols).unwrap());
+    let absent = AbsentPages::new(Structures { vad, ..Structures::default() }, Sites::default());
+    let (mut memory, mut tables) = (Pages::default(), 0x10_0000);
+    memory.map(ROOT, BASE, 0x70_0063, 3, &mut tables);
+    let mut node = |at: u64, left: u64, right: u64, first: u64, last: u64, flags: u64| {
+        for (offset, value) in [(0, left), (8, right), (0x18, first | last << 32), (0x30, flags)] {
+            memory.write(0x70_0000 + at + offset, value);
+        }
+    };
+    // A node that is its own child on both sides, one whose end lies before its start, and one in order.
+    node(0x100, BASE + 0x100, BASE + 0x100, 0x100, 0x200, 0);
+    node(0x200, 0, 0, 0x300, 0x200, 0);
+    node(0x300, 0, 0, 0x100, 0x200, 1 << 15);
+    node(0x400, 0x1234, 0x1234, 0x100, 0x200, 0);
+    let space = AddressSpace::new(&memory, PhysicalAddress(ROOT)).with_absent(&absent);
+    let at = |node: u64, page: u64| space.with_vads(VirtualAddress(BASE + node)).resolve(VirtualAddress(page << 12));
+    let torn = |place: Where| matches!(place, Where::Missing(Fault::Prototype { why: PrototypeFault::TornVads, .. }));
+    assert!(torn(at(0x100, 0x80)) && torn(at(0x100, 0x280)), "a ring");
+    assert!(torn(at(0x200, 0x250)), "a range that ends before it starts");
+    assert!(torn(at(0x400, 0x80)), "a node in the user's half");
+    assert!(matches!(at(0x300, 0x150), Where::Missing(Fault::DemandZero { .. })));
+    assert!(matches!(at(0x300, 0x250), Where::Missing(Fault::NotPresent { .. })));
+    assert!(matches!(
+        at(0x900, 0x250),
+        Where::Missing(Fault::NotPresent { .. }) | Where::Missing(Fault::Prototype { .. })
+    ));
+}
+
+/// Pages that are in page files are listed, those in memory and those that never were are not.
+#[test]
+fn pages_in_page_files_are_listed() {
+    let (mut memory, mut tables) = (Pages::default(), 0x10_0000);
+    for (index, entry) in [0x70_0063, 0x0000_0042_0000_2080, 0, 0x0000_0043_0000_0080, 0x80].into_iter().enumerate() {
+        memory.map(ROOT, BASE + index as u64 * 0x1000, entry, 3, &mut tables);
+    }
+    let page_file = Some(PageFileBits { number: (12, 4), index: (32, 32) });
+    let space =
+        AddressSpace::new(&memory, PhysicalAddress(ROOT)).with_ptes(WindowsPte { invalid_pte_mask: 0, page_file });
+    let listed: Vec<u64> =
+        space.paged_out(VirtualAddress(1 << 63), VirtualAddress(u64::MAX)).map(|at| at.0 - BASE).collect();
+    assert_eq!(listed, [0x1000, 0x3000]);
+    let fault = space.read_u64(VirtualAddress(BASE + 0x1008)).unwrap_err();
+    assert_eq!(fault.remedy().as_deref(), Some("--pagefile FILE (page file 2)"));
+    let Fault::PageFile { number: 2, offset: 0x4_2000, .. } = fault else { panic!("{fault}") };
+}

@@ -9,12 +9,16 @@ use std::ops::ControlFlow;
 
 /// Pool allocations, and so hives, start at multiples of this.
 const ALIGNMENT: usize = 16;
-/// The kernel's half of the address space.
-const KERNEL: (VirtualAddress, VirtualAddress) = (VirtualAddress(0xffff_8000_0000_0000), VirtualAddress(u64::MAX));
+/// The kernel's half of the address space, with however many bits.
+const KERNEL: (VirtualAddress, VirtualAddress) = (VirtualAddress(1 << 63), VirtualAddress(u64::MAX));
 /// Regions of the kernel's half looked at: 64 GiB in small pages. Hostile tables could map a hundred times that.
 const MAX_REGIONS: usize = 1 << 24;
+/// Pages of the kernel's half that are not in memory and are searched all the same: 4 GiB.
+const MAX_PAGED_OUT: usize = 1 << 20;
 /// Signatures that are followed up: real systems have one for each hive, and a handful in code and freed memory.
 const MAX_SIGNATURES: usize = 1 << 16;
+
+const SIGNATURE: [u8; 4] = HIVE_SIGNATURE.to_le_bytes();
 
 /// Where signatures of hives are, in order.
 #[derive(Debug, Default)]
@@ -27,7 +31,7 @@ pub(crate) struct HiveSearch {
 impl HiveSearch {
     /// Adds what hives are known by to a scan.
     pub(crate) fn add_to(scanner: Scanner<'_>) -> Scanner<'_> {
-        scanner.signature(&HIVE_SIGNATURE.to_le_bytes(), ALIGNMENT)
+        scanner.signature(&SIGNATURE, ALIGNMENT)
     }
 
     pub(crate) fn take(&mut self, at: PhysicalAddress) {
@@ -59,14 +63,18 @@ impl Registry<'_> {
             let message = format!("{number} signatures of hives; the first {MAX_SIGNATURES} are followed up");
             self.warnings.push(Warning::new("registry", message));
         }
+        let paged_out = self.search_paged_out();
         let known: HashSet<VirtualAddress> =
             self.hives.iter().filter_map(|hive| hive.record().cmhive.value().copied()).collect();
         let (mut added, mut unmapped) = (0usize, Vec::new());
+        let mut addresses = paged_out;
         for (physical, mapped) in self.mapped_at(&search.found) {
-            let Some(address) = mapped else {
-                unmapped.push(physical);
-                continue;
-            };
+            match mapped {
+                Some(address) => addresses.push(address),
+                None => unmapped.push(physical),
+            }
+        }
+        for address in addresses {
             if !known.contains(&address) && self.holds_together(address).is_ok_and(|holds| holds) {
                 self.add(address, "scan");
                 added = added.saturating_add(1);
@@ -80,6 +88,37 @@ impl Registry<'_> {
         }
         self.find_mounts();
         added
+    }
+
+    /// Signatures of hives in pages of the kernel's half that are in page files or in the compressed store. What could not be
+    /// searched is said.
+    fn search_paged_out(&mut self) -> Vec<VirtualAddress> {
+        let space = self.kernel.space();
+        let (mut found, mut searched) = (Vec::new(), 0u64);
+        let mut missing: BTreeMap<String, u64> = BTreeMap::new();
+        for at in space.paged_out(KERNEL.0, KERNEL.1).take(MAX_PAGED_OUT) {
+            let mut page = [0u8; PAGE_SIZE as usize];
+            if let Err(fault) = space.read(at, &mut page) {
+                let kind = fault.remedy().unwrap_or_else(|| fault.kind().replace('_', " "));
+                let number = missing.entry(kind).or_default();
+                *number = number.saturating_add(1);
+                continue;
+            }
+            searched = searched.saturating_add(1);
+            let hits = page.chunks(ALIGNMENT).enumerate().filter(|(_, bytes)| bytes.starts_with(&SIGNATURE));
+            let offsets = hits.filter_map(|(index, _)| u64::try_from(index.saturating_mul(ALIGNMENT)).ok());
+            found
+                .extend(offsets.map(|offset| at.wrapping_add(offset)).take(MAX_SIGNATURES.saturating_sub(found.len())));
+        }
+        if searched > 0 || !missing.is_empty() {
+            let not: Vec<String> =
+                missing.iter().map(|(kind, number)| format!("{number} were not, which takes {kind}")).collect();
+            let not = if not.is_empty() { String::new() } else { format!("; {}", not.join("; ")) };
+            let message =
+                format!("of the kernel's pages that are not in memory {searched} were searched for hives too{not}");
+            self.warnings.push(Warning::new("scan", message));
+        }
+        found
     }
 
     /// The virtual address of each, out of the kernel's page tables.

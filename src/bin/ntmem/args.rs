@@ -19,11 +19,18 @@ exactly which one and where to fetch it. Files are looked for under each
 beside the image; then, only with --fetch or if _NT_SYMBOL_PATH names a server,
 on that server.
 
+Page files: what was in pagefile.sys or swapfile.sys when the image was taken is
+read where copies of them are given with --pagefile; the compressed store of
+Windows 10 and later is in memory, and read without being asked. Whatever could
+not be read says which file would have it.
+
 Exit status: check: 0 clean, 1 violations, 2 inconclusive; every command:
 3 could not analyse, 64 wrong usage, 0 otherwise.
 
 Examples:
   ntmem check smss mem.raw
+  ntmem check smss mem.raw --pagefile pagefile.sys --pagefile swapfile.sys
+  ntmem read 0xfffff78000000000 mem.raw --bytes 64
   ntmem pstree memory.dmp --symbols C:\\Symbols --symbols ntkrnlmp.pdb
   ntmem symbols *.raw --format json > to-fetch.json
   ntmem symbols pack C:\\Symbols --output kernels.ntpack

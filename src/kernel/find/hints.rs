@@ -43,7 +43,11 @@ impl Kernel<'_> {
             add("time of the image", time.to_string(), shared.map(|shared| near(time, shared.system_time)));
         }
         if let Some(boot) = hints.boot {
-            add("start of the system", boot.to_string(), shared.and_then(SharedData::boot).map(|known| near(boot, known)));
+            add(
+                "start of the system",
+                boot.to_string(),
+                shared.and_then(SharedData::boot).map(|known| near(boot, known)),
+            );
         }
         if let Some(build) = hints.build {
             // Enablement packages raise the number that the shared page has: 19045 for 19041.

@@ -45,8 +45,8 @@ impl Run for Args {
         vec![&self.image]
     }
 
-    fn common(&self) -> &Common {
-        &self.common
+    fn common(&self) -> Option<&Common> {
+        Some(&self.common)
     }
 
     fn written(&self) -> Option<&Path> {

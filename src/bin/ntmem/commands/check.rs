@@ -7,8 +7,8 @@ use crate::options::Common;
 use crate::output::Rows;
 use crate::{images, open};
 use anyhow::Context as _;
-use ntmem::report::{self, Document, FindingsOptions, ListOptions, Report};
 use ntmem::checks::{BASELINES, Baseline, check_in};
+use ntmem::report::{self, Document, FindingsOptions, ListOptions, Report};
 use ntmem::{Picture, Verdict};
 use std::path::{Path, PathBuf};
 

@@ -4,9 +4,9 @@ use crate::args::Run;
 use crate::options::{Common, Images};
 use crate::output::Rows;
 use crate::{images, open};
+use ntmem::checks::{BASELINES, check_in};
 use ntmem::registry::{HiveList, Registry};
 use ntmem::report::Document;
-use ntmem::checks::{BASELINES, check_in};
 use ntmem::{Picture, ReadOptions, report};
 use std::path::Path;
 

@@ -16,7 +16,8 @@ pub(super) fn all(report: &Report, findings: &Findings) -> Vec<Section> {
     let mut explained = BTreeSet::new();
     let all = worst_first(findings).into_iter();
     let rule = |id: &str| Baseline::named(&findings.check).and_then(|baseline| baseline.rule(id));
-    all.map(|outcome| one(report, outcome, rule(&outcome.id).filter(|_| explained.insert(outcome.id.clone())))).collect()
+    all.map(|outcome| one(report, outcome, rule(&outcome.id).filter(|_| explained.insert(outcome.id.clone()))))
+        .collect()
 }
 
 /// `critical SMSS-017 pid 384 smss.exe: hollowed`

@@ -2,6 +2,7 @@
 
 use crate::kernel::{KUSER_SHARED_DATA, Kernel};
 use crate::reading::record;
+use crate::registry::{Identity, Profile, Registry};
 use crate::{Absent, ProcessList, Reading, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,16 @@ record! {
         /// Seconds that the system slept or hibernated since it started: `KUSER_SHARED_DATA.InterruptTimeBias`. Nothing: this
         /// build does not count them.
         asleep: u64,
+        /// The computer's NetBIOS name: `Control\ComputerName\ActiveComputerName` of the registry.
+        host: String,
+        /// Its DNS domain: `Services\Tcpip\Parameters`, `Domain`. Nothing: it is in none.
+        domain: String,
+        /// The name of its time zone: `Control\TimeZoneInformation`, `TimeZoneKeyName`.
+        time_zone: String,
+        /// Minutes from its local time to UTC when the image was taken: `Control\TimeZoneInformation`, `ActiveTimeBias`.
+        time_bias: i32,
+        /// Who has a profile: the subkeys of `ProfileList`.
+        profiles: Vec<Profile>,
     }
 }
 
@@ -61,7 +72,15 @@ impl Machine {
             product: shared().map(|shared| shared.product().map(str::to_owned)).into(),
             safe_mode: shared().map(|shared| shared.safe_boot != 0).into(),
             asleep: shared().and_then(asleep).into(),
+            ..Self::default()
         }
+    }
+
+    /// Adds what the registry says of the machine.
+    pub(crate) fn identify(&mut self, registry: &Registry<'_>) {
+        let Identity { host, domain, time_zone, bias, profiles } = Identity::read(registry);
+        (self.host, self.domain, self.time_zone) = (host, domain, time_zone);
+        (self.time_bias, self.profiles) = (bias, profiles);
     }
 }
 

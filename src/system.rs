@@ -93,12 +93,13 @@ impl System {
         crate::process::allocation::judge(kernel, &mut processes);
         crate::process::look_inside::look(kernel, &mut processes, options.inside);
         let image = kernel.image();
-        let machine = Machine::read(kernel, &processes);
+        let mut machine = Machine::read(kernel, &processes);
         let drivers = DriverList::read(kernel, &mut listed);
         let mut registry = Registry::open(kernel);
         if let Some(found) = hives {
             registry.add_found(found);
         }
+        machine.identify(&registry);
         let session_manager = SessionManagerKeys::read(&registry);
         let odd = [image.warnings(), kernel.warnings(), registry.warnings()].into_iter().flatten().cloned();
         let mut warnings: Vec<Warning> = odd.chain(listed).collect();
@@ -124,5 +125,12 @@ impl System {
         let claims = |process: &&Process| process.is_named("smss.exe") && process.ppid.value() == Some(&4);
         let all = || self.processes.items.iter().filter(claims);
         all().find(|process| process.is_live()).or_else(|| all().next())
+    }
+
+    /// Reads what is in the process at this position of the list, with its handles of all types.
+    pub fn look_into(&mut self, kernel: &Kernel<'_>, at: usize) {
+        if let Some(address) = self.processes.items.get(at).and_then(|process| process.eprocess.value().copied()) {
+            crate::process::look_inside::look(kernel, &mut self.processes, InsideOf::One(address));
+        }
     }
 }

@@ -26,6 +26,7 @@ pub use objects::eprocess::{Eprocess, Links};
 pub(crate) use objects::eprocess::{PROCESS_OBJECT, THREAD_OBJECT};
 pub use objects::file_object::SectionFile;
 pub use objects::handles::{Handle, HandleEntry, Handles, handles};
+pub use objects::module::{Module, modules};
 pub use objects::object::ObjectTypes;
 pub use objects::peb::UserHalf;
 pub use objects::thread::{Thread, ThreadState, threads};

@@ -2,6 +2,7 @@
 
 use super::Process;
 use super::inside::{Holder, Inside};
+use crate::kernel::objects::file_object;
 use crate::kernel::{Eprocess, Handle, HandleEntry, Kernel, ObjectTypes, Vad, WalkEnd, handles, threads, vads};
 use crate::{Absent, Hex, ListEnd, ProcessList, Reading, Ticks, Timestamp, VirtualAddress};
 use std::collections::HashMap;
@@ -15,6 +16,8 @@ pub enum InsideOf {
     Named(&'static [&'static str]),
     /// All: takes time, and room in documents.
     Everybody,
+    /// The one whose `_EPROCESS` lies there, with its handles of all types.
+    One(VirtualAddress),
 }
 
 /// Types of objects whose handles a record lists.
@@ -22,6 +25,8 @@ const LISTED: [&str; 5] = ["Process", "Thread", "Section", "ALPC Port", "Port"];
 
 /// Handles that one record lists. A busy csrss.exe of Windows 7 has some thousand.
 const MAX_LISTED: usize = 1 << 16;
+/// Bytes of names that the handles of one record have in all; hostile ones could all share one long name.
+const MAX_HANDLE_NAMES: usize = 1 << 22;
 /// Entries of handle tables compared in all: a machine has a million at most, and hostile processes can share one large table.
 const MAX_COMPARED: usize = 1 << 23;
 /// Holders recorded in all.
@@ -35,6 +40,7 @@ impl InsideOf {
             Self::Nobody => false,
             Self::Named(names) => names.iter().any(|name| bears_name(process, name)),
             Self::Everybody => true,
+            Self::One(address) => process.eprocess.value() == Some(&address),
         }
     }
 }
@@ -72,7 +78,7 @@ pub(crate) fn look(kernel: &Kernel<'_>, list: &mut ProcessList, of: InsideOf) {
             continue;
         }
         let object = Eprocess::read_at(kernel, address, process.unmapped(kernel));
-        let mut inside = read(kernel, &object, &types);
+        let mut inside = read(kernel, &object, &types, matches!(of, InsideOf::One(_)));
         inside.held_by = Reading::Value(held.remove(&address).unwrap_or_default());
         inside.held_by_end = Reading::Value(held_end);
         room = room.saturating_sub(records(&inside));
@@ -95,7 +101,12 @@ fn records(inside: &Inside) -> usize {
     vads.saturating_add(threads).saturating_add(handles).saturating_add(1)
 }
 
-fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, types: &Result<ObjectTypes<'_>, Absent>) -> Inside {
+fn read(
+    kernel: &Kernel<'_>,
+    process: &Eprocess<'_>,
+    types: &Result<ObjectTypes<'_>, Absent>,
+    all_types: bool,
+) -> Inside {
     let mut inside = Inside::default();
     match vads(process) {
         Ok((vads, end)) => {
@@ -131,8 +142,11 @@ fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, types: &Result<ObjectTypes<
     }
     match table(kernel, process).known() {
         Ok(Some(table)) => {
-            inside.handles =
-                types.as_ref().map(|types| listed(kernel, types, &table.entries)).map_err(Clone::clone).into();
+            inside.handles = types
+                .as_ref()
+                .map(|types| listed(kernel, types, &table.entries, all_types))
+                .map_err(Clone::clone)
+                .into();
             inside.handle_count = Reading::Value(u64::try_from(table.entries.len()).unwrap_or(u64::MAX));
             let full = inside.handles.value().is_some_and(|handles| handles.len() >= MAX_LISTED);
             inside.handles_end =
@@ -161,11 +175,12 @@ pub(super) fn table(kernel: &Kernel<'_>, process: &Eprocess<'_>) -> Reading<crat
     }
 }
 
-/// Records of the handles whose types are listed.
-fn listed(kernel: &Kernel<'_>, types: &ObjectTypes<'_>, entries: &[HandleEntry]) -> Vec<Handle> {
-    let record = |entry: &HandleEntry| {
+/// Records of the handles whose types are listed, or of all.
+fn listed(kernel: &Kernel<'_>, types: &ObjectTypes<'_>, entries: &[HandleEntry], all_types: bool) -> Vec<Handle> {
+    let mut room = MAX_HANDLE_NAMES;
+    let mut record = |entry: &HandleEntry| {
         let kind = match types.type_of(entry.object) {
-            Ok(kind) if !LISTED.contains(&kind) => return None,
+            Ok(kind) if !all_types && !LISTED.contains(&kind) => return None,
             kind => kind,
         };
         let body = types.body(entry.object);
@@ -175,16 +190,29 @@ fn listed(kernel: &Kernel<'_>, types: &ObjectTypes<'_>, entries: &[HandleEntry])
             (Ok(_), Ok(_)) => Reading::Nothing,
             (Err(absent), _) | (_, Err(absent)) => Reading::Absent(absent.clone()),
         };
+        let mut name: Reading<String> = match (&kind, &body) {
+            (Ok("File"), Ok(body)) => file_object::read(kernel, *body).map(|file| file.map(|file| file.name)).into(),
+            _ => types.name_of(entry.object).into(),
+        };
+        if let Some(length) = name.value().map(String::len) {
+            match room.checked_sub(length) {
+                Some(left) => room = left,
+                None => {
+                    let why = format!("the names of the handles before it have {MAX_HANDLE_NAMES} bytes");
+                    name = Reading::Absent(Absent::not_collected(why));
+                }
+            }
+        }
         Some(Handle {
             value: Reading::Value(entry.value),
             kind: kind.map(str::to_owned).into(),
             access: Reading::Value(Hex(u64::from(entry.access))),
             object: body.into(),
-            name: types.name_of(entry.object).into(),
+            name,
             pid,
         })
     };
-    entries.iter().filter_map(record).take(MAX_LISTED).collect()
+    entries.iter().filter_map(&mut record).take(MAX_LISTED).collect()
 }
 
 fn thread_pid(kernel: &Kernel<'_>, thread: VirtualAddress) -> Result<u64, Absent> {

@@ -1,6 +1,7 @@
 //! Processes as owned records: from where the kernel keeps them, and what is in them.
 
 pub(crate) mod allocation;
+mod dump;
 pub(crate) mod found;
 mod inside;
 pub(crate) mod list;
@@ -14,6 +15,7 @@ mod sources;
 pub(crate) mod thread_scan;
 pub(crate) mod views;
 
+pub use dump::{Dumped, Hole, MAX_DUMPED, dump, file_name};
 pub use inside::{Holder, Inside};
 pub use list::ProcessList;
 pub use liveness::Liveness;

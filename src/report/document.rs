@@ -1,6 +1,6 @@
 //! The document: what `--format json` writes and `--report` reads. `schema.md` beside this file describes it.
 
-use super::foreign;
+use super::{Event, Run, Whole, foreign};
 use crate::image::ImageInfo;
 use crate::kernel::objects::driver::DriverList;
 use crate::machine::Machine;
@@ -37,6 +37,18 @@ pub struct Report {
     pub read: Option<MemoryRead>,
     /// The symbols that images need, where that was asked for. Not read back.
     pub symbols: Option<Manifest>,
+    /// One process whole, where that was asked for. Not read back.
+    pub whole: Option<Whole>,
+    /// What happened when, where that was asked for. Not read back.
+    pub timeline: Option<Vec<Event>>,
+    /// How the report was made. Not read back.
+    pub run: Run,
+}
+
+/// `ntmem 0.1.0`
+#[must_use]
+pub fn generator() -> String {
+    format!("ntmem {}", env!("CARGO_PKG_VERSION"))
 }
 
 impl Report {
@@ -44,13 +56,16 @@ impl Report {
     #[must_use]
     pub fn new(system: System) -> Self {
         Self {
-            generator: Some(format!("ntmem {}", env!("CARGO_PKG_VERSION"))),
+            generator: Some(generator()),
             system,
             checks: Vec::new(),
             hives: None,
             registry: None,
             read: None,
             symbols: None,
+            whole: None,
+            timeline: None,
+            run: Run::default(),
         }
     }
 }
@@ -94,6 +109,7 @@ impl Serialize for Document<'_, '_> {
         let mut document = to.serialize_struct("Report", 15)?;
         document.serialize_field("schema", &SCHEMA)?;
         document.serialize_field("generator", &report.generator)?;
+        document.serialize_field("run", &report.run)?;
         document.serialize_field("warnings", &warnings)?;
         document.serialize_field("image", &system.image)?;
         document.serialize_field("kernel", &system.kernel)?;
@@ -125,6 +141,12 @@ impl Serialize for Document<'_, '_> {
         match &report.symbols {
             Some(symbols) => document.serialize_field("symbols", symbols)?,
             None => document.skip_field("symbols")?,
+        }
+        if let Some(events) = &report.timeline {
+            document.serialize_field("timeline", events)?;
+        }
+        if let Some(whole) = &report.whole {
+            whole.members(&mut document)?;
         }
         document.end()
     }

@@ -1,50 +1,65 @@
 //! One serialised document of everything that is known, and its renderings.
+//!
+//! A view builds a [`Page`] of blocks; a renderer prints a page as text ([`Page::text`]), or its list as CSV ([`Page::csv`]).
 
 mod crash;
 mod document;
 mod foreign;
+#[cfg(feature = "isf")]
+mod lists;
+pub mod page;
 mod palette;
-mod text;
-mod text_checks;
-mod text_info;
-mod text_psxview;
-mod text_read;
-mod text_registry;
-mod text_rules;
-mod text_symbols;
+mod render;
+mod rows;
+mod run;
+mod summary;
 #[cfg(test)]
 mod text_tests;
+mod users;
+mod views;
+mod whole;
 
-pub use crash::{CrashDocument, crash, self_test};
-pub use document::{Document, Report, SCHEMA};
+pub use crash::CrashDocument;
+pub use document::{Document, Report, SCHEMA, generator};
+#[cfg(feature = "isf")]
+pub use lists::{ListError, read_lists};
+pub use page::Page;
 pub use palette::{Palette, Style};
-pub use text::{process_tree, processes, sessions};
-pub use text_checks::findings;
-pub use text_info::info;
-pub use text_psxview::cross_view;
-pub use text_read::memory;
-pub use text_registry::{hives, key};
-pub use text_rules::{rule, rules, rules_page};
-pub use text_symbols::symbols;
+pub use render::{TextStyle, html};
+pub use rows::{ImageRow, MachineRow, OutcomeRow, Row, RunRow, VerdictRow};
+pub use run::{Run, command};
+pub use summary::{Summary, summary};
+pub use users::{UserName, Users};
+pub use views::{
+    COLUMNS, Event, FindingsOptions, ListOptions, Part, ProcessColumn, ProcessFilter, TreeRow, UnknownColumn,
+    crash, cross_view, events, figures, findings, hives, info, key, key_hint, memory, no_key, process_tree, processes, rule, rules, rules_page, self_test, sessions, show,
+    symbols, timeline, tree_rows,
+};
+pub use whole::{Which, Whole};
 
-use std::fmt::{self, Write};
+use crate::{Findings, ListEnd, Outcome, System};
 
-/// Width that text is broken to.
-const WIDTH: usize = 80;
-
-/// Writes words in lines of at most 80 columns, the first indented by `first`, the others by `rest`. A word that is longer
-/// than a line, such as a path, is not broken: it would be no path any more.
-fn wrap(out: &mut impl Write, text: &str, first: usize, rest: usize) -> fmt::Result {
-    let mut line = " ".repeat(first);
-    let mut empty = true;
-    for word in text.split_inclusive(' ') {
-        let long = line.chars().count().saturating_add(word.trim_end().chars().count()) > WIDTH;
-        if long && !empty {
-            writeln!(out, "{}", line.trim_end())?;
-            line = " ".repeat(rest);
+/// That the list of processes is a part, if it is or may be one.
+fn part_of_list(system: &System) -> Option<String> {
+    let why = match system.processes.end {
+        Some(ListEnd::Complete) => return None,
+        Some(ListEnd::Cycle) => "its links run in a circle",
+        Some(ListEnd::Broken) => "its links are broken",
+        Some(ListEnd::Limit) => "it was read up to the cap only",
+        None => {
+            return (!system.processes.items.is_empty())
+                .then(|| "The list of processes may be a part: whoever made it does not say how it ended.".to_owned());
         }
-        line.push_str(word);
-        empty = false;
-    }
-    writeln!(out, "{}", line.trim_end())
+    };
+    Some(format!("The list of processes is a part: {why}. What is missing from it proves nothing."))
+}
+
+/// What an outcome says: of a violation, what is wrong.
+fn heading(outcome: &Outcome) -> &str {
+    if outcome.heading.is_empty() { &outcome.title } else { &outcome.heading }
+}
+
+/// The first of the worst violations.
+fn worst(findings: &Findings) -> Option<&Outcome> {
+    findings.violations().min_by_key(|outcome| std::cmp::Reverse(outcome.severity))
 }

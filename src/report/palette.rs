@@ -1,7 +1,5 @@
 //! Colours for a terminal, or none.
 
-use std::fmt;
-
 /// What is written before and after a piece of text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Style {
@@ -27,6 +25,11 @@ pub struct Palette {
 }
 
 impl Palette {
+    /// No colours.
+    pub const NONE: Self = {
+        let none = Style { on: "", off: "" };
+        Self { head: none, good: none, odd: none, bad: none, faint: none }
+    };
     /// ANSI colours.
     pub const ANSI: Self = Self {
         head: Style { on: "\u{1b}[1m", off: "\u{1b}[0m" },
@@ -35,24 +38,4 @@ impl Palette {
         bad: Style { on: "\u{1b}[1;31m", off: "\u{1b}[0m" },
         faint: Style { on: "\u{1b}[2m", off: "\u{1b}[0m" },
     };
-}
-
-impl Style {
-    /// The text in this style; its own width stays what it is.
-    pub(super) fn paint<T: fmt::Display>(self, text: T) -> Painted<T> {
-        Painted { style: self, text }
-    }
-}
-
-pub(super) struct Painted<T> {
-    style: Style,
-    text: T,
-}
-
-impl<T: fmt::Display> fmt::Display for Painted<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.style.on)?;
-        self.text.fmt(f)?;
-        f.write_str(self.style.off)
-    }
 }

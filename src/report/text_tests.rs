@@ -1,6 +1,6 @@
 //! What the renderings promise: 80 columns, nothing unescaped, nothing left out.
 
-use super::{Palette, findings, process_tree, processes, sessions};
+use super::{FindingsOptions, ListOptions, Palette, Report, TextStyle, findings, process_tree, processes, sessions};
 use crate::{Picture, Process, Reading, System, Timestamp, check_smss};
 
 fn row(pid: u64, ppid: u64, name: &str) -> Process {
@@ -30,23 +30,35 @@ fn system() -> System {
     system
 }
 
-fn all(palette: &Palette) -> [String; 4] {
-    let system = system();
-    let picture = &Picture::new(&system);
-    let mut texts = [const { String::new() }; 4];
-    processes(&mut texts[0], picture, palette).unwrap();
-    process_tree(&mut texts[1], picture, palette).unwrap();
-    sessions(&mut texts[2], picture, palette).unwrap();
-    findings(&mut texts[3], &check_smss(&system), palette).unwrap();
-    texts
+fn checked(system: System) -> Report {
+    let mut report = Report::new(system);
+    report.checks.push(check_smss(&report.system));
+    report.run.image = Some("mem.raw".into());
+    report
 }
+
+fn all(style: &TextStyle) -> [String; 4] {
+    let report = checked(system());
+    let picture = Picture::new(&report.system);
+    let pages = [
+        processes(&picture, &ListOptions::default()),
+        process_tree(&picture),
+        sessions(&picture),
+        findings(&report, &picture, FindingsOptions::default()),
+    ];
+    pages.map(|page| page.text(style))
+}
+
+/// Cut to the width of a terminal.
+const CUT: TextStyle = TextStyle { width: 80, cut: true, palette: Palette::NONE };
 
 #[test]
 fn lines_fit_and_hostile_names_do_no_harm() {
-    for text in all(&Palette::default()) {
+    for text in all(&CUT) {
         for line in text.lines() {
-            // An escaped name takes the room that it needs.
-            assert!(line.chars().count() <= 80 || line.contains("\\u{"), "{line}");
+            // An escaped name takes the room that it needs, and a command is one line.
+            let whole = line.contains("\\u{") || line.contains(" ntmem ");
+            assert!(line.chars().count() <= 80 || whole, "{line}");
             assert!(!line.chars().any(|c| c.is_control() || c == '\u{202e}'), "{line:?}");
         }
     }
@@ -54,7 +66,7 @@ fn lines_fit_and_hostile_names_do_no_harm() {
 
 #[test]
 fn every_process_is_in_every_list() {
-    let [list, tree, sessions, _] = all(&Palette::default());
+    let [list, tree, sessions, _] = all(&TextStyle::default());
     for pid in system().processes.items.iter().filter_map(|process| process.pid.value()) {
         assert!(list.lines().any(|line| line.starts_with(&format!("{pid:>6} "))), "{pid}");
         assert!(tree.contains(&format!("({pid})")), "{pid}");
@@ -64,7 +76,7 @@ fn every_process_is_in_every_list() {
 
 #[test]
 fn what_one_vanished_process_started_stays_together() {
-    let [_, tree, ..] = all(&Palette::default());
+    let [_, tree, ..] = all(&TextStyle::default());
     let lines: Vec<&str> = tree.lines().collect();
     let at = lines.iter().position(|line| *line == "[444, not listed]").unwrap();
     assert!(lines[at + 1].starts_with("  csrss.exe (452)"));
@@ -73,9 +85,9 @@ fn what_one_vanished_process_started_stays_together() {
 
 #[test]
 fn unknowns_are_said_with_their_reason() {
-    let [.., checks] = all(&Palette::default());
+    let [.., checks] = all(&TextStyle::default());
     assert!(checks.starts_with("smss: "));
-    assert!(checks.contains("Not evaluated, which is no evidence of anything normal:"));
+    assert!(checks.contains("Not evaluated, which is not proof that it is normal:"));
     let joined = checks.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
         joined.contains("SMSS-002 (348), SES-06 (452) need the kernel's path of the image, which was not collected"),
@@ -96,18 +108,18 @@ fn addresses_stand_below_what_they_belong_to() {
     let mut impostor = row(3260, 600, "smss.exe");
     impostor.located.insert("ppid".into(), at);
     system.processes.items.push(impostor);
-    let mut text = String::new();
-    findings(&mut text, &check_smss(&system), &Palette::default()).unwrap();
+    let report = checked(system);
+    let text = findings(&report, &Picture::new(&report.system), FindingsOptions::default()).text(&CUT);
     let place = "  at        _EPROCESS.InheritedFromUniqueProcessId of 3260\n            \
                  virtual 0xffff97a9ec0165a0 physical 0x0000000001ca05a0\n";
     assert!(text.contains(place), "{text}");
-    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80 || line.contains(" ntmem ")), "{text}");
 }
 
 #[test]
 fn colours_change_nothing_else() {
-    let plain = all(&Palette::default()).concat();
-    let mut coloured = all(&Palette::ANSI).concat();
+    let plain = all(&CUT).concat();
+    let mut coloured = all(&TextStyle { palette: Palette::ANSI, ..CUT }).concat();
     assert_ne!(coloured, plain);
     for code in ["1", "32", "33", "1;31", "2", "0"] {
         coloured = coloured.replace(&format!("\u{1b}[{code}m"), "");

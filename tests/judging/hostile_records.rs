@@ -125,13 +125,18 @@ proptest! {
         report.generator = None;
         let saved = serde_json::to_string(&report).unwrap();
         let back: Report = serde_json::from_str(&saved).unwrap();
-        let findings = check_smss(&back.system);
-        let mut text = String::new();
-        let palette = report::Palette::default();
-        report::processes(&mut text, &ntmem::Picture::new(&back.system), &palette).unwrap();
-        report::process_tree(&mut text, &ntmem::Picture::new(&back.system), &palette).unwrap();
-        report::sessions(&mut text, &ntmem::Picture::new(&back.system), &palette).unwrap();
-        report::findings(&mut text, &findings, &palette).unwrap();
+        let mut checked = back.clone();
+        checked.checks.push(check_smss(&back.system));
+        let picture = ntmem::Picture::new(&back.system);
+        let pages = [
+            report::processes(&picture, &report::ListOptions::default()),
+            report::process_tree(&picture),
+            report::sessions(&picture),
+            report::findings(&checked, &picture, report::FindingsOptions::default()),
+        ];
+        let mut text: String =
+            pages.iter().map(|page| page.text(&report::TextStyle::default()) + &page.csv(&[], true)).collect();
+        text.push_str(&report::html("all", &pages));
         let harmful = text.contains(['\u{202e}', '\u{1b}']);
         prop_assert!(!harmful, "{}", text);
     }

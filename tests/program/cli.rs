@@ -23,6 +23,13 @@ fn json(arguments: &[&str]) -> Value {
     })
 }
 
+/// The rows of this type that `--format jsonl` gives.
+fn rows(arguments: &[&str], kind: &str) -> Vec<Value> {
+    let output = run(&[arguments, &["--format", "jsonl"]].concat());
+    let rows: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    rows.into_iter().filter(|row| row["type"] == kind).collect()
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
@@ -128,8 +135,7 @@ fn one_document_everywhere() {
 
 #[test]
 fn lines_and_files() {
-    let output = run(&["pslist", CLEAN, "--format", "jsonl"]);
-    let lines: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines = rows(&["pslist", CLEAN], "process");
     assert!(lines.iter().any(|process| process["name"] == "smss.exe"));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("report.json");
@@ -144,10 +150,8 @@ fn lines_and_files() {
 
 #[test]
 fn the_cross_view() {
-    let listed = text(&run(&["pslist", CLEAN, "--format", "jsonl"]).stdout).lines().count();
-    let output = run(&["psxview", CLEAN, "--format", "jsonl"]);
-    let lines: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.len(), listed);
+    let lines = rows(&["psxview", CLEAN], "sighting");
+    assert_eq!(lines.len(), rows(&["pslist", CLEAN], "process").len());
     for line in lines {
         let over = !line["exited"].is_null();
         assert_eq!(line["explanation"], if over { "exited_referenced" } else { "listed" }, "{line}");
@@ -177,12 +181,12 @@ fn text_is_plain_and_narrow() {
         &["hives"],
     ] {
         let mut arguments = command.to_vec();
-        arguments.push(SUSPICIOUS);
+        arguments.extend([SUSPICIOUS, "--width", "80"]);
         let output = text(&run(&arguments).stdout);
         assert!(!output.contains('\u{1b}'), "{command:?}: colour in a pipe");
         for line in output.lines() {
-            // A path or an address is never broken; everything else keeps to 80 columns.
-            let breakable = line.split_whitespace().count() > 3;
+            // A path, an address and a command to paste are never broken; everything else keeps to 80 columns.
+            let breakable = line.split_whitespace().count() > 3 && !line.contains(" ntmem ");
             assert!(
                 line.chars().count() <= 80 || !breakable,
                 "{command:?}: {line:?} has {} columns",
@@ -199,6 +203,12 @@ fn registry_and_hives() {
     assert!(text(&output.stdout).contains("Required"));
     let absent = run(&["registry", r"SYSTEM\No Such Key", CLEAN]);
     assert!(text(&absent.stderr).contains("there is no key"));
+    assert!(text(&absent.stdout).starts_with("There is no key SYSTEM\\No Such Key.\n"));
+    assert_eq!(absent.status.code(), Some(4));
+    let value = run(&["registry", r"SYSTEM\Select\Current", CLEAN]);
+    assert!(text(&value.stdout).contains("Current is a value of the key SYSTEM\\Select"), "{}", text(&value.stdout));
+    let user = run(&["registry", r"HKCU\Software", CLEAN]);
+    assert!(text(&user.stderr).contains(r"HKU\SID"), "{}", text(&user.stderr));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("SYSTEM");
     assert_eq!(status(&["hives", CLEAN, "--extract", "SYSTEM", "--output", file.to_str().unwrap()]), 0);
@@ -224,4 +234,126 @@ fn a_foreign_list() {
     assert_eq!(of("SMSS-008", 300), Some("pass".into()));
     assert_eq!(of("SMSS-002", 300), Some("unknown".into()), "no path was printed");
     assert_eq!(document["checks"][0]["verdict"], "violations");
+}
+
+/// One line a process: what is found in a line is a process, whole.
+#[test]
+fn a_process_is_a_line() {
+    let output = text(&run(&["pslist", SUSPICIOUS]).stdout);
+    let named: Vec<&str> = output.lines().filter(|line| line.contains("smss.exe")).collect();
+    let document = json(&["pslist", SUSPICIOUS, "--format", "json"]);
+    let items = document["processes"]["items"].as_array().unwrap();
+    for process in items.iter().filter(|process| process["name"] == "smss.exe") {
+        let pid = process["pid"].to_string();
+        let line = named.iter().find(|line| line.split_whitespace().next() == Some(&pid)).unwrap();
+        assert!(line.ends_with(process["command_line"].as_str().unwrap_or_default()), "{line}");
+    }
+    assert_eq!(
+        output.lines().filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit())).count(),
+        items.len()
+    );
+    // Filters and order, of rows and of text alike.
+    let system = &["pslist", SUSPICIOUS, "--user", "SYSTEM", "--sort", "-pid"];
+    let pids: Vec<u64> = rows(system, "process").iter().map(|row| row["pid"].as_u64().unwrap()).collect();
+    let mut wanted: Vec<u64> =
+        items.iter().filter(|p| p["user"] == "S-1-5-18").map(|p| p["pid"].as_u64().unwrap()).collect();
+    wanted.sort_unstable_by(|one, other| other.cmp(one));
+    assert_eq!(pids, wanted);
+    let one = text(&run(&["pslist", SUSPICIOUS, "--pid", "4", "--columns", "name,pid"]).stdout);
+    assert_eq!(one, "NAME              PID\nSystem              4\n");
+    let csv =
+        text(&run(&["pslist", SUSPICIOUS, "--pid", "4", "--columns", "pid,name,exited", "--format", "csv"]).stdout);
+    assert_eq!(csv, "pid,name,exited\r\n4,System,\r\n");
+    assert_eq!(status(&["pslist", SUSPICIOUS, "--columns", "nonsense"]), 64);
+    assert_eq!(status(&["pslist", SUSPICIOUS, "--sort", "nonsense"]), 64);
+}
+
+/// Rows stand alone, in the order of the arguments, whatever the number of jobs; a bad image is a row.
+#[test]
+fn many_images() {
+    let arguments = ["check", "smss", SUSPICIOUS, "no/such.raw", CLEAN, SUSPICIOUS, "--format", "jsonl", "--jobs"];
+    let of = |jobs: &str| run(&[&arguments[..], &[jobs]].concat());
+    let one = of("1");
+    let rows: Vec<Value> = text(&one.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(one.status.code(), Some(3), "the worst of 1, 3, 0 and 1");
+    assert_eq!(
+        (&rows[0]["type"], &rows[0]["generator"]),
+        (&"run".into(), &format!("ntmem {}", env!("CARGO_PKG_VERSION")).into())
+    );
+    let mut order: Vec<&str> = rows[1..].iter().map(|row| row["image"].as_str().unwrap()).collect();
+    order.dedup();
+    assert_eq!(order, [SUSPICIOUS, "no/such.raw", CLEAN, SUSPICIOUS]);
+    let failed: Vec<&Value> = rows.iter().filter(|row| row["type"] == "failed").collect();
+    assert_eq!((failed.len(), &failed[0]["image"]), (1, &"no/such.raw".into()));
+    let verdicts: Vec<&Value> = rows.iter().filter(|row| row["type"] == "verdict").map(|row| &row["verdict"]).collect();
+    assert_eq!(verdicts, ["violations", "clean", "violations"]);
+    // The last row of an image is its verdict, with as many violations as there are rows of them.
+    let counted = rows
+        .iter()
+        .filter(|row| row["image"] == SUSPICIOUS && row["outcome"] == "violation" && row["severity"] != "info");
+    let told: u64 =
+        rows.iter().filter(|row| row["type"] == "verdict").map(|row| row["violations"].as_u64().unwrap()).sum();
+    assert_eq!(counted.count() as u64, told);
+    for row in rows.iter().filter(|row| row["type"] == "outcome") {
+        assert!(row["host"].is_string() && row["check"] == "smss" && row["verdict"].is_string(), "{row}");
+    }
+    let four = text(&of("4").stdout).replace(r#""--jobs","4""#, r#""--jobs","1""#);
+    assert_eq!(four, text(&one.stdout));
+    // The same as text ends with a table; a folder and a list name the same images.
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["b.raw", "a.raw"] {
+        std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(CLEAN), folder.path().join(name)).unwrap();
+    }
+    std::fs::write(folder.path().join("notes.txt"), "no image").unwrap();
+    let path = folder.path().to_str().unwrap();
+    let listed = folder.path().join("list");
+    std::fs::write(&listed, format!("{path}/a.raw\n\n{path}/b.raw\n")).unwrap();
+    let by_folder = run(&["check", path]);
+    assert_eq!(by_folder.status.code(), Some(0), "{}", text(&by_folder.stderr));
+    let by_folder = text(&by_folder.stdout);
+    assert!(by_folder.ends_with("2 images, 2 clean\n"), "{by_folder}");
+    let by_list = text(&run(&["check", &format!("@{}", listed.display())]).stdout);
+    let but_arguments = |text: &str| {
+        text.lines()
+            .filter(|line| !line.contains("made by") && !line.contains("@/"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert!(but_arguments(&by_list).last() == but_arguments(&by_folder).last());
+    assert_eq!(status(&["check", &format!("@{path}/nothing")]), 3);
+    // One array of documents.
+    let documents = json(&["pslist", SUSPICIOUS, "no/such.raw", CLEAN, "--format", "json"]);
+    let documents = documents.as_array().unwrap();
+    assert_eq!(documents.len(), 3);
+    assert!(documents[0]["processes"]["items"].is_array() && documents[1]["failed"].is_string());
+}
+
+/// The hash is that of the file, as another tool gives it.
+#[test]
+fn sha256_of_the_image() {
+    let Ok(other) = Command::new("sha256sum").current_dir(env!("CARGO_MANIFEST_DIR")).arg(CLEAN).output() else {
+        println!("skipped: there is no sha256sum");
+        return;
+    };
+    let sum = text(&other.stdout).split_whitespace().next().unwrap().to_owned();
+    assert_eq!(json(&["info", CLEAN, "--sha256", "--format", "json"])["run"]["sha256"], sum);
+}
+
+/// The tree's rows say where they stand.
+#[test]
+fn rows_of_the_tree() {
+    let rows = rows(&["pstree", CLEAN], "process");
+    for (number, row) in rows.iter().enumerate() {
+        assert_eq!(row["row"], number);
+        let Some(parent) = row["parent_row"].as_u64() else {
+            assert_eq!(row["depth"], 0);
+            continue;
+        };
+        let parent = &rows[parent as usize];
+        assert_eq!(
+            (&row["ppid"], row["depth"].as_u64().unwrap()),
+            (&parent["pid"], parent["depth"].as_u64().unwrap() + 1)
+        );
+    }
+    assert!(rows.iter().any(|row| row["depth"] == 2));
 }

@@ -5,3 +5,4 @@ mod cli;
 mod command_line;
 mod snapshots;
 mod symbols_command;
+mod workbench;

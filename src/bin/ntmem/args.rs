@@ -1,7 +1,8 @@
 //! The command line.
 
 use crate::commands::{
-    check, convert, explain, hives, info, pslist, pstree, psxview, read, registry, selftest, sessions, symbols,
+    check, completions, convert, dump, explain, hives, info, pslist, pstree, psxview, read, registry, selftest, sessions, show,
+    symbols, timeline,
 };
 use crate::options::Common;
 use clap::{Parser, Subcommand};
@@ -36,6 +37,7 @@ Examples:
   ntmem symbols pack C:\\Symbols --output kernels.ntpack
   ntmem pslist mem.raw --format jsonl > processes.jsonl
   ntmem check smss --report processes.json
+  ntmem show smss.exe mem.raw --only modules,handles
   ntmem explain SMSS-021";
 
 #[derive(Debug, Parser)]
@@ -90,12 +92,16 @@ commands! {
     Pstree => pstree,
     Psxview => psxview,
     Sessions => sessions,
-    Read => read,
-    Selftest => selftest,
+    Show => show,
     Registry => registry,
     Hives => hives,
+    Read => read,
+    Dump => dump,
+    Timeline => timeline,
     Check => check,
     Explain => explain,
     Symbols => symbols,
+    Selftest => selftest,
     Convert => convert,
+    Completions => completions,
 }

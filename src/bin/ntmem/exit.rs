@@ -2,6 +2,8 @@
 
 /// Could not analyse.
 pub const FAILED: u8 = 3;
+/// What was asked for is not in the image: a registry key, a process.
+pub const NOT_THERE: u8 = 4;
 /// Wrong usage, as in sysexits.h.
 pub const USAGE: u8 = 64;
 

@@ -2,9 +2,11 @@
 //!
 //! A command is one file in `commands/`: its arguments, and [`args::Run`] for them. `args.rs` lists the commands.
 
+mod answer;
 mod args;
 mod commands;
 mod exit;
+mod images;
 mod open;
 mod options;
 mod output;

@@ -3,9 +3,11 @@
 use crate::options::Common;
 use crate::output::{self, Progress};
 use ntmem::image::OpenOptions;
+use anyhow::Context as _;
 use ntmem::kernel::Kernel;
 use ntmem::registry::Registry;
 use ntmem::{MemoryImage, ReadOptions, Report, System};
+use std::io::Read as _;
 use std::path::Path;
 
 /// Opens an image; where it must be unpacked for that, says so.
@@ -46,20 +48,65 @@ pub fn with_kernel<T>(
     f(&kernel)
 }
 
-/// Reads an image, and says on standard error what was odd about it.
+/// Reads an image.
 ///
 /// # Errors
 /// The image cannot be analysed.
-pub fn read(image: &Path, common: &Common) -> anyhow::Result<System> {
+pub fn read(image: &Path, common: &Common) -> anyhow::Result<Report> {
+    read_with(image, common, ReadOptions::default(), |_, _| Ok(()))
+}
+
+/// Reads an image, by these options beside those of the command line, and gives it to `f` with its kernel.
+///
+/// # Errors
+/// The image cannot be analysed, or `f` fails.
+pub fn read_with(
+    image: &Path,
+    common: &Common,
+    options: ReadOptions<'_>,
+    f: impl FnOnce(&Kernel<'_>, &mut Report) -> anyhow::Result<()>,
+) -> anyhow::Result<Report> {
     with_kernel(image, common, |kernel| {
         let progress = Progress::new("searching for processes");
         let show = |done, total| progress.at(done, total);
-        let options = ReadOptions { scan: common.reading.scan, progress: Some(&show), ..ReadOptions::default() };
-        let system = System::read_with(kernel, &options)?;
+        let options = ReadOptions { scan: common.reading.scan, progress: Some(&show), ..options };
+        let mut report = about(image, common, System::read_with(kernel, &options)?)?;
         drop(progress);
-        output::warnings(&system.warnings);
-        Ok(system)
+        f(kernel, &mut report)?;
+        Ok(report)
     })
+}
+
+/// A report about an image, with how it was made.
+fn about(image: &Path, common: &Common, system: System) -> anyhow::Result<Report> {
+    let mut report = common.report();
+    report.system = system;
+    report.run.image = Some(image.display().to_string());
+    if common.result.sha256 {
+        report.run.sha256 = Some(sha256(image)?);
+    }
+    Ok(report)
+}
+
+/// The hash of a file, as 64 hexadecimal digits.
+pub fn sha256(file: &Path) -> anyhow::Result<String> {
+    use sha2::{Digest as _, Sha256};
+    let mut hasher = Sha256::new();
+    let cannot = || format!("cannot read {}", file.display());
+    let mut from = std::fs::File::open(file).with_context(cannot)?;
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        match from.read(&mut piece).with_context(cannot)? {
+            0 => break,
+            read => hasher.update(piece.get(..read).unwrap_or_default()),
+        }
+    }
+    Ok(hex(&hasher.finalize()))
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Opens the registry; `--scan` looks for hives that are in no list.
@@ -77,11 +124,10 @@ pub fn with_registry<T>(
             let progress = Progress::new("searching for hives");
             registry.scan(&|done, total| progress.at(done, total));
         }
-        output::warnings(registry.warnings());
-        let (image, info) = (Some(kernel.image_info()), Some(kernel.info()));
+        let (of_image, info) = (Some(kernel.image_info()), Some(kernel.info()));
         let warnings = registry.warnings().to_vec();
         let mut system = System::default();
-        (system.image, system.kernel, system.warnings) = (image, info, warnings);
-        f(&registry, Report::new(system))
+        (system.image, system.kernel, system.warnings) = (of_image, info, warnings);
+        f(&registry, about(image, common, system)?)
     })
 }

@@ -4,8 +4,9 @@ use crate::output::Progress;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use ntmem::kernel::LocateOptions;
+use ntmem::report::{ProcessFilter, Users};
 use ntmem::symbols::{SymbolStore, Trust, user_folder};
-use ntmem::{PageFile, PhysicalAddress, VirtualAddress};
+use ntmem::{PageFile, PhysicalAddress, Report, System, VirtualAddress};
 use std::path::{Path, PathBuf};
 
 /// What every command about an image takes.
@@ -19,8 +20,56 @@ pub struct Common {
     pub reading: Reading,
 }
 
+/// The images of a command that takes several.
+#[derive(Debug, Args)]
+pub struct Images {
+    /// The memory images: files, folders of images, @FILE for a list of them, - for a list on standard input
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<PathBuf>,
+}
+
+impl Images {
+    /// Their paths, as they were given.
+    pub fn paths(&self) -> Vec<&Path> {
+        self.images.iter().map(PathBuf::as_path).collect()
+    }
+}
+
+/// Which processes to show.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Which processes")]
+pub struct Filter {
+    /// With this pid
+    #[arg(long, value_name = "PID,...", value_delimiter = ',')]
+    pid: Vec<u64>,
+    /// With this in the name, path or command line
+    #[arg(long, value_name = "TEXT,...", value_delimiter = ',')]
+    name: Vec<String>,
+    /// Of this user: the SID, or part of the name
+    #[arg(long, value_name = "USER,...", value_delimiter = ',')]
+    user: Vec<String>,
+    /// Of this session
+    #[arg(long, value_name = "ID,...", value_delimiter = ',')]
+    session: Vec<u32>,
+}
+
+impl Filter {
+    /// Leaves in a report the processes that are asked for.
+    pub fn apply(&self, report: &mut Report) {
+        let Self { pid, name, user, session } = self;
+        let filter =
+            ProcessFilter { pids: pid.clone(), names: name.clone(), users: user.clone(), sessions: session.clone() };
+        if filter.is_empty() {
+            return;
+        }
+        let users = Users::new(&report.system.machine);
+        report.system.processes.items.retain(|process| filter.takes(process, &users));
+    }
+}
+
 /// How to write the result, and where.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Result")]
 pub struct ResultOptions {
     /// How to write the result
     #[arg(long, short, value_enum, default_value_t)]
@@ -28,6 +77,36 @@ pub struct ResultOptions {
     /// Write the result to a file instead of standard output
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Columns of a line of text: those of the terminal unless told, 0 for as many as it takes
+    #[arg(long, value_name = "COLUMNS")]
+    pub width: Option<usize>,
+    /// Images that are worked on at the same time: one for each processor unless told
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Tell the SHA-256 of the image file too
+    #[arg(long)]
+    pub sha256: bool,
+}
+
+impl ResultOptions {
+    /// Images at a time: one for each processor unless told.
+    pub fn jobs(&self) -> usize {
+        self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+    }
+}
+
+impl Common {
+    /// A report with how it was made, and nothing in it.
+    pub fn report(&self) -> Report {
+        let mut report = Report::new(System::default());
+        // A word that is no text is shown as well as it goes: it is for people.
+        report.run.arguments = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+        if let Some(program) = report.run.arguments.first_mut() {
+            "ntmem".clone_into(program);
+        }
+        report.run.scan = self.reading.scan;
+        report
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -37,12 +116,17 @@ pub enum Format {
     Text,
     /// One document
     Json,
-    /// One line of JSON for each process, session, outcome, hive or PDB
+    /// One line of JSON for each process, session, outcome, hive or PDB; every line says what it is and of which image
     Jsonl,
+    /// Comma-separated values, of lists
+    Csv,
+    /// One file to read in a browser, without script: of check, show and lists
+    Html,
 }
 
 /// How to read an image.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Reading the image")]
 pub struct Reading {
     /// Search all of memory too, once: for processes, exited and unlinked ones, by their objects and by their threads, and
     /// for hives that are in no list; takes as long as reading the file
@@ -136,6 +220,7 @@ fn size(text: &str) -> Result<u64, String> {
 
 /// Where symbols come from.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Symbols")]
 pub struct Symbols {
     /// Where symbols are: a folder (symbol-server layout or flat), a PDB (also .pd_), a Volatility 3 file or zip pack, or a
     /// pack made by `ntmem symbols pack`; may be repeated

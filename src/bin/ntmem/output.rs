@@ -1,71 +1,228 @@
 //! Where results, warnings and progress go.
 
-use crate::options::{Common, Format, ResultOptions};
+use crate::exit::Usage;
+use crate::options::{Format, ResultOptions};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ntmem::Warning;
-use ntmem::report::Palette;
+use ntmem::report::{Page, Palette, Report, Row, TextStyle};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Where the result goes, and in which form.
+/// Columns where nothing tells how many there are.
+const WIDTH: usize = 80;
+
+/// Where the result goes.
 pub struct Output {
     file: Option<PathBuf>,
-    format: Format,
+    to: Box<dyn Write>,
 }
 
 impl Output {
-    /// What `--output` and `--format` say.
-    pub fn new(common: &Common) -> Self {
-        Self::of(&common.result)
-    }
-
-    /// The same.
-    pub fn of(options: &ResultOptions) -> Self {
-        Self { file: options.output.clone(), format: options.format }
-    }
-
-    /// Writes the whole document, one line for each of `lines`, or what `text` writes. Returns the exit status 0.
-    pub fn write<T: Serialize>(
-        &self,
-        document: &impl Serialize,
-        lines: &[T],
-        text: impl FnOnce(&mut String, &Palette) -> std::fmt::Result,
-    ) -> anyhow::Result<u8> {
-        let mut out: Box<dyn Write> = match &self.file {
+    /// The file that `--output` names, made now, or standard output.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub fn new(options: &ResultOptions) -> anyhow::Result<Self> {
+        let to: Box<dyn Write> = match &options.output {
             Some(path) => {
                 Box::new(std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?)
             }
             None => Box::new(std::io::stdout().lock()),
         };
-        let mut bytes = Vec::new();
-        match self.format {
-            Format::Text => {
-                let mut written = String::new();
-                let colour = self.file.is_none() && colour(&std::io::stdout());
-                text(&mut written, &if colour { Palette::ANSI } else { Palette::default() })?;
-                bytes = written.into_bytes();
-            }
-            Format::Json => {
-                serde_json::to_writer_pretty(&mut bytes, document)?;
-                bytes.push(b'\n');
-            }
-            Format::Jsonl => {
-                for line in lines {
-                    serde_json::to_writer(&mut bytes, line)?;
-                    bytes.push(b'\n');
-                }
-            }
-        }
-        let written = out.write_all(&bytes).and_then(|()| out.flush());
+        Ok(Self { file: options.output.clone(), to })
+    }
+
+    /// Writes a piece of the result.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        let written = self.to.write_all(bytes).and_then(|()| self.to.flush());
         written.with_context(|| match &self.file {
             Some(path) => format!("cannot write {}", path.display()),
             None => "cannot write to standard output".to_owned(),
-        })?;
-        Ok(0)
+        })
     }
+}
+
+/// How results are written.
+#[derive(Clone, Copy)]
+pub struct Style {
+    pub format: Format,
+    text: TextStyle,
+    /// Of several images: each piece says which one it is about.
+    several: bool,
+    /// Rows of events alone: what reads timelines takes no others.
+    pub events: bool,
+}
+
+impl Style {
+    /// The style that options ask for.
+    ///
+    /// # Errors
+    /// There is no such form of several images.
+    pub fn new(options: &ResultOptions, several: bool) -> Result<Self, Usage> {
+        if several && options.format == Format::Html {
+            return Err(Usage("html is about one image: name one, or ask for jsonl, csv or text".to_owned()));
+        }
+        let stdout = std::io::stdout();
+        let terminal = options.output.is_none() && stdout.is_terminal();
+        let (width, cut) = match options.width {
+            Some(0) => (usize::MAX, false),
+            Some(width) => (width, true),
+            None if terminal => (terminal_width(), true),
+            None => (WIDTH, false),
+        };
+        let palette = if terminal && colour(&stdout) { Palette::ANSI } else { Palette::default() };
+        Ok(Self { format: options.format, text: TextStyle { width, cut, palette }, several, events: false })
+    }
+
+    /// What stands before all answers.
+    pub fn begin(&self, run: &Report) -> Vec<u8> {
+        match self.format {
+            Format::Json if self.several => b"[\n".to_vec(),
+            Format::Jsonl if !self.events => {
+                let mut bytes = Vec::new();
+                line(&mut bytes, &run.run_row());
+                bytes
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// What stands after them.
+    pub fn end(&self) -> &'static [u8] {
+        if self.format == Format::Json && self.several { b"\n]\n" } else { b"" }
+    }
+
+    /// A document.
+    pub fn document(&self, bytes: &mut Vec<u8>, first: bool, document: &impl Serialize) -> anyhow::Result<()> {
+        if !first {
+            bytes.extend(b",\n");
+        }
+        serde_json::to_writer_pretty(&mut *bytes, document)?;
+        if !self.several {
+            bytes.push(b'\n');
+        }
+        Ok(())
+    }
+
+    /// Pages about an image: text and CSV have room for the first.
+    pub fn pages(
+        &self,
+        bytes: &mut Vec<u8>,
+        image: &str,
+        host: Option<&str>,
+        first: bool,
+        pages: &[Page],
+    ) -> anyhow::Result<()> {
+        let Some(page) = pages.first() else { return Ok(()) };
+        match self.format {
+            Format::Html => bytes.extend(ntmem::report::html(&format!("ntmem: {image}"), pages).into_bytes()),
+            Format::Csv => {
+                let no_list = "csv is for lists; this command has --format text, json, jsonl and html";
+                anyhow::ensure!(page.list().is_some(), Usage(no_list.to_owned()));
+                let lead = [("image", image), ("host", host.unwrap_or_default())];
+                bytes.extend(page.csv(if self.several || self.events { &lead } else { &[] }, first).into_bytes());
+            }
+            _ => {
+                self.name(bytes, image, first);
+                bytes.extend(page.text(&self.text).into_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// Which image the text below is about.
+    fn name(&self, bytes: &mut Vec<u8>, image: &str, first: bool) {
+        if self.several {
+            let gap = if first { "" } else { "\n" };
+            bytes.extend(format!("{gap}==> {} <==\n", ntmem::Shown(image)).into_bytes());
+        }
+    }
+
+    /// What is said on standard output of an image that could not be analysed.
+    pub fn failed(&self, image: &str, first: bool, reason: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        match self.format {
+            Format::Jsonl if !self.events => failed(&mut bytes, image, reason),
+            Format::Json if self.several => {
+                let document = serde_json::json!({
+                    "schema": ntmem::report::SCHEMA, "generator": ntmem::report::generator(),
+                    "image": { "path": image }, "failed": reason,
+                });
+                // A value of its own always has such a form.
+                let _ = self.document(&mut bytes, first, &document);
+            }
+            Format::Text if self.several => {
+                self.name(&mut bytes, image, first);
+                bytes.extend(b"not analysed\n");
+            }
+            _ => {}
+        }
+        bytes
+    }
+
+    /// A page after all answers: text only.
+    pub fn last(&self, page: &Page) -> Vec<u8> {
+        if self.format == Format::Text { format!("\n{}", page.text(&self.text)).into_bytes() } else { Vec::new() }
+    }
+}
+
+/// The row of an image that could not be analysed.
+pub fn failed(bytes: &mut Vec<u8>, image: &str, reason: &str) {
+    #[derive(Serialize)]
+    struct Failed<'a> {
+        reason: &'a str,
+    }
+    Rows::new(bytes, Some(image), None).add("failed", &Failed { reason });
+}
+
+/// Lines of JSON, each of which stands alone.
+pub struct Rows<'b> {
+    bytes: &'b mut Vec<u8>,
+    image: Option<&'b str>,
+    host: Option<&'b str>,
+}
+
+impl<'b> Rows<'b> {
+    /// Rows about an image of a machine.
+    pub const fn new(bytes: &'b mut Vec<u8>, image: Option<&'b str>, host: Option<&'b str>) -> Self {
+        Self { bytes, image, host }
+    }
+
+    /// Adds one row of this type.
+    pub fn add<T: Serialize>(&mut self, kind: &str, item: &T) {
+        line(self.bytes, &Row { kind, image: self.image, host: self.host, item });
+    }
+
+    /// Adds rows of one type.
+    pub fn each<T: Serialize>(&mut self, kind: &str, items: &[T]) {
+        items.iter().for_each(|item| self.add(kind, item));
+    }
+
+    /// Adds the row of another image, which could not be analysed.
+    pub fn failed(&mut self, image: &str, reason: &str) {
+        failed(self.bytes, image, reason);
+    }
+}
+
+/// A line of JSON: our own records always have such a form.
+fn line<T: Serialize>(bytes: &mut Vec<u8>, item: &T) {
+    let begin = bytes.len();
+    if serde_json::to_writer(&mut *bytes, item).is_err() {
+        bytes.truncate(begin);
+        return;
+    }
+    bytes.push(b'\n');
+}
+
+fn terminal_width() -> usize {
+    terminal_size::terminal_size().map_or(WIDTH, |(width, _)| usize::from(width.0))
 }
 
 /// Colour is for a terminal, and for nobody who says NO_COLOR.
@@ -110,33 +267,52 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| kind(cause) == Some(std::io::ErrorKind::BrokenPipe))
 }
 
+/// Bars of single images would write over each other, and over that of the whole run.
+static SEVERAL: AtomicBool = AtomicBool::new(false);
+
 /// A bar on standard error, on a terminal only, once something has taken more than a second.
 pub struct Progress {
     bar: ProgressBar,
     begun: Instant,
+    quiet: bool,
 }
 
 impl Progress {
     /// A bar that is not shown yet.
     pub fn new(what: &'static str) -> Self {
+        Self::with(what, "{msg} [{bar:30}] {bytes}/{total_bytes} {eta}", SEVERAL.load(Ordering::Relaxed))
+    }
+
+    /// A bar over several images, in place of theirs.
+    pub fn over_images() -> Self {
+        SEVERAL.store(true, Ordering::Relaxed);
+        Self::with("images", "{msg} [{bar:30}] {pos}/{len} {eta}", false)
+    }
+
+    fn with(what: &'static str, template: &str, quiet: bool) -> Self {
         let bar = ProgressBar::hidden();
-        let style = ProgressStyle::with_template("{msg} [{bar:30}] {bytes}/{total_bytes} {eta}");
+        let style = ProgressStyle::with_template(template);
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_message(what);
-        Self { bar, begun: Instant::now() }
+        Self { bar, begun: Instant::now(), quiet }
     }
 
     /// Notes how far it is.
     pub fn at(&self, done: u64, total: u64) {
-        show(&self.bar, self.begun, done, total);
+        if !self.quiet {
+            show(&self.bar, self.begun, done, total);
+        }
     }
 
     /// What notes how far a file is that comes from a server: its address, bytes that are here, bytes in all. The same bar
     /// shows it.
     #[cfg(feature = "symbol-server")]
     pub fn fetching(&self) -> impl Fn(&str, u64, Option<u64>) + Send + Sync + 'static {
-        let (bar, begun) = (self.bar.clone(), self.begun);
+        let (bar, begun, quiet) = (self.bar.clone(), self.begun, self.quiet);
         move |url, received, total| {
+            if quiet {
+                return;
+            }
             let name = url.rsplit('/').next().unwrap_or_default();
             bar.set_message(format!("fetching {name}"));
             // Where the server does not say how long it is, the bar is full.

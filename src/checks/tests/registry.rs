@@ -329,13 +329,14 @@ fn evidence_tells_key_value_and_place() {
     assert_eq!(found.r#virtual, Some(VirtualAddress(0x24d_5a00_2654)));
     assert_eq!(found.physical, Some(PhysicalAddress(0x84_1654)));
     assert_eq!(found.value.as_deref(), Some("Debug | Windows | Foo"));
-    let mut written = String::new();
-    crate::report::findings(&mut written, &findings, &crate::report::Palette::default()).unwrap();
-    let place = r"  at        HKLM\SYSTEM\ControlSet001\Control\Session Manager\SubSystems
-            Required, _CM_KEY_VALUE virtual 0x0000024d5a002654
-            physical 0x0000000000841654
-";
-    assert!(written.contains(place), "{written}");
+    let mut report = crate::Report::new(crate::System::default());
+    report.checks.push(findings.clone());
+    let picture = crate::Picture::new(&report.system);
+    let written = crate::report::findings(&report, &picture, crate::report::FindingsOptions::default());
+    let written = written.text(&crate::report::TextStyle::default());
+    let joined = written.split_whitespace().collect::<Vec<_>>().join(" ");
+    let place = r"at HKLM\SYSTEM\ControlSet001\Control\Session Manager\SubSystems Required, _CM_KEY_VALUE virtual 0x0000024d5a002654 physical 0x0000000000841654";
+    assert!(joined.contains(place), "{written}");
 }
 
 #[test]

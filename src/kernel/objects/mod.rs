@@ -5,6 +5,7 @@ pub(crate) mod driver;
 pub(crate) mod eprocess;
 pub(crate) mod file_object;
 pub(crate) mod handles;
+pub(crate) mod module;
 pub(crate) mod object;
 pub(crate) mod peb;
 pub(crate) mod thread;

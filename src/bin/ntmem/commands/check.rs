@@ -1,29 +1,34 @@
 //! `ntmem check`: is it what Windows would have made?
 
+use crate::answer::{Answer, Sheet};
 use crate::args::Run;
 use crate::exit::Usage;
-use crate::open;
 use crate::options::Common;
-use crate::output::{self, Output};
+use crate::output::Rows;
+use crate::{images, open};
 use anyhow::Context as _;
 use ntmem::checks::{BASELINES, Baseline, check_in};
-use ntmem::report::{self, Document, Report};
-use ntmem::{Picture, System, Verdict};
+use ntmem::report::{self, Document, FindingsOptions, ListOptions, Report};
+use ntmem::{Picture, Verdict};
 use std::path::{Path, PathBuf};
 
 /// Compare with what Windows would have made (exit 0 clean, 1 violations, 2 inconclusive)
 #[derive(Debug, clap::Args)]
 #[command(
-    override_usage = "ntmem check [OPTIONS] [NAME]... IMAGE\n       ntmem check [OPTIONS] [NAME]... --report FILE",
+    override_usage = "ntmem check [OPTIONS] [NAME]... IMAGE...\n       ntmem check [OPTIONS] [NAME]... --report FILE",
     after_help = checks()
 )]
 pub struct Args {
-    /// Names of checks, and last the memory image
+    /// Names of checks, and behind them the memory images
     #[arg(value_name = "NAME|IMAGE", required_unless_present = "report")]
     names: Vec<PathBuf>,
-    /// Judge a saved JSON document (ours, or another tool's process list in that form) instead of an image
+    /// Judge a saved list instead of an image: a JSON document of ntmem, or what another tool printed (Volatility 3's JSON of
+    /// pslist, pstree or psscan; repeated for cmdline and getsids beside it; MemProcFS' process.csv; Velociraptor's pslist rows)
     #[arg(long, value_name = "FILE")]
-    report: Option<PathBuf>,
+    report: Vec<PathBuf>,
+    /// A line for each finding, and nothing else
+    #[arg(long)]
+    brief: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -38,84 +43,94 @@ impl Run for Args {
     }
 
     fn run(&self) -> anyhow::Result<u8> {
-        let (system, chosen) = self.input()?;
-        let mut report = Report::new(system);
-        let picture = Picture::new(&report.system);
-        let findings = check_in(&picture, &chosen);
-        let verdicts = || findings.iter().map(|findings| findings.verdict);
-        let code = if verdicts().any(|verdict| verdict == Verdict::Violations) {
-            1
-        } else if verdicts().any(|verdict| verdict == Verdict::Inconclusive) {
-            2
-        } else {
-            0
-        };
-        report.checks = findings;
-        let lines: Vec<_> = report.checks.iter().flat_map(|check| &check.outcomes).collect();
-        let written = Output::new(&self.common).write(&Document::new(&report, &picture), &lines, |text, palette| {
-            report.checks.iter().try_for_each(|check| report::findings(text, check, palette))
-        });
-        match written {
-            // The verdict is in the exit status too: `ntmem check mem.raw | head` must not pass for clean.
-            Err(error) if !output::is_broken_pipe(&error) => Err(error),
-            _ => Ok(code),
+        let (checks, images) = self.sorted()?;
+        match self.report.as_slice() {
+            files @ [first, ..] => images::run(std::slice::from_ref(first), &self.common, |_, sheet| {
+                self.judge(&checks, saved(files, &self.common)?, sheet)
+            }),
+            [] => images::run(images, &self.common, |image, sheet| {
+                self.judge(&checks, open::read(image, &self.common)?, sheet)
+            }),
         }
     }
 }
 
 impl Args {
-    /// The records to judge, of the image or of a saved document, and by which baselines.
-    fn input(&self) -> anyhow::Result<(System, Vec<&'static Baseline>)> {
-        match (&self.report, self.names.split_last()) {
-            (Some(file), _) => {
-                if let Some(image) = self.names.last().filter(|name| name.is_file() && named(name).is_none()) {
-                    return Err(Usage(format!("an image ({}) or --report, not both", image.display())).into());
-                }
-                let chosen = chosen(&self.names)?;
-                Ok((saved(file)?, chosen))
+    /// The names of checks, and the images behind them.
+    fn sorted(&self) -> Result<(Vec<&'static Baseline>, &[PathBuf]), Usage> {
+        let known = |word: &PathBuf| BASELINES.iter().copied().find(|baseline| word.as_os_str() == baseline.name);
+        let names = self.names.iter().map_while(known).collect::<Vec<_>>();
+        let images = self.names.get(names.len()..).unwrap_or_default();
+        let there_are = BASELINES.iter().map(|baseline| baseline.name).collect::<Vec<_>>().join(", ");
+        // A misspelt name must not pass for an image, nor for clean.
+        let but_last = images.len().saturating_sub(usize::from(self.report.is_empty()));
+        if let Some(word) = images.iter().take(but_last).find(|word| is_a_name(word)) {
+            return Err(Usage(format!("there is no check named {}; there is: {there_are}", word.display())));
+        }
+        match (images.first(), self.report.first()) {
+            (Some(image), Some(_)) => Err(Usage(format!("an image ({}) or --report, not both", image.display()))),
+            (None, None) => {
+                Err(Usage("which image? `ntmem check smss IMAGE`, or `ntmem check smss --report FILE`".into()))
             }
-            (None, Some((image, names))) => {
-                let chosen = chosen(names)?;
-                if let Some(Baseline { name, .. }) = named(image).filter(|_| !image.exists()) {
-                    let which =
-                        format!("which image? `ntmem check {name} IMAGE`, or `ntmem check {name} --report FILE`");
-                    return Err(Usage(which).into());
-                }
-                Ok((open::read(image, &self.common)?, chosen))
-            }
-            (None, None) => Err(Usage("check needs an image, or a report with --report".into()).into()),
+            _ => Ok((if names.is_empty() { BASELINES.to_vec() } else { names }, images)),
         }
     }
-}
 
-/// What `--help` says of the names.
-fn checks() -> String {
-    let words: Vec<String> =
-        BASELINES.iter().map(|baseline| format!("{} ({})", baseline.name, baseline.title)).collect();
-    format!("Checks: {}. Without a name: all.", words.join("; "))
-}
-
-fn named(name: &Path) -> Option<&'static Baseline> {
-    BASELINES.iter().copied().find(|baseline| name.as_os_str() == baseline.name)
-}
-
-/// The baselines of these names; all, without a name. A misspelt one must not pass for clean.
-fn chosen(names: &[PathBuf]) -> Result<Vec<&'static Baseline>, Usage> {
-    if let Some(name) = names.iter().find(|name| named(name).is_none()) {
-        let known: Vec<&str> = BASELINES.iter().map(|baseline| baseline.name).collect();
-        let words = format!("there is no check named {}; there is: {}", name.display(), known.join(", "));
-        return Err(Usage(words));
+    fn judge(&self, baselines: &[&Baseline], mut report: Report, sheet: &Sheet<'_>) -> anyhow::Result<Answer> {
+        let picture = Picture::new(&report.system);
+        report.checks = check_in(&picture, baselines);
+        let codes = report.checks.iter().map(|findings| match findings.verdict {
+            Verdict::Clean => 0,
+            Verdict::Violations => 1,
+            Verdict::Inconclusive => 2,
+        });
+        let code = codes.fold(0, images::worst);
+        let options = FindingsOptions { brief: self.brief };
+        let pages = || {
+            vec![
+                report::findings(&report, &picture, options),
+                report::figures(&report, &picture),
+                report::processes(&picture, &ListOptions::default()),
+                report::cross_view(&picture),
+            ]
+        };
+        let rows = |rows: &mut Rows<'_>| {
+            for findings in &report.checks {
+                findings.outcome_rows().for_each(|row| rows.add("outcome", &row));
+            }
+            for findings in &report.checks {
+                rows.add("verdict", &findings.verdict_row());
+            }
+        };
+        let document = Document::new(&report, &picture);
+        Ok(sheet.answer_with(&report, &picture, &document, pages, rows)?.with_code(code))
     }
-    let wanted = |baseline: &Baseline| names.is_empty() || names.iter().any(|name| name.as_os_str() == baseline.name);
-    Ok(BASELINES.iter().copied().filter(|baseline| wanted(baseline)).collect())
 }
 
-/// Reads a saved document.
-fn saved(file: &Path) -> anyhow::Result<System> {
-    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let report: Report = serde_json::from_slice(&text).with_context(|| {
-        format!("{} is no report: it must be a JSON document as `ntmem pslist --format json` writes it", file.display())
-    })?;
-    output::warnings(&report.system.warnings);
-    Ok(report.system)
+/// What `--help` says of the names, and of images.
+fn checks() -> String {
+    let words = BASELINES.iter().map(|baseline| format!("{} ({})", baseline.name, baseline.title));
+    format!(
+        "Checks: {}. Without a name: all.\nIMAGE: a file, a folder of images, @FILE for a list of them, - for a list on standard \
+         input.",
+        words.collect::<Vec<_>>().join("; ")
+    )
+}
+
+/// Whether a word is meant as the name of a check: no file has it, and it looks like no path.
+fn is_a_name(word: &Path) -> bool {
+    let text = word.to_string_lossy();
+    text != "-" && !text.starts_with('@') && !text.contains(['/', '\\', '.']) && !word.exists()
+}
+
+/// Reads a saved document, or what other tools printed.
+fn saved(files: &[PathBuf], common: &Common) -> anyhow::Result<Report> {
+    let read = |file: &PathBuf| {
+        let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        Ok((file.display().to_string(), bytes))
+    };
+    let files = files.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut report = report::read_lists(&files)?;
+    report.run = common.report().run;
+    Ok(report)
 }

@@ -2,8 +2,8 @@
 
 use crate::args::Run;
 use crate::exit::Usage;
-use crate::options::{Common, ResultOptions};
-use crate::output::Output;
+use crate::options::{Common, Format, ResultOptions};
+use crate::output::{Output, Rows, Style};
 use ntmem::checks::{Rule, rules};
 use ntmem::report;
 use serde::Serialize;
@@ -43,14 +43,22 @@ impl Run for Args {
     fn run(&self) -> anyhow::Result<u8> {
         let wanted = |rule: &&Rule| self.id.as_ref().is_none_or(|id| rule.id.eq_ignore_ascii_case(id));
         let found: Vec<&'static Rule> = rules().filter(|rule| wanted(rule)).collect();
-        if let (Some(id), []) = (&self.id, found.as_slice()) {
-            return Err(Usage(format!("there is no rule {id}; `ntmem explain` lists all")).into());
+        let page = match (&self.id, found.as_slice()) {
+            (Some(id), []) => return Err(Usage(format!("there is no rule {id}; `ntmem explain` lists all")).into()),
+            (Some(_), [rule, ..]) => report::rule(rule),
+            (None, all) => report::rules(all),
+        };
+        let style = Style::new(&self.result, false)?;
+        let mut bytes = Vec::new();
+        match style.format {
+            Format::Json => {
+                let (schema, generator) = (report::SCHEMA, report::generator());
+                style.document(&mut bytes, true, &Document { schema, generator, rules: &found })?;
+            }
+            Format::Jsonl => Rows::new(&mut bytes, None, None).each("rule", &found),
+            Format::Text | Format::Csv | Format::Html => style.pages(&mut bytes, "rules", None, true, &[page])?,
         }
-        let generator = format!("ntmem {}", env!("CARGO_PKG_VERSION"));
-        let document = Document { schema: report::SCHEMA, generator, rules: &found };
-        Output::of(&self.result).write(&document, &found, |text, palette| match self.id {
-            Some(_) => found.iter().try_for_each(|rule| report::rule(text, rule, palette)),
-            None => report::rules(text, &found),
-        })
+        Output::new(&self.result)?.write(&bytes)?;
+        Ok(0)
     }
 }

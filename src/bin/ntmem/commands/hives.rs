@@ -2,12 +2,12 @@
 
 use crate::args::Run;
 use crate::exit::Usage;
-use crate::open;
 use crate::options::Common;
-use crate::output::{self, Output};
+use crate::output::Rows;
+use crate::{images, open, output};
 use anyhow::Context as _;
 use ntmem::registry::Registry;
-use ntmem::report;
+use ntmem::{Picture, report};
 use std::path::{Path, PathBuf};
 
 /// The hives in memory; with --extract, one of them as a file that hive tools open
@@ -32,14 +32,19 @@ impl Run for Args {
     }
 
     fn run(&self) -> anyhow::Result<u8> {
-        open::with_registry(&self.image, &self.common, |registry, mut report| {
-            if let Some(name) = &self.extract {
-                return self.extract(name, registry);
-            }
-            let list = registry.hive_list();
-            report.hives = Some(list.clone());
-            let out = Output::new(&self.common);
-            out.write(&report, &list.items, |text, palette| report::hives(text, &list, palette))
+        if let Some(name) = &self.extract {
+            return open::with_registry(&self.image, &self.common, |registry, report| {
+                output::warnings(&report.system.warnings);
+                self.extract(name, registry)
+            });
+        }
+        images::run(std::slice::from_ref(&self.image), &self.common, |image, sheet| {
+            open::with_registry(image, &self.common, |registry, mut report| {
+                let list = registry.hive_list();
+                report.hives = Some(list.clone());
+                let rows = |rows: &mut Rows<'_>| rows.each("hive", &list.items);
+                sheet.answer(&report, &Picture::new(&report.system), || report::hives(&list), rows)
+            })
         })
     }
 }

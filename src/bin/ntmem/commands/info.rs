@@ -1,26 +1,26 @@
 //! `ntmem info`: what the image is.
 
 use crate::args::Run;
-use crate::open;
-use crate::options::Common;
-use crate::output::Output;
+use crate::options::{Common, Images};
+use crate::output::Rows;
+use crate::{images, open};
 use ntmem::Picture;
 use ntmem::kernel::TriageDump;
-use ntmem::report::{self, CrashDocument, Document, Report};
-use std::path::{Path, PathBuf};
+use ntmem::report::{self, CrashDocument, Document, MachineRow};
+use std::path::Path;
 
 /// What the image is: format, kernel, build, symbols, clocks
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The memory image
-    image: PathBuf,
+    #[command(flatten)]
+    images: Images,
     #[command(flatten)]
     common: Common,
 }
 
 impl Run for Args {
     fn files(&self) -> Vec<&Path> {
-        vec![&self.image]
+        self.images.paths()
     }
 
     fn common(&self) -> Option<&Common> {
@@ -28,16 +28,19 @@ impl Run for Args {
     }
 
     fn run(&self) -> anyhow::Result<u8> {
-        // A triage dump holds no memory of the machine, and says much of its crash all the same.
-        if let Some(dump) = TriageDump::open(&self.image)? {
-            let facts = CrashDocument::new(&dump);
-            let out = Output::new(&self.common);
-            return out.write(&facts, &[&facts], |text, palette| report::crash(text, &facts.crash, palette));
-        }
-        let report = Report::new(open::read(&self.image, &self.common)?);
-        let picture = Picture::new(&report.system);
-        let document = Document::new(&report, &picture).without_lists();
-        let out = Output::new(&self.common);
-        out.write(&document, &[&document], |text, palette| report::info(text, &picture, palette))
+        images::run(&self.images.images, &self.common, |image, sheet| {
+            // A triage dump holds no memory of the machine, and says much of its crash all the same.
+            if let Some(dump) = TriageDump::open(image)? {
+                let (report, facts) = (self.common.report(), CrashDocument::new(&dump));
+                let rows = |rows: &mut Rows<'_>| rows.add("crash", &facts.crash);
+                let pages = || vec![report::crash(&facts.crash)];
+                return sheet.answer_with(&report, &Picture::new(&report.system), &facts, pages, rows);
+            }
+            let report = open::read(image, &self.common)?;
+            let picture = Picture::new(&report.system);
+            let document = Document::new(&report, &picture).without_lists();
+            let rows = |rows: &mut Rows<'_>| rows.add("machine", &MachineRow::new(&picture));
+            sheet.answer_with(&report, &picture, &document, || vec![report::info(&picture)], rows)
+        })
     }
 }

@@ -1,25 +1,43 @@
 //! `ntmem pslist`: the processes.
 
 use crate::args::Run;
-use crate::open;
-use crate::options::Common;
-use crate::output::Output;
+use crate::options::{Common, Filter, Images};
+use crate::output::Rows;
+use crate::{images, open};
 use ntmem::Picture;
-use ntmem::report::{self, Document, Report};
-use std::path::{Path, PathBuf};
+use ntmem::report::{self, COLUMNS, ListOptions};
+use std::path::Path;
 
 /// The processes, a line each
 #[derive(Debug, clap::Args)]
+#[command(after_help = columns())]
 pub struct Args {
-    /// The memory image
-    image: PathBuf,
+    #[command(flatten)]
+    images: Images,
+    /// Columns to show, in this order
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    columns: Vec<String>,
+    /// Column to sort by instead of the kernel's order; -NAME the other way round
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    sort: Option<String>,
+    #[command(flatten)]
+    filter: Filter,
     #[command(flatten)]
     common: Common,
 }
 
+/// Names of columns, for the help.
+fn columns() -> String {
+    let names: Vec<&str> = COLUMNS.iter().map(report::ProcessColumn::name).collect();
+    format!(
+        "Columns: {}.\nA command line in brackets is the kernel's path: the command line itself is not known.",
+        names.join(", ")
+    )
+}
+
 impl Run for Args {
     fn files(&self) -> Vec<&Path> {
-        vec![&self.image]
+        self.images.paths()
     }
 
     fn common(&self) -> Option<&Common> {
@@ -27,10 +45,14 @@ impl Run for Args {
     }
 
     fn run(&self) -> anyhow::Result<u8> {
-        let report = Report::new(open::read(&self.image, &self.common)?);
-        let picture = Picture::new(&report.system);
-        let (document, lines) = (Document::new(&report, &picture), &report.system.processes.items);
-        let out = Output::new(&self.common);
-        out.write(&document, lines, |text, palette| report::processes(text, &picture, palette))
+        let options = ListOptions { columns: self.columns.clone(), sort: self.sort.clone() };
+        options.verify().map_err(|error| crate::exit::Usage(error.to_string()))?;
+        images::run(&self.images.images, &self.common, |image, sheet| {
+            let mut report = open::read(image, &self.common)?;
+            self.filter.apply(&mut report);
+            let picture = Picture::new(&report.system);
+            let rows = |rows: &mut Rows<'_>| rows.each("process", &options.sorted(&report.system));
+            sheet.answer(&report, &picture, || report::processes(&picture, &options), rows)
+        })
     }
 }

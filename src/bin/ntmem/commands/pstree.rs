@@ -1,25 +1,25 @@
 //! `ntmem pstree`: the processes under their parents.
 
 use crate::args::Run;
-use crate::open;
-use crate::options::Common;
-use crate::output::Output;
+use crate::options::{Common, Images};
+use crate::output::Rows;
+use crate::{images, open};
 use ntmem::Picture;
-use ntmem::report::{self, Document, Report};
-use std::path::{Path, PathBuf};
+use ntmem::report;
+use std::path::Path;
 
 /// The processes as a tree
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The memory image
-    image: PathBuf,
+    #[command(flatten)]
+    images: Images,
     #[command(flatten)]
     common: Common,
 }
 
 impl Run for Args {
     fn files(&self) -> Vec<&Path> {
-        vec![&self.image]
+        self.images.paths()
     }
 
     fn common(&self) -> Option<&Common> {
@@ -27,10 +27,11 @@ impl Run for Args {
     }
 
     fn run(&self) -> anyhow::Result<u8> {
-        let report = Report::new(open::read(&self.image, &self.common)?);
-        let picture = Picture::new(&report.system);
-        let (document, lines) = (Document::new(&report, &picture), &report.system.processes.items);
-        let out = Output::new(&self.common);
-        out.write(&document, lines, |text, palette| report::process_tree(text, &picture, palette))
+        images::run(&self.images.images, &self.common, |image, sheet| {
+            let report = open::read(image, &self.common)?;
+            let picture = Picture::new(&report.system);
+            let rows = |rows: &mut Rows<'_>| rows.each("process", &report::tree_rows(&picture));
+            sheet.answer(&report, &picture, || report::process_tree(&picture), rows)
+        })
     }
 }

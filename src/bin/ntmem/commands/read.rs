@@ -2,11 +2,11 @@
 
 use crate::args::Run;
 use crate::exit::Usage;
-use crate::open;
 use crate::options::{Common, address};
-use crate::output::{self, Output};
+use crate::output::Rows;
+use crate::{images, open};
 use ntmem::kernel::Kernel;
-use ntmem::{MemoryRead, PhysicalAddress, Report, System, VirtualAddress, report};
+use ntmem::{MemoryRead, PhysicalAddress, Picture, VirtualAddress, report};
 use std::path::{Path, PathBuf};
 
 /// Bytes at an address, and for each page where they came from or why they are missing
@@ -40,18 +40,17 @@ impl Run for Args {
     }
 
     fn run(&self) -> anyhow::Result<u8> {
-        open::with_kernel(&self.image, &self.common, |kernel| {
-            let read = self.read(kernel)?;
-            let mut system = System::default();
-            (system.image, system.kernel) = (Some(kernel.image().info()), Some(kernel.info()));
-            system.warnings = kernel.warnings().to_vec();
-            output::warnings(&system.warnings);
-            let mut report = Report::new(system);
-            let lines = read.pages.clone();
-            report.read = Some(read);
-            Output::new(&self.common).write(&report, &lines, |text, palette| match &report.read {
-                Some(read) => report::memory(text, read, palette),
-                None => Ok(()),
+        images::run(std::slice::from_ref(&self.image), &self.common, |image, sheet| {
+            open::with_kernel(image, &self.common, |kernel| {
+                let read = self.read(kernel)?;
+                let mut report = self.common.report();
+                let system = &mut report.system;
+                (system.image, system.kernel) = (Some(kernel.image().info()), Some(kernel.info()));
+                system.warnings = kernel.warnings().to_vec();
+                report.run.image = Some(image.display().to_string());
+                report.read = Some(read.clone());
+                let rows = |rows: &mut Rows<'_>| rows.each("page", &read.pages);
+                sheet.answer(&report, &Picture::new(&report.system), || report::memory(&read), rows)
             })
         })
     }

@@ -1,10 +1,10 @@
 //! `ntmem registry`: one key.
 
 use crate::args::Run;
-use crate::open;
 use crate::options::Common;
-use crate::output::{self, Output};
-use ntmem::{Warning, report};
+use crate::output::Rows;
+use crate::{exit, images, open};
+use ntmem::{Picture, Warning, report};
 use std::path::{Path, PathBuf};
 
 const AFTER: &str = "KEY may start with HKLM\\, HKU\\, \\REGISTRY\\MACHINE\\ or the hive's name (SYSTEM\\Setup); upper and \
@@ -35,20 +35,33 @@ impl Run for Args {
     }
 
     fn run(&self) -> anyhow::Result<u8> {
-        open::with_registry(&self.image, &self.common, |registry, mut report| {
-            let found = registry
-                .key(&self.key)
-                .map_err(|absent| anyhow::anyhow!("cannot tell whether {} is there: {absent}", self.key))?;
-            report.registry = found.map(|key| key.record(self.depth));
-            if report.registry.is_none() {
-                let warning = Warning::new("registry", format!("there is no key {}", self.key));
-                output::warnings(std::slice::from_ref(&warning));
-                report.system.warnings.push(warning);
-            }
-            let out = Output::new(&self.common);
-            out.write(&report, &[&report.registry], |text, palette| match &report.registry {
-                Some(key) => report::key(text, key, palette),
-                None => Ok(()),
+        images::run(std::slice::from_ref(&self.image), &self.common, |image, sheet| {
+            open::with_registry(image, &self.common, |registry, mut report| {
+                let found = registry.key(&self.key).map_err(|absent| {
+                    let hint = report::key_hint(&self.key, registry);
+                    anyhow::anyhow!("cannot tell whether {} is there: {absent}. {hint}", self.key)
+                })?;
+                let page = match found {
+                    Some(found) => {
+                        let record = found.record(self.depth);
+                        let page = report::key(&record);
+                        report.registry = Some(record);
+                        page
+                    }
+                    None => {
+                        let hint = report::key_hint(&self.key, registry);
+                        let warning = format!("there is no key {}. {hint}", self.key);
+                        report.system.warnings.push(Warning::new("registry", warning));
+                        report::no_key(&self.key, &hint)
+                    }
+                };
+                let rows = |rows: &mut Rows<'_>| {
+                    if let Some(key) = &report.registry {
+                        rows.add("key", key);
+                    }
+                };
+                let code = if report.registry.is_some() { 0 } else { exit::NOT_THERE };
+                Ok(sheet.answer(&report, &Picture::new(&report.system), || page, rows)?.with_code(code))
             })
         })
     }

@@ -2,9 +2,10 @@
 
 use crate::args::Run;
 use crate::options::Common;
-use crate::output::{Output, Progress};
+use crate::images;
+use crate::output::{Progress, Rows};
 use ntmem::kernel::{FieldResult, SelfTest, TriageDump};
-use ntmem::report;
+use ntmem::{Picture, report};
 use std::path::{Path, PathBuf};
 
 /// Hold the layouts of a kernel against a triage dump of it (C:\Windows\Minidump): exit 1 if one is contradicted
@@ -26,6 +27,19 @@ impl Run for Args {
     }
 
     fn run(&self) -> anyhow::Result<u8> {
+        images::one(&self.common, |sheet| {
+            let test = self.test()?;
+            let report = self.common.report();
+            let rows = |rows: &mut Rows<'_>| rows.each("field", &test.checks);
+            let pages = || vec![report::self_test(&test)];
+            let answer = sheet.answer_with(&report, &Picture::new(&report.system), &test, pages, rows)?;
+            Ok(answer.with_code(u8::from(test.count(FieldResult::Contradicted) > 0)))
+        })
+    }
+}
+
+impl Args {
+    fn test(&self) -> anyhow::Result<SelfTest> {
         let Some(dump) = TriageDump::open(&self.dump)? else {
             anyhow::bail!(
                 "{} is no kernel triage dump. Windows keeps them in C:\\Windows\\Minidump; other images are read by `ntmem info`",
@@ -35,14 +49,10 @@ impl Run for Args {
         let progress = Progress::new("reading layouts");
         let test = SelfTest::run(&dump, &self.common.symbols.store(&self.dump, &progress))?;
         drop(progress);
-        let Some(test) = test else {
-            anyhow::bail!(
+        test.ok_or_else(|| {
+            anyhow::anyhow!(
                 "there are no layouts for this kernel: give its symbol file with --symbols FILE (only x64 kernels can be tested)"
-            );
-        };
-        let code = u8::from(test.count(FieldResult::Contradicted) > 0);
-        Output::new(&self.common)
-            .write(&test, &test.checks, |text, palette| report::self_test(text, &test, palette))?;
-        Ok(code)
+            )
+        })
     }
 }

@@ -1,16 +1,15 @@
 //! `ntmem symbols`: what symbols images need, whether they are here, and where to fetch them.
 
 use crate::args::Run;
-use crate::exit;
 use crate::options::Common;
-use crate::output::{self, Output, Progress};
+use crate::output::{self, Progress, Rows};
+use crate::{exit, images};
 use anyhow::Context as _;
 use clap::Subcommand;
 use ntmem::kernel::Layouts;
-use ntmem::report::{self, Report};
-use ntmem::symbols::{FailedImage, Manifest, NeededSymbols, PackWriter, Packed, SymbolError};
-use ntmem::{Error, PdbInfo, System};
-use serde::Serialize;
+use ntmem::report;
+use ntmem::symbols::{Manifest, PackWriter, Packed, SymbolError};
+use ntmem::{Error, PdbInfo, Picture, System};
 use std::path::{Path, PathBuf};
 
 /// The symbols that images need, and where to get them; or a pack of those that are here
@@ -88,19 +87,18 @@ fn needed(of: &Args) -> anyhow::Result<u8> {
         return Ok(exit::FAILED);
     }
     // One image is described as by every command; of several there is nothing that is true of all.
-    let mut report = Report::new(if of.images.len() == 1 { machine } else { System::default() });
-    let needed = manifest.needed.iter().map(Line::Needed);
-    let lines: Vec<_> = needed.chain(manifest.failed.iter().map(Line::Failed)).collect();
+    let mut report = of.common.report();
+    if of.images.len() == 1 {
+        report.system = machine;
+    }
     report.symbols = Some(manifest.clone());
-    Output::new(&of.common).write(&report, &lines, |text, palette| report::symbols(text, &manifest, palette))
-}
-
-/// A line of `--format jsonl`.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Line<'a> {
-    Needed(&'a NeededSymbols),
-    Failed(&'a FailedImage),
+    images::one(&of.common, |sheet| {
+        let rows = |rows: &mut Rows<'_>| {
+            rows.each("symbols", &manifest.needed);
+            manifest.failed.iter().for_each(|failed| rows.failed(&failed.image, &failed.reason));
+        };
+        sheet.answer(&report, &Picture::new(&report.system), || report::symbols(&manifest), rows)
+    })
 }
 
 /// Adds what one image needs.

@@ -1,29 +1,29 @@
-//! The rules of checks for people: a line each, one in full, and all as a page.
+//! The rules of checks: a line each, one in full, and all as a page of the documentation.
 
-use super::{Palette, wrap};
 use crate::checks::{BASELINES, Rule};
-use std::fmt::{self, Write};
+use crate::report::page::{Blocks as _, Cell, Column, Facts, Page, Row, Table, Tone};
 
 /// A line for each rule: its id and its title.
-///
-/// # Errors
-/// Those of writing.
-pub fn rules(out: &mut impl Write, rules: &[&Rule]) -> fmt::Result {
-    let width = rules.iter().map(|rule| rule.id.len()).max().unwrap_or(0);
-    rules.iter().try_for_each(|rule| writeln!(out, "{:width$}  {}", rule.id, rule.title))
+#[must_use]
+pub fn rules(rules: &[&Rule]) -> Page {
+    let mut page = Page::new("Rules");
+    let columns = vec![Column::new("", "id", 8), Column::new("", "title", 12)];
+    let row = |rule: &&Rule| Row::new(vec![Cell::of(rule.id), Cell::of(format!(" {}", rule.title))]);
+    page.table(Table { name: "rules", columns, rows: rules.iter().map(row).collect() });
+    page
 }
 
 /// One rule in full.
-///
-/// # Errors
-/// Those of writing.
-pub fn rule(out: &mut impl Write, rule: &Rule, palette: &Palette) -> fmt::Result {
-    writeln!(out, "{}: {}", palette.odd.paint(rule.id), rule.title)?;
+#[must_use]
+pub fn rule(rule: &Rule) -> Page {
+    let mut page = Page::new(rule.id);
+    page.paragraph((0, 2), Tone::Odd.say(rule.id).and(Tone::Plain, format!(": {}", rule.title)));
     for (word, text) in parts(rule) {
-        writeln!(out)?;
-        wrap(out, &format!("{:<14} {text}", format!("{word}:")), 2, 17)?;
+        let mut facts = Facts::new(2, 15);
+        facts.add(format!("{word}:"), text);
+        page.gap().facts(facts);
     }
-    Ok(())
+    page
 }
 
 /// The members of a rule that have something to say, each with its heading.

@@ -1,0 +1,117 @@
+//! `ntmem show`: one process, whole.
+
+use crate::answer::{Answer, Sheet};
+use crate::args::Run;
+use crate::exit::{self, Usage};
+use crate::options::Common;
+use crate::output::Rows;
+use crate::{images, open};
+use ntmem::checks::{BASELINES, check_in};
+use ntmem::report::{self, Page, Part, Report, Which, Whole};
+use ntmem::{Picture, ReadOptions, Warning};
+use std::path::{Path, PathBuf};
+
+/// One process: who it is, its token, modules, address ranges, threads, handles, who holds it, and what was found
+#[derive(Debug, clap::Args)]
+#[command(after_help = parts())]
+pub struct Args {
+    /// Pid, address of the _EPROCESS (0x...), or name
+    #[arg(value_name = "PID|0xEPROCESS|NAME")]
+    process: String,
+    /// The memory image
+    image: PathBuf,
+    /// These parts only
+    #[arg(long, value_name = "PART,...", value_delimiter = ',', value_parser = part)]
+    only: Vec<Part>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Names of parts, for the help.
+fn parts() -> String {
+    format!("Parts: {}.", Part::ALL.map(|(_, name)| name).join(", "))
+}
+
+fn part(text: &str) -> Result<Part, String> {
+    Part::named(text)
+        .ok_or_else(|| format!("there is no such part; there are: {}", Part::ALL.map(|(_, name)| name).join(", ")))
+}
+
+impl Run for Args {
+    fn files(&self) -> Vec<&Path> {
+        vec![&self.image]
+    }
+
+    fn common(&self) -> Option<&Common> {
+        Some(&self.common)
+    }
+
+    fn run(&self) -> anyhow::Result<u8> {
+        images::run(std::slice::from_ref(&self.image), &self.common, |image, sheet| {
+            let which = Which::parse(&self.process);
+            let report = open::read_with(image, &self.common, ReadOptions::default(), |kernel, report| {
+                match which.find(&report.system).as_slice() {
+                    [at] => {
+                        report.system.look_into(kernel, *at);
+                        let picture = Picture::new(&report.system);
+                        report.checks = check_in(&picture, BASELINES);
+                        let outcomes = report.checks.iter().flat_map(|findings| &findings.outcomes);
+                        report.whole = Whole::read(kernel, &picture, *at, outcomes);
+                    }
+                    [] => {
+                        let nothing = nothing(&which, self.common.reading.scan);
+                        report.system.warnings.push(Warning::new("processes", nothing));
+                    }
+                    several => return Err(ambiguous(&which, several, report).into()),
+                }
+                Ok(())
+            })?;
+            self.answer(&which, &report, sheet)
+        })
+    }
+}
+
+impl Args {
+    fn answer(&self, which: &Which, report: &Report, sheet: &Sheet<'_>) -> anyhow::Result<Answer> {
+        let picture = Picture::new(&report.system);
+        let page = || match &report.whole {
+            Some(whole) => report::show(report, whole, &self.only),
+            None => Page::saying(nothing(which, self.common.reading.scan)),
+        };
+        let rows = |rows: &mut Rows<'_>| {
+            let Some(whole) = &report.whole else { return };
+            rows.add("process", &whole.process);
+            rows.each("module", whole.modules.value().map_or(&[][..], Vec::as_slice));
+            if let Some(inside) = whole.process.inside.value() {
+                rows.each("vad", inside.vads.value().map_or(&[][..], Vec::as_slice));
+                rows.each("thread", inside.threads.value().map_or(&[][..], Vec::as_slice));
+                rows.each("handle", inside.handles.value().map_or(&[][..], Vec::as_slice));
+                rows.each("holder", inside.held_by.value().map_or(&[][..], Vec::as_slice));
+            }
+            rows.each("finding", &whole.findings);
+        };
+        let code = if report.whole.is_some() { 0 } else { exit::NOT_THERE };
+        Ok(sheet.answer(report, &picture, page, rows)?.with_code(code))
+    }
+}
+
+/// That there is no such process.
+pub fn nothing(which: &Which, scanned: bool) -> String {
+    let more = if scanned { "" } else { "; --scan finds more, exited and unlinked ones" };
+    format!("there is no process with {which} (`ntmem pslist IMAGE` lists those there are{more})")
+}
+
+/// That there are several, and which.
+pub fn ambiguous(which: &Which, several: &[usize], report: &Report) -> Usage {
+    let of = several.iter().filter_map(|&at| report.system.processes.items.get(at)).map(|process| {
+        let text = |value: Option<String>| value.unwrap_or_else(|| "?".to_owned());
+        let exited = if process.has_exited() { ", exited" } else { "" };
+        format!(
+            "pid {} at {}{exited}",
+            text(process.pid.value().map(u64::to_string)),
+            text(process.eprocess.value().map(ToString::to_string))
+        )
+    });
+    let of: Vec<String> = of.collect();
+    Usage(format!("{} processes have {which}: {}. Name one by its pid or address", several.len(), of.join("; ")))
+}

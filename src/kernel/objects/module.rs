@@ -1,0 +1,68 @@
+//! The modules of a process, as its loader lists them.
+
+use crate::kernel::walk::{self, Direction};
+use crate::kernel::{Eprocess, text};
+use crate::reading::record;
+use crate::{Absent, ListEnd, Reading, VirtualAddress};
+
+record! {
+    /// One module of a process: an entry of `PEB.Ldr`, which the process itself can write.
+    pub struct Module {
+        /// `_LDR_DATA_TABLE_ENTRY.DllBase`.
+        base: VirtualAddress,
+        /// `SizeOfImage`, in bytes.
+        size: u32,
+        /// `BaseDllName`.
+        name: String,
+        /// `FullDllName`.
+        path: String,
+        /// Address of the `_LDR_DATA_TABLE_ENTRY`, in the process.
+        entry: VirtualAddress,
+    }
+}
+
+/// A process loads some hundred modules.
+const MAX_MODULES: usize = 4096;
+/// Bytes of their names in all: any number of entries can share one long name.
+const MAX_TEXT: usize = 1 << 20;
+
+/// The modules in load order, and how the walk over them ended. Nothing: the process has no loader's list.
+///
+/// # Errors
+/// The symbols lack a structure, or the head of the list cannot be read.
+pub fn modules(process: &Eprocess<'_>) -> Result<Option<(Vec<Module>, ListEnd)>, Absent> {
+    let kernel = process.kernel();
+    let peb = match process.peb() {
+        Reading::Value(peb) => peb,
+        Reading::Nothing => return Ok(None),
+        Reading::Absent(why) => return Err(why),
+    };
+    let (space, layouts) = (process.space()?, kernel.layouts());
+    let ldr = space.read_pointer(peb.wrapping_add(layouts.peb.as_ref()?.ldr.offset))?;
+    if ldr.is_null() {
+        return Ok(None);
+    }
+    let layout = layouts.ldr_entry.as_ref()?;
+    let head = ldr.wrapping_add(layouts.ldr.as_ref()?.load_order.offset);
+    let (entries, end) =
+        walk::list(space, head, Direction::Forward, MAX_MODULES, |entry| !entry.is_null() && !entry.is_kernel());
+    let mut room = MAX_TEXT;
+    let module = |entry: &VirtualAddress| {
+        let at = entry.wrapping_sub(layout.load_order.offset);
+        let mut string = |offset| {
+            let text = text::unicode_string(space, at.wrapping_add(offset))?.unwrap_or_default();
+            room = room.checked_sub(text.len()).ok_or_else(|| {
+                Absent::not_collected(format!("the names of the modules before it have {MAX_TEXT} bytes"))
+            })?;
+            Ok::<_, Absent>(text)
+        };
+        Module {
+            name: string(layout.base_name.offset).into(),
+            path: string(layout.full_name.offset).into(),
+            base: space.read_pointer(at.wrapping_add(layout.base.offset)).map_err(Absent::from).into(),
+            size: space.read_u32(at.wrapping_add(layout.image_size.offset)).map_err(Absent::from).into(),
+            entry: Reading::Value(at),
+        }
+    };
+    Ok(Some((entries.iter().map(module).collect(), end.kind())))
+}

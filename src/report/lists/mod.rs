@@ -1,0 +1,221 @@
+//! Process lists as other tools print them.
+
+mod memprocfs;
+mod table;
+mod velociraptor;
+mod volatility;
+
+use super::{Report, foreign};
+use crate::{Process, Reading, System};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use table::Row;
+
+/// Why a file is no report and no list.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListError {
+    /// It is neither JSON nor CSV of a tool that is known.
+    #[error(
+        "{name} is no process list that is known: {why}. Known are the documents of ntmem, Volatility 3's JSON or CSV of \
+         windows.pslist, pstree, psscan, cmdline and getsids, MemProcFS' process.csv, and Velociraptor's rows of pslist()"
+    )]
+    Unknown {
+        /// The file.
+        name: String,
+        /// What is in the way.
+        why: String,
+    },
+    /// None of the files lists processes.
+    #[error("none of the files lists processes: give a list of pslist, pstree or psscan with what is beside it")]
+    NoList,
+}
+
+/// What the rows of one tool say: processes, and what is said of processes that others list.
+#[derive(Debug, Default)]
+struct Listed {
+    processes: Vec<Process>,
+    /// By pid.
+    command_lines: BTreeMap<u64, String>,
+    /// By pid: the user's SID first, then the groups.
+    sids: BTreeMap<u64, Vec<String>>,
+}
+
+/// A tool's rows: whether they are its, and what they say.
+type Tool = (fn(&Row) -> bool, fn(&[Row]) -> Listed);
+
+const TOOLS: [Tool; 3] = [
+    (volatility::is_its, volatility::read),
+    (memprocfs::is_its, memprocfs::read),
+    (velociraptor::is_its, velociraptor::read),
+];
+
+/// Reads a report of ntmem, or lists of processes that other tools printed, with what is beside them. Names are for messages.
+///
+/// # Errors
+/// A file is of no form that is known, or none lists processes.
+pub fn read_lists(files: &[(String, Vec<u8>)]) -> Result<Report, ListError> {
+    if let [(name, bytes)] = files
+        && looks_like_document(bytes)
+    {
+        let unknown = |error: serde_json::Error| ListError::Unknown { name: name.clone(), why: error.to_string() };
+        return serde_json::from_slice(bytes).map_err(unknown);
+    }
+    let mut all = Listed::default();
+    for (name, bytes) in files {
+        let unknown = |why: String| ListError::Unknown { name: name.clone(), why };
+        let rows = table::rows(bytes).map_err(unknown)?;
+        let first = rows.first().ok_or_else(|| unknown("it has no rows".to_owned()))?;
+        let tool = TOOLS.iter().find(|(is_its, _)| is_its(first));
+        let columns = || first.keys().cloned().collect::<Vec<_>>().join(", ");
+        let (_, read) = tool.ok_or_else(|| unknown(format!("its columns are {}", columns())))?;
+        let listed = read(&rows);
+        all.processes.extend(listed.processes);
+        all.command_lines.extend(listed.command_lines);
+        all.sids.extend(listed.sids);
+    }
+    if all.processes.is_empty() {
+        return Err(ListError::NoList);
+    }
+    let mut system = System::default();
+    system.processes.items = all.joined();
+    foreign::adopt(&mut system);
+    Ok(Report { generator: None, ..Report::new(system) })
+}
+
+/// Whether it is one JSON object that has a member of a report.
+fn looks_like_document(bytes: &[u8]) -> bool {
+    let Ok(Value::Object(members)) = serde_json::from_slice(bytes) else { return false };
+    ["schema", "generator", "image", "kernel", "system", "processes"].iter().any(|member| members.contains_key(*member))
+        || members.is_empty()
+}
+
+impl Listed {
+    /// The processes with what other lists say of them. Of a pid that several had nobody knows whose it is.
+    fn joined(self) -> Vec<Process> {
+        let mut owners: BTreeMap<u64, usize> = BTreeMap::new();
+        for pid in self.processes.iter().filter_map(|process| process.pid.value()) {
+            let count = owners.entry(*pid).or_default();
+            *count = count.saturating_add(1);
+        }
+        let mut processes = self.processes;
+        for process in &mut processes {
+            let Some(pid) = process.pid.value().filter(|pid| owners.get(pid) == Some(&1)) else { continue };
+            if let Some(line) = self.command_lines.get(pid).filter(|_| process.command_line.value().is_none()) {
+                process.command_line = Reading::Value(line.clone());
+            }
+            if let Some((user, groups)) = self.sids.get(pid).and_then(|sids| sids.split_first()) {
+                process.user = Reading::Value(user.clone());
+                process.groups = Reading::Value(groups.to_vec());
+            }
+        }
+        processes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check_smss;
+
+    fn read(files: &[&str]) -> Result<Report, String> {
+        let files: Vec<_> = files.iter().map(|text| ("list".to_owned(), text.as_bytes().to_vec())).collect();
+        read_lists(&files).map_err(|error| error.to_string())
+    }
+
+    /// As `vol -r json windows.pslist` prints it.
+    const PSLIST: &str = r#"[
+ {"CreateTime": "2022-07-18T23:09:54+00:00", "ExitTime": null, "File output": "Disabled", "Handles": null,
+  "ImageFileName": "System", "Offset(V)": 255085713117248, "PID": 4, "PPID": 0, "SessionId": null, "Threads": 152,
+  "Wow64": false, "__children": []},
+ {"CreateTime": "2022-07-18T23:09:54+00:00", "ExitTime": null, "File output": "Disabled", "Handles": null,
+  "ImageFileName": "smss.exe", "Offset(V)": 255085723521088, "PID": 376, "PPID": 4, "SessionId": null, "Threads": 2,
+  "Wow64": false, "__children": []}]"#;
+
+    #[test]
+    fn volatility_and_what_is_beside_it() {
+        let command = r#"[{"Args": "\\SystemRoot\\System32\\smss.exe", "PID": 376, "Process": "smss.exe", "__children": []},
+            {"Args": null, "PID": 4, "Process": "System", "__children": []}]"#;
+        let sids = r#"[{"Name": "Local System", "PID": 376, "Process": "smss.exe", "SID": "S-1-5-18", "__children": []},
+            {"Name": "Administrators", "PID": 376, "Process": "smss.exe", "SID": "S-1-5-32-544", "__children": []},
+            {"Name": "System Mandatory Level", "PID": 376, "Process": "smss.exe", "SID": "S-1-16-16384", "__children": []}]"#;
+        let report = read(&[PSLIST, command, sids]).unwrap();
+        let [system, smss] = report.system.processes.items.as_slice() else { panic!("two processes") };
+        assert_eq!(system.name.value().map(String::as_str), Some("System"));
+        assert_eq!(system.created.value().unwrap().to_string(), "2022-07-18T23:09:54.0000000Z");
+        assert!(system.session.absent().is_some() && system.command_line.absent().is_some());
+        assert_eq!(smss.command_line.value().map(String::as_str), Some(r"\SystemRoot\System32\smss.exe"));
+        assert_eq!(smss.user.value().map(String::as_str), Some("S-1-5-18"));
+        assert_eq!(smss.integrity.value().map(String::as_str), Some("S-1-16-16384"));
+        assert_eq!(smss.groups.value().map(Vec::as_slice), Some(&["S-1-5-32-544".to_owned()][..]));
+        assert!(check_smss(&report.system).of("SMSS-001").any(|outcome| outcome.pid == Some(376)));
+    }
+
+    /// As `vol -r json windows.pstree` prints it: children in their parents.
+    #[test]
+    fn a_tree_is_a_list() {
+        let tree = r#"[{"Audit": null, "Cmd": null, "CreateTime": "2022-07-18T23:09:54+00:00", "ExitTime": null, "Handles": null,
+            "ImageFileName": "System", "Offset(V)": 1, "PID": 4, "PPID": 0, "Path": null, "SessionId": null, "Threads": 152,
+            "Wow64": false, "__children": [{"Audit": "\\Device\\HarddiskVolume3\\Windows\\System32\\smss.exe",
+            "Cmd": "\\SystemRoot\\System32\\smss.exe", "CreateTime": "2022-07-18T23:09:54+00:00", "ExitTime": null, "Handles": null,
+            "ImageFileName": "smss.exe", "Offset(V)": 2, "PID": 376, "PPID": 4, "Path": "\\SystemRoot\\System32\\smss.exe",
+            "SessionId": null, "Threads": 2, "Wow64": false, "__children": []}]}]"#;
+        let items = read(&[tree]).unwrap().system.processes.items;
+        assert_eq!(
+            items[1].path.value().map(String::as_str),
+            Some(r"\Device\HarddiskVolume3\Windows\System32\smss.exe")
+        );
+        assert_eq!(items[1].peb_path.value().map(String::as_str), Some(r"\SystemRoot\System32\smss.exe"));
+        assert_eq!(items[1].command_line.value().map(String::as_str), Some(r"\SystemRoot\System32\smss.exe"));
+    }
+
+    /// The header is that of `m_fc_proc.c` of MemProcFS.
+    #[test]
+    fn memprocfs() {
+        let csv = "PID,PPID,State,ShortName,Name,IntegrityLevel,User,CreateTime,ExitTime,Wow64,EPROCESS,PEB,PEB32,DTB,UserDTB,\
+                   UserPath,KernelPath,CommandLine,Flag\n\
+                   4,0,0,System,System,System,SYSTEM,2022-07-18 23:09:54 UTC,,0,0xffffe80000000040,0x0,0x0,0x1ad000,0x1ad000,\
+                   System,,,\n\
+                   376,4,0,smss.exe,smss.exe,System,SYSTEM,2022-07-18 23:09:54 UTC,,0,0xffffe80000000080,0x1000,0x0,0x2ad000,\
+                   0x2ad000,\"C:\\Windows\\System32\\smss.exe\",\"\\Device\\HarddiskVolume3\\Windows\\System32\\smss.exe\",\
+                   \"\\SystemRoot\\System32\\smss.exe\",\n";
+        let items = read(&[csv]).unwrap().system.processes.items;
+        assert_eq!(items.len(), 2);
+        assert_eq!(
+            items[1].path.value().map(String::as_str),
+            Some(r"\Device\HarddiskVolume3\Windows\System32\smss.exe")
+        );
+        assert_eq!(items[1].created.value().unwrap().to_string(), "2022-07-18T23:09:54.0000000Z");
+        assert!(items[1].user.absent().is_some(), "a name is no SID");
+        assert_eq!(items[1].wow64.value(), Some(&false));
+    }
+
+    /// As the artifact Windows.System.Pslist gives rows.
+    #[test]
+    fn velociraptor() {
+        let rows = r#"{"Pid": 4, "Ppid": 0, "TokenIsElevated": true, "Name": "System", "CommandLine": "", "Exe": "", "Username": ""}
+{"Pid": 376, "Ppid": 4, "TokenIsElevated": true, "Name": "smss.exe", "CommandLine": "", "Exe": "C:\\Windows\\System32\\smss.exe", "Username": "NT AUTHORITY\\SYSTEM"}"#;
+        let items = read(&[rows]).unwrap().system.processes.items;
+        assert_eq!(items[1].path.value().map(String::as_str), Some(r"C:\Windows\System32\smss.exe"));
+        assert!(items[1].user.absent().is_some() && items[1].command_line.absent().is_some());
+    }
+
+    #[test]
+    fn what_is_no_list_is_said() {
+        for (text, words) in [
+            ("", "no rows"),
+            ("[]", "no rows"),
+            ("[1, 2]", "no rows"),
+            ("hello", "no rows"),
+            ("a,b\n1,2\n", "its columns are a, b"),
+            (r#"[{"a": 1}]"#, "its columns are a"),
+            ("{", "JSON"),
+            (r#"{"processes": {"items": [{"pid": "four"}]}}"#, "line 1"),
+        ] {
+            let error = read(&[text]).unwrap_err();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+        let only_sids = r#"[{"Name": "x", "PID": 4, "Process": "System", "SID": "S-1-5-18"}]"#;
+        assert!(read(&[only_sids]).unwrap_err().contains("none of the files lists processes"));
+    }
+}

@@ -1,0 +1,34 @@
+//! Velociraptor's rows of `pslist()`, as its artifacts give them.
+
+use super::Listed;
+use super::table::{Row, number, reading, text, time, truth};
+use crate::{Process, Reading};
+use serde_json::Value;
+
+/// Whether a row is one of these.
+pub(super) fn is_its(row: &Row) -> bool {
+    ["Pid", "Ppid", "Name"].iter().all(|name| row.contains_key(*name))
+}
+
+/// What the rows say. They are of a running machine: who is in them runs.
+pub(super) fn read(rows: &[Row]) -> Listed {
+    let processes = rows.iter().filter_map(|row| {
+        let sid = match row.get("TokenInfo") {
+            Some(Value::Object(token)) => token.get("SID").and_then(Value::as_str).map(str::to_owned),
+            _ => None,
+        };
+        Some(Process {
+            pid: Reading::Value(number(row, "Pid")?),
+            ppid: reading(number(row, "Ppid")),
+            name: reading(text(row, "Name")),
+            created: reading(time(row, "CreateTime").or_else(|| time(row, "StartTime"))),
+            threads: reading(number(row, "Threads").and_then(|count| u32::try_from(count).ok())),
+            wow64: reading(truth(row, "IsWow64").or_else(|| truth(row, "Wow64"))),
+            path: reading(text(row, "Exe")),
+            command_line: reading(text(row, "CommandLine")),
+            user: reading(sid.filter(|sid| sid.starts_with("S-1-"))),
+            ..Process::default()
+        })
+    });
+    Listed { processes: processes.collect(), ..Listed::default() }
+}

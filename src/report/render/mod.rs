@@ -1,0 +1,10 @@
+//! Renderers: a page as text for people, as HTML, or its list as CSV.
+
+mod csv;
+mod html;
+mod svg;
+mod text;
+mod wrap;
+
+pub use html::html;
+pub use text::TextStyle;

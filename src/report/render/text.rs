@@ -1,0 +1,203 @@
+//! A page as text.
+
+use super::wrap::{Line, wrap};
+use crate::Shown;
+use crate::report::Palette;
+use crate::report::page::{Block, Cell, Column, Commands, Facts, Page, Paragraph, Row, Table, Tone};
+
+/// Deeper nesting is not shown further to the right.
+const DEEPEST: usize = 12;
+/// A cell that is longer pushes its row to the right, and not all others.
+const WIDEST: usize = 48;
+/// The last column of a table that is cut is worth that many columns, or none.
+const WORTH: usize = 16;
+
+/// How text is to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextStyle {
+    /// Columns of a line. Words that are longer, such as paths, are not broken.
+    pub width: usize,
+    /// Whether tables are cut to this width too: what has no room is left out. Otherwise each row is whole.
+    pub cut: bool,
+    /// Colours.
+    pub palette: Palette,
+}
+
+impl Default for TextStyle {
+    fn default() -> Self {
+        Self { width: 80, cut: false, palette: Palette::default() }
+    }
+}
+
+impl Page {
+    /// The page as text.
+    #[must_use]
+    pub fn text(&self, style: &TextStyle) -> String {
+        let mut out = String::new();
+        blocks(&mut out, &self.blocks, style);
+        out
+    }
+}
+
+fn blocks(out: &mut String, blocks: &[Block], style: &TextStyle) {
+    for block in blocks {
+        match block {
+            Block::Gap => out.push('\n'),
+            Block::Heading(_, words) => {
+                for line in wrap(words, style.width, Line::default(), 2) {
+                    line.write(out, &style.palette, Tone::Head);
+                }
+            }
+            Block::Paragraph(of) => paragraph(out, of, Tone::Plain, style),
+            Block::Line(words) => {
+                let mut line = Line::default();
+                line.words(words);
+                line.write(out, &style.palette, Tone::Plain);
+            }
+            Block::Facts(of) => facts(out, of, style),
+            Block::Table(of) => table(out, of, style),
+            Block::Commands(of) => commands(out, of, style),
+            Block::Section(of) => self::blocks(out, &of.blocks, style),
+            Block::Figure(_) => {}
+        }
+    }
+}
+
+fn paragraph(out: &mut String, of: &Paragraph, tone: Tone, style: &TextStyle) {
+    for line in wrap(&of.words, style.width, Line::indented(of.indent.0), of.indent.1) {
+        line.write(out, &style.palette, tone);
+    }
+}
+
+fn facts(out: &mut String, of: &Facts, style: &TextStyle) {
+    let indent = of.indent.saturating_add(of.names);
+    for (name, value) in &of.items {
+        let mut line = Line::indented(of.indent);
+        line.words(name);
+        line.space(indent.saturating_sub(line.width()).max(usize::from(!name.is_empty())));
+        for line in wrap(value, style.width, line, indent) {
+            line.write(out, &style.palette, Tone::Plain);
+        }
+    }
+}
+
+fn commands(out: &mut String, of: &Commands, style: &TextStyle) {
+    let indent = of.indent.saturating_add(of.names);
+    for (number, command) in of.lines.iter().enumerate() {
+        let mut line = Line::indented(of.indent);
+        if number == 0 {
+            line.words(&of.name);
+        }
+        line.space(indent.saturating_sub(line.width()));
+        line.push(Tone::Plain, Shown(command).to_string());
+        line.write(out, &style.palette, Tone::Plain);
+    }
+}
+
+/// A table's columns as they are printed.
+struct Shape<'t> {
+    /// Position in the table, column, width.
+    columns: Vec<(usize, &'t Column, usize)>,
+}
+
+impl<'t> Shape<'t> {
+    fn new(table: &'t Table, style: &TextStyle) -> Self {
+        let width = |(at, column): (usize, &'t Column)| {
+            let cells = table.rows.iter().filter(|row| !row.spanned).map(|row| length(row, at));
+            let longest = cells.filter(|length| *length <= WIDEST.max(column.least)).max().unwrap_or(0);
+            (at, column, longest.max(column.least).max(column.head.chars().count()))
+        };
+        let mut shape = Self { columns: table.columns.iter().enumerate().map(width).collect() };
+        if style.cut {
+            while shape.fixed().saturating_add(WORTH) > style.width && shape.leave_out() {}
+        }
+        shape
+    }
+
+    /// Columns of all but the last.
+    fn fixed(&self) -> usize {
+        let but_last = self.columns.iter().rev().skip(1);
+        but_last.map(|(_, column, width)| width.saturating_add(usize::from(!column.joined))).sum()
+    }
+
+    /// Leaves out what can best be spared, and says whether there was such a column.
+    fn leave_out(&mut self) -> bool {
+        let most = self.columns.iter().map(|(_, column, _)| column.spare).max().unwrap_or(0);
+        let before = self.columns.len();
+        if most > 0 {
+            self.columns.retain(|(_, column, _)| column.spare != most);
+        }
+        self.columns.len() < before
+    }
+
+    /// A line of these cells, one for each column.
+    fn line(&self, cells: impl Fn(usize) -> Line) -> Line {
+        let mut line = Line::default();
+        for (number, (at, column, width)) in self.columns.iter().enumerate() {
+            if number > 0 && !column.joined {
+                line.space(1);
+            }
+            let cell = cells(*at);
+            let room = width.saturating_sub(cell.width());
+            if column.right {
+                line.space(room);
+            }
+            line.append(cell);
+            if !column.right && number.saturating_add(1) < self.columns.len() {
+                line.space(room);
+            }
+        }
+        line
+    }
+}
+
+fn table(out: &mut String, of: &Table, style: &TextStyle) {
+    let shape = Shape::new(of, style);
+    let write = |out: &mut String, mut line: Line, tone: Tone| {
+        if style.cut {
+            line.cut(style.width);
+        }
+        line.write(out, &style.palette, tone);
+    };
+    if of.columns.iter().any(|column| !column.head.is_empty()) {
+        let head = |at: usize| {
+            let mut line = Line::default();
+            line.push(Tone::Plain, of.columns.get(at).map_or_else(String::new, |column| column.head.clone()));
+            line
+        };
+        write(out, shape.line(head), Tone::Head);
+    }
+    for row in &of.rows {
+        let line = if row.spanned {
+            let mut line = Line::indented(indent(row));
+            line.append(cell(row, 0, false));
+            line
+        } else {
+            shape.line(|at| cell(row, at, true))
+        };
+        write(out, line, row.tone);
+        for below in &row.below {
+            paragraph(out, below, Tone::Faint, style);
+        }
+    }
+}
+
+fn indent(row: &Row) -> usize {
+    row.depth.min(DEEPEST).saturating_mul(2)
+}
+
+/// A row's cell at this position, the first one moved to the right by its depth.
+fn cell(row: &Row, at: usize, moved: bool) -> Line {
+    let mut line = Line::indented(if moved && at == 0 { indent(row) } else { 0 });
+    match row.cells.get(at) {
+        Some(Cell::Words(words)) => line.words(words),
+        Some(Cell::Nothing) => line.push(Tone::Plain, "-".to_owned()),
+        Some(Cell::Unknown(_)) => line.push(Tone::Plain, "?".to_owned()),
+        None => {}
+    }
+    line
+}
+
+fn length(row: &Row, at: usize) -> usize {
+    cell(row, at, true).width()
+}

@@ -1,0 +1,143 @@
+//! What the checks say: the verdict, whose image it is, who is good and who is not, each finding, and what was not looked at.
+
+mod finding;
+mod limits;
+mod story;
+mod subject;
+
+use super::words::count;
+use crate::checks::Judgement;
+use crate::report::Report;
+use crate::report::page::{Blocks as _, Page, Tone};
+use crate::{Findings, Outcome, Picture, Severity, Verdict};
+
+/// How to show findings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FindingsOptions {
+    /// A line for each finding, and nothing else.
+    pub brief: bool,
+}
+
+/// What the checks of a report say. `picture`: that of its system.
+#[must_use]
+pub fn findings(report: &Report, picture: &Picture<'_>, options: FindingsOptions) -> Page {
+    let mut page = Page::new("Findings");
+    for (number, findings) in report.checks.iter().enumerate() {
+        if number > 0 {
+            page.gap();
+        }
+        verdict(&mut page, findings);
+        if options.brief {
+            brief(&mut page, report, findings);
+            continue;
+        }
+        if number == 0 {
+            page.gap();
+            subject::add(&mut page, report, picture);
+        }
+        page.gap();
+        story::add(&mut page, report, findings);
+        limits::rests_on(&mut page, findings);
+        for block in finding::all(report, findings) {
+            page.gap();
+            page.blocks.push(crate::report::page::Block::Section(block));
+        }
+        limits::not_evaluated(&mut page, findings);
+        rest(&mut page, findings);
+    }
+    if !options.brief {
+        limits::limits(&mut page, report);
+        legend(&mut page, report);
+    }
+    page
+}
+
+/// `smss: VIOLATIONS`, and the sums.
+fn verdict(page: &mut Page, findings: &Findings) {
+    let (tone, word) = match findings.verdict {
+        Verdict::Clean => (Tone::Good, "clean"),
+        Verdict::Inconclusive => (Tone::Odd, "inconclusive"),
+        Verdict::Violations => (Tone::Bad, "VIOLATIONS"),
+    };
+    let counted = findings.outcomes.iter().filter(|outcome| outcome.counts()).count();
+    let informative = findings.violations().count().saturating_sub(counted);
+    let passed = findings.outcomes.iter().filter(|outcome| outcome.outcome == Judgement::Pass).count();
+    let words = Tone::Plain.say(format!("{}: ", findings.check)).and(tone, word);
+    page.heading(1, words);
+    let sums = format!(
+        "{}, {informative} for information, {passed} passed, {} not evaluated",
+        count(counted, "violation", "violations"),
+        findings.unknown().count()
+    );
+    page.paragraph((2, 2), sums);
+}
+
+/// Violations, the worst first.
+fn worst_first(findings: &Findings) -> Vec<&Outcome> {
+    let mut violations: Vec<&Outcome> = findings.violations().collect();
+    violations.sort_by_key(|outcome| std::cmp::Reverse(outcome.severity));
+    violations
+}
+
+/// A line for each violation.
+fn brief(page: &mut Page, report: &Report, findings: &Findings) {
+    for outcome in worst_first(findings) {
+        let mut words = finding::head(report, outcome);
+        if let Some(observed) = &outcome.observed {
+            words = words.and(Tone::Plain, format!(" ({observed})"));
+        }
+        page.paragraph((0, 4), words);
+    }
+}
+
+/// What passed, what does not apply, and what was not judged.
+fn rest(page: &mut Page, findings: &Findings) {
+    for (word, judgement) in [("Passed", Judgement::Pass), ("Not applicable", Judgement::NotApplicable)] {
+        let words = ids(findings.outcomes.iter().filter(|outcome| outcome.outcome == judgement));
+        if !words.is_empty() {
+            page.gap().paragraph((0, 2), format!("{word}: {words}"));
+        }
+    }
+    if !findings.passed_over.is_empty() {
+        page.gap().heading(2, "Not judged:");
+        for words in &findings.passed_over {
+            page.paragraph((2, 4), words.as_str());
+        }
+    }
+}
+
+/// What the severities mean, where there is one.
+fn legend(page: &mut Page, report: &Report) {
+    if report.checks.iter().any(|findings| findings.violations().next().is_some()) {
+        let words = [Severity::Critical, Severity::High, Severity::Medium, Severity::Low, Severity::Info]
+            .map(|severity| format!("{severity}: {}", meaning(severity)));
+        page.gap().paragraph((0, 2), Tone::Faint.say(format!("Severities: {}.", words.join("; "))));
+    }
+}
+
+const fn meaning(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => "what malware does",
+        Severity::High => "nothing that Windows does explains it",
+        Severity::Medium => "suspicious alone",
+        Severity::Low => "odd",
+        Severity::Info => "for information, it does not count",
+    }
+}
+
+/// `SMSS-001 (468, 3260), SMSS-006`
+fn ids<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> String {
+    let mut of: Vec<(&str, Vec<String>)> = Vec::new();
+    for outcome in outcomes {
+        let pid = outcome.pid.map(|pid| pid.to_string());
+        match of.last_mut().filter(|(id, _)| *id == outcome.id) {
+            Some((_, pids)) => pids.extend(pid),
+            None => of.push((&outcome.id, pid.into_iter().collect())),
+        }
+    }
+    let words: Vec<String> = of
+        .into_iter()
+        .map(|(id, pids)| if pids.is_empty() { id.to_owned() } else { format!("{id} ({})", pids.join(", ")) })
+        .collect();
+    words.join(", ")
+}

@@ -1,0 +1,128 @@
+//! One finding: what is wrong, the norm, what was read where, why it matters, and what to do next.
+
+use super::worst_first;
+use crate::checks::{Baseline, Evidence, Rule};
+use crate::report::page::{Block, Blocks as _, Commands, Facts, Section, Tone, Words};
+use crate::report::views::columns::visible;
+use crate::report::{Report, command, heading};
+use crate::{Findings, Origin, Outcome, Severity};
+use std::collections::BTreeSet;
+
+/// Commands for one finding: the nearest ones.
+const COMMANDS: usize = 3;
+
+/// Every violation, the worst first. What a rule is about is said once.
+pub(super) fn all(report: &Report, findings: &Findings) -> Vec<Section> {
+    let mut explained = BTreeSet::new();
+    let all = worst_first(findings).into_iter();
+    let rule = |id: &str| Baseline::named(&findings.check).and_then(|baseline| baseline.rule(id));
+    all.map(|outcome| one(report, outcome, rule(&outcome.id).filter(|_| explained.insert(outcome.id.clone()))))
+        .collect()
+}
+
+/// `critical SMSS-017 pid 384 smss.exe: hollowed`
+pub(super) fn head(report: &Report, outcome: &Outcome) -> Words {
+    let severity = outcome.severity.unwrap_or(Severity::Info);
+    let tone = if outcome.counts() { Tone::Bad } else { Tone::Odd };
+    let of = outcome.pid.map_or_else(String::new, |pid| {
+        let items = &report.system.processes.items;
+        let process = items.iter().find(|process| process.pid.value() == Some(&pid));
+        let name = process.and_then(|process| process.name.value());
+        format!(" pid {pid}{}", name.map_or_else(String::new, |name| format!(" {}", visible(name))))
+    });
+    tone.say(severity.to_string()).and(Tone::Plain, format!(" {}{of}: {}", outcome.id, heading(outcome)))
+}
+
+/// `explain`: the rule, where it is to be explained.
+fn one(report: &Report, outcome: &Outcome, explain: Option<&Rule>) -> Section {
+    let tone = if outcome.counts() { Tone::Bad } else { Tone::Odd };
+    let of = outcome.pid.map_or_else(String::new, |pid| format!("-{pid}"));
+    let mut section = Section::new(format!("{}{of}", outcome.id.to_lowercase()), tone);
+    section.heading(3, head(report, outcome));
+    let mut facts = Facts::new(2, 10);
+    let mut line = |word: &str, text: &Option<String>| {
+        if let Some(text) = text {
+            facts.add(word, text.as_str());
+        }
+    };
+    line("observed", &outcome.observed);
+    line("expected", &outcome.expected);
+    line("excused", &outcome.guard);
+    line("note", &outcome.reason);
+    if heading(outcome) != outcome.title {
+        line("norm", &Some(outcome.title.clone()));
+    }
+    line("why", &explain.map(|rule| rule.about.why.to_owned()));
+    if !outcome.attack.is_empty() {
+        facts.add("ATT&CK", outcome.attack.join(", "));
+    }
+    outcome.evidence.iter().for_each(|evidence| at(&mut facts, evidence));
+    section.facts(facts);
+    let lines = next(report, outcome);
+    if !lines.is_empty() {
+        section.blocks().push(Block::Commands(Commands { indent: 2, names: 10, name: "next".into(), lines }));
+    }
+    section
+}
+
+/// The field, or the registry key and its value; below it the addresses.
+fn at(facts: &mut Facts, evidence: &Evidence) {
+    let mut places = Vec::new();
+    let what = match &evidence.key {
+        Some(key) => {
+            places.push(format!("{}, {}", value_name(key, &evidence.field), evidence.structure));
+            short_key(key)
+        }
+        None => {
+            let of = evidence.pid.map_or_else(String::new, |pid| format!(" of {pid}"));
+            format!("{}.{}{of}", evidence.structure, evidence.field)
+        }
+    };
+    facts.add("at", Tone::Faint.say(what));
+    let addresses = [("structure", evidence.object), ("virtual", evidence.r#virtual)];
+    places.extend(addresses.into_iter().filter_map(|(word, at)| Some(format!("{word} {}", at?))));
+    places.extend(evidence.physical.map(|at| format!("physical {at}")));
+    let elsewhere =
+        evidence.from.filter(|from| !matches!(from, Origin::Memory | Origin::Transition | Origin::Prototype));
+    places.extend(elsewhere.map(|from| format!("from {from}")));
+    places.extend(evidence.layout.as_ref().map(|layout| format!("({layout} layout)")));
+    if !places.is_empty() {
+        facts.add("", Tone::Faint.say(places.join(" ")));
+    }
+}
+
+/// What shows more, the nearest first.
+fn next(report: &Report, outcome: &Outcome) -> Vec<String> {
+    let Some(image) = report.run.image.as_deref() else { return Vec::new() };
+    let mut lines: Vec<String> = Vec::new();
+    let mut add = |line: String| {
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    };
+    for key in outcome.evidence.iter().filter_map(|evidence| evidence.key.as_deref()) {
+        add(command(&["ntmem", "registry", &short_key(key), image]));
+    }
+    // Others are evidence only: the process judged is the one to look at.
+    let others = outcome.evidence.iter().filter_map(|evidence| evidence.pid).filter(|_| outcome.pid.is_none());
+    for pid in outcome.pid.into_iter().chain(others) {
+        add(command(&["ntmem", "show", &pid.to_string(), image]));
+    }
+    lines.truncate(COMMANDS);
+    lines.push(command(&["ntmem", "explain", &outcome.id]));
+    lines
+}
+
+/// `HKLM\SYSTEM\ControlSet001\Control\Session Manager\SubSystems`
+fn short_key(key: &str) -> String {
+    const MACHINE: &str = "\\REGISTRY\\MACHINE\\";
+    let start = key.get(..MACHINE.len()).filter(|start| start.eq_ignore_ascii_case(MACHINE));
+    start.and(key.get(MACHINE.len()..)).map_or_else(|| key.to_owned(), |rest| format!("HKLM\\{rest}"))
+}
+
+/// `Required` of `SubSystems\Required`.
+fn value_name<'f>(key: &str, field: &'f str) -> &'f str {
+    let last = key.rsplit('\\').next().unwrap_or(key);
+    let name = field.split_once(&format!("{last}\\")).map(|(_, name)| name);
+    name.or_else(|| field.rsplit('\\').next()).unwrap_or(field)
+}

@@ -1,0 +1,84 @@
+//! What was not looked at, and what was missing.
+
+use super::ids;
+use crate::checks::Missing;
+use crate::report::page::{Blocks as _, Page, Tone};
+use crate::report::views::words::count;
+use crate::report::{Report, part_of_list};
+use crate::{Findings, Outcome};
+use std::collections::BTreeMap;
+
+/// Warnings that are said; a document has all.
+const WARNINGS: usize = 5;
+
+/// Once per reason: on a list without paths, many checks lack the same.
+pub(super) fn not_evaluated(page: &mut Page, findings: &Findings) {
+    let mut reasons: Vec<(String, Vec<&Outcome>)> = Vec::new();
+    let mut known: BTreeMap<String, usize> = BTreeMap::new();
+    for outcome in findings.unknown() {
+        let needs = needs(outcome);
+        let at = *known.entry(needs.clone()).or_insert(reasons.len());
+        match reasons.get_mut(at) {
+            Some((_, outcomes)) => outcomes.push(outcome),
+            None => reasons.push((needs, vec![outcome])),
+        }
+    }
+    if reasons.is_empty() {
+        return;
+    }
+    page.gap().heading(2, Tone::Odd.say("Not evaluated, which is not proof that it is normal:"));
+    for (needs, outcomes) in reasons {
+        let need = if outcomes.len() == 1 { "needs" } else { "need" };
+        page.paragraph((2, 4), format!("{} {need} {needs}", ids(outcomes.into_iter())));
+    }
+}
+
+/// What an outcome lacks.
+fn needs(outcome: &Outcome) -> String {
+    outcome.missing.as_ref().map_or_else(|| outcome.reason.clone().unwrap_or_default(), Missing::to_string)
+}
+
+/// What the verdict rests on where memory could not be read, and which other systems are in the image.
+pub(super) fn rests_on(page: &mut Page, findings: &Findings) {
+    if let Some(away) = &findings.away {
+        if let Some(pid) = away.main.filter(|_| !away.of_main.is_empty()) {
+            page.paragraph((2, 4), Tone::Odd.say(format!("not read of pid {pid}: {}", away.of_main.join(", "))));
+        }
+        let rules = count(away.rules.len(), "rule", "rules");
+        page.paragraph((2, 4), format!("{rules} could not judge, because memory could not be read"));
+        for need in &away.needs {
+            page.paragraph((4, 6), format!("{} would settle {}", need.what, need.rules.join(", ")));
+        }
+    }
+    for system in &findings.beside {
+        page.paragraph((2, 4), format!("also in this image: {system}"));
+    }
+}
+
+/// What nobody looked at.
+pub(super) fn limits(page: &mut Page, report: &Report) {
+    let system = &report.system;
+    let mut limits: Vec<String> = Vec::new();
+    limits.extend(part_of_list(system));
+    if report.checks.iter().any(|findings| findings.layouts.is_some()) {
+        limits.push(
+            "The layouts were worked out from the image itself: no symbols of this kernel or build are known. `ntmem symbols \
+             IMAGE` names the file that would be better."
+                .to_owned(),
+        );
+    }
+    if system.image.is_some() && !system.processes.views.iter().any(|view| view.source.by_scan()) {
+        limits.push("Memory was not searched: --scan adds processes and hives that are in no list.".to_owned());
+    }
+    let warnings = &system.warnings;
+    limits.extend(warnings.iter().take(WARNINGS).map(|warning| format!("warning: {warning}")));
+    if let Some(more) = warnings.len().checked_sub(WARNINGS).filter(|more| *more > 0) {
+        limits.push(format!("{more} further warnings are in the document (--format json)."));
+    }
+    if !limits.is_empty() {
+        page.gap().heading(2, "Limits of this report:");
+        for limit in limits {
+            page.paragraph((2, 4), limit);
+        }
+    }
+}

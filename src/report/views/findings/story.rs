@@ -1,0 +1,91 @@
+//! What was found, by subject: which process is bad, which is good, what was changed.
+
+use super::ids;
+use crate::checks::Judgement;
+use crate::report::page::{Blocks as _, Facts, Page, Tone, Words};
+use crate::report::views::columns::visible;
+use crate::report::views::words::{brief, count};
+use crate::report::{Report, heading};
+use crate::{Findings, Outcome, Process, Severity};
+use std::collections::BTreeMap;
+
+/// Headings of one subject that are said; the others are counted.
+const SAID: usize = 4;
+
+pub(super) fn add(page: &mut Page, report: &Report, findings: &Findings) {
+    let mut facts = Facts::new(0, 10);
+    let mut others: BTreeMap<&str, Vec<&Outcome>> = BTreeMap::new();
+    let mut pids: BTreeMap<u64, Vec<&Outcome>> = BTreeMap::new();
+    for outcome in &findings.outcomes {
+        match outcome.pid {
+            Some(pid) => pids.entry(pid).or_default().push(outcome),
+            None => others.entry(area(outcome)).or_default().push(outcome),
+        }
+    }
+    let mut told: Vec<(bool, String, Words)> = pids
+        .iter()
+        .map(|(pid, outcomes)| (is_bad(outcomes), format!("pid {pid}"), process(report, *pid, outcomes)))
+        .collect();
+    // Who is bad stands above who is good.
+    told.sort_by_key(|(bad, ..)| !bad);
+    for (_, pid, words) in told {
+        facts.add(pid, words);
+    }
+    for (area, outcomes) in others {
+        facts.add(area, said(&outcomes, "as Windows makes it"));
+    }
+    page.facts(facts);
+}
+
+/// Which part of the machine a rule is about that is not about one process.
+fn area(outcome: &Outcome) -> &'static str {
+    match outcome.id.split('-').next() {
+        Some("SMR") => "registry",
+        Some("SES") => "sessions",
+        _ => "machine",
+    }
+}
+
+fn is_bad(outcomes: &[&Outcome]) -> bool {
+    outcomes.iter().any(|outcome| outcome.counts())
+}
+
+fn process(report: &Report, pid: u64, outcomes: &[&Outcome]) -> Words {
+    let items = &report.system.processes.items;
+    let process = items.iter().find(|process| process.pid.value() == Some(&pid));
+    let name =
+        process.map_or_else(|| "not listed".to_owned(), |process| brief(&process.name.clone().map(|n| visible(&n))));
+    let words = said(outcomes, "nothing wrong");
+    let who = Tone::Head.say(name).and(Tone::Plain, part(report, pid, process, outcomes));
+    Words(who.and(Tone::Plain, ": ").0.into_iter().chain(words.0).collect())
+}
+
+/// Which part a process plays that bears the name of the master: it, or one that is none of Windows'.
+fn part(report: &Report, pid: u64, process: Option<&Process>, outcomes: &[&Outcome]) -> &'static str {
+    let master = report.system.master().and_then(|master| master.pid.value().copied());
+    let grave = outcomes.iter().any(|outcome| outcome.severity >= Some(Severity::High));
+    match process {
+        _ if master == Some(pid) => ", the master",
+        Some(process) if process.is_named("smss.exe") && grave => ", not Windows' smss.exe",
+        _ => "",
+    }
+}
+
+/// What is wrong with a subject, or that nothing is.
+fn said(outcomes: &[&Outcome], fine: &str) -> Words {
+    let mut wrong: Vec<&Outcome> = outcomes.iter().copied().filter(|outcome| outcome.counts()).collect();
+    wrong.sort_by_key(|outcome| std::cmp::Reverse(outcome.severity));
+    let of = |judgement| outcomes.iter().filter(|outcome| outcome.outcome == judgement).count();
+    let (passed, open) = (of(Judgement::Pass), of(Judgement::Unknown));
+    if wrong.is_empty() {
+        let open = if open > 0 { format!(", {open} not evaluated") } else { String::new() };
+        let tone = if passed == 0 { Tone::Odd } else { Tone::Good };
+        let fine = if passed == 0 { "nothing could be said" } else { fine };
+        return tone.say(format!("{fine} ({passed} passed{open})"));
+    }
+    let headings: Vec<&str> = wrong.iter().take(SAID).map(|outcome| heading(outcome)).collect();
+    let more = wrong.len().saturating_sub(SAID);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let ids = if wrong.len() == 1 { ids(wrong.iter().copied()) } else { count(wrong.len(), "finding", "findings") };
+    Tone::Bad.say(format!("{ids}: ")).and(Tone::Plain, format!("{}{more}", headings.join("; ")))
+}

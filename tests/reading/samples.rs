@@ -3,7 +3,7 @@
 use crate::common;
 use crate::common::{has_source, number};
 use ntmem::symbols::SymbolStore;
-use ntmem::{MemoryImage, ReadOptions, System};
+use ntmem::{MemoryImage, ReadOptions, Report, System};
 use serde_json::Value;
 use std::path::Path;
 
@@ -131,7 +131,7 @@ fn nobody_hides_on_the_samples() {
         let kernel = image.locate_kernel(&store).unwrap();
         for scan in [false, true] {
             let system = System::read_with(&kernel, &ReadOptions { scan, ..ReadOptions::default() }).unwrap();
-            let document = serde_json::to_value(&system).unwrap();
+            let document = serde_json::to_value(Report::new(system)).unwrap();
             for seen in document["cross_view"].as_array().unwrap() {
                 let all = truth["processes"].as_array().unwrap();
                 let theirs = all.iter().find(|p| number(&p["eprocess"]) == number(&seen["eprocess"])).unwrap();

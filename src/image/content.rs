@@ -63,11 +63,10 @@ fn is_noise(page: &[u8; 4096]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::MemoryImage;
 
     fn text(bytes: Vec<u8>) -> String {
-        MemoryImage::from_bytes(bytes).unwrap().suspicion().join(" ")
+        super::of(&MemoryImage::from_bytes(bytes).unwrap()).unwrap_or_default()
     }
 
     #[test]

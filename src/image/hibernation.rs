@@ -173,13 +173,14 @@ fn sets_of_eight(source: &Source, length: u32) -> Result<Opened, Refusal> {
         ),
     ] {
         // The count is not where it should be: the chain ends where it does not go on.
-        let wanted = if version.kernel_pages.is_none() || pages > MAX_PAGES { u64::MAX } else { pages };
+        let unknown = version.kernel_pages.is_none() || pages == 0 || pages > MAX_PAGES;
+        let wanted = if unknown { u64::MAX } else { pages };
         let Some(at) = page(first) else {
             odd.push(format!("the {what} pages are not in the file"));
             continue;
         };
         let found = sets.chain(source, at, wanted, version.word);
-        if found < pages.min(wanted) {
+        if found == 0 || (!unknown && found < pages) {
             odd.push(format!(
                 "{found} of the {what} {pages} pages are there: the file was cut, or overwritten after Windows resumed"
             ));

@@ -35,6 +35,9 @@ fn open(opening: &Opening<'_>) -> Result<Found, Refusal> {
         }));
     }
     let begin = HEADER.saturating_add(u64::from(text));
+    if begin >= source.len() {
+        return Err(not_this("it ends before its memory begins"));
+    }
     let mut warnings = Vec::new();
     if source.has(0, PARTIAL) {
         warnings.push(Warning::new(

@@ -116,7 +116,8 @@ impl PhysicalRun {
 pub fn runs<M: PhysicalMemory + ?Sized>(memory: &M) -> impl Iterator<Item = PhysicalRun> + '_ {
     let mut from = PhysicalAddress(0);
     std::iter::from_fn(move || {
-        let mut run = memory.next_run(from)?;
+        // A piece without bytes would be met for ever.
+        let mut run = memory.next_run(from).filter(|run| run.bytes > 0)?;
         while let Some(next) = memory.next_run(run.end()).filter(|next| next.start == run.end() && next.bytes > 0) {
             run.bytes = run.bytes.saturating_add(next.bytes);
         }

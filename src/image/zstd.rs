@@ -96,7 +96,9 @@ fn frames(source: &Source) -> Option<Vec<Frame>> {
             }
         }
         at = at.checked_add(if flags & 4 != 0 { 4 } else { 0 })?;
-        frames.push(Frame { at: begin, packed: at.checked_sub(begin)?, size });
+        if size > 0 {
+            frames.push(Frame { at: begin, packed: at.checked_sub(begin)?, size });
+        }
     }
     Some(frames)
 }

@@ -206,7 +206,7 @@ impl<'s> Scanner<'s> {
 fn data(memory: &dyn PhysicalMemory) -> impl Iterator<Item = PhysicalRun> + '_ {
     let mut from = PhysicalAddress(0);
     std::iter::from_fn(move || {
-        let run = memory.next_data(from)?;
+        let run = memory.next_data(from).filter(|run| run.bytes > 0)?;
         from = run.end();
         Some(run)
     })
@@ -297,7 +297,7 @@ impl<F: FnMut(Hit) -> ControlFlow<()> + Send> Pass<'_, '_, F> {
         let enough = self.scanner.max_hits.saturating_add(1);
         let (mut hits, mut columns, mut buffer) = (Vec::new(), Columns::new(), Vec::new());
         let mut from = chunk.start;
-        while let Some(run) = self.memory.next_data(from).filter(|run| run.start < chunk.end) {
+        while let Some(run) = self.memory.next_data(from).filter(|run| run.start < chunk.end && run.bytes > 0) {
             let end = run.end().min(chunk.end);
             from = end;
             let piece = PhysicalRun { start: run.start, bytes: end.0.saturating_sub(run.start.0) };

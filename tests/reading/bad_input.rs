@@ -33,7 +33,7 @@ fn text_and_other_files() {
     says(&error("pid ppid name\n4 0 System\n".repeat(100_000).as_bytes()), &["text file", "--report"]);
     says(&error(&[0u8; 5000]), &["too small"]);
     says(&error(b"\x7fELF\x02\x01\x01"), &["ELF"]);
-    says(&error(b"\x28\xb5\x2f\xfd...."), &["zstd -d"]);
+    says(&error(b"\x28\xb5\x2f\xfd...."), &["compressed"]);
     says(&error(b"MDMP\x93\xa7"), &["minidump"]);
     says(&error(b"regf...."), &["registry hive"]);
 }
@@ -121,4 +121,76 @@ fn not_even_a_kernel_in_zeros() {
     let image = MemoryImage::from_bytes(bytes).unwrap();
     let error = image.locate_kernel(&ntmem::symbols::SymbolStore::new()).unwrap_err().to_string();
     says(&error, &["no Windows x64 kernel", "Tried:"]);
+}
+
+/// What begins as something else does is named, whether it is refused at once or only when no kernel is found in it.
+#[test]
+fn files_of_other_kinds_are_named() {
+    let mut state = 88_172_645_463_325_252u64;
+    let noise: Vec<u8> = (0..(2 << 20) / 8)
+        .flat_map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()
+        })
+        .collect();
+    let at = |offset: usize, mark: &[u8]| {
+        let mut bytes = vec![0; offset];
+        bytes.extend_from_slice(mark);
+        bytes
+    };
+    let mut program = at(0x3c, &0x80u32.to_le_bytes());
+    program.extend(at(0x40, b"PE\0\0\x64\x86"));
+    program[..2].copy_from_slice(b"MZ");
+    let mut partitions = at(446, &[0x80, 0, 2, 0, 7, 0, 0, 0, 0, 8, 0, 0, 0, 0, 1, 0]);
+    partitions.extend(at(48, b"\x55\xaa"));
+    for (head, words) in [
+        (b"EMiL\x01\0\0\0".to_vec(), &["LiME"][..]),
+        (b"AVML\x02\0\0\0".to_vec(), &["AVML"]),
+        (b"\x7fELF\x02\x01\x01".to_vec(), &["ELF"]),
+        (b"HIBR".to_vec(), &["hibernation"]),
+        (b"rstr".to_vec(), &["hibernation"]),
+        (b"\xd2\xbe\xd2\xbe\x08\0\0\0\x5a\0\0\0".to_vec(), &["VMware"]),
+        (b"QEVM\0\0\0\x03".to_vec(), &["QEMU"]),
+        (b"LibvirtQemudSave\x02\0\0\0".to_vec(), &["libvirt"]),
+        (b"LibxlFmt".to_vec(), &["Xen", "dump-core"]),
+        (b"XenSavedDomain\n".to_vec(), &["Xen", "dump-core"]),
+        (b"\x7fVirtualBox SavedState V2.0\n".to_vec(), &["VirtualBox", "dumpvmcore"]),
+        (0x0128_2014u32.to_le_bytes().to_vec(), &["Hyper-V"]),
+        (b"QFI\xfb\0\0\0\x03".to_vec(), &["qcow2"]),
+        (b"KDUMP   \x06\0\0\0".to_vec(), &["kdump"]),
+        (b"vhdxfile".to_vec(), &["VHDX", "hiberfil.sys"]),
+        (b"KDMV\x01\0\0\0".to_vec(), &["VMDK"]),
+        (b"conectix".to_vec(), &["VHD"]),
+        (b"\xeb\x52\x90NTFS    ".to_vec(), &["NTFS"]),
+        (partitions, &["MBR"]),
+        (at(510, b"\x55\xaa"), &["boot sector"]),
+        (at(512, b"EFI PART"), &["GPT"]),
+        (b"EVF\x09\x0d\x0a\xff\0".to_vec(), &["E01"]),
+        (b"EVF2\r\n\x81\0".to_vec(), &["Ex01"]),
+        (b"ADSEGMENTEDFILE\0".to_vec(), &["AD1"]),
+        (b"LVF\x09\x0d\x0a\xff\0".to_vec(), &["L01"]),
+        (at(257, b"ustar\0"), &["tar"]),
+        (b"PAGEDUMP\x0f\0\0\0".to_vec(), &["32-bit"]),
+        (b"MDMP\x93\xa7".to_vec(), &["minidump"]),
+        (b"\x04\x22\x4d\x18".to_vec(), &["lz4"]),
+        (b"7z\xbc\xaf\x27\x1c".to_vec(), &["7z x"]),
+        (b"\xcf\xfa\xed\xfe".to_vec(), &["Mach-O"]),
+        (program, &["program"]),
+        (at(4096, b""), &["first page is zero", "random"]),
+        (Vec::new(), &["random", "encrypted"]),
+    ] {
+        let bytes = [&head[..], &noise].concat();
+        let text = match MemoryImage::from_bytes(bytes) {
+            Err(error) => error.to_string(),
+            Ok(image) => image.locate_kernel(&ntmem::symbols::SymbolStore::new()).unwrap_err().to_string(),
+        };
+        says(&text, words);
+    }
+    for (byte, word) in [(0u8, "zeros"), (0xff, "0xff")] {
+        let image = MemoryImage::from_bytes(vec![byte; 2 << 20]).unwrap();
+        let text = image.locate_kernel(&ntmem::symbols::SymbolStore::new()).unwrap_err().to_string();
+        says(&text, &["nothing but", word]);
+    }
 }

@@ -215,7 +215,7 @@ fn ewf_images() {
     let forged = Scenario::clean(Build::W10_19045).forge();
     let folder = tempfile::tempdir().unwrap();
     let first = folder.path().join("memory.E01");
-    let segments = forged.as_ewf(64);
+    let segments = forged.as_ewf(32);
     assert!(segments.len() > 3);
     for (n, segment) in segments.iter().enumerate() {
         std::fs::write(folder.path().join(format!("memory.E{:02}", n + 1)), segment).unwrap();

@@ -1,5 +1,5 @@
-//! kdump, as makedumpfile's `diskdump_mod.h` and QEMU's `dump.h` describe it; pages packed by zlib's stored blocks (RFC 1950, 1951),
-//! every other one plain.
+//! kdump, as makedumpfile's `diskdump_mod.h` and QEMU's `dump.h` describe it; pages packed by zlib (RFC 1950, 1951), every other one
+//! plain.
 
 use super::put;
 use crate::forge::Forged;
@@ -28,7 +28,7 @@ impl Forged {
         let table = out.len();
         out.resize(table + frames.len() * 24, 0);
         let zero_at = out.len();
-        out.extend(stored(&[0; 4096]));
+        out.extend(repeated(&[0; 4096]));
         let zero_size = out.len() - zero_at;
         for (n, frame) in frames.iter().enumerate() {
             let bytes = self.memory.get(*frame).unwrap_or(&[0; 4096]);
@@ -88,17 +88,7 @@ fn flattened(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// zlib: a stored block.
-fn stored(bytes: &[u8]) -> Vec<u8> {
-    let mut out = vec![0x78, 0x01, 1];
-    out.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
-    out.extend_from_slice(&(!(bytes.len() as u16)).to_le_bytes());
-    out.extend_from_slice(bytes);
-    out.extend(adler(bytes));
-    out
-}
-
-/// zlib: two stored blocks where a page ends in nothing, else the page itself, of its own length.
+/// zlib: a stored block and matches of zeros where bytes end in many zeros, else the bytes themselves.
 pub(super) fn repeated(bytes: &[u8]) -> Vec<u8> {
     let used = bytes.len() - bytes.iter().rev().take_while(|&&byte| byte == 0).count();
     if used + 64 > bytes.len() {

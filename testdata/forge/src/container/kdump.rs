@@ -91,7 +91,8 @@ fn flattened(bytes: &[u8]) -> Vec<u8> {
 /// zlib: a stored block and matches of zeros where bytes end in many zeros, else the bytes themselves.
 pub(super) fn repeated(bytes: &[u8]) -> Vec<u8> {
     let used = bytes.len() - bytes.iter().rev().take_while(|&&byte| byte == 0).count();
-    if used + 64 > bytes.len() {
+    // Up to 257 zeros are written one by one.
+    if used + 320 > bytes.len() {
         return bytes.to_vec();
     }
     // A block of what is used, then one of fixed codes: a zero, and matches of 258 zeros and fewer.

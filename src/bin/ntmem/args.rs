@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::commands::{
-    check, completions, convert, dump, explain, hives, info, pslist, pstree, psxview, read, registry, selftest, sessions, show,
-    symbols, timeline,
+    check, completions, convert, dump, explain, hives, info, pslist, pstree, psxview, read, registry, selftest,
+    sessions, show, symbols, timeline,
 };
 use crate::options::Common;
 use clap::{Parser, Subcommand};

@@ -2,8 +2,8 @@
 
 use crate::options::Common;
 use crate::output::{self, Progress};
-use ntmem::image::OpenOptions;
 use anyhow::Context as _;
+use ntmem::image::OpenOptions;
 use ntmem::kernel::Kernel;
 use ntmem::registry::Registry;
 use ntmem::{MemoryImage, ReadOptions, Report, System};

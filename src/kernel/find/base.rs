@@ -32,7 +32,7 @@ const REACH: u64 = 32 << 20;
 /// hostile tables map one without end. What is behind so many copies has still its CodeView record.
 const MAX_LOOKS: u16 = 1 << 12;
 /// Images that are kept that only their sections call a kernel.
-const MAX_FAINT: usize = 64;
+const MAX_FAINT: usize = 8;
 /// Places where `RSDS` stands that are read as CodeView records.
 const MAX_RECORDS: usize = 1 << 14;
 /// Records of kernels for which a base is looked for. More than one there is where a page is mapped twice.
@@ -62,6 +62,8 @@ pub(crate) struct Search<'m, 's> {
     pub given: Option<VirtualAddress>,
     pub header: Option<&'s Hints>,
     pub store: &'s SymbolStore,
+    /// The same through other roots, which map the same images: some of them may map nothing else.
+    pub others: &'s [AddressSpace<'m>],
 }
 
 impl<'m> Search<'m, '_> {
@@ -205,10 +207,9 @@ impl<'m> Search<'m, '_> {
             if !is_build_number(number) || self.shared.is_some_and(differs) {
                 return false;
             }
-            let pid = space
-                .read_pointer(base.wrapping_add(system))
-                .and_then(|system| space.read_u64(system.wrapping_add(layouts.process.pid.offset)));
-            pid == Ok(4)
+            let Ok(system) = space.read_pointer(base.wrapping_add(system)) else { return false };
+            let pid = system.wrapping_add(layouts.process.pid.offset);
+            self.others.iter().chain([&space]).any(|space| space.read_u64(pid) == Ok(4))
         };
         if let Some(base) = self.given {
             return Some(base).filter(fits);

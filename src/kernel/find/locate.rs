@@ -142,7 +142,9 @@ pub(crate) struct Proven<'m> {
 /// Candidates kept for the error message.
 const MAX_CANDIDATES: usize = 16;
 /// Roots of one group through which System is looked for by symbols and by shape, each of which takes milliseconds.
-const MAX_SEARCHED: usize = 8;
+const MAX_SEARCHED: usize = 4;
+/// Roots of one group through which System's id is looked for, where headers are gone.
+const MAX_OTHERS: usize = 1 << 12;
 /// Kernels that one group may have: whoever maps more copies of one leads astray.
 const MAX_BASES: usize = 64;
 /// Pages in which the kernel is looked for under one group of roots: at first, and where none was found so in any group. Systems
@@ -328,7 +330,9 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
                         false
                     }
                     Err(failed) => {
-                        *why = failed;
+                        if why.is_empty() || failed != base::nothing_mapped() {
+                            *why = failed;
+                        }
                         true
                     }
                 }
@@ -360,6 +364,9 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
         let space = roots::space(self.memory, first.dtb);
         let shared = group.roots.iter().find_map(|root| self.shared(root));
         let near = group.roots.iter().find_map(|root| root.near);
+        let once = *pages <= PAGES[0];
+        let others: Vec<AddressSpace<'m>> =
+            group.roots.iter().skip(1).take(MAX_OTHERS).map(|root| roots::space(self.memory, root.dtb)).collect();
         let search = Search {
             space,
             shared: shared.as_ref(),
@@ -367,6 +374,7 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
             given: self.options.kernel_base,
             header: self.header.filter(|_| group.roots.iter().any(|root| matches!(root.way, Way::Hint(_)))),
             store: self.store,
+            others: &others,
         };
         let mut best: Option<Proven<'m>> = None;
         let mut bases: Vec<FoundBase> = Vec::new();
@@ -390,17 +398,12 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
         let mut failed = None;
         if !whole || best.as_ref().is_none_or(|best| best.grade < Grade::System) {
             // Without headers, or without exports that lead to System.
-            if !whole {
-                for root in group.roots.iter().take(MAX_SEARCHED) {
-                    let space = roots::space(self.memory, root.dtb);
-                    match (Search { space, ..search }).by_code_view() {
-                        Some(Ok(found)) => {
-                            bases.push(found);
-                            break;
-                        }
-                        Some(Err(failure)) => failed = failed.or(Some(failure)),
-                        None => {}
-                    }
+            // Once: what it looks at does not grow with the round.
+            if !whole && once {
+                match search.by_code_view() {
+                    Some(Ok(found)) => bases.push(found),
+                    Some(Err(failure)) => failed = Some(failure),
+                    None => {}
                 }
             }
             for found in &bases {

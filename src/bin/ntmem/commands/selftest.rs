@@ -1,8 +1,8 @@
 //! `ntmem selftest`: layouts held against a crash that Windows wrote.
 
 use crate::args::Run;
-use crate::options::Common;
 use crate::images;
+use crate::options::Common;
 use crate::output::{Progress, Rows};
 use ntmem::kernel::{FieldResult, SelfTest, TriageDump};
 use ntmem::{Picture, report};

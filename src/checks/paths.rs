@@ -137,19 +137,9 @@ impl VolumePath {
         self.device.as_deref()
     }
 
-    /// The path, below the root of its volume; below the system root where it was given so.
-    pub(super) fn path(&self) -> &str {
-        &self.path
-    }
-
     /// It is on a server or a shared folder.
     pub(super) const fn is_remote(&self) -> bool {
         self.remote
-    }
-
-    /// It was given relative to the system root.
-    pub(super) const fn is_in_root(&self) -> bool {
-        self.in_root
     }
 
     /// The part after the last backslash.

@@ -4,3 +4,4 @@
 
 mod layers;
 mod paths;
+mod registry_words;

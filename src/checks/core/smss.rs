@@ -104,7 +104,7 @@ pub static BASELINE: Baseline = Baseline {
         &sessions::ONE_CREATOR,
         &sessions::creator::GONE,
         &sessions::WININIT,
-        &sessions::WINLOGON,
+        &sessions::winlogon::WINLOGON,
         &sessions::members::CSRSS_IMAGES,
         &sessions::members::TOKEN_SESSIONS,
         &sessions::CLASSIFIED,

@@ -59,7 +59,7 @@ fn known_dlls(keys: &Keys<'_>) -> Outcome {
         let data = match value.data.known() {
             Ok(data) => data,
             Err(absent) => {
-                answer.unknown(&key.label(name), absent);
+                answer.unknown(key.label(name), absent);
                 continue;
             }
         };

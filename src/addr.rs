@@ -10,6 +10,8 @@ use std::fmt;
 
 /// Size in bytes of the smallest page on every supported architecture.
 pub const PAGE_SIZE: u64 = 0x1000;
+/// The same, as the length of a buffer.
+pub(crate) const PAGE_BYTES: usize = 0x1000;
 
 macro_rules! address {
     ($(#[$doc:meta])* $name:ident) => {

@@ -186,7 +186,7 @@ mod tests {
             let mut walked = Vec::new();
             let mut from = PhysicalAddress(0);
             while let Some(run) = map.next_run(from) {
-                walked.extend((run.start.0..run.end().0).step_by(PAGE_SIZE as usize).map(|at| at / PAGE_SIZE));
+                walked.extend((run.start.0..run.end().0).step_by(crate::addr::PAGE_BYTES).map(|at| at / PAGE_SIZE));
                 from = run.end();
             }
             prop_assert_eq!(walked, present[..held as usize].to_vec());

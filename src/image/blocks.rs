@@ -144,7 +144,7 @@ impl Bytes for Chunked {
         let Some(left) = self.length.checked_sub(at) else { return 0 };
         let len = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let place = match &self.starts {
-            Starts::Size(size) => Some((at / size, at % size)),
+            Starts::Size(size) => at.checked_div(*size).zip(at.checked_rem(*size)),
             Starts::Each(starts) => {
                 let number = starts.partition_point(|start| *start <= at).checked_sub(1);
                 number.and_then(|number| Some((u64::try_from(number).ok()?, at.checked_sub(*starts.get(number)?)?)))

@@ -70,7 +70,7 @@ fn open(opening: &Opening<'_>) -> Result<Found, Refusal> {
     let mut opened = match kind {
         1 => full(source)?,
         2 | 5..=7 => bitmap(source, kind)?,
-        8 | 9 | 0xa => ranges(source, kind)?,
+        8..=0xa => ranges(source, kind)?,
         _ => return Err(Refusal::Unusable(unsupported(kind))),
     };
     opened.hints = Some(hints);

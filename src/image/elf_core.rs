@@ -267,7 +267,7 @@ fn xen(source: &Source, sections: &[(Vec<u8>, Section)]) -> Result<Found, Refusa
         (None, Some(list)) => (list, 16),
         (None, None) => return Err(Refusal::NotThis("it has pages and no list of their numbers".into())),
     };
-    let count = (list.size / size).min(pages.size / PAGE_SIZE).min(MAX_XEN_PAGES);
+    let count = list.size.checked_div(size).unwrap_or(0).min(pages.size / PAGE_SIZE).min(MAX_XEN_PAGES);
     let mut pieces: Vec<Piece> = Vec::new();
     let mut odd = None;
     for page in 0..count {

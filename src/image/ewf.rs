@@ -72,7 +72,7 @@ fn segments(first: &Path) -> impl Iterator<Item = Source> {
     let end = first.extension().and_then(|end| end.to_str()).unwrap_or("").to_owned();
     let path = first.to_owned();
     let lower = end.starts_with('e') || end.starts_with('s');
-    let names = (end.len() == 3 && end.ends_with("01")).then(|| 2..MAX_SEGMENTS).into_iter().flatten();
+    let names = (end.len() == 3 && end.ends_with("01")).then_some(2..MAX_SEGMENTS).into_iter().flatten();
     names.map_while(move |number| beside(&path, end.get(..1)?, number, lower))
 }
 

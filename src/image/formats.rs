@@ -90,7 +90,7 @@ impl<'o> Opening<'o> {
 
 /// What a format makes of a file.
 pub(super) enum Found {
-    Memory(Opened),
+    Memory(Box<Opened>),
     /// It is a wrapper (its name first), and this is inside.
     Inside(&'static str, Source, Vec<Warning>),
     /// The same, unpacked into a file.
@@ -175,7 +175,7 @@ impl Opened {
 
 impl From<Opened> for Found {
     fn from(opened: Opened) -> Self {
-        Self::Memory(opened)
+        Self::Memory(Box::new(opened))
     }
 }
 
@@ -214,7 +214,7 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<Opened, Error> {
             Found::Memory(mut opened) => {
                 warnings.append(&mut opened.warnings);
                 more_files.append(&mut opened.more_files);
-                return Ok(Opened { within, warnings, more_files, ..opened });
+                return Ok(Opened { within, warnings, more_files, ..*opened });
             }
             Found::Inside(name, source, mut odd) => {
                 within.push(name);

@@ -78,13 +78,13 @@ impl Runs {
         for (run, place) in pieces {
             let held = match place {
                 Place::File(offset) => file.saturating_sub(offset),
-                Place::Pages { first, stride } => match (file.saturating_sub(first), stride) {
-                    (left, 0) => left.min(PAGE_SIZE),
-                    (left, stride) => {
-                        let last = (left / stride).saturating_mul(PAGE_SIZE);
-                        last.saturating_add((left % stride).min(PAGE_SIZE))
+                Place::Pages { first, stride } => {
+                    let left = file.saturating_sub(first);
+                    match left.checked_div(stride).zip(left.checked_rem(stride)) {
+                        None => left.min(PAGE_SIZE),
+                        Some((whole, rest)) => whole.saturating_mul(PAGE_SIZE).saturating_add(rest.min(PAGE_SIZE)),
                     }
-                },
+                }
                 Place::Zero | Place::Packed { .. } => u64::MAX,
             };
             let bytes = run.bytes.min(held).min(TOP.saturating_sub(run.start.0));

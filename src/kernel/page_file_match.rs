@@ -5,6 +5,7 @@
 //! `hbin` and its place in the hive.
 
 use super::{Cmhive, Eprocess, Kernel, hive_list, list_both_ways};
+use crate::addr::PAGE_BYTES;
 use crate::memory::absent::{Given, KernelPageFile};
 use crate::memory::{AddressSpace, PageFile, Where};
 use crate::symbols::{Field, Stored};
@@ -60,7 +61,7 @@ enum Content {
 
 impl Content {
     /// Whether a page has it.
-    fn fits(&self, page: &[u8; PAGE_SIZE as usize]) -> bool {
+    fn fits(&self, page: &[u8; PAGE_BYTES]) -> bool {
         let u64_at = |at: u64| field::<u64>(page, at);
         let u32_at = |at: u64| field::<u32>(page, at);
         match self {

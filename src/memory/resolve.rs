@@ -5,6 +5,7 @@ use super::arch::Present;
 use super::fault::{EntryLevel, Fault, PrototypeFault};
 use super::space::AddressSpace;
 use super::windows_pte::Form;
+use crate::addr::PAGE_BYTES;
 use crate::{PAGE_SIZE, PhysicalAddress, VirtualAddress};
 use std::sync::Arc;
 
@@ -55,7 +56,7 @@ pub(super) struct Resolved {
 }
 
 /// The bytes of a page that is not in memory.
-pub(super) type PageBytes = Arc<[u8; PAGE_SIZE as usize]>;
+pub(super) type PageBytes = Arc<[u8; PAGE_BYTES]>;
 
 /// Lowest bit of an address that tells its page, where pages are smallest.
 const PAGE_SHIFT: u32 = PAGE_SIZE.trailing_zeros();

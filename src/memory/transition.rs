@@ -3,7 +3,8 @@
 use super::arch::Present;
 use super::space::AddressSpace;
 use super::windows_pte::transition_frame;
-use crate::{PAGE_SIZE, PhysicalAddress, VirtualAddress};
+use crate::addr::PAGE_BYTES;
+use crate::{PhysicalAddress, VirtualAddress};
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -19,7 +20,7 @@ pub fn transition_frames(space: AddressSpace<'_>, addresses: Range<VirtualAddres
     while let Some((at, index, first)) = left.pop() {
         let (Some(rest), Some(level)) = (budget.checked_sub(1), arch.level(index)) else { break };
         *budget = rest;
-        let mut table = [0u8; PAGE_SIZE as usize];
+        let mut table = [0u8; PAGE_BYTES];
         if space.memory().read(at, &mut table) < table.len() {
             continue;
         }

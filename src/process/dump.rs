@@ -1,5 +1,6 @@
 //! Bytes of a process, copied out of its address space.
 
+use crate::addr::PAGE_BYTES;
 use crate::memory::AddressSpace;
 use crate::{PAGE_SIZE, VirtualAddress};
 use serde::Serialize;
@@ -47,7 +48,7 @@ pub fn dump(
     dumped.cut = length > MAX_DUMPED;
     let last = start.0.saturating_add(length.min(MAX_DUMPED));
     let mut at = start.0;
-    let mut page = [0u8; PAGE_SIZE as usize];
+    let mut page = [0u8; PAGE_BYTES];
     while at < last {
         // Up to the end of the page that `at` lies in.
         let room = PAGE_SIZE.saturating_sub(at % PAGE_SIZE).min(last.saturating_sub(at));

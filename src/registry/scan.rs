@@ -1,6 +1,7 @@
 //! Hives that are not in the list, found by their signature in physical memory.
 
 use super::Registry;
+use crate::addr::PAGE_BYTES;
 use crate::kernel::{Cmhive, HIVE_SIGNATURE};
 use crate::memory::Scanner;
 use crate::{Absent, PAGE_SIZE, PhysicalAddress, VirtualAddress, Warning};
@@ -97,7 +98,7 @@ impl Registry<'_> {
         let (mut found, mut searched) = (Vec::new(), 0u64);
         let mut missing: BTreeMap<String, u64> = BTreeMap::new();
         for at in space.paged_out(KERNEL.0, KERNEL.1).take(MAX_PAGED_OUT) {
-            let mut page = [0u8; PAGE_SIZE as usize];
+            let mut page = [0u8; PAGE_BYTES];
             if let Err(fault) = space.read(at, &mut page) {
                 let kind = fault.remedy().unwrap_or_else(|| fault.kind().replace('_', " "));
                 let number = missing.entry(kind).or_default();

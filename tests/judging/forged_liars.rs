@@ -36,7 +36,7 @@ fn assert_hidden(what: &str, forged: &Forged, system: &System) {
         picture.cross_view().iter().filter(|seen| seen.eprocess.map(|at| at.0) == Some(eprocess)).collect();
     let [seen] = seen[..] else { panic!("{what}: not found once") };
     assert_eq!(seen.explanation, Explanation::Unlinked, "{what}: {seen:?}");
-    assert!(seen.sources.iter().any(|source| *source == ntmem::process::Source::ThreadScan), "{what}: {seen:?}");
+    assert!(seen.sources.contains(&ntmem::process::Source::ThreadScan), "{what}: {seen:?}");
     assert_eq!(picture.cross_view().iter().filter(|seen| seen.hidden).count(), 1, "{what}");
     let findings = check_smss(system);
     assert_eq!(findings.verdict, Verdict::Violations, "{what}");

@@ -48,7 +48,7 @@ fn assert_seen(name: &str, forged: &Forged, scan: bool, hidden: impl Fn(&TruthPr
             Some(sighting) => {
                 assert_eq!(lists(&sighting), held, "{who}");
                 assert_eq!(sighting.hidden, hidden(process), "{who}: {sighting:?}");
-                assert_eq!(scan, sighting.sources.iter().any(|source| *source == Source::PoolScan), "{who}");
+                assert_eq!(scan, sighting.sources.contains(&Source::PoolScan), "{who}");
             }
             None => assert!(held.is_empty() && !scan, "{who} is not found"),
         }
@@ -171,7 +171,7 @@ fn a_handle_leads_to_its_process() {
             assert_eq!(found.map(|seen| seen.sources), by_default.then_some(vec![Source::Handles]));
             let system = read(&forged, true);
             let found = of(&system, forged.truth.process(HIDDEN).unwrap()).unwrap();
-            assert!(found.sources.iter().any(|source| *source == Source::Handles), "{build:?} {holder}: {found:?}");
+            assert!(found.sources.contains(&Source::Handles), "{build:?} {holder}: {found:?}");
         }
     }
 }

@@ -48,7 +48,7 @@ fn elsewhere(build: Build, days: i64) -> Scenario {
     let mut scenario = Scenario::clean(build);
     let day = 86_400_000;
     scenario.seed += 1;
-    scenario.memory = vec![0x80_0000..0xd0_0000];
+    scenario.memory = std::iter::once(0x80_0000..0xd0_0000).collect();
     scenario.paging.system_dtb += 0x80_0000;
     scenario.paging.low_stub = None;
     scenario.kernel.base += 0x1_2340_0000;

@@ -343,7 +343,7 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
         }
         for (images, why) in barren {
             let Some(group) = self.groups.get(&images) else { continue };
-            let score = 1 + u8::from(group.shared);
+            let score = if group.shared { 2 } else { 1 };
             let shared = if group.shared { "" } else { "KUSER_SHARED_DATA cannot be read there; " };
             let named: Vec<Root> = group.roots.iter().copied().filter(|root| root.way != Way::SelfReference).collect();
             let first = group.roots.first().copied();

@@ -25,7 +25,7 @@ pub(crate) fn locate_in<'m>(
             }
             (fit.right, None)
         }
-        Err(Error::NoKernel(failure)) => (0, Some(failure)),
+        Err(Error::NoKernel(failure)) => (0, Some(&**failure)),
         Err(_) => return as_it_is,
     };
     let mut best: Option<(usize, Fit)> = None;
@@ -79,7 +79,7 @@ pub(crate) fn ends_early(image: &MemoryImage, root: PhysicalAddress) -> Option<S
 fn roots<'r>(
     memory: &'r dyn PhysicalMemory,
     moved: bool,
-    failure: Option<&'r Box<LocateFailure>>,
+    failure: Option<&'r LocateFailure>,
     image: &'r MemoryImage,
 ) -> impl Iterator<Item = (Way, PhysicalAddress)> + 'r {
     let hinted =

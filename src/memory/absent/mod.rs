@@ -7,6 +7,7 @@ mod search;
 mod store;
 mod store_tree;
 
+use crate::addr::PAGE_BYTES;
 pub use page_file::PageFile;
 pub(crate) use page_file_list::{KernelPageFile, ListedAt};
 pub(super) use prototype::VadAnswer;
@@ -162,7 +163,7 @@ impl AbsentPages {
         &self,
         number: u32,
         index: u64,
-        read: impl FnOnce() -> Result<Box<[u8; PAGE_SIZE as usize]>, E>,
+        read: impl FnOnce() -> Result<Box<[u8; PAGE_BYTES]>, E>,
     ) -> Result<PageBytes, E> {
         let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(page) = kept().get(&(number, index)) {

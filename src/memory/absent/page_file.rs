@@ -2,6 +2,7 @@
 
 use super::super::fault::PageFileFault;
 use crate::PAGE_SIZE;
+use crate::addr::PAGE_BYTES;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
@@ -72,11 +73,11 @@ impl PageFile {
     ///
     /// # Errors
     /// The file has no whole page there, or cannot be read.
-    pub(crate) fn page(&self, offset: u64) -> Result<Box<[u8; PAGE_SIZE as usize]>, PageFileFault> {
+    pub(crate) fn page(&self, offset: u64) -> Result<Box<[u8; PAGE_BYTES]>, PageFileFault> {
         if offset.checked_add(PAGE_SIZE).is_none_or(|end| end > self.bytes) {
             return Err(PageFileFault::TooShort);
         }
-        let mut page = Box::new([0u8; PAGE_SIZE as usize]);
+        let mut page = Box::new([0u8; PAGE_BYTES]);
         let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
         let read = data.seek(SeekFrom::Start(offset)).and_then(|_| data.read_exact(page.as_mut_slice()));
         read.map(|()| page).map_err(|_| PageFileFault::Failed)

@@ -7,9 +7,10 @@
 
 use super::search::words;
 use super::store_tree::look_up;
+use crate::addr::PAGE_BYTES;
 use crate::memory::AddressSpace;
 use crate::memory::fault::StoreFault;
-use crate::{PAGE_SIZE, PhysicalAddress, VirtualAddress, xpress};
+use crate::{PhysicalAddress, VirtualAddress, xpress};
 use std::ops::Range;
 
 /// `SM_GLOBALS`: pointers to arrays of stores.
@@ -175,7 +176,7 @@ impl Store {
         space: AddressSpace<'_>,
         number: u32,
         index: u64,
-    ) -> Result<Box<[u8; PAGE_SIZE as usize]>, StoreFault> {
+    ) -> Result<Box<[u8; PAGE_BYTES]>, StoreFault> {
         let key = self.key(number, index)?;
         let which = self.store_of(space, key)?;
         let slot = u64::from(which / STORES_IN_ARRAY).wrapping_mul(8);
@@ -219,7 +220,7 @@ impl Part<'_> {
     }
 
     /// The page of a record.
-    fn page(&self, record: u32) -> Result<Box<[u8; PAGE_SIZE as usize]>, StoreFault> {
+    fn page(&self, record: u32) -> Result<Box<[u8; PAGE_BYTES]>, StoreFault> {
         let mut number = record;
         for _ in 0..MAX_HOPS {
             let at = self.record(number)?;
@@ -254,7 +255,7 @@ impl Part<'_> {
     }
 
     /// The page that lies packed at a location.
-    fn packed(&self, location: u32, size: u16) -> Result<Box<[u8; PAGE_SIZE as usize]>, StoreFault> {
+    fn packed(&self, location: u32, size: u16) -> Result<Box<[u8; PAGE_BYTES]>, StoreFault> {
         let torn = |what| Err(StoreFault::Torn(what));
         let (mask, shift) = (self.word(REGION_MASK)?, self.word(REGION_SHIFT)? & 0xff);
         let region_size = u64::from(mask).saturating_add(1) << 4;
@@ -264,7 +265,7 @@ impl Part<'_> {
         if location == 0 && size == 0 {
             return torn("a record is empty");
         }
-        let length = if usize::from(size) == PAGE_SIZE as usize { size } else { size & 0xfff };
+        let length = if usize::from(size) == PAGE_BYTES { size } else { size & 0xfff };
         if size & !0xfff != 0 && length != size {
             return torn("a record's size is more than a page");
         }
@@ -278,7 +279,7 @@ impl Part<'_> {
         if !regions.is_kernel() || region.is_null() || region.is_kernel() {
             return torn("a record's region is not in MemCompression's memory");
         }
-        let mut page = Box::new([0u8; PAGE_SIZE as usize]);
+        let mut page = Box::new([0u8; PAGE_BYTES]);
         if length == 0 {
             return Ok(page);
         }

@@ -3,9 +3,10 @@
 //! A node has its number of entries (16 bits), its level and whether it is a leaf (8 bits each), from 8 on the address of the
 //! leftmost child, from 0x10 on its entries: key and value of 32 bits in a leaf, key and address of a child in 16 bytes above.
 
+use crate::VirtualAddress;
+use crate::addr::PAGE_BYTES;
 use crate::memory::AddressSpace;
 use crate::memory::fault::StoreFault;
-use crate::{PAGE_SIZE, VirtualAddress};
 
 /// Entries that a leaf has room for.
 const MAX_VALUES: usize = 0x1fe;
@@ -26,8 +27,7 @@ pub(super) fn look_up(space: AddressSpace<'_>, root: VirtualAddress, key: u32) -
         if node.page_offset() != 0 || !node.is_kernel() {
             return Err(StoreFault::Torn("a tree leads to what is no page"));
         }
-        let bytes: [u8; PAGE_SIZE as usize] =
-            space.read_array(node).map_err(|_| StoreFault::Unreadable("a node of a tree"))?;
+        let bytes: [u8; PAGE_BYTES] = space.read_array(node).map_err(|_| StoreFault::Unreadable("a node of a tree"))?;
         match step(&bytes, key).ok_or(StoreFault::Torn("a node of a tree contradicts itself"))? {
             Step::Value(value) => return Ok(value),
             Step::Child(child) => node = child,
@@ -42,7 +42,7 @@ enum Step {
 }
 
 /// Searches one node. `None`: it is none.
-fn step(node: &[u8; PAGE_SIZE as usize], key: u32) -> Option<Step> {
+fn step(node: &[u8; PAGE_BYTES], key: u32) -> Option<Step> {
     let [low, high, _, leaf, ..] = *node;
     let count = usize::from(u16::from_le_bytes([low, high]));
     let entries = node.get(ENTRIES..)?;

@@ -103,7 +103,10 @@ fn timeline(out: &mut String, title: &str, marks: &[Mark]) {
     );
     for (line, mark) in marks.iter().enumerate() {
         let y = line.saturating_mul(BOX).saturating_add(BOX / 2).saturating_add(4);
-        let along = u128::from(mark.at.0.saturating_sub(first)).saturating_mul(AXIS as u128) / u128::from(span);
+        let along = u128::from(mark.at.0.saturating_sub(first))
+            .saturating_mul(AXIS as u128)
+            .checked_div(u128::from(span))
+            .unwrap_or(0);
         let x = LEFT.saturating_add(usize::try_from(along).unwrap_or(AXIS));
         let tone = class(mark.tone);
         let _ = writeln!(

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Display, Formatter};
 use std::fs::File;
@@ -216,9 +217,8 @@ fn spread(types: &mut HashMap<String, TypeInfo>, nameless: &[(String, u64, Strin
             let Some(TypeInfo { fields, .. }) = types.get(inner).cloned() else { continue };
             let Some(outer) = types.get_mut(around) else { continue };
             for (name, info) in fields {
-                if !outer.fields.contains_key(&name) {
-                    let offset = offset.saturating_add(info.offset);
-                    outer.fields.insert(name, FieldInfo { offset, ..info });
+                if let Entry::Vacant(place) = outer.fields.entry(name) {
+                    place.insert(FieldInfo { offset: offset.saturating_add(info.offset), ..info });
                     changed = true;
                 }
             }

@@ -47,7 +47,7 @@ impl Machine {
         let entry = self.with_bits(entry, kind, "PageFileHigh", index);
         let entry = self.with_bits(entry, kind, "Protection", 4);
         // Room that was set aside for the page says so; MemProcFS takes these bits of older builds for the number.
-        let newer = self.layout.number >= 17_763 && index % 2 == 0;
+        let newer = self.layout.number >= 17_763 && index.is_multiple_of(2);
         self.with_bits(entry, kind, "PageFileAllocated", u64::from(newer))
     }
 

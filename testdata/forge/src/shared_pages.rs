@@ -118,11 +118,14 @@ impl Machine {
         let mut settled: BTreeMap<u64, (Held, Went)> = BTreeMap::new();
         for (root, va, frame, way, held) in std::mem::take(&mut self.later) {
             let prototype = self.prototype_of(root, va);
-            if !settled.contains_key(&prototype) {
-                let went = self.settle(root, va, frame, prototype, held);
-                settled.insert(prototype, (held, went));
-            }
-            let (held, went) = settled[&prototype].clone();
+            let (held, went) = match settled.get(&prototype) {
+                Some(known) => known.clone(),
+                None => {
+                    let now = (held, self.settle(root, va, frame, prototype, held));
+                    settled.insert(prototype, now.clone());
+                    now
+                }
+            };
             let own = match way {
                 Way::Mapped => {
                     assert!(held == Held::Valid, "only a valid page can be mapped");

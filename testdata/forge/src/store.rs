@@ -36,14 +36,14 @@ impl Offsets {
     fn of(build: u32) -> Self {
         let (format, regions, owner) = match build {
             ..=14_393 => (Some(0x420), 0x17a8, 0x1918),
-            ..=15_063 => (Some(0x420), 0x1828, 0x1988),
-            ..=18_363 => (Some(0x430), 0x1848, 0x19a8),
-            ..=26_099 => (Some(0x430), 0x1848, 0x19b8),
+            14_394..=15_063 => (Some(0x420), 0x1828, 0x1988),
+            15_064..=18_363 => (Some(0x430), 0x1848, 0x19a8),
+            18_364..=26_099 => (Some(0x430), 0x1848, 0x19b8),
             _ => (None, 0x1b70, 0x1d08),
         };
         let moved = match build {
             ..=22_600 => None,
-            ..=26_099 => Some((0x8, 0x7a8)),
+            22_601..=26_099 => Some((0x8, 0x7a8)),
             _ => Some((0x10, 0xc30)),
         };
         Self { format, regions, owner, moved }
@@ -179,7 +179,7 @@ impl Machine {
             if row == u64::from(index >> 5) {
                 let entry = array + u64::from(index & 31) * 0x28;
                 self.write_u64(entry, store);
-                self.write_u64(entry + 0x18, if index % 2 == 0 { 0 } else { body });
+                self.write_u64(entry + 0x18, if index.is_multiple_of(2) { 0 } else { body });
             }
         }
     }

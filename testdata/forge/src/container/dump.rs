@@ -11,7 +11,7 @@ impl Forged {
     /// For another type.
     #[must_use]
     pub fn as_range_dump(&self, kind: u32) -> Vec<u8> {
-        assert!(matches!(kind, 8 | 9 | 0xa), "a type with ranges");
+        assert!(matches!(kind, 8..=0xa), "a type with ranges");
         let mut out = self.dump_header(kind);
         let runs = &self.truth.runs;
         // The ranges, one of zeros behind them, and the header's second half.

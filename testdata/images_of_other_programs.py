@@ -143,10 +143,10 @@ def main():
         run("zip", "-q", "-j", out("image.zip"), raw)
         judge("zip", out("image.zip"))
     if have("ewfacquire"):
-        for name, more in [("ewf", []), ("ewf-segments", ["-S", "2MiB"])]:
+        for name, more in [("ewf", ["-c", "fast"]), ("ewf-segments", ["-c", "none", "-S", "4MiB"])]:
             for kind in ["encase6", "linen6", "encase5", "ftk"]:
                 target = out(f"{name}-{kind}")
-                run("ewfacquire", "-u", "-c", "fast", "-f", kind, *more, "-t", target, raw)
+                run("ewfacquire", "-u", "-f", kind, *more, "-t", target, raw)
                 judge(f"{name} {kind}", target + ".E01")
     if have("avml"):
         run("avml", "convert", "--source-format", "raw", "--format", "lime_compressed", raw, out("image.avml"))

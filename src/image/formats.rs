@@ -247,7 +247,7 @@ fn open_one(opening: &Opening<'_>) -> Result<Found, Error> {
             Job::Name(advice) => {
                 return Err(Error::NotAnImage { what: format!("this is {}", format.title), advice: (*advice).into() });
             }
-            Job::Suspect(advice) => suspects.push(format!("it may be {}. {advice}", format.title)),
+            Job::Suspect(advice) => suspects.push(format!("The file may be {}. {advice}", format.title)),
             Job::Read(read) => match read(opening) {
                 Ok(found) => return Ok(found),
                 Err(Refusal::Unusable(error)) => return Err(error),
@@ -259,7 +259,7 @@ fn open_one(opening: &Opening<'_>) -> Result<Found, Error> {
     for (title, why) in doubts {
         let doubt = format!("the file begins as {title} does, but {why}");
         opened.warn(format!("{doubt}: it is read as raw memory"));
-        opened.suspects.push(format!("{doubt}: is it damaged, or only a part of it?"));
+        opened.suspects.push(format!("Note that {doubt}: is it damaged, or only a part of it?"));
     }
     opened.suspects.append(&mut suspects);
     Ok(opened.into())

@@ -185,6 +185,11 @@ pub(super) static WEAK: &[&Format] = &[
         job: Job::Suspect(DISK),
     },
     &Format {
+        title: "the blocks of a hibernation file whose header is gone",
+        mark: |opening| opening.source.has(0, b"\x81\x81xpress"),
+        job: Job::Suspect("Copy the whole hiberfil.sys, from its first byte on"),
+    },
+    &Format {
         title: "the begin of a Hyper-V machine's state",
         mark: |opening| matches!(opening.source.u32(0), Some(0x0128_2014 | 0x0001_8201)),
         job: Job::Suspect(HYPER_V),

@@ -38,8 +38,8 @@ fn open(opening: &Opening<'_>) -> Result<Found, Refusal> {
         let version = source.u32(at.saturating_add(4));
         let found = range(source, at).filter(|_| source.has(at, MAGIC) && version == Some(1));
         let Some(run) = found else {
-            let what = if source.len().saturating_sub(at) < HEADER { "ends within" } else { "has no" };
-            odd = Some(format!("the file {what} a range's header at offset {at:#x}: what follows is not read"));
+            let what = if source.len().saturating_sub(at) < HEADER { "ends within a" } else { "has no" };
+            odd = Some(format!("the file {what} range's header at offset {at:#x}: what follows is not read"));
             break;
         };
         let data = at.saturating_add(HEADER);

@@ -382,6 +382,7 @@ fn a_map_with_several_tables() {
     }
 }
 
+#[cfg(feature = "isf")]
 #[test]
 fn every_published_kernel_has_the_layouts() {
     let Some(material) = common::material("every_published_kernel_has_the_layouts") else { return };

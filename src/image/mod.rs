@@ -1,6 +1,6 @@
 //! Image files: which kind a file is, and where in it physical memory lies.
 //!
-//! A format is one file with one [`Format`](formats::Format) in it, and one line in the table [`formats::FORMATS`]. It is told by
+//! A format is one file with one `Format` in it, and one line in the table `FORMATS`. It is told by
 //! content, never by name.
 
 mod avml;

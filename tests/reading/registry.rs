@@ -2,7 +2,7 @@
 
 use crate::common;
 use crate::common::registry::{object, same_tree};
-use ntmem::kernel::{Cmhive, Kernel, Layouts};
+use ntmem::kernel::{Cmhive, Kernel};
 use ntmem::registry::{Hive, KeyRecord, Registry, SessionManagerKeys};
 use ntmem::symbols::SymbolStore;
 use ntmem::{ListEnd, MemoryImage, PhysicalAddress, ReadOptions, Reading, System, VirtualAddress};
@@ -389,10 +389,10 @@ fn every_published_kernel_has_the_layouts() {
     let mut ways = [0, 0];
     for file in std::fs::read_dir(material.join("symbols/kernels")).unwrap() {
         let file = file.unwrap().path();
-        let Ok(symbols) = ntmem::symbols::isf::load(&file, None, &Layouts::wanted()) else {
+        let Ok(symbols) = ntmem::symbols::isf::load(&file, None, &ntmem::kernel::Layouts::wanted()) else {
             panic!("{}", file.display());
         };
-        let layouts = Layouts::resolve(&symbols).unwrap();
+        let layouts = ntmem::kernel::Layouts::resolve(&symbols).unwrap();
         let cmhive = layouts.cmhive.unwrap();
         assert!(cmhive.root_path.is_some() && cmhive.version.is_some() && cmhive.file_user_name.is_some());
         layouts.dual.unwrap();

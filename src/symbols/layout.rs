@@ -179,7 +179,8 @@ pub fn place_first<P: Placed>(
 /// let store = SymbolStore::new().directory("testdata/samples/symbols");
 /// let kernel = image.locate_kernel(&store)?;
 /// let wanted = Wanted::default().with(Times::STRUCTURE, Times::FIELDS);
-/// let times = Times::resolve(&store.find(kernel.pdb(), &wanted)?)?;
+/// let pdb = kernel.pdb().ok_or("the kernel does not name its PDB")?;
+/// let times = Times::resolve(&store.find(pdb, &wanted)?)?;
 /// let system = kernel.processes()?.next().expect("System is the first");
 /// let view = View::read(kernel.space(), system.address(), times.size);
 /// assert!(view.get(times.created)? > 0);

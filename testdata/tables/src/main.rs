@@ -44,6 +44,7 @@ fn main() {
         kernels.iter().map(|(symbols, source)| (build_of(symbols, &known, &wanted), symbols, source)).collect();
     entries.sort_by_key(|(number, symbols, _)| (*number, symbols.pdb.as_ref().map(|pdb| pdb.guid.clone())));
     for (number, symbols, source) in entries {
+        let symbols = &corrected(number, symbols);
         let kernel = PackedKernel {
             pdb: symbols.pdb.clone(),
             build: Some(number),
@@ -91,6 +92,15 @@ fn types(file: &Path, wanted: &Wanted) -> Build {
     // What runs as 19042 to 19045 is the kernel of 19041, and calls itself so.
     let number = if (19042..=19045).contains(&number) { 19041 } else { number };
     Build { number, arch: arch.to_owned(), symbols: header::read(&text, pointer, wanted), version }
+}
+
+/// The flags of a page file lie elsewhere in 26100 than in 22000, whose types stand in for it: at 0xac, by its public symbols.
+fn corrected(number: u32, symbols: &Symbols) -> Symbols {
+    const PAGING_FILE: &str = "_MMPAGING_FILE";
+    let Some(info) = symbols.type_info(PAGING_FILE).filter(|_| number == 26100) else { return symbols.clone() };
+    let mut info = info.clone();
+    info.fields.values_mut().filter(|field| field.offset == 0xcc).for_each(|field| field.offset = 0xac);
+    symbols.clone().with_type(PAGING_FILE, info)
 }
 
 /// The build whose types are most like these. Symbol files do not say their build number.

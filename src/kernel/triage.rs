@@ -89,6 +89,10 @@ impl TriageDump {
     pub fn open(path: impl AsRef<Path>) -> Result<Option<Self>, Error> {
         let path = path.as_ref();
         let failed = |reason| Error::Open { path: path.to_owned(), reason };
+        // A pipe that nobody writes to would be waited for; what is no file is no dump.
+        if !path.metadata().map_err(failed)?.is_file() {
+            return Ok(None);
+        }
         let mut file = File::open(path).map_err(failed)?;
         let mut bytes = vec![0; HEADER];
         let mut read = 0usize;

@@ -210,7 +210,10 @@ fn printed_commands_run() {
     let commands: Vec<&str> =
         report.lines().map(str::trim).filter_map(|line| line.find("ntmem ").map(|at| &line[at..])).collect();
     let mut ran = 0;
-    for command in commands.iter().filter(|command| command.contains(" show ") || command.contains(" registry ")) {
+    for command in commands
+        .iter()
+        .filter(|command| ["show", "registry", "read", "explain"].contains(&command.split(' ').nth(1).unwrap()))
+    {
         let script = command.replacen("ntmem", env!("CARGO_BIN_EXE_ntmem"), 1);
         let Ok(done) = Command::new("sh").current_dir(env!("CARGO_MANIFEST_DIR")).args(["-c", &script]).output() else {
             println!("skipped: there is no sh");

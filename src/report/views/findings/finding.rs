@@ -108,6 +108,10 @@ fn next(report: &Report, outcome: &Outcome) -> Vec<String> {
     for pid in outcome.pid.into_iter().chain(others) {
         add(command(&["ntmem", "show", &pid.to_string(), image]));
     }
+    // Physical addresses need no address space: they lead to the field whosever it is.
+    if let Some(at) = outcome.evidence.iter().find_map(|evidence| evidence.physical) {
+        lines.insert(0, command(&["ntmem", "read", &at.to_string(), image, "--physical", "--bytes", "64"]));
+    }
     lines.truncate(COMMANDS);
     lines.push(command(&["ntmem", "explain", &outcome.id]));
     lines

@@ -2,15 +2,17 @@
 
 use super::ids;
 use crate::checks::Judgement;
-use crate::report::page::{Blocks as _, Facts, Page, Tone, Words};
+use crate::report::page::{Block, Blocks as _, Commands, Facts, Page, Tone, Words};
 use crate::report::views::columns::visible;
 use crate::report::views::words::{brief, count};
-use crate::report::{Report, heading};
+use crate::report::{Report, command, heading};
 use crate::{Findings, Outcome, Process, Severity};
 use std::collections::BTreeMap;
 
 /// Headings of one subject that are said; the others are counted.
 const SAID: usize = 4;
+/// Bad processes that commands are given for.
+const MOST: usize = 3;
 
 pub(super) fn add(page: &mut Page, report: &Report, findings: &Findings) {
     let mut facts = Facts::new(0, 10);
@@ -35,6 +37,21 @@ pub(super) fn add(page: &mut Page, report: &Report, findings: &Findings) {
         facts.add(area, said(&outcomes, "as Windows makes it"));
     }
     page.facts(facts);
+    let bad = pids.iter().filter(|(_, outcomes)| is_bad(outcomes)).map(|(pid, _)| *pid);
+    let lines = next(report, bad.take(MOST).collect());
+    if !lines.is_empty() {
+        page.blocks().push(Block::Commands(Commands { indent: 0, names: 10, name: "next".into(), lines }));
+    }
+}
+
+/// What shows the bad processes whole, and has their executables.
+fn next(report: &Report, pids: Vec<u64>) -> Vec<String> {
+    let Some(image) = report.run.image.as_deref() else { return Vec::new() };
+    let of = |pid: u64| {
+        let (pid, folder) = (pid.to_string(), format!("pid-{pid}"));
+        [command(&["ntmem", "show", &pid, image]), command(&["ntmem", "dump", &pid, image, "--output", &folder])]
+    };
+    pids.into_iter().flat_map(of).collect()
 }
 
 /// Which part of the machine a rule is about that is not about one process.

@@ -6,7 +6,7 @@ use crate::kernel::walk::list_both_ways;
 use crate::kernel::{PROCESS_OBJECT, SharedData, text};
 use crate::memory::AddressSpace;
 use crate::symbols::Stored;
-use crate::{Timestamp, VirtualAddress};
+use crate::{PhysicalAddress, Timestamp, VirtualAddress};
 
 /// Bytes of an `_EPROCESS` that are looked at. The largest known one has 0xb80.
 pub(super) const WINDOW: u64 = 0x1000;
@@ -172,7 +172,7 @@ fn is_id(id: u64) -> bool {
 }
 
 /// Processes that may be System, where no export leads to it: the first of a list of the kernel's if its id is 4. It starts
-/// where a dispatcher header is a process's that nobody waits for.
+/// where a dispatcher header is a process's that nobody waits for, or whose page-table root maps the kernel.
 pub(crate) fn systems<'d>(space: AddressSpace<'d>, data: &'d KernelData) -> impl Iterator<Item = VirtualAddress> + 'd {
     data.heads().iter().filter_map(move |head| {
         let entry = head.entries.first().copied().flatten()?;
@@ -186,7 +186,13 @@ pub(crate) fn systems<'d>(space: AddressSpace<'d>, data: &'d KernelData) -> impl
             let word = |offset: u64| u64::decode(before.bytes(at.checked_add(offset)?, 8).ok()?);
             let waiters = Some(start.0.wrapping_add(8));
             let alone = word(8) == waiters && word(16) == waiters;
-            (alone && before.bytes(at, 1).ok()? == [PROCESS_OBJECT]).then_some(start)
+            // Somebody may wait for it; then its page-table root, at 0x28 in every version for x64, maps the kernel.
+            let rooted = || {
+                let own = space.with_root(PhysicalAddress(word(0x28).unwrap_or(0)));
+                let page = space.translate(data.base());
+                !own.root().is_null() && page.is_ok() && own.translate(data.base()) == page
+            };
+            (before.bytes(at, 1).ok()? == [PROCESS_OBJECT] && (alone || rooted())).then_some(start)
         })
     })
 }

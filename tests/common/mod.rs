@@ -12,6 +12,8 @@
 pub mod counted;
 #[cfg(feature = "isf")]
 pub mod forged;
+#[cfg(feature = "isf")]
+pub mod judged;
 pub mod kernels;
 pub mod registry;
 pub mod skipped;

@@ -15,9 +15,13 @@ mod common;
 #[cfg(feature = "isf")]
 mod forged_cases;
 #[cfg(feature = "isf")]
+mod forged_damage;
+#[cfg(feature = "isf")]
 mod forged_inside;
 #[cfg(feature = "isf")]
 mod forged_liars;
+#[cfg(feature = "isf")]
+mod forged_motion;
 #[cfg(feature = "isf")]
 mod forged_pages;
 #[cfg(feature = "isf")]

@@ -78,6 +78,7 @@ impl Scenario {
         let relics = machine.forge_relics(self);
         machine.forge_damage(self, &made);
         machine.settle_pages(self, &mut made, &mut files);
+        machine.settle_stages(self, &mut made);
         machine.finish_page_tables(&made);
         let pages = machine.page_truth(&made);
         let shared = machine.shared_data;
@@ -125,6 +126,7 @@ impl Scenario {
 impl Machine {
     /// The lists that run through all processes, and the tables that name them.
     fn join_processes(&mut self, plan: &Scenario, made: &mut [Made], sessions: &BTreeMap<u32, Session>) {
+        self.release_ids(plan, made);
         let kind = "_EPROCESS";
         let active: Vec<u64> =
             plan.processes.iter().zip(made.iter()).filter(|(p, _)| p.linked).map(|(_, m)| m.body).collect();

@@ -33,6 +33,7 @@ mod large;
 pub mod layout;
 mod lz4;
 mod machine;
+mod motion;
 mod object;
 pub mod page_plan;
 mod page_variants;
@@ -74,6 +75,7 @@ pub use container::{Core, DumpType, Hibernation, StateFile, Stream};
 pub use forge::Forged;
 pub use hive_plan::{Data, HiveDamage, HivePlan, Key, ListKind};
 pub use layout::Layout;
+pub use motion::{Moments, Stage};
 pub use page_plan::{Form, Held, PagePlan, PagingFile, PrivateCopy, StoreDamage, StorePlan, Way};
 pub use page_variants::{Behind, Needs};
 pub use scenario::{

@@ -27,6 +27,8 @@ pub struct Made {
     pub handles: BTreeMap<u64, (u64, u64)>,
     /// Its handle table.
     pub table: Option<u64>,
+    /// Number of its threads, to which its first handles lead.
+    pub threads: u32,
     /// Its user memory.
     pub user: Option<UserMemory>,
     /// The facts.
@@ -170,7 +172,7 @@ impl Machine {
             truth.command_line = Some(plan.command_line);
             memory
         });
-        Made { body, space, handles: BTreeMap::new(), table: None, user, truth }
+        Made { body, space, handles: BTreeMap::new(), table: None, threads: 0, user, truth }
     }
 
     /// Section, file, WOW64.
@@ -275,6 +277,7 @@ impl Machine {
             kernel_ring.push(thread + self.offset("_ETHREAD", "Tcb.ThreadListEntry"));
             made.handles.insert(u64::from(n + 1) * 4, (thread - 0x30, 0x1f_ffff));
         }
+        made.threads = count;
         self.link(&ring);
         self.link(&kernel_ring);
         self.put(body, KIND, "ActiveThreads", u64::from(count));

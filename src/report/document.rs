@@ -5,7 +5,7 @@ use crate::image::ImageInfo;
 use crate::kernel::objects::driver::DriverList;
 use crate::machine::Machine;
 use crate::memory_read::MemoryRead;
-use crate::picture::{Mode, Picture};
+use crate::picture::{Mode, Motion, Picture};
 use crate::registry::{HiveList, KeyRecord, SessionManagerKeys};
 use crate::symbols::Manifest;
 use crate::{Findings, KernelInfo, ProcessList, System, Warning};
@@ -98,6 +98,7 @@ struct MachineInModes<'a> {
     #[serde(flatten)]
     machine: &'a Machine,
     modes: &'a [Mode],
+    motion: &'a Motion,
 }
 
 impl Serialize for Document<'_, '_> {
@@ -105,7 +106,7 @@ impl Serialize for Document<'_, '_> {
         let Self { report, picture, lists } = self;
         let system = picture.system();
         let warnings: Vec<String> = system.warnings.iter().map(Warning::to_string).collect();
-        let machine = MachineInModes { machine: &system.machine, modes: picture.modes() };
+        let machine = MachineInModes { machine: &system.machine, modes: picture.modes(), motion: picture.motion() };
         let mut document = to.serialize_struct("Report", 15)?;
         document.serialize_field("schema", &SCHEMA)?;
         document.serialize_field("generator", &report.generator)?;

@@ -101,9 +101,8 @@ fn every_page_of_clean_machines() {
 fn every_page_of_a_machine_with_a_hidden_second_master() {
     let step = std::env::var("NTMEM_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(1);
     for build in BUILDS {
-        let found = sweep(&format!("{build:?}"), &hidden_second_master(build), 0, step, false, |judged| {
-            !judged.accuses()
-        });
+        let found =
+            sweep(&format!("{build:?}"), &hidden_second_master(build), 0, step, false, |judged| !judged.accuses());
         println!("{build:?}: {:?}", found.verdicts);
         found.lines.iter().for_each(|line| println!("{line}"));
     }

@@ -84,7 +84,7 @@ pub(crate) fn read(kernel: &Kernel<'_>, address: VirtualAddress) -> Result<Optio
     }
     Ok(Some(SectionFile {
         address,
-        name: text::unicode_string(kernel.space(), view.address_of(layout.name))?.unwrap_or_default(),
+        name: text::file_name(kernel.space(), view.address_of(layout.name))?.unwrap_or_default(),
         delete_pending: view.get(layout.delete_pending)? != 0,
         transaction: None,
     }))

@@ -79,6 +79,10 @@ layout! {
         job_links: Option<Field<Embedded>> = "JobLinks",
         /// Root of the address ranges: a node's address (8.1 on), or the right child of a node that is only the head.
         vad_root: Option<Field<VirtualAddress>> = "VadRoot.Root" | "VadRoot.BalancedRoot.RightChild",
+        /// Number of address ranges (8.1 on).
+        vad_count: Option<Field<u64>> = "VadCount",
+        /// The same before.
+        vad_elements: Option<Bits> = "VadRoot.NumberGenericTableElements",
     }
 }
 

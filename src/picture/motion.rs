@@ -23,6 +23,8 @@ pub enum SignKind {
     NotYetThere,
     /// One of the two walks along the active list comes to a process, and the other, which is whole too, does not.
     OneWay,
+    /// A process has more or fewer threads than the table of ids, which was read to its end, has of them.
+    ThreadsDiffer,
     /// A sign that this version does not know.
     #[serde(other)]
     Other,
@@ -60,6 +62,8 @@ pub(super) const ACQUISITION: Ticks = Ticks::seconds(3600);
 const TICK: Ticks = Ticks::seconds(1);
 /// Objects, beside the one that is judged, that must agree before what is dated between them counts as dated.
 const MIN_DATED: usize = 2;
+/// What the signs must weigh together.
+const MIN_WEIGHT: usize = 2;
 /// Signs that are kept. They are there to be shown; a hostile list could have one for each of a million rows.
 const MAX_SIGNS: usize = 1 << 12;
 /// Processes without which Windows does not run. None of them comes or goes while an image is taken, but with its session.
@@ -95,11 +99,15 @@ impl Motion {
             if whole && listed && one_way {
                 return sign(SignKind::OneWay, ended.or(process.started().filter(near)));
             }
-            let born = process.started().filter(near)?;
             let due = [Source::CidTable, Source::Threads, Source::HandleTables];
             let lacks = due.into_iter().any(|source| complete(source) && source.is_due(process) && !held(source));
-            if listed && !one_way && process.liveness() == Liveness::Live && lacks {
+            let live = listed && !one_way && process.liveness() == Liveness::Live;
+            if let Some(born) = process.started().filter(near).filter(|_| live && lacks) {
                 return sign(SignKind::NotYetThere, Some(born));
+            }
+            let counts = process.threads.value().zip(process.numbered_threads.value());
+            if live && counts.is_some_and(|(own, numbered)| own != numbered) {
+                return sign(SignKind::ThreadsDiffer, None);
             }
             None
         };
@@ -116,9 +124,16 @@ impl Motion {
     }
 
     /// Whether other objects than this process show that the image was not taken at once.
+    ///
+    /// One whose threads are counted otherwise than they are is not enough: a thread may just be ending when a machine stands still.
     #[must_use]
     pub fn is_seen_beside(&self, process: &Process) -> bool {
-        self.beside(process).next().is_some()
+        let weight = |sign: &Sign| if sign.kind == SignKind::ThreadsDiffer { 1 } else { MIN_WEIGHT };
+        let mut sum = 0usize;
+        self.beside(process).any(|sign| {
+            sum = sum.saturating_add(weight(sign));
+            sum >= MIN_WEIGHT
+        })
     }
 
     /// Whether a time lies within the interval in which the image was taken, by other objects than this process. Two at least must

@@ -118,8 +118,12 @@ impl Serialize for Document<'_, '_> {
         if *lists {
             document.serialize_field("processes", &system.processes)?;
         } else {
-            let end_and_views =
-                ProcessList { items: Vec::new(), views: system.processes.views.clone(), ..system.processes };
+            let end_and_views = ProcessList {
+                items: Vec::new(),
+                views: system.processes.views.clone(),
+                unread: system.processes.unread.clone(),
+                ..system.processes
+            };
             document.serialize_field("processes", &end_and_views)?;
         }
         document.serialize_field("sessions", picture.sessions())?;

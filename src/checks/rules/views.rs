@@ -56,6 +56,8 @@ fn views(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         let torn = rows.iter().filter(|(_, sighting)| sighting.explanation == Explanation::Torn).count();
         let rest = if torn > 0 { rest.observed(format!("{hidden} unlinked, {torn} lost by the tear")) } else { rest };
         rest.unknown("the whole process list", part)
+    } else if let Some(unread) = case.unread() {
+        rest.unknown("every process that sources lead to", unread)
     } else if !views.is_empty() && !views.iter().any(whole) {
         // A document may name the sources of its rows without saying how the views ended.
         rest.unknown("another view of the processes that is whole", "not read to its end")

@@ -87,7 +87,7 @@ pub use error::Error;
 pub use image::{ImageInfo, MemoryImage, PhysicalMemory};
 pub use kernel::{Driver, DriverList, KernelInfo};
 pub use list_end::ListEnd;
-pub use location::Location;
+pub use location::{DataLocation, Location};
 pub use machine::{Clock, Machine};
 pub use memory::PageFile;
 pub use memory_read::{MemoryRead, PageRead};

@@ -90,7 +90,7 @@ pub use list_end::ListEnd;
 pub use location::{DataLocation, Location};
 pub use machine::{Clock, Machine};
 pub use memory::PageFile;
-pub use memory_read::{MemoryRead, PageRead};
+pub use memory_read::{FieldRead, MemoryRead, PageRead, StructureRead};
 pub use origin::Origin;
 pub use picture::{Creator, Mode, ModeKind, Parent, Picture, ProcessTree, Session};
 pub use process::{Liveness, Process, ProcessList};

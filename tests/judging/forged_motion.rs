@@ -3,7 +3,7 @@
 use crate::common::forged::Opened;
 use crate::common::judged::Judged;
 use ntmem_forge::variants::Impostor;
-use ntmem_forge::{Build, Moments, Scenario, Stage, Unlinked};
+use ntmem_forge::{Build, Damage, Moments, Paged, Scenario, Stage, Unlinked};
 use std::collections::BTreeMap;
 
 const BUILDS: [Build; 3] = [Build::W7_7601, Build::W10_19045, Build::W11_26100];
@@ -183,4 +183,34 @@ fn stages_are_what_they_say() {
     let (before, after) = (moments.before.truth.process(2412).unwrap(), moments.after.truth.process(2412).unwrap());
     assert!(before.exited.is_none() && after.exited.is_some());
     assert!(moments.torn_at(8 * MIB) == moments.before.image);
+}
+
+/// A second master that is in no list, and whose object cannot be read: the threads and the handle table that lead to it are enough not to
+/// call the machine clean, and the place is named.
+#[test]
+fn what_sources_lead_to_and_cannot_be_read_is_named() {
+    for build in BUILDS {
+        let mut hidden = Scenario::clean(build).with_impostor(Impostor::Late);
+        let fake = hidden.process(3636);
+        (fake.linked, fake.unlinked) = (false, Unlinked::Alone);
+        let whole = hidden.forge();
+        let address = format!("{:#018x}", whole.truth.process(3636).unwrap().eprocess);
+        let there = Judged::new(&Opened::new(&whole).store, whole.image.clone(), false);
+        assert!(there.accuses(), "{build:?}: {}", there.words());
+        for damage in [Damage::EprocessHole { pid: 3636 }, Damage::EprocessPage { pid: 3636, state: Paged::Out }] {
+            let mut scenario = hidden.clone();
+            scenario.damage.push(damage);
+            let forged = scenario.forge();
+            let judged = Judged::new(&Opened::new(&forged).store, forged.image.clone(), false);
+            assert_ne!(judged.word(), "clean", "{build:?}");
+            for rule in ["SMSS-006", "SMSS-020", "SMSS-021"] {
+                let named = judged.unknown.iter().any(|(id, _, why)| id == rule && why.contains(&address));
+                assert!(named, "{build:?} {rule}: {address} is not in {:?}", judged.unknown);
+            }
+        }
+        // The clean machine names none.
+        let clean = Scenario::clean(build).forge();
+        let system = Judged::new(&Opened::new(&clean).store, clean.image.clone(), true).system.unwrap();
+        assert!(system.processes.unread.is_empty(), "{build:?}: {:?}", system.processes.unread);
+    }
 }

@@ -95,6 +95,14 @@ fn judge(rule: &Rule, process: &Process, sighting: &Sighting) -> Option<Outcome>
                 .seen(process, "active_links", process.active_links.value().map(ToString::to_string));
             Some(outcome.violation(Severity::High))
         }
+        // A torn link loses processes as an attacker would: nobody can tell which, but it is told who.
+        Explanation::Torn => {
+            let outcome = outcome
+                .observed(format!("{name}, only in {}: {}", Source::names(&process.sources), sighting.why))
+                .expected("in the active list")
+                .seen(process, "active_links", process.active_links.value().map(ToString::to_string));
+            Some(outcome.unknown("the whole active list", "torn where it may have stood"))
+        }
         Explanation::HalfLinked => {
             let outcome = outcome
                 .observed(format!("{name}: {}", sighting.why))

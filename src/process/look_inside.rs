@@ -121,6 +121,9 @@ fn threads_of_suspects(kernel: &Kernel<'_>, budget: &Budget, list: &mut ProcessL
     let captured = kernel.shared_data().map(|shared| shared.system_time).filter(|time| time.0 != 0);
     let mut running = HashMap::new();
     for (index, process) in list.items.iter_mut().enumerate().filter(|(_, process)| is_suspect(process, captured)) {
+        if budget.is_spent(Use::Details) {
+            break;
+        }
         let Some(address) = process.eprocess.value().copied() else { continue };
         let object = Eprocess::read_at(kernel, address, process.unmapped(kernel));
         let room = budget.records(RECORD, Use::Details).min(MOST_OF_SUSPECT);

@@ -3,7 +3,6 @@
 
 use super::Picture;
 use crate::kernel::Links;
-use crate::process::look_inside::bears_name;
 use crate::process::{Liveness, Source};
 use crate::{ListEnd, Process, Ticks, Timestamp, VirtualAddress};
 use serde::{Deserialize, Serialize};
@@ -183,5 +182,5 @@ fn later_stamp(process: &Process, captured: Timestamp) -> Option<Timestamp> {
 
 /// Whether a process is one of those without which Windows does not run, by its name or by what its image is called.
 pub(super) fn is_core(process: &Process) -> bool {
-    process.pid.value() == Some(&4) || CORE.iter().any(|name| bears_name(process, name))
+    process.pid.value() == Some(&4) || CORE.iter().any(|name| process.is_called(name))
 }

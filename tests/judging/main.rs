@@ -23,6 +23,8 @@ mod forged_inside;
 #[cfg(feature = "isf")]
 mod forged_liars;
 #[cfg(feature = "isf")]
+mod forged_lives;
+#[cfg(feature = "isf")]
 mod forged_motion;
 #[cfg(feature = "isf")]
 mod forged_pages;

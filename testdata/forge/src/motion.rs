@@ -153,7 +153,7 @@ impl Machine {
             .iter()
             .zip(made)
             .flat_map(|(process, made)| {
-                let threads = made.thread_objects();
+                let threads = made.threads.clone();
                 let kept = match process.stage {
                     Stage::AsPlanned => threads.len(),
                     Stage::MovedOn => threads.len().saturating_sub(1),
@@ -179,7 +179,7 @@ impl Machine {
 
     /// A thread ends, a handle is closed.
     fn move_on(&mut self, made: &mut Made) {
-        let threads = made.thread_objects();
+        let threads = made.threads.clone();
         let Some((last, left)) = threads.split_last() else { return };
         self.end_thread(*last, true);
         self.relink_threads(made.body, left);
@@ -233,7 +233,7 @@ impl Machine {
     /// Threads first, then handles and user memory, then the object.
     fn end(&mut self, made: &mut Made, at: Time, referenced: bool) {
         let kind = "_EPROCESS";
-        for thread in made.thread_objects() {
+        for thread in made.threads.clone() {
             self.end_thread(thread, true);
         }
         self.relink_threads(made.body, &[]);
@@ -270,7 +270,7 @@ impl Machine {
     /// Nothing of it is there.
     fn unmake(&mut self, made: &Made) {
         self.wipe_user_half(made);
-        for thread in made.thread_objects() {
+        for thread in made.threads.clone() {
             self.wipe(thread - HEADER, HEADER + self.layout.size("_ETHREAD"));
         }
         if let Some(table) = made.table {
@@ -301,11 +301,6 @@ impl Machine {
 
 impl Made {
     fn thread_handles(&self) -> impl Iterator<Item = u64> {
-        (1..=u64::from(self.threads)).map(|n| n * 4)
-    }
-
-    /// Its threads: the first handles of every process lead to them.
-    fn thread_objects(&self) -> Vec<u64> {
-        self.thread_handles().filter_map(|handle| Some(self.handles.get(&handle)?.0 + HEADER)).collect()
+        (1..=self.threads.len() as u64).map(|n| n * 4)
     }
 }

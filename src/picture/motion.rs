@@ -24,6 +24,10 @@ pub enum SignKind {
     OneWay,
     /// A process has more or fewer threads than the table of ids, which was read to its end, has of them.
     ThreadsDiffer,
+    /// Sources lead to a process whose memory was given back.
+    FreedAndHeld,
+    /// Sources lead to where no process is any more, or not yet.
+    Unread,
     /// A sign that this version does not know.
     #[serde(other)]
     Other,
@@ -100,6 +104,9 @@ impl Motion {
             }
             let due = [Source::CidTable, Source::Threads, Source::HandleTables];
             let lacks = due.into_iter().any(|source| complete(source) && source.is_due(process) && !held(source));
+            if process.freed.value() == Some(&true) && !process.is_known_by_object_alone() {
+                return sign(SignKind::FreedAndHeld, ended);
+            }
             let live = listed && !one_way && process.liveness() == Liveness::Live;
             if let Some(born) = process.started().filter(near).filter(|_| live && lacks) {
                 return sign(SignKind::NotYetThere, Some(born));
@@ -115,7 +122,13 @@ impl Motion {
             let (pid, eprocess) = (process.pid.value().copied(), process.eprocess.value().copied());
             Some(Sign { kind, pid, eprocess, at })
         });
-        let signs: Vec<Sign> = signs.take(MAX_SIGNS).collect();
+        let unread = list.unread.iter().map(|unread| Sign {
+            kind: SignKind::Unread,
+            pid: None,
+            eprocess: Some(unread.address),
+            at: None,
+        });
+        let signs: Vec<Sign> = signs.chain(unread).take(MAX_SIGNS).collect();
         let dated = || signs.iter().filter_map(|sign| sign.at);
         let from = captured.into_iter().chain(dated()).min().filter(|_| captured.is_some());
         let to = captured.into_iter().chain(dated()).max().filter(|_| captured.is_some());
@@ -124,10 +137,14 @@ impl Motion {
 
     /// Whether other objects than this process show that the image was not taken at once.
     ///
-    /// One whose threads are counted otherwise than they are is not enough: a thread may just be ending when a machine stands still.
+    /// One whose threads are counted otherwise than they are is not enough, since a thread may just be ending when a machine stands still;
+    /// nor is one that was given back or lost, which a damaged page makes.
     #[must_use]
     pub fn is_seen_beside(&self, process: &Process) -> bool {
-        let weight = |sign: &Sign| if sign.kind == SignKind::ThreadsDiffer { 1 } else { MIN_WEIGHT };
+        let weight = |sign: &Sign| match sign.kind {
+            SignKind::ThreadsDiffer | SignKind::FreedAndHeld | SignKind::Unread | SignKind::Other => 1,
+            SignKind::LaterStamp | SignKind::OverAndHeld | SignKind::NotYetThere | SignKind::OneWay => MIN_WEIGHT,
+        };
         let mut sum = 0usize;
         self.beside(process).any(|sign| {
             sum = sum.saturating_add(weight(sign));
@@ -155,13 +172,13 @@ impl Motion {
     }
 }
 
-/// `taken from 2026-03-14T15:09:26Z to 2026-03-14T15:12:20Z (5 processes show it)`
+/// `taken from 2026-03-14T15:09:26.2004443Z to 2026-03-14T15:12:20.0000000Z, as 5 objects show`
 impl fmt::Display for Motion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = self.signs.len();
         match self.from.zip(self.to).filter(|(from, to)| from != to) {
-            Some((from, to)) => write!(f, "taken from {from} to {to}, as {number} processes show")?,
-            None => write!(f, "not taken at once, as {number} processes show")?,
+            Some((from, to)) => write!(f, "taken from {from} to {to}, as {number} objects show")?,
+            None => write!(f, "not taken at once, as {number} objects show")?,
         }
         Ok(())
     }

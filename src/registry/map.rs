@@ -1,9 +1,16 @@
 //! Where the blocks of a hive lie in memory: `_HHIVE.Storage` maps.
 
 use super::cells::{BLOCK, CellIndex};
+use super::hive_file::{FilePage, HiveFile};
 use crate::kernel::{Cmhive, Kernel, Storage, registry_process};
+use crate::location::Location;
 use crate::memory::AddressSpace;
 use crate::{Absent, VirtualAddress};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// Pages of hives' files that are remembered to be there or not: those of a hive of 256 MiB.
+const MAX_REMEMBERED: usize = 1 << 16;
 
 /// The cell maps of one hive.
 #[derive(Clone, Debug)]
@@ -12,14 +19,32 @@ pub(super) struct CellMap<'k> {
     /// The address space of the process Registry; `None`: the build has none.
     user: Result<Option<AddressSpace<'k>>, Absent>,
     storages: [Storage; 2],
+    cmhive: Cmhive<'k>,
+    file: Arc<OfFile>,
+}
+
+/// What was read of the hive's file instead of the hive.
+#[derive(Debug, Default)]
+struct OfFile {
+    file: OnceLock<Result<HiveFile, Absent>>,
+    pages: Mutex<BTreeMap<u32, Result<FilePage, Absent>>>,
 }
 
 /// One block of a hive.
-pub(super) struct Block<'k> {
+struct Block<'k> {
     /// Where it lies.
-    pub at: VirtualAddress,
+    at: VirtualAddress,
     /// The address space to read it in.
-    pub space: AddressSpace<'k>,
+    space: AddressSpace<'k>,
+    /// Whether a bin begins with it. `None`: the map does not say.
+    begins_bin: Option<bool>,
+}
+
+/// Why a block cannot be read where the map has it.
+struct Lost {
+    why: Absent,
+    /// Nothing tells where its page is or was.
+    place_unknown: bool,
 }
 
 impl<'k> CellMap<'k> {
@@ -29,7 +54,7 @@ impl<'k> CellMap<'k> {
         hive: &Cmhive<'k>,
         user: Result<Option<AddressSpace<'k>>, Absent>,
     ) -> Result<Self, Absent> {
-        Ok(Self { kernel, user, storages: hive.storages()? })
+        Ok(Self { kernel, user, storages: hive.storages()?, cmhive: hive.clone(), file: Arc::default() })
     }
 
     /// Looks for the process Registry, once for all hives.
@@ -48,8 +73,9 @@ impl<'k> CellMap<'k> {
     }
 
     /// The block that `index` lies in.
-    pub(super) fn block(&self, index: CellIndex) -> Result<Block<'k>, Absent> {
-        let at = self.storage(index).block(self.kernel, u64::from(index.offset() / BLOCK))?.at;
+    fn block(&self, index: CellIndex) -> Result<Block<'k>, Absent> {
+        let place = self.storage(index).block(self.kernel, u64::from(index.offset() / BLOCK))?;
+        let at = place.at;
         let space = if at.is_kernel() {
             self.kernel.space()
         } else {
@@ -57,6 +83,86 @@ impl<'k> CellMap<'k> {
                 Absent::unparsable(format!("the map leads to {at}, and this build keeps hives in the kernel's half"))
             })?
         };
-        Ok(Block { at, space })
+        Ok(Block { at, space, begins_bin: place.in_bin.map(|within| within == 0) })
+    }
+
+    /// Fills `buf`, which ends in the same block, from `index` on.
+    pub(super) fn read(&self, index: CellIndex, buf: &mut [u8]) -> Result<(), Absent> {
+        let within = u64::from(index.offset() % BLOCK);
+        let lost = match self.block(index) {
+            Ok(Block { at, space, .. }) => match space.read(at.wrapping_add(within), buf) {
+                Ok(()) => return Ok(()),
+                Err(fault) => Lost { place_unknown: fault.loses_the_way(), why: fault.into() },
+            },
+            Err(why) => Lost { why, place_unknown: true },
+        };
+        self.file_page(index, lost)?.read(self.kernel.space(), within, buf)
+    }
+
+    /// Where `index` lies. What was read of the hive's file lies there.
+    pub(super) fn locate(&self, index: CellIndex, structure: &str, field: &str) -> Option<Location> {
+        let within = u64::from(index.offset() % BLOCK);
+        let known = self.pages().get(&(index.offset() / BLOCK)).and_then(|page| page.clone().ok());
+        let (at, physical, from) = match known.filter(|_| !index.is_volatile()) {
+            Some(page) => page.locate(self.kernel.space(), within),
+            None => {
+                let block = self.block(index).ok()?;
+                let at = block.at.wrapping_add(within);
+                let (physical, from) = block.space.place(at);
+                (Some(at), physical, from)
+            }
+        };
+        Some(Location { structure: structure.to_owned(), field: field.to_owned(), r#virtual: at, physical, from })
+    }
+
+    fn pages(&self) -> MutexGuard<'_, BTreeMap<u32, Result<FilePage, Absent>>> {
+        self.file.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The page of the hive's file with the block of `index`.
+    fn file_page(&self, index: CellIndex, lost: Lost) -> Result<FilePage, Absent> {
+        if index.is_volatile() {
+            return Err(lost.why);
+        }
+        let number = index.offset() / BLOCK;
+        if let Some(known) = self.pages().get(&number) {
+            return known.clone();
+        }
+        let found = self.find_file_page(index, lost);
+        let mut pages = self.pages();
+        if pages.len() < MAX_REMEMBERED {
+            pages.insert(number, found.clone());
+        }
+        found
+    }
+
+    fn find_file_page(&self, index: CellIndex, Lost { why, place_unknown }: Lost) -> Result<FilePage, Absent> {
+        let number = index.offset() / BLOCK;
+        let but = |what: &str| Absent::new(why.kind, format!("{what}: {}", why.detail));
+        let proven = match self.cmhive.is_written(u64::from(number).saturating_mul(u64::from(BLOCK))) {
+            Some(true) => {
+                return Err(but("it was written to since its file was, so that the file's page is none of the hive's"));
+            }
+            Some(false) => true,
+            // Where a page is known to be elsewhere, it may be the process's own copy.
+            None if !place_unknown => return Err(why),
+            None => false,
+        };
+        let begins = number == 0 || self.block(index).is_ok_and(|block| block.begins_bin == Some(true));
+        let file = self.file.file.get_or_init(|| {
+            let first = self.storage(index).block(self.kernel, 0).ok().map(|place| place.at);
+            let view = self.user.as_ref().ok().copied().flatten().zip(first.filter(|at| !at.is_kernel()));
+            HiveFile::find(self.kernel, &self.cmhive, view)
+        });
+        let page = file.as_ref().map_err(Clone::clone);
+        let page = page.and_then(|file| file.page(self.kernel, number, begins, proven));
+        page.map_err(|no| but(&format!("nor can it be read of its file ({})", no.detail)))
+    }
+
+    /// How many blocks were read of the hive's file instead, and how many of those the hive says were not written to since.
+    pub(super) fn of_file(&self) -> (usize, usize) {
+        let pages = self.pages();
+        let read = pages.values().flatten();
+        (read.clone().count(), read.filter(|page| page.proven).count())
     }
 }

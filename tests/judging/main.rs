@@ -15,6 +15,7 @@ mod common;
 #[cfg(feature = "isf")]
 mod forged_cases;
 #[cfg(feature = "isf")]
+mod forged_hive_files;
 mod forged_inside;
 #[cfg(feature = "isf")]
 mod forged_liars;

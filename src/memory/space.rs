@@ -424,7 +424,7 @@ impl Iterator for Leaves<'_> {
                 match self.space.ptes.form(entry) {
                     Form::Transition(frame) if lowest => Present::Page(frame),
                     Form::Transition(frame) => Present::Table(frame),
-                    Form::PageFile { .. } if lowest => return Some(Leaf::PagedOut(start)),
+                    Form::PageFile { .. } | Form::PagedOut if lowest => return Some(Leaf::PagedOut(start)),
                     _ => continue,
                 }
             };

@@ -72,7 +72,7 @@ impl<'k> ThreadLook<'k> {
     /// the lists one may be cleared: nobody waits for most threads, and who hides a thread unlinks it.
     fn could_be(&self, page: Page<'_>, offset: usize) -> bool {
         let number = |field: usize| page.u64(offset.checked_add(field)?);
-        let pointer = |number: u64| is_pointer(VirtualAddress(number));
+        let pointer = |number: u64| is_pointer(self.kernel.space(), VirtualAddress(number));
         let head = |field: usize| number(field).zip(number(field.saturating_add(8)));
         let links = self.links_at.map(|field| usize::try_from(field).ok().and_then(head));
         offset < page.bytes.len()
@@ -103,7 +103,7 @@ impl<'k> ThreadLook<'k> {
         if !plausible && freed != Ok(false) {
             return None;
         }
-        let owner = thread.get(layout.process?).ok().filter(|owner| is_pointer(*owner))?;
+        let owner = thread.get(layout.process?).ok().filter(|owner| is_pointer(self.kernel.space(), *owner))?;
         let process = Eprocess::read(self.kernel, owner);
         let is_process = process.has_process_values(|created| CREATED.contains(&created.0))
             || process.object_kind() == Ok(PROCESS_OBJECT) && process.is_plausible() == Ok(true);

@@ -4,7 +4,7 @@ use super::cells::{BLOCK, CellIndex};
 use super::hive_file::{FilePage, HiveFile};
 use crate::kernel::{Cmhive, Kernel, Storage, registry_process};
 use crate::location::Location;
-use crate::memory::AddressSpace;
+use crate::memory::{AddressSpace, Where};
 use crate::{Absent, VirtualAddress};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -26,6 +26,8 @@ pub(super) struct CellMap<'k> {
 /// What was read of the hive's file instead of the hive.
 #[derive(Debug, Default)]
 struct OfFile {
+    /// Whether each block was written to since the file was. `None`: the hive does not say.
+    written: OnceLock<Vec<Option<bool>>>,
     file: OnceLock<Result<HiveFile, Absent>>,
     pages: Mutex<BTreeMap<u32, Result<FilePage, Absent>>>,
 }
@@ -91,7 +93,16 @@ impl<'k> CellMap<'k> {
         let within = u64::from(index.offset() % BLOCK);
         let lost = match self.block(index) {
             Ok(Block { at, space, .. }) => match space.read(at.wrapping_add(within), buf) {
-                Ok(()) => return Ok(()),
+                // What was written to is the process's own copy, and not the section's page.
+                Ok(()) if at.is_kernel() || self.is_written(index) != Some(true) || !is_shared(space, at) => {
+                    return Ok(());
+                }
+                Ok(()) => Lost {
+                    place_unknown: true,
+                    why: Absent::unreadable(format!(
+                        "{at} leads to the page of the file, and the process's own is lost"
+                    )),
+                },
                 Err(fault) => Lost { place_unknown: fault.loses_the_way(), why: fault.into() },
             },
             Err(why) => Lost { why, place_unknown: true },
@@ -113,6 +124,16 @@ impl<'k> CellMap<'k> {
             }
         };
         Some(Location { structure: structure.to_owned(), field: field.to_owned(), r#virtual: at, physical, from })
+    }
+
+    /// Whether the stable block of `index` was written to since the file was. `None`: the hive does not say.
+    fn is_written(&self, index: CellIndex) -> Option<bool> {
+        if index.is_volatile() {
+            return None;
+        }
+        let blocks = || self.length(CellIndex(0)).map_or(0, |length| usize::try_from(length / BLOCK).unwrap_or(0));
+        let written = self.file.written.get_or_init(|| self.cmhive.written_pages(blocks()));
+        usize::try_from(index.offset() / BLOCK).ok().and_then(|number| written.get(number).copied().flatten())
     }
 
     fn pages(&self) -> MutexGuard<'_, BTreeMap<u32, Result<FilePage, Absent>>> {
@@ -139,7 +160,7 @@ impl<'k> CellMap<'k> {
     fn find_file_page(&self, index: CellIndex, Lost { why, place_unknown }: Lost) -> Result<FilePage, Absent> {
         let number = index.offset() / BLOCK;
         let but = |what: &str| Absent::new(why.kind, format!("{what}: {}", why.detail));
-        let proven = match self.cmhive.is_written(u64::from(number).saturating_mul(u64::from(BLOCK))) {
+        let proven = match self.is_written(index) {
             Some(true) => {
                 return Err(but("it was written to since its file was, so that the file's page is none of the hive's"));
             }
@@ -156,7 +177,7 @@ impl<'k> CellMap<'k> {
         });
         let page = file.as_ref().map_err(Clone::clone);
         let page = page.and_then(|file| file.page(self.kernel, number, begins, proven));
-        page.map_err(|no| but(&format!("nor can it be read of its file ({})", no.detail)))
+        page.map_err(|no| but(&format!("what memory has of its file does not help ({})", no.detail)))
     }
 
     /// How many blocks were read of the hive's file instead, and how many of those the hive says were not written to since.
@@ -165,4 +186,9 @@ impl<'k> CellMap<'k> {
         let read = pages.values().flatten();
         (read.clone().count(), read.filter(|page| page.proven).count())
     }
+}
+
+/// Whether the page at `at` is a section's, and no copy of the process.
+fn is_shared(space: AddressSpace<'_>, at: VirtualAddress) -> bool {
+    matches!(space.resolve(at), Where::Prototype(_))
 }

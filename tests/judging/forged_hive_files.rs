@@ -3,10 +3,12 @@
 
 use crate::common::forged::Opened;
 use crate::forged_pages::{Complaints, read};
-use ntmem::Verdict;
 use ntmem::checks::Judgement;
-use ntmem::registry::Registry;
-use ntmem_forge::{Behind, Build, Held, HiveViews, Layout, Paged, PrivateCopy, Scenario, Tampered, Way};
+use ntmem::registry::{Hive, Registry};
+use ntmem::{PageFile, Verdict};
+use ntmem_forge::{
+    Behind, Build, Form, Held, HiveDamage, HiveViews, Layout, Paged, PagingFile, PrivateCopy, Scenario, Tampered, Way,
+};
 
 const BUILDS: [Build; 5] = [Build::W10_17134, Build::W10_17763, Build::W10_19045, Build::W11_22000, Build::W11_26100];
 
@@ -46,7 +48,7 @@ fn clean_machines_and_what_is_wrong_there() {
 fn what_was_written_to_is_not_read_of_the_file() {
     let mut all = Complaints::default();
     for build in BUILDS {
-        for views in [HiveViews::Torn, HiveViews::NoRoot, HiveViews::Unmapped] {
+        for views in [HiveViews::Torn, HiveViews::Zeroed, HiveViews::NoRoot, HiveViews::Unmapped] {
             let name = format!("{build:?} {views:?}");
             let mut scenario = Scenario::clean(build).with_paging();
             scenario.pages.hive_views = views;
@@ -120,5 +122,55 @@ fn a_file_that_is_not_the_hives() {
         let found = read(&forged, &[]);
         assert_eq!(found.wrong, Vec::<String>::new());
         assert_eq!(found.outcome("SMR-10"), Judgement::Unknown);
+    }
+}
+
+/// A hive in no list, whose object left memory with other paged pool: the scan finds it where its pages can be had, and says how many
+/// pages it did not see where they cannot.
+#[test]
+fn a_hive_in_no_list_whose_object_is_paged_out() {
+    for (build, state, given) in [
+        (Build::W7_7601, Paged::Filed(PagingFile::Page), true),
+        (Build::W10_14393, Paged::Stored(Form::Packed), true),
+        (Build::W10_19045, Paged::Stored(Form::Packed), true),
+        (Build::W11_26100, Paged::Stored(Form::Plain), true),
+        (Build::W11_22000, Paged::Filed(PagingFile::Swap), true),
+        (Build::W11_22000, Paged::Filed(PagingFile::Page), false),
+    ] {
+        let mut scenario = Scenario::clean(build).with_paging();
+        let hive = scenario.hives.iter_mut().find(|hive| hive.root_path.ends_with("SOFTWARE")).unwrap();
+        hive.damage.extend([HiveDamage::Unlinked, HiveDamage::Object(state)]);
+        let forged = scenario.forge();
+        let truth = forged.truth.hives.iter().find(|hive| hive.plan.root_path.ends_with("SOFTWARE")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let files = forged.paging_files.iter().filter(|file| given && file.kind != PagingFile::Store).map(|file| {
+            let path = folder.path().join(file.kind.name());
+            file.write(&path).unwrap();
+            PageFile::open(path).unwrap()
+        });
+        let opened = Opened::new(&forged);
+        let kernel = opened.kernel().with_page_files(files.collect());
+        let mut registry = Registry::open(&kernel);
+        let is_it = |hive: &Hive<'_>| hive.record().cmhive.value().map(|at| at.0) == Some(truth.cmhive);
+        assert!(!registry.hives().iter().any(is_it), "{build:?}: it is in the list");
+        registry.scan(&|_, _| ());
+        let said: Vec<&str> = registry.warnings().iter().map(|warning| warning.message.as_str()).collect();
+        let found = registry.hives().iter().find(|hive| is_it(hive));
+        let hive = match (found, given) {
+            (Some(hive), true) => hive,
+            (None, false) => {
+                let told = said.iter().any(|said| said.contains("2 were not searched, which takes --pagefile FILE"));
+                assert!(told, "{build:?}: {said:#?}");
+                continue;
+            }
+            _ => panic!("{build:?}: {:?}", found.map(Hive::record)),
+        };
+        assert_eq!(hive.record().sources, ["scan"], "{build:?}");
+        assert!(said.iter().any(|said| said.contains("were searched in the")), "{build:?}: {said:#?}");
+        let key = hive.root().unwrap();
+        let names: Vec<String> = key.subkeys().items.iter().map(|key| key.name().to_owned()).collect();
+        let mut written: Vec<String> = truth.plan.root.keys.iter().map(|key| key.name.clone()).collect();
+        written.sort_by_key(|name| name.to_uppercase());
+        assert_eq!(names, written, "{build:?}");
     }
 }

@@ -192,26 +192,46 @@ impl<'k> Cmhive<'k> {
         by_kernel_handle(self.kernel, handle, "File")
     }
 
-    /// Whether the page at `offset` of its stable bins was written to since its file was: by `DirtyVector` and
+    /// Whether each of the first `pages` pages of its stable bins was written to since its file was: by `DirtyVector` and
     /// `UnreconciledVector`, which have a bit for each 512 bytes. `None`: they do not say.
-    pub(crate) fn is_written(&self, offset: u64) -> Option<bool> {
-        let layout = self.kernel.layouts().bitmap.as_ref().ok()?;
-        let space = self.view.space();
-        let byte = |field: Field<Embedded>| {
-            let bitmap = View::read(space, self.view.address_of(field), layout.size);
-            let (bits, buffer) = (bitmap.get(layout.bits).ok()?, bitmap.get(layout.buffer).ok()?);
-            // A page has eight of them.
-            let at = offset / PAGE_SIZE;
-            let fits = at.saturating_add(1).saturating_mul(8) <= u64::from(bits) && buffer.is_kernel();
-            fits.then(|| space.read_array::<1>(buffer.wrapping_add(at)).ok()).flatten()
+    pub(crate) fn written_pages(&self, pages: usize) -> Vec<Option<bool>> {
+        let dirty = self.bits_of_pages(self.layout.dirty, pages);
+        let logged = match self.layout.unreconciled {
+            None => vec![Some(0); pages],
+            field => self.bits_of_pages(field, pages),
         };
-        let dirty = byte(self.layout.dirty?).map(|bits| bits != [0]);
-        let logged = self.layout.unreconciled.map_or(Some(false), |field| byte(field).map(|bits| bits != [0]));
-        match (dirty, logged) {
-            (Some(true), _) | (_, Some(true)) => Some(true),
-            (Some(false), Some(false)) => Some(false),
-            _ => None,
+        let of = |(dirty, logged): (Option<u8>, Option<u8>)| match (dirty, logged) {
+            (Some(0), Some(0)) => Some(false),
+            (Some(0), None) | (None, Some(0)) | (None, None) => None,
+            _ => Some(true),
+        };
+        dirty.into_iter().zip(logged).map(of).collect()
+    }
+
+    /// The eight bits that a bitmap has for each page.
+    fn bits_of_pages(&self, field: Option<Field<Embedded>>, pages: usize) -> Vec<Option<u8>> {
+        let mut found = vec![None; pages];
+        let (Some(field), Ok(layout)) = (field, &self.kernel.layouts().bitmap) else { return found };
+        let bitmap = View::read(self.view.space(), self.view.address_of(field), layout.size);
+        let (Ok(bits), Ok(buffer)) = (bitmap.get(layout.bits), bitmap.get(layout.buffer)) else { return found };
+        let told = usize::try_from(bits / 8).unwrap_or(0).min(pages);
+        if !buffer.is_kernel() {
+            return found;
         }
+        let mut at = buffer;
+        let mut rest = found.get_mut(..told).unwrap_or_default();
+        // A page of the bitmap that cannot be read says nothing; the others do.
+        while !rest.is_empty() {
+            let left = usize::try_from(at.left_in_page()).unwrap_or(1).min(rest.len());
+            let (now, later) = std::mem::take(&mut rest).split_at_mut(left);
+            let mut bytes = vec![0u8; left];
+            if self.view.space().read(at, &mut bytes).is_ok() {
+                now.iter_mut().zip(bytes).for_each(|(to, byte)| *to = Some(byte));
+            }
+            at = at.wrapping_add(u64::try_from(left).unwrap_or(PAGE_SIZE));
+            rest = later;
+        }
+        found
     }
 
     fn text(&self, field: Option<Field<Embedded>>, name: &str) -> Reading<String> {

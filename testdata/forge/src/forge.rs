@@ -1,6 +1,7 @@
 //! From a scenario to an image.
 
 use crate::hive_file::HiveFile;
+use crate::hive_plan::HiveDamage;
 use crate::isf;
 use crate::machine::Machine;
 use crate::physical::{PAGE, Physical};
@@ -78,7 +79,7 @@ impl Scenario {
         machine.join_processes(self, &mut made, &sessions);
         let relics = machine.forge_relics(self);
         machine.forge_damage(self, &made);
-        machine.settle_pages(self, &mut made, &mut files, &hive_files);
+        machine.settle_pages(self, &mut made, &mut files, &hives, &hive_files);
         machine.finish_page_tables(&made);
         let home = self.processes.iter().position(|p| p.name == b"Registry" && p.ppid == 4);
         machine.lose_hive_views(&hive_files, home.map(|n| &made[n]));
@@ -266,7 +267,8 @@ impl Machine {
         if let (Some(n), false) = (home, views.is_empty()) {
             self.forge_vads(made[n].body, views);
         }
-        let addresses: Vec<u64> = out.iter().map(|h| h.cmhive).collect();
+        let linked = |h: &&TruthHive| !h.plan.damage.iter().any(|damage| matches!(damage, HiveDamage::Unlinked));
+        let addresses: Vec<u64> = out.iter().filter(linked).map(|h| h.cmhive).collect();
         self.link_hives(&addresses);
         (out, mapped)
     }
@@ -289,9 +291,24 @@ impl Machine {
     }
 
     /// What is done when all that shares pages is there: sections, page tables, the store, page files, prototype entries.
-    fn settle_pages(&mut self, plan: &Scenario, made: &mut [Made], files: &mut Files, hive_files: &[HiveFile]) {
+    fn settle_pages(
+        &mut self,
+        plan: &Scenario,
+        made: &mut [Made],
+        files: &mut Files,
+        hives: &[TruthHive],
+        hive_files: &[HiveFile],
+    ) {
         self.settle_sections();
         self.forge_cache_maps(hive_files);
+        for hive in hives {
+            for damage in &hive.plan.damage {
+                if let HiveDamage::Object(state) = damage {
+                    let bytes = self.layout.size("_CMHIVE");
+                    (0..bytes.div_ceil(PAGE)).for_each(|n| self.page_out_kernel(hive.cmhive + n * PAGE, *state));
+                }
+            }
+        }
         for (root, va, state) in std::mem::take(&mut self.later_tables) {
             self.page_out_table(root, va, state);
         }

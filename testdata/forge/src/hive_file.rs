@@ -142,14 +142,14 @@ impl Machine {
         let root = home.space.as_ref().map(|space: &Space| space.root).expect("an address space");
         match what {
             HiveViews::Kept => {}
-            HiveViews::Torn | HiveViews::TornParts => {
+            HiveViews::Torn | HiveViews::Zeroed | HiveViews::TornParts => {
                 for file in files {
                     let pages =
                         self.views.iter().find(|view| view.area == file.area).map_or(0, |v| v.prototypes.len() as u64);
                     for n in 0..pages {
                         let at = self.entry_place(root, file.start + n * PAGE, 1);
                         let noise = self.rng.next_u64() | 1 << 51;
-                        self.memory.write_u64(at, noise);
+                        self.memory.write_u64(at, if what == HiveViews::Zeroed { 0 } else { noise });
                     }
                     if what == HiveViews::TornParts {
                         self.tear_parts(file.area);

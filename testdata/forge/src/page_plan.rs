@@ -154,6 +154,8 @@ pub enum HiveViews {
     Kept,
     /// Their page tables are overwritten.
     Torn,
+    /// Their page tables are zero.
+    Zeroed,
     /// The process' `DirectoryTableBase` leads to what is no page table.
     NoRoot,
     /// They were unmapped: no entries, no descriptors.

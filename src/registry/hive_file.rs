@@ -7,8 +7,9 @@ use super::cells::{BLOCK, FILE_HEADER};
 use crate::PAGE_SIZE;
 use crate::addr::PAGE_BYTES;
 use crate::kernel::{CachedFile, Cmhive, Kernel, file_of_area};
+use crate::location::Location;
 use crate::memory::{AddressSpace, Where};
-use crate::{Absent, Origin, PhysicalAddress, VirtualAddress};
+use crate::{Absent, Origin, VirtualAddress};
 
 /// What begins every bin.
 const BIN: [u8; 4] = *b"hbin";
@@ -48,17 +49,18 @@ impl FilePage {
         }
     }
 
-    /// Where `within` the page lies: in which view, in memory, and what supplies it.
-    pub(super) fn locate(
-        &self,
-        space: AddressSpace<'_>,
-        within: u64,
-    ) -> (Option<VirtualAddress>, Option<PhysicalAddress>, Option<Origin>) {
-        let (at, (physical, from)) = match &self.way {
-            Way::Section(at, place) => (None, space.place_of(at.wrapping_add(within), &moved(place, within))),
-            Way::View(at) => (Some(at.wrapping_add(within)), space.place(at.wrapping_add(within))),
-        };
-        (at, physical, from.map(|_| Origin::FileCache))
+    /// Where `within` the page lies: in memory, and in a view of the cache manager if that supplied it.
+    pub(super) fn locate(&self, space: AddressSpace<'_>, structure: &str, field: &str, within: u64) -> Location {
+        let from = Some(Origin::FileCache);
+        match &self.way {
+            Way::Section(at, place) => {
+                let (physical, _) = space.place_of(at.wrapping_add(within), &moved(place, within));
+                let file_offset = physical.and_then(|physical| space.memory().file_offset(physical));
+                let (structure, field) = (structure.to_owned(), field.to_owned());
+                Location { structure, field, r#virtual: None, physical, file_offset, dtb: None, data: None, from }
+            }
+            Way::View(at) => Location { from, ..space.locate(structure, field, at.wrapping_add(within)) },
+        }
     }
 }
 

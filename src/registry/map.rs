@@ -114,16 +114,11 @@ impl<'k> CellMap<'k> {
     pub(super) fn locate(&self, index: CellIndex, structure: &str, field: &str) -> Option<Location> {
         let within = u64::from(index.offset() % BLOCK);
         let known = self.pages().get(&(index.offset() / BLOCK)).and_then(|page| page.clone().ok());
-        let (at, physical, from) = match known.filter(|_| !index.is_volatile()) {
-            Some(page) => page.locate(self.kernel.space(), within),
-            None => {
-                let block = self.block(index).ok()?;
-                let at = block.at.wrapping_add(within);
-                let (physical, from) = block.space.place(at);
-                (Some(at), physical, from)
-            }
-        };
-        Some(Location { structure: structure.to_owned(), field: field.to_owned(), r#virtual: at, physical, from })
+        if let Some(page) = known.filter(|_| !index.is_volatile()) {
+            return Some(page.locate(self.kernel.space(), structure, field, within));
+        }
+        let block = self.block(index).ok()?;
+        Some(block.space.locate(structure, field, block.at.wrapping_add(within)))
     }
 
     /// Whether the stable block of `index` was written to since the file was. `None`: the hive does not say.

@@ -2,6 +2,7 @@
 
 use crate::kernel::view::{View, fast_ref};
 use crate::kernel::{Kernel, text};
+use crate::location::DataLocation;
 use crate::{Absent, VirtualAddress};
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +75,12 @@ pub(crate) fn of_control_area(kernel: &Kernel<'_>, area: VirtualAddress) -> Resu
 pub(crate) fn file_of_area(kernel: &Kernel<'_>, area: VirtualAddress) -> Result<VirtualAddress, Absent> {
     let layout = kernel.layouts().control_area.as_ref()?;
     Ok(fast_ref(kernel.space().read_u64(area.wrapping_add(layout.file.offset))?))
+}
+
+/// Where the name of the file object at `address` lies, for evidence.
+pub(crate) fn name_data(kernel: &Kernel<'_>, address: VirtualAddress) -> Option<DataLocation> {
+    let layout = kernel.layouts().file_object.as_ref().ok()?;
+    text::unicode_string_data(kernel.space(), address.checked_add(layout.name.offset)?)
 }
 
 /// Reads the file object at `address`. `None`: the address is null.

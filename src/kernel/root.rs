@@ -20,7 +20,7 @@ const FRAME: u64 = 0x000f_ffff_ffff_f000;
 /// The entry of a root's table through which `at` is mapped: the frame of the table below. `None`: the table is not in the
 /// image. 0: nothing is mapped.
 fn entry(space: AddressSpace<'_>, at: VirtualAddress) -> Option<u64> {
-    entry_of(space, (at.0 >> 39) & 0x1ff)
+    entry_of(space, space.architecture().top_index(at))
 }
 
 /// The entry in the upper half of a root's table that leads to the table itself. `None`: there is none.
@@ -54,7 +54,7 @@ impl<'m> Kernel<'m> {
         anchors.extend(self.anchor);
         anchors.push(process);
         let mut slots = BTreeSet::new();
-        anchors.retain(|at| slots.insert(at.0 >> 39));
+        anchors.retain(|at| slots.insert(self.space.architecture().top_index(*at)));
         anchors
     }
 

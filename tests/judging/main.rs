@@ -17,6 +17,7 @@ mod evidence_bytes;
 #[cfg(feature = "isf")]
 mod forged_cases;
 #[cfg(feature = "isf")]
+mod forged_hive_files;
 mod forged_inside;
 #[cfg(feature = "isf")]
 mod forged_liars;

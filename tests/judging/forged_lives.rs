@@ -65,6 +65,14 @@ const LIES: &[Lie] = &[
             field("Pcb.ProfileListHead.Blink", 5),
         ]
     }),
+    ("its threads are System's in all that they say", |_| {
+        vec![
+            Damage::ThreadOwner { pid: SECOND, path: "Tcb.Process", owner: 4 },
+            Damage::ThreadOwner { pid: SECOND, path: "Tcb.ApcState.Process", owner: 4 },
+            field("Pcb.ProfileListHead.Flink", 5),
+            field("Pcb.ProfileListHead.Blink", 5),
+        ]
+    }),
     ("freed", |_| vec![Damage::HeadersFreed { pid: SECOND }]),
     ("freed, of an earlier boot", |s| {
         vec![Damage::HeadersFreed { pid: SECOND }, field("CreateTime", s.boot.plus_ms(-86_400_000).0)]

@@ -267,6 +267,18 @@ const CASES: &[Case] = &[
         },
     ),
     (
+        "SMSS-029",
+        Some(MASTER),
+        Severity::High,
+        |s| {
+            let thread = &mut list(&mut within(s, MASTER).threads)[0];
+            (thread.pid, thread.created) = (Reading::Value(MASTER), at(16));
+            master(s).created = at(16 + 7200);
+        },
+        Some(MASTER),
+        |s| list(&mut within(s, MASTER).threads).clear(),
+    ),
+    (
         "SMSS-028",
         Some(MASTER),
         Severity::Info,

@@ -19,6 +19,7 @@ mod forged_budget;
 #[cfg(feature = "isf")]
 mod forged_cases;
 #[cfg(feature = "isf")]
+mod forged_hive_files;
 mod forged_inside;
 #[cfg(feature = "isf")]
 mod forged_liars;

@@ -89,7 +89,18 @@ fn kernel_half(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
     let of_system = differ.iter().find(|process| process.pid.value() == Some(&SYSTEM_PID));
     let outcome = match of_system.or(differ.first()) {
         Some(process) => outcome.seen(process, "dtb", process.dtb.value().map(ToString::to_string)),
-        None => return vec![outcome.observed(format!("{} agree", agree.len())).pass()],
+        None => {
+            let outcome = outcome.observed(format!("{} agree", agree.len()));
+            // What stands at the root of one of them is no page table: nobody knows what kernel it sees.
+            let rootless = live.iter().find_map(|process| {
+                let absent = process.shares_kernel.absent().filter(|absent| absent.kind == AbsentKind::Unparsable)?;
+                Some((process.pid.value().map_or_else(|| "?".to_owned(), u64::to_string), absent))
+            });
+            return vec![match rootless {
+                Some((pid, absent)) => outcome.unknown(format!("the page table of pid {pid}"), absent),
+                None => outcome.pass(),
+            }];
+        }
     };
     let outcome = outcome.observed(format!("{} agree, pid {named} maps another one", agree.len()));
     // The kernel is read with one of those that agree; System itself is where everybody else starts.

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 record! {
     /// Facts about the machine as a whole.
     pub struct Machine {
-        /// `KUSER_SHARED_DATA.NtSystemRoot`: `C:\Windows`.
+        /// `KUSER_SHARED_DATA.NtSystemRoot`: `C:\Windows`. Where that page is gone: `SystemRoot` of
+        /// `SOFTWARE\Microsoft\Windows NT\CurrentVersion`.
         root: String,
         /// When the system started: `KUSER_SHARED_DATA.SystemTime - InterruptTime`.
         boot: Timestamp,
@@ -78,7 +79,10 @@ impl Machine {
 
     /// Adds what the registry says of the machine.
     pub(crate) fn identify(&mut self, registry: &Registry<'_>) {
-        let Identity { host, domain, time_zone, bias, profiles } = Identity::read(registry);
+        let Identity { host, domain, time_zone, bias, profiles, root } = Identity::read(registry);
+        if self.root.value().is_none() && root.value().is_some() {
+            self.root = root;
+        }
         (self.host, self.domain, self.time_zone) = (host, domain, time_zone);
         (self.time_bias, self.profiles) = (bias, profiles);
     }

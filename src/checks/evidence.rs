@@ -67,6 +67,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("ppid", "_EPROCESS", "InheritedFromUniqueProcessId"),
     ("name", "_EPROCESS", "ImageFileName"),
     ("created", "_EPROCESS", "CreateTime"),
+    ("created_interrupt", "_EPROCESS", "CreateInterruptTime"),
     ("exited", "_EPROCESS", "ExitTime"),
     ("session", "_EPROCESS", "Session"),
     ("wow64", "_EPROCESS", "WoW64Process"),

@@ -6,13 +6,13 @@ pub(crate) use crate::memory::{
     VadLayout, VisiblePartitionLayout,
 };
 use crate::symbols::layout::layout;
-use crate::symbols::{Bits, Embedded, Field, Natural, SymbolError, Symbols, Wanted};
+use crate::symbols::{Bits, Embedded, Field, First, Natural, SymbolError, Symbols, Wanted};
 
 layout! {
     /// `_EPROCESS` and the `_KPROCESS` at its start.
     pub struct EprocessLayout = "_EPROCESS" {
-        /// Page-table root.
-        dtb: Field<u64> = "Pcb.DirectoryTableBase",
+        /// Page-table root: an array in NT 5.2, of which the first is the root.
+        dtb: Field<First> = "Pcb.DirectoryTableBase",
         /// Base priority.
         base_priority: Option<Field<i8>> = "Pcb.BasePriority",
         /// Process id.
@@ -25,6 +25,10 @@ layout! {
         name: Field<Embedded> = "ImageFileName",
         /// Creation time.
         created: Field<u64> = "CreateTime",
+        /// Interrupt time when it was created (8.1 on): no step of the clock moves it.
+        created_interrupt: Option<Field<u64>> = "CreateInterruptTime",
+        /// The mark of the process that opened a session (24H2 on).
+        session_first: Option<Bits> = "SessionFirstProcess",
         /// Exit time: nothing in those that run, so that it is not always told where it lies in a build that nobody knows.
         exited: Option<Field<u64>> = "ExitTime",
         /// Process environment block.

@@ -6,6 +6,7 @@ pub(crate) mod layouts;
 pub(crate) mod objects;
 mod page_file_match;
 mod page_files;
+mod ran_last;
 mod root;
 pub(crate) mod self_test;
 pub mod text;
@@ -29,6 +30,7 @@ pub use objects::handles::{Handle, HandleEntry, Handles, handles};
 pub use objects::module::{Module, modules};
 pub use objects::object::ObjectTypes;
 pub use objects::peb::UserHalf;
+pub(crate) use objects::processors;
 pub use objects::thread::{Thread, ThreadState, threads};
 pub use objects::token::{Privilege, SidAndAttributes, Token, TokenReadings};
 pub use objects::vad::{Vad, VadKind, vads};
@@ -69,6 +71,7 @@ pub struct Kernel<'m> {
     found_by: String,
     others: Vec<OtherSystem>,
     undecided: Option<String>,
+    others_searched: Option<bool>,
     /// System's `_EPROCESS`: it lies where process objects do, which all page tables map alike.
     anchor: Option<VirtualAddress>,
     warnings: Vec<Warning>,
@@ -115,6 +118,7 @@ impl KernelImage<'_> {
             found_by: Some(self.found_by()),
             others: self.0.others.clone(),
             undecided: self.0.undecided.clone(),
+            others_searched: self.0.others_searched,
             absent: absent(self.pdb()),
             ..KernelInfo::default()
         }
@@ -156,7 +160,9 @@ impl MemoryImage {
     /// As [`locate_kernel`](Self::locate_kernel).
     pub fn locate_kernel_with(&self, store: &SymbolStore, options: &LocateOptions<'_>) -> Result<Kernel<'_>, Error> {
         let found = self.find_kernel(store, options)?;
-        Kernel::open(self, found, store)
+        let rivals = found.0.rivals.clone();
+        let kernel = Kernel::open(self, found, store)?;
+        Ok(if rivals.is_empty() { kernel } else { ran_last::settle(kernel, &rivals, store) })
     }
 }
 
@@ -164,7 +170,7 @@ impl<'m> Kernel<'m> {
     /// Loads symbols, and reads what the rest depends on: the true page-table root and the mask of entries not present.
     fn open(image: &'m MemoryImage, found: KernelImage<'m>, store: &SymbolStore) -> Result<Self, Error> {
         let found_by = found.found_by();
-        let Located { space, shared, found, others, undecided, named, warnings: odd, .. } = found.0;
+        let Located { space, shared, found, others, undecided, others_searched, named, warnings: odd, .. } = found.0;
         let place = Place { space, base: found.base, header: image.hints(), shared: shared.as_ref() };
         let Known { symbols, mut warnings, invalid_pte_mask } = match (found.symbols, &found.pdb) {
             (Some(symbols), Some(pdb)) => ladder::named(symbols, pdb, store, place),
@@ -189,6 +195,7 @@ impl<'m> Kernel<'m> {
             found_by,
             others,
             undecided,
+            others_searched,
             anchor: None,
             warnings: odd,
         };
@@ -365,6 +372,7 @@ impl<'m> Kernel<'m> {
             page_files: if self.absent.has_list() { self.page_files() } else { Vec::new() },
             others: self.others.clone(),
             undecided: self.undecided.clone(),
+            others_searched: self.others_searched,
             absent: absent(self.pdb.as_ref()),
         }
     }

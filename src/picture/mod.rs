@@ -7,6 +7,7 @@ mod cross_view_tests;
 mod modes;
 mod rows;
 mod sessions;
+mod stamps;
 mod tree;
 
 pub use cross_view::{Explanation, Sighting};
@@ -14,6 +15,7 @@ pub use modes::{Mode, ModeKind};
 pub(crate) use rows::Rows;
 pub use sessions::{Creator, NamedBy, Session, SessionKind};
 pub(crate) use sessions::{FIRST_WITH_SILOS, Members, SessionModel, VISTA};
+pub(crate) use stamps::{Discord, between, discords};
 pub(crate) use tree::clock_step_by;
 pub use tree::{Parent, ProcessTree};
 

@@ -29,6 +29,9 @@ record! {
         peb: VirtualAddress,
         /// `EPROCESS.CreateTime`. Nothing: zero, as for System before Vista.
         created: Timestamp,
+        /// `EPROCESS.CreateInterruptTime`: units of 100 ns from the start of the system to the creation, which no step of the clock moves.
+        /// Nothing: zero, or a build without it (before 8.1).
+        created_interrupt: u64,
         /// `EPROCESS.ExitTime`. Nothing: not exited.
         exited: Timestamp,
         /// Session id by `EPROCESS.Session`. Nothing: in no session.
@@ -71,6 +74,9 @@ record! {
         critical: bool,
         /// `EPROCESS.MitigationFlags.DisableDynamicCode`. Nothing: this build has no such flag.
         dynamic_code_disabled: bool,
+        /// `EPROCESS.Flags4.SessionFirstProcess`, which by its name marks the process that opened a session. Nothing: this build has no
+        /// such flag (before 24H2).
+        session_first: bool,
         /// `KPROCESS.BasePriority`.
         base_priority: i32,
         /// `EPROCESS.DebugPort`. Nothing: null.
@@ -123,6 +129,7 @@ impl Process {
             shares_kernel: process.shares_kernel(),
             peb: process.peb(),
             created: process.created(),
+            created_interrupt: process.created_interrupt(),
             exited: process.exited(),
             session: process.session(),
             wow64: process.wow64(),
@@ -144,6 +151,7 @@ impl Process {
             protection: process.protection(),
             critical: process.critical(),
             dynamic_code_disabled: process.dynamic_code_disabled(),
+            session_first: process.session_first(),
             base_priority: process.base_priority(),
             debug_port: process.debug_port(),
             win32_process: process.win32_process(),

@@ -41,11 +41,19 @@ record! {
         /// `SOFTWARE\Microsoft\Windows NT\CurrentVersion\Image File Execution Options`, without its values: the subkeys of
         /// [`DEBUGGABLE`], with theirs. One that `keys` does not have is really absent if `keys_missing` is empty.
         image_file_execution_options: KeyRecord,
+        /// `SOFTWARE\Classes\CLSID`, without its values: the classes that `Environment` names as profilers of .NET
+        /// ([`PROFILERS`]), with their subkeys. One that `keys` does not have is not registered if `keys_missing` is empty.
+        profiler_classes: KeyRecord,
+        /// The same for 32-bit programs: `SOFTWARE\Classes\WOW6432Node\CLSID`.
+        profiler_classes_32: KeyRecord,
     }
 }
 
 /// The programs whose `Image File Execution Options` are read.
 pub const DEBUGGABLE: [&str; 5] = ["winlogon.exe", "smss.exe", "csrss.exe", "wininit.exe", "autochk.exe"];
+
+/// Values of `Environment` whose data are the class of a profiler.
+pub const PROFILERS: [&str; 2] = ["COR_PROFILER", "CORECLR_PROFILER"];
 
 /// How the control set was chosen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +116,8 @@ impl SessionManagerKeys {
             ("safe_boot_option", &self.safe_boot_option),
             ("setup", &self.setup),
             ("image_file_execution_options", &self.image_file_execution_options),
+            ("profiler_classes", &self.profiler_classes),
+            ("profiler_classes_32", &self.profiler_classes_32),
         ]
         .into()
     }

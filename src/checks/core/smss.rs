@@ -53,6 +53,7 @@ pub static BASELINE: Baseline = Baseline {
         &systems::KERNEL_HALF,
         &systems::PAGE_TABLES,
         &systems::RAN_LAST,
+        &start::TWO_STAMPS,
         &instances::MASTER_PRESENT,
         &parent::PARENT,
         &path::KERNEL_PATH,

@@ -5,7 +5,7 @@ use crate::checks::core::level;
 use crate::checks::rule::{About, INJECTION, MASQUERADE, Rule};
 use crate::checks::subject::{Role, Subject};
 use crate::checks::{Confidence, Outcome, Severity, Why};
-use crate::{Absent, AbsentKind, Process, Reading, VirtualAddress};
+use crate::{Absent, AbsentKind, Process, Reading, Ticks, VirtualAddress};
 
 /// SMSS-013: protection is WinTcb-Light (0x61).
 pub static PROTECTION: Rule = Rule {
@@ -185,6 +185,9 @@ fn wow64(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
     }
 }
 
+/// A process runs its first instructions within this, on a machine that is busy starting.
+const YOUNG: Ticks = Ticks::seconds(5);
+
 fn critical(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
     if !case.core.critical {
         return outcome.not_applicable("It need not be.");
@@ -194,7 +197,13 @@ fn critical(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
         None => outcome.unknown("EPROCESS.Flags", Why::no_value(&process.critical)),
         Some(true) => outcome.observed("set").seen(process, "critical", Some("set".into())).pass(),
         Some(false) => {
-            outcome.observed("clear").seen(process, "critical", Some("clear".into())).violation(Severity::Medium)
+            let outcome = outcome.observed("clear").seen(process, "critical", Some("clear".into()));
+            match case.age(process) {
+                Ok(age) if age <= YOUNG => outcome
+                    .guard("it was made a moment before the image, and marks itself when it has begun to run")
+                    .violation(Severity::Info),
+                _ => outcome.violation(Severity::Medium),
+            }
         }
     }
 }

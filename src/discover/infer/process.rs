@@ -74,6 +74,37 @@ pub(super) fn created(ground: Ground<'_, '_>, at: u64) -> Judgement {
     (past.yes >= 3 && all_but_one && rising.share(60) && first < last).into()
 }
 
+/// `CreateInterruptTime`: as far from `CreateTime` in most processes, which is when the system was started. A clock that was set
+/// parts them into two groups.
+pub(super) fn created_interrupt(ground: Ground<'_, '_>, at: u64) -> Judgement {
+    /// Both are read one after the other when a process is made: a second, in units of 100 ns, is long.
+    const TOGETHER: u64 = 10_000_000;
+    let Some(created) = ground.known.created.filter(|created| *created != at) else { return Judgement::Silent };
+    let start = |sample: &Sample<'_>| {
+        let (time, since) = (sample.get::<u64>(created)?, sample.get::<u64>(at)?);
+        (time != 0).then_some((time, since))
+    };
+    // Most places have something else, and nobody wrote it there in some builds.
+    let mut starts: Vec<u64> = ground
+        .samples()
+        .filter_map(start)
+        .filter_map(|(time, since)| time.checked_sub(since).filter(|_| since != 0))
+        .collect();
+    starts.sort_unstable();
+    let Some(middle) = starts.get(starts.len() / 2).copied().filter(|middle| ground.scene.is_past(*middle)) else {
+        return Judgement::Silent;
+    };
+    let fits = |sample: &Sample<'_>| {
+        let (time, since) = start(sample)?;
+        Some(since != 0 && time.checked_sub(since).is_some_and(|start| start.abs_diff(middle) < TOGETHER))
+    };
+    let distinct: BTreeSet<u64> = ground.samples().filter_map(|sample| sample.get::<u64>(at)).collect();
+    if distinct.len() < 3 {
+        return Judgement::Silent;
+    }
+    Tally::of(ground.samples().map(fits)).judge(3, 50)
+}
+
 /// `ExitTime`: nothing in most, and a time after that of creation in those that have ended.
 pub(super) fn exited(ground: Ground<'_, '_>, at: u64) -> Judgement {
     let Some(created) = ground.known.created else { return Judgement::Silent };

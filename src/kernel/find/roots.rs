@@ -100,6 +100,15 @@ const QUICK_PAGES: u64 = (64 << 20) / PAGE_SIZE;
 /// Images up to here are looked at whole.
 const SMALL_PAGES: u64 = (512 << 20) / PAGE_SIZE;
 
+/// The last entry of a table, in bytes: where there are five levels, it leads to the PML4 table that a kernel's addresses are in.
+const LAST_SLOT: u64 = 511 * 8;
+
+/// Whether an entry of what may be a table leads to another table.
+fn leads(memory: &dyn PhysicalMemory, table: PhysicalAddress, slot: u64) -> bool {
+    let mut entry = [0u8; 8];
+    memory.read(table.wrapping_add(slot), &mut entry) == entry.len() && u64::from_le_bytes(entry) & 0x81 == 1
+}
+
 /// Tables that refer to themselves, in the part of memory that is looked at in any case. True: that was all of it.
 pub(crate) fn quick_look(memory: &dyn PhysicalMemory) -> (Vec<Root>, bool) {
     // Dumps of single pages have very many runs: no more are counted than matters.
@@ -117,10 +126,8 @@ pub(crate) fn quick_look(memory: &dyn PhysicalMemory) -> (Vec<Root>, bool) {
         let mut at = PhysicalAddress(first);
         while at.0 < run.end().0 && left > 0 {
             left = left.saturating_sub(1);
-            // The entry that leads to the system's images first: it rules out nearly all pages.
-            let mut entry = [0u8; 8];
-            if memory.read(at.wrapping_add(slot), &mut entry) == entry.len()
-                && u64::from_le_bytes(entry) & 0x81 == 1
+            // The entry that leads to the system's images first: it rules out nearly all pages. Of five levels it is the last.
+            if (leads(memory, at, slot) || leads(memory, at, LAST_SLOT))
                 && let Some(bytes) = bytes_at(memory, at, 4096, &mut buffer).first_chunk::<4096>()
                 && refers_to_itself(Page { at, bytes })
             {

@@ -200,7 +200,7 @@ impl<'k> Eprocess<'k> {
     /// # Errors
     /// It cannot be read.
     pub fn dtb(&self) -> Result<PhysicalAddress, Absent> {
-        Ok(self.kernel.space().with_root(PhysicalAddress(self.view.get(self.layout().dtb)?)).root())
+        Ok(self.kernel.space().with_root(PhysicalAddress(self.view.get(self.layout().dtb)?.0)).root())
     }
 
     /// The same, if it can be the address of a page table at all.
@@ -210,7 +210,7 @@ impl<'k> Eprocess<'k> {
     pub fn root(&self) -> Result<PhysicalAddress, Absent> {
         /// The top bit of CR3 tells the processor to keep what it cached; no other lies above a physical address.
         const ADDRESS: u64 = 0x800f_ffff_ffff_ffff;
-        let raw: u64 = self.view.get(self.layout().dtb)?;
+        let raw = self.view.get(self.layout().dtb)?.0;
         let root = self.dtb()?;
         if root.is_null() || raw & !ADDRESS != 0 {
             return Err(Absent::unparsable(format!("DirectoryTableBase is {raw:#x}, which is no page-table root")));
@@ -241,6 +241,14 @@ impl<'k> Eprocess<'k> {
     /// `CreateTime`.
     pub fn created(&self) -> Reading<Timestamp> {
         time(self.view.get(self.layout().created))
+    }
+
+    /// `CreateInterruptTime`, in units of 100 ns. Builds before 8.1 have none.
+    pub fn created_interrupt(&self) -> Reading<u64> {
+        match self.layout().created_interrupt {
+            Some(field) => self.view.get(field).map(|ticks| Some(ticks).filter(|ticks| *ticks != 0)).into(),
+            None => self.missing_since(9600, "_EPROCESS.CreateInterruptTime"),
+        }
     }
 
     /// `ExitTime`.
@@ -413,6 +421,14 @@ impl<'k> Eprocess<'k> {
         }
     }
 
+    /// `Flags4.SessionFirstProcess`. Builds before 24H2 have none.
+    pub fn session_first(&self) -> Reading<bool> {
+        match self.layout().session_first {
+            Some(bits) => self.flag(Some(bits), ""),
+            None => self.missing_since(26100, "_EPROCESS.SessionFirstProcess"),
+        }
+    }
+
     /// `Pcb.BasePriority`.
     pub fn base_priority(&self) -> Reading<i32> {
         self.view.optional(self.layout().base_priority, "_KPROCESS.BasePriority").map(i32::from).into()
@@ -478,6 +494,7 @@ impl<'k> Eprocess<'k> {
             ("dtb", self.view.locate(layout.dtb)),
         ];
         let mut add = |name, place: Option<Location>| places.extend(place.map(|place| (name, place)));
+        add("created_interrupt", layout.created_interrupt.map(|field| self.view.locate(field)));
         add("exited", layout.exited.map(|field| self.view.locate(field)));
         add("active_links", Some(self.view.locate(layout.links)));
         add("session", layout.session.map(|field| self.view.locate(field)));

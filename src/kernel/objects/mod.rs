@@ -8,6 +8,7 @@ pub(crate) mod handles;
 pub(crate) mod module;
 pub(crate) mod object;
 pub(crate) mod peb;
+pub(crate) mod processors;
 pub(crate) mod thread;
 pub(crate) mod token;
 pub(crate) mod vad;

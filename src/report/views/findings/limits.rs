@@ -70,6 +70,12 @@ pub(super) fn limits(page: &mut Page, report: &Report) {
     if system.image.is_some() && !system.processes.views.iter().any(|view| view.source.by_scan()) {
         limits.push("Memory was not searched: --scan adds processes and hives that are in no list.".to_owned());
     }
+    if system.kernel.as_ref().is_some_and(|kernel| kernel.others_searched == Some(false)) {
+        limits.push(
+            "Other systems, such as an earlier boot, were looked for in the first 64 MiB alone: --scan looks through all memory."
+                .to_owned(),
+        );
+    }
     let warnings = &system.warnings;
     limits.extend(warnings.iter().take(WARNINGS).map(|warning| format!("warning: {warning}")));
     if let Some(more) = warnings.len().checked_sub(WARNINGS).filter(|more| *more > 0) {

@@ -9,6 +9,7 @@ mod page_files;
 mod ran_last;
 mod root;
 pub(crate) mod self_test;
+mod structure;
 pub mod text;
 pub(crate) mod triage;
 pub(crate) mod view;

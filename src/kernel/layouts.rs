@@ -25,7 +25,7 @@ layout! {
         name: Field<Embedded> = "ImageFileName",
         /// Creation time.
         created: Field<u64> = "CreateTime",
-        /// Interrupt time when it was created (8.1 on): no step of the clock moves it.
+        /// Interrupt time when it was created (8.1 on, and updated 7): no step of the clock moves it.
         created_interrupt: Option<Field<u64>> = "CreateInterruptTime",
         /// The mark of the process that opened a session (24H2 on).
         session_first: Option<Bits> = "SessionFirstProcess",

@@ -1,5 +1,6 @@
 //! The kernel in an image: found, with its layouts, and views of its objects.
 
+mod crash_objects;
 pub(crate) mod find;
 mod info;
 pub(crate) mod layouts;
@@ -15,6 +16,7 @@ pub(crate) mod triage;
 pub(crate) mod view;
 pub(crate) mod walk;
 
+pub use crash_objects::CrashObjects;
 pub use find::choose::OtherSystem;
 pub use find::kuser::{KUSER_SHARED_DATA, SharedData};
 pub use find::locate::{Candidate, LocateFailure, LocateOptions};

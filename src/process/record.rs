@@ -31,7 +31,7 @@ record! {
         /// `EPROCESS.CreateTime`. Nothing: zero, as for System before Vista.
         created: Timestamp,
         /// `EPROCESS.CreateInterruptTime`: units of 100 ns from the start of the system to the creation, which no step of the clock moves.
-        /// Nothing: zero, or a build without it (before 8.1).
+        /// Nothing: zero, or a build without it (before 8.1, but for updated 7).
         created_interrupt: u64,
         /// `EPROCESS.ExitTime`. Nothing: not exited.
         exited: Timestamp,

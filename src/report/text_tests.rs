@@ -102,6 +102,9 @@ fn addresses_stand_below_what_they_belong_to() {
         field: "InheritedFromUniqueProcessId".into(),
         r#virtual: Some(crate::VirtualAddress(0xffff_97a9_ec01_65a0)),
         physical: Some(crate::PhysicalAddress(0x1ca_05a0)),
+        file_offset: None,
+        dtb: None,
+        data: None,
         from: None,
     };
     let mut system = system();

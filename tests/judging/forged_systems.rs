@@ -547,7 +547,7 @@ fn two_stamps_of_one_creation() {
             assert_eq!(outcome(&early, "SMSS-012", Some(SMSS)).outcome, Judgement::Pass, "{build:?}, {seconds} s");
         }
     }
-    let old = Scenario::clean(Build::W7_7601).forge();
+    let old = Scenario::clean(Build::W8_9200).forge();
     let findings = check_smss(&read(&old, old.image.clone()));
     assert_eq!(outcome(&findings, "SYS-04", None).outcome, Judgement::NotApplicable);
 }

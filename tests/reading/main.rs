@@ -39,3 +39,5 @@ mod scan;
 #[cfg(feature = "isf")]
 mod scan_forms;
 mod scanner;
+#[cfg(feature = "isf")]
+mod triage;

@@ -102,7 +102,7 @@ pub static TWO_STAMPS: Rule = Rule {
     core: false,
     attack: &["T1070.006"],
     about: About {
-        what: "EPROCESS.CreateTime less EPROCESS.CreateInterruptTime (8.1 and later) is when the system was started. A process \
+        what: "EPROCESS.CreateTime less EPROCESS.CreateInterruptTime (8.1 and later, updated 7) is when the system was started. A process \
                for which it is more than 5 seconds from what it is for the processes made just before and just after it, which \
                agree with one another, has one of the two written over.",
         why: "The kernel stamps both within the same moment. A step of the clock changes the difference for all that is made \
@@ -133,7 +133,9 @@ fn two_stamps(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         let outcome = Outcome::new(rule, None).expected("both say the same");
         let number = items.iter().filter(|process| process.created_interrupt.value().is_some()).count();
         outcomes.push(match number {
-            0 => outcome.not_applicable("No process has a CreateInterruptTime: it came with 8.1."),
+            0 => {
+                outcome.not_applicable("No process has a CreateInterruptTime: it came with 8.1 and late updates of 7.")
+            }
             number => outcome.observed(format!("{number} processes have both")).pass(),
         });
     }

@@ -220,7 +220,7 @@ fn a_serviced_build_between_two_that_are_known() {
             let view = system.processes.views.iter().find(|view| view.source == ntmem::process::Source::MmList);
             view.and_then(|view| view.processes.value().copied())
         };
-        assert!(views(&system).is_some());
+        assert!(views(&system).is_some(), "{:?}", system.processes.views);
         assert_eq!(views(&system), views(&exact));
         assert_eq!(check_smss(&system).verdict, Verdict::Clean);
     }

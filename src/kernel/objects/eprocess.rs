@@ -6,7 +6,7 @@ use crate::kernel::view::{View, fast_ref, pointer};
 use crate::kernel::{Kernel, SectionFile, list_both_ways, text};
 use crate::location::{DataLocation, Location};
 use crate::memory::AddressSpace;
-use crate::symbols::{Bits, Field, Stored as _};
+use crate::symbols::{Bits, Field, Stored as _, SymbolSource};
 use crate::words::words;
 use crate::{Absent, Hex, PhysicalAddress, Reading, Timestamp, VirtualAddress};
 use std::collections::HashSet;
@@ -247,6 +247,10 @@ impl<'k> Eprocess<'k> {
     pub fn created_interrupt(&self) -> Reading<u64> {
         match self.layout().created_interrupt {
             Some(field) => self.view.get(field).map(|ticks| Some(ticks).filter(|ticks| *ticks != 0)).into(),
+            // Updates of Windows 7 have it, and layouts that were worked out may lack it.
+            None if self.kernel.build() == Ok(7601) || self.kernel.symbols().source == SymbolSource::Heuristic => {
+                Reading::Absent(Absent::no_symbol("_EPROCESS.CreateInterruptTime"))
+            }
             None => self.missing_since(9600, "_EPROCESS.CreateInterruptTime"),
         }
     }

@@ -1,16 +1,19 @@
 //! Reads what is in a process, for those processes where it is worth its time.
 
-use super::Process;
 use super::inside::{Holder, Inside};
+use super::{Process, Source};
+use crate::budget::{Budget, Use, spent};
 use crate::kernel::objects::file_object;
-use crate::kernel::{Eprocess, Handle, HandleEntry, Kernel, ObjectTypes, Vad, WalkEnd, handles, threads, vads};
+use crate::kernel::objects::thread::threads_up_to;
+use crate::kernel::objects::vad::vads_up_to;
+use crate::kernel::{Eprocess, Handle, HandleEntry, Kernel, ObjectTypes, Vad, WalkEnd, handles};
 use crate::{Absent, Hex, ListEnd, ProcessList, Reading, Ticks, Timestamp, VirtualAddress};
 use std::collections::HashMap;
 
 /// Which processes to look into. The default is those that the checks need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InsideOf {
-    /// None.
+    /// None, but for the threads of those of whom it is the question whether they run.
     Nobody,
     /// Those of these names, by name or by path: whoever bears such a name.
     Named(&'static [&'static str]),
@@ -31,74 +34,124 @@ const MAX_HANDLE_NAMES: usize = 1 << 22;
 const MAX_COMPARED: usize = 1 << 23;
 /// Holders recorded in all.
 const MAX_HOLDERS: usize = 1 << 16;
-/// Address ranges, threads and handles recorded in all: hostile processes can share these too.
-const MAX_RECORDS: usize = 1 << 20;
+/// Threads that are looked at where it is the question whether a process runs: one answers it.
+const MOST_OF_SUSPECT: usize = 1 << 10;
+/// Bytes that the record of an address range, a thread or a handle takes, in memory and in a document.
+const RECORD: u64 = 1 << 10;
 
 impl InsideOf {
     fn takes(self, process: &Process) -> bool {
         match self {
             Self::Nobody => false,
-            Self::Named(names) => names.iter().any(|name| bears_name(process, name)),
+            Self::Named(names) => names.iter().any(|name| process.is_called(name)),
             Self::Everybody => true,
             Self::One(address) => process.eprocess.value() == Some(&address),
         }
     }
 }
 
-/// Whether a process is called `name`, by its object, its path, its own account of it, or its image's file.
-pub(crate) fn bears_name(process: &Process, name: &str) -> bool {
-    let paths = [process.path.value(), process.peb_path.value(), process.section_file.value().map(|file| &file.name)];
-    let last = |path: &String| path.rsplit('\\').next().is_some_and(|last| last.eq_ignore_ascii_case(name));
-    process.name.value().is_some_and(|short| short.eq_ignore_ascii_case(name)) || paths.into_iter().flatten().any(last)
-}
-
 /// Looks into the chosen processes of a list.
-pub(crate) fn look(kernel: &Kernel<'_>, list: &mut ProcessList, of: InsideOf) {
+pub(crate) fn look(kernel: &Kernel<'_>, budget: &Budget, list: &mut ProcessList, of: InsideOf) {
+    let suspects = match of {
+        InsideOf::One(_) => HashMap::new(),
+        InsideOf::Nobody | InsideOf::Named(_) | InsideOf::Everybody => threads_of_suspects(kernel, budget, list),
+    };
+    let boot = boot(list);
     let chosen: HashMap<VirtualAddress, usize> = list
         .items
         .iter()
         .enumerate()
-        .filter(|(_, process)| of.takes(process) && !is_past(list, process))
+        .filter(|(_, process)| of.takes(process) && !is_past(boot, process))
         .filter_map(|(index, process)| Some((*process.eprocess.value()?, index)))
         .collect();
-    if chosen.is_empty() {
+    let mut held_of = chosen.clone();
+    held_of.extend(suspects.iter().map(|(address, index)| (*address, *index)));
+    if held_of.is_empty() {
         return;
     }
     let types = ObjectTypes::read(kernel);
-    let (mut held, held_end) = holders(kernel, list, &chosen);
-    let mut room = MAX_RECORDS;
+    let (mut held, held_end) = holders(kernel, list, &held_of);
+    for (address, index) in suspects.into_iter().filter(|(address, _)| !chosen.contains_key(address)) {
+        if let Some(Reading::Value(inside)) = list.items.get_mut(index).map(|process| &mut process.inside) {
+            inside.held_by = Reading::Value(held.remove(&address).unwrap_or_default());
+            inside.held_by_end = Reading::Value(held_end);
+        }
+    }
     // In list order, so that it is always the same ones that get no record where there is no room.
     let mut chosen: Vec<_> = chosen.into_iter().collect();
     chosen.sort_by_key(|(_, index)| *index);
     for (address, index) in chosen {
         let Some(process) = list.items.get_mut(index) else { continue };
-        if room == 0 {
-            let why = format!("the processes before it gave {MAX_RECORDS} records of what is in them");
-            process.inside = Reading::Absent(Absent::not_collected(why));
+        if budget.is_spent(Use::Core) {
+            process.inside = Reading::Absent(spent());
             continue;
         }
         let object = Eprocess::read_at(kernel, address, process.unmapped(kernel));
-        let mut inside = read(kernel, &object, &types, matches!(of, InsideOf::One(_)));
+        let room = budget.records(RECORD, Use::Core);
+        let mut inside = read(kernel, &object, &types, matches!(of, InsideOf::One(_)), room);
         inside.held_by = Reading::Value(held.remove(&address).unwrap_or_default());
         inside.held_by_end = Reading::Value(held_end);
-        room = room.saturating_sub(records(&inside));
-        process.inside = Reading::Value(inside);
+        // What stopped at its share is told to have done so, and was not too much.
+        let taken = budget.take(records(&inside).saturating_mul(RECORD), Use::Core);
+        process.inside = taken.map(|()| inside).into();
     }
 }
 
 /// Whether a process was given back or left by an earlier boot: what it leads to is another's by now.
-fn is_past(list: &ProcessList, process: &Process) -> bool {
-    let boot = || list.items.iter().find(|process| process.pid.value() == Some(&4)).and_then(Process::started);
-    let is_left = |(boot, started): (Timestamp, Timestamp)| boot.since(started) > Ticks::seconds(60);
-    process.is_given_back() || process.is_known_by_object_alone() && boot().zip(process.started()).is_some_and(is_left)
+fn is_past(boot: Option<Timestamp>, process: &Process) -> bool {
+    process.is_given_back() || boot.is_some_and(|boot| process.is_left_before(boot))
+}
+
+/// When System was made.
+fn boot(list: &ProcessList) -> Option<Timestamp> {
+    list.items.iter().find(|process| process.pid.value() == Some(&4)).and_then(Process::started)
+}
+
+/// Whether a process says of itself what would put it aside: it is in no list, over, given back, just made. Its threads have a word
+/// in that.
+fn is_suspect(process: &Process, captured: Option<Timestamp>) -> bool {
+    let young = captured.zip(process.started()).is_some_and(|(captured, at)| captured.since(at) <= Ticks::seconds(60));
+    let listed = process.sources.contains(&Source::ActiveList);
+    let owns_threads = process.sources.iter().any(|source| matches!(source, Source::Threads | Source::ThreadScan));
+    young || !listed || process.exited.value().is_some() && (owns_threads || process.holds_handles())
+}
+
+/// Reads the threads of those that it matters for whether they run, and keeps them where one has not ended. Returns who they are.
+fn threads_of_suspects(kernel: &Kernel<'_>, budget: &Budget, list: &mut ProcessList) -> HashMap<VirtualAddress, usize> {
+    let captured = kernel.shared_data().map(|shared| shared.system_time).filter(|time| time.0 != 0);
+    let mut running = HashMap::new();
+    for (index, process) in list.items.iter_mut().enumerate().filter(|(_, process)| is_suspect(process, captured)) {
+        if budget.is_spent(Use::Details) {
+            break;
+        }
+        let Some(address) = process.eprocess.value().copied() else { continue };
+        let object = Eprocess::read_at(kernel, address, process.unmapped(kernel));
+        let room = budget.records(RECORD, Use::Details).min(MOST_OF_SUSPECT);
+        let Ok((threads, joined)) = threads_up_to(&object, room) else { continue };
+        let taken = u64::try_from(threads.len()).unwrap_or(u64::MAX).saturating_mul(RECORD);
+        if threads.is_empty() || budget.take(taken, Use::Details).is_err() {
+            continue;
+        }
+        let end = Reading::Value(joined.end());
+        process.inside =
+            Reading::Value(Inside { threads: Reading::Value(threads), threads_end: end, ..Inside::default() });
+        if process.has_running_threads() {
+            running.insert(address, index);
+        } else {
+            process.inside = Reading::default();
+        }
+    }
+    running
 }
 
 /// How many records there are in it.
-fn records(inside: &Inside) -> usize {
+fn records(inside: &Inside) -> u64 {
     let vads = inside.vads.value().map_or(0, Vec::len);
     let threads = inside.threads.value().map_or(0, Vec::len);
     let handles = inside.handles.value().map_or(0, Vec::len);
-    vads.saturating_add(threads).saturating_add(handles).saturating_add(1)
+    let held = inside.held_by.value().map_or(0, Vec::len);
+    let all = vads.saturating_add(threads).saturating_add(handles).saturating_add(held).saturating_add(1);
+    u64::try_from(all).unwrap_or(u64::MAX)
 }
 
 fn read(
@@ -106,9 +159,10 @@ fn read(
     process: &Eprocess<'_>,
     types: &Result<ObjectTypes<'_>, Absent>,
     all_types: bool,
+    room: usize,
 ) -> Inside {
     let mut inside = Inside::default();
-    match vads(process) {
+    match vads_up_to(process, room) {
         Ok((vads, end)) => {
             let known = |vad: &Vad| match (vad.private.value(), vad.executable.value()) {
                 (Some(private), Some(executable)) => Some(*private && *executable),
@@ -130,7 +184,7 @@ fn read(
             inside.private_executable = Reading::Absent(absent);
         }
     }
-    match threads(process) {
+    match threads_up_to(process, room) {
         Ok((threads, joined)) => {
             inside.threads = Reading::Value(threads);
             inside.threads_end = Reading::Value(joined.end());
@@ -144,11 +198,11 @@ fn read(
         Ok(Some(table)) => {
             inside.handles = types
                 .as_ref()
-                .map(|types| listed(kernel, types, &table.entries, all_types))
+                .map(|types| listed(kernel, types, &table.entries, all_types, MAX_LISTED.min(room)))
                 .map_err(Clone::clone)
                 .into();
             inside.handle_count = Reading::Value(u64::try_from(table.entries.len()).unwrap_or(u64::MAX));
-            let full = inside.handles.value().is_some_and(|handles| handles.len() >= MAX_LISTED);
+            let full = inside.handles.value().is_some_and(|handles| handles.len() >= MAX_LISTED.min(room));
             inside.handles_end =
                 Reading::Value(table.end.kind().max(if full { ListEnd::Limit } else { ListEnd::Complete }));
         }
@@ -176,7 +230,13 @@ pub(super) fn table(kernel: &Kernel<'_>, process: &Eprocess<'_>) -> Reading<crat
 }
 
 /// Records of the handles whose types are listed, or of all.
-fn listed(kernel: &Kernel<'_>, types: &ObjectTypes<'_>, entries: &[HandleEntry], all_types: bool) -> Vec<Handle> {
+fn listed(
+    kernel: &Kernel<'_>,
+    types: &ObjectTypes<'_>,
+    entries: &[HandleEntry],
+    all_types: bool,
+    most: usize,
+) -> Vec<Handle> {
     let mut room = MAX_HANDLE_NAMES;
     let mut record = |entry: &HandleEntry| {
         let kind = match types.type_of(entry.object) {
@@ -212,7 +272,7 @@ fn listed(kernel: &Kernel<'_>, types: &ObjectTypes<'_>, entries: &[HandleEntry],
             pid,
         })
     };
-    entries.iter().filter_map(&mut record).take(MAX_LISTED).collect()
+    entries.iter().filter_map(&mut record).take(most).collect()
 }
 
 fn thread_pid(kernel: &Kernel<'_>, thread: VirtualAddress) -> Result<u64, Absent> {
@@ -231,7 +291,8 @@ fn holders(
     let mut worst = ListEnd::Complete;
     let (mut compared, mut holders) = (0usize, 0usize);
     let Ok(layout) = kernel.layouts().object_header.as_ref() else { return (held, ListEnd::Broken) };
-    for process in list.items.iter().filter(|process| !is_past(list, process)) {
+    let boot = boot(list);
+    for process in list.items.iter().filter(|process| !is_past(boot, process)) {
         let Some(own) = process.eprocess.value() else { continue };
         let object = Eprocess::read_at(kernel, *own, process.unmapped(kernel));
         let table = match table(kernel, &object) {

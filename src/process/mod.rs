@@ -9,6 +9,7 @@ mod liveness;
 pub(crate) mod look_inside;
 mod own_address;
 mod record;
+pub(crate) mod repeats;
 pub(crate) mod scan;
 mod source;
 mod sources;

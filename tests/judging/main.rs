@@ -21,6 +21,8 @@ mod forged_inside;
 #[cfg(feature = "isf")]
 mod forged_liars;
 #[cfg(feature = "isf")]
+mod forged_lives;
+#[cfg(feature = "isf")]
 mod forged_pages;
 #[cfg(feature = "isf")]
 mod forged_psxview;

@@ -7,7 +7,7 @@ use crate::checks::case::Case;
 use crate::checks::paths::VolumePath;
 use crate::checks::rule::{About, INJECTION, Rule};
 use crate::checks::subject::Subject;
-use crate::checks::{Confidence, Missing, Outcome, Severity, Why};
+use crate::checks::{Confidence, Missing, Outcome, Severity, Why, Witness};
 use crate::kernel::{Thread, Vad};
 use crate::picture::SessionModel;
 use crate::{Absent, ListEnd, Process, Reading, VirtualAddress};
@@ -199,7 +199,9 @@ fn code(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     if let Some(missing) = open {
         return outcome.missing(missing);
     }
-    let outcome = outcome.observed(format!("no private code, {} threads", threads.len()));
+    let outcome = outcome
+        .observed(format!("no private code, {} threads", threads.len()))
+        .witnessed([Witness::Ranges, Witness::Threads]);
     if process.dynamic_code_disabled.value() == Some(&true) {
         return outcome.pass();
     }

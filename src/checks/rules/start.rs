@@ -5,7 +5,7 @@ use crate::checks::rule::{About, MASQUERADE, Rule};
 use crate::checks::subject::{Role, Subject};
 use crate::checks::{Confidence, Outcome, Severity, Why};
 use crate::picture::{Discord, between, discords};
-use crate::{Process, Reading, Ticks};
+use crate::{AbsentKind, Process, Reading, Ticks};
 
 /// SMSS-012: started within seconds of the boot.
 pub static START: Rule = Rule {
@@ -16,9 +16,10 @@ pub static START: Rule = Rule {
     attack: &[MASQUERADE],
     about: About {
         what: "EPROCESS.CreateTime of the master is between 2 seconds before and 10 seconds after that of System. \
-               Up to 60 seconds it is low, up to 600 medium, later high. The same is asked of CreateInterruptTime \
-               (8.1 and later), which no step of the clock moves; where the two disagree for this process alone, the \
-               later one counts. Before Vista System has no creation time and the computed boot time is used.",
+               Up to 60 seconds it is low, up to 600 medium, later high. The oldest of its threads \
+               started with it. The same is asked of CreateInterruptTime (8.1 and later), which no step of the clock \
+               moves; where the two disagree for this process alone, the later one counts. Before Vista System has no \
+               creation time and the computed boot time is used.",
         why: "The kernel starts the master at the end of its own start, before anything that takes time. A program \
                that was started later, by a user or a task, cannot have this time.",
         benign: "File system checks and servicing delay what smss.exe starts, not smss.exe. A clock that was set back \
@@ -63,6 +64,19 @@ fn start(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
             None => outcome.violation(Severity::Low),
         };
     }
+    // Its first thread is made with it and waits for ever: the stamp of the process is confirmed by one that lies elsewhere.
+    let (distance, outcome) = match process.oldest_thread().map(|thread| after(distance, thread.since(started))) {
+        Some(of_thread) if of_thread > late && distance <= late && subject.role != Role::Peer => {
+            let thread =
+                process.own_threads().find(|thread| thread.created.value() == process.oldest_thread().as_ref());
+            let address = thread.map_or(Reading::Nothing, |thread| thread.address.clone());
+            let words =
+                format!("{distance} from System's start by its own stamp, {of_thread} by that of its oldest thread");
+            let text = process.oldest_thread().map(|at| at.to_string());
+            (of_thread, outcome.observed(words).seen_at(process, "_ETHREAD", "CreateTime", &address, text))
+        }
+        _ => (distance, outcome),
+    };
     // A step of the clock never excuses a late start: both stamps are older than any step seen so far.
     if distance <= late {
         outcome.pass()
@@ -73,6 +87,11 @@ fn start(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     } else {
         outcome.violation(Severity::High)
     }
+}
+
+/// Two spans of time, one after the other.
+const fn after(one: Ticks, other: Ticks) -> Ticks {
+    Ticks(one.0.saturating_add(other.0))
 }
 
 /// How long after System it was made, and the words for it where the two clocks differ.
@@ -132,11 +151,12 @@ fn two_stamps(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
     if outcomes.is_empty() {
         let outcome = Outcome::new(rule, None).expected("both say the same");
         let number = items.iter().filter(|process| process.created_interrupt.value().is_some()).count();
-        outcomes.push(match number {
-            0 => {
-                outcome.not_applicable("No process has a CreateInterruptTime: it came with 8.1 and late updates of 7.")
-            }
-            number => outcome.observed(format!("{number} processes have both")).pass(),
+        let lacking = items.iter().find_map(|process| process.created_interrupt.absent());
+        let lacking = lacking.filter(|absent| absent.kind != AbsentKind::NotCollected);
+        outcomes.push(match (number, lacking) {
+            (0, Some(absent)) => outcome.unknown("EPROCESS.CreateInterruptTime", absent),
+            (0, None) => outcome.not_applicable("No process has a CreateInterruptTime, which came with 8.1."),
+            (number, _) => outcome.observed(format!("{number} processes have both")).pass(),
         });
     }
     outcomes

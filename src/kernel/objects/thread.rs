@@ -44,6 +44,8 @@ record! {
         pid: u64,
         /// Address of the `_ETHREAD`.
         address: VirtualAddress,
+        /// `KTHREAD.Process`: the process that it belongs to.
+        owner: VirtualAddress,
         /// `ETHREAD.StartAddress`: where the kernel let it start.
         start: VirtualAddress,
         /// `ETHREAD.Win32StartAddress`: where its creator said that it starts. The thread itself can change it.
@@ -61,6 +63,16 @@ record! {
     }
 }
 
+impl Thread {
+    /// Whether it has ended: by its state, which the scheduler goes by, and by `CrossThreadFlags.Terminated` where the state is not
+    /// known. That flag is set when a thread is told to end, and a word of memory later anybody can set it. `None`: neither is known.
+    #[must_use]
+    pub fn has_ended(&self) -> Option<bool> {
+        let by_state = self.state.value().map(|state| *state == ThreadState::Terminated);
+        by_state.or(self.terminated.value().copied())
+    }
+}
+
 /// A process has fewer threads than this: each takes kernel memory that is never paged out.
 const MAX_THREADS: usize = 1 << 16;
 
@@ -69,11 +81,19 @@ const MAX_THREADS: usize = 1 << 16;
 /// # Errors
 /// The symbols lack `_ETHREAD` or the head.
 pub fn threads(process: &Eprocess<'_>) -> Result<(Vec<Thread>, Joined), Absent> {
+    threads_up_to(process, MAX_THREADS)
+}
+
+/// The same, each way not more than `cap`.
+///
+/// # Errors
+/// As [`threads`].
+pub(crate) fn threads_up_to(process: &Eprocess<'_>, cap: usize) -> Result<(Vec<Thread>, Joined), Absent> {
     let kernel = process.kernel();
     let layout = kernel.layouts().thread.as_ref()?;
     let head = process.layout().threads_head.ok_or_else(|| Absent::no_symbol("_EPROCESS.ThreadListHead"))?;
     let head = process.view().address_of(head);
-    let joined = list_both_ways(kernel.space(), head, MAX_THREADS, VirtualAddress::is_kernel);
+    let joined = list_both_ways(kernel.space(), head, cap.min(MAX_THREADS), VirtualAddress::is_kernel);
     let threads = joined.entries.iter().map(|entry| {
         let view = View::read(kernel.space(), entry.wrapping_sub(layout.links.offset), layout.size);
         let flag = |bits: Option<Bits>, name: &str| -> Result<bool, Absent> {
@@ -84,6 +104,7 @@ pub fn threads(process: &Eprocess<'_>) -> Result<(Vec<Thread>, Joined), Absent> 
             tid: view.get(layout.tid).into(),
             pid: view.get(layout.pid).into(),
             address: Reading::Value(view.address()),
+            owner: pointer(view.optional(layout.process, "_KTHREAD.Process")),
             start: pointer(view.get(layout.start)),
             win32_start: pointer(view.optional(layout.win32_start, "_ETHREAD.Win32StartAddress")),
             created: time(view.get(layout.created)),

@@ -382,17 +382,19 @@ fn by_build(sought: &Sought<'_, '_>, store: &SymbolStore) -> Result<Known, NoBui
         held.len()
     )];
     let others: Vec<Judged> = candidates.collect();
+    let mut settled = false;
     if let Some(size) = witness.size_of("_EPROCESS").filter(|size| symbols.size_of("_EPROCESS").ok() != Some(*size)) {
         notes.push(format!(
             "the kernel says that its _EPROCESS has {size:#x} bytes, which is none of the known updates of build {}",
             best.build
         ));
+        settled = true;
         symbols = field_by_field(witness, symbols, &others, best.build, &mut notes);
     }
     // Updates of one build that the image cannot tell apart: what they have in different places is not known.
     let wanted = Layouts::wanted();
     for other in others.iter().take_while(|other| other.rank() == best.rank()) {
-        for (structure, path) in &wanted.fields {
+        for (structure, path) in wanted.fields.iter().filter(|(structure, _)| !settled || *structure != "_EPROCESS") {
             let place = |of: &Symbols| of.field(structure, path).ok();
             if place(&symbols).is_some() && place(&symbols) != place(&other.symbols) {
                 notes.push(format!("{structure}.{path}: left out, updates of build {} differ", best.build));

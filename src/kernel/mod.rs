@@ -28,7 +28,9 @@ pub use objects::cmhive::{BlockPlace, Cmhive, HIVE_SIGNATURE, Storage, hive_list
 pub use objects::driver::{Driver, DriverList};
 pub use objects::eprocess::{Eprocess, Links};
 pub(crate) use objects::eprocess::{PROCESS_OBJECT, THREAD_OBJECT};
+pub(crate) use objects::file_cache::CachedFile;
 pub use objects::file_object::SectionFile;
+pub(crate) use objects::file_object::file_of_area;
 pub use objects::handles::{Handle, HandleEntry, Handles, handles};
 pub use objects::module::{Module, modules};
 pub use objects::object::ObjectTypes;

@@ -157,6 +157,25 @@ impl<'k> Registry<'k> {
         &self.warnings
     }
 
+    /// What was read so far of hives' files, because the process Registry has lost those pages: one warning for each hive of which
+    /// something was.
+    #[must_use]
+    pub fn read_from_files(&self) -> Vec<Warning> {
+        let of = |hive: &Hive<'_>| {
+            let (read, proven) = hive.backing.of_file();
+            let since = match read.saturating_sub(proven) {
+                0 => "the hive says that none was written to since".to_owned(),
+                left => format!("whether {left} of them were written to since, the hive does not say"),
+            };
+            let message = format!(
+                "{}: {read} of its pages are lost in the process Registry, and were read from what memory has of its file; {since}",
+                hive.label()
+            );
+            (read > 0).then(|| Warning::new("registry", message))
+        };
+        self.hives.iter().filter_map(of).collect()
+    }
+
     /// The key at `path`, in upper or lower case: `HKLM\SYSTEM\Setup`, `\REGISTRY\MACHINE\SYSTEM\Setup`, `SYSTEM\Setup`,
     /// `HKU\S-1-5-18`. Links are followed; `CurrentControlSet` is what
     /// [`control_set`](Self::control_set) says. `None`: it is

@@ -15,8 +15,11 @@ mod common;
 #[cfg(feature = "isf")]
 mod evidence_bytes;
 #[cfg(feature = "isf")]
+mod forged_budget;
+#[cfg(feature = "isf")]
 mod forged_cases;
 #[cfg(feature = "isf")]
+mod forged_hive_files;
 mod forged_inside;
 #[cfg(feature = "isf")]
 mod forged_liars;

@@ -97,26 +97,26 @@ pub(super) fn refers_to_itself(page: Page<'_>) -> bool {
 /// Pages that a quick look touches: one line of each, some milliseconds in all. Those of 64 MiB; the roots that Windows makes
 /// when it starts lie there. An image of some hundred MiB is looked at whole.
 const QUICK_PAGES: u64 = (64 << 20) / PAGE_SIZE;
+/// The same of an image that is far away, where each look is a round trip: System's root lies below 2 MiB as a rule.
+const FAR_PAGES: u64 = (2 << 20) / PAGE_SIZE;
 /// Images up to here are looked at whole.
 const SMALL_PAGES: u64 = (512 << 20) / PAGE_SIZE;
-
-/// The last entry of a table, in bytes: where there are five levels, it leads to the PML4 table that a kernel's addresses are in.
-const LAST_SLOT: u64 = 511 * 8;
-
-/// Whether an entry of what may be a table leads to another table.
-fn leads(memory: &dyn PhysicalMemory, table: PhysicalAddress, slot: u64) -> bool {
-    let mut entry = [0u8; 8];
-    memory.read(table.wrapping_add(slot), &mut entry) == entry.len() && u64::from_le_bytes(entry) & 0x81 == 1
-}
 
 /// Tables that refer to themselves, in the part of memory that is looked at in any case. True: that was all of it.
 pub(crate) fn quick_look(memory: &dyn PhysicalMemory) -> (Vec<Root>, bool) {
     // Dumps of single pages have very many runs: no more are counted than matters.
     let mut pages = runs(memory).map(|run| run.bytes / PAGE_SIZE);
-    let is_small =
-        pages.try_fold(0u64, |sum, pages| Some(sum.saturating_add(pages)).filter(|sum| *sum <= SMALL_PAGES)).is_some();
-    let mut left = if is_small { SMALL_PAGES } else { QUICK_PAGES };
-    let slot = base::images_slot().wrapping_mul(8);
+    let is_far = memory.is_far();
+    let is_small = !is_far
+        && pages
+            .try_fold(0u64, |sum, pages| Some(sum.saturating_add(pages)).filter(|sum| *sum <= SMALL_PAGES))
+            .is_some();
+    let mut left = match (is_small, is_far) {
+        (true, _) => SMALL_PAGES,
+        (_, true) => FAR_PAGES,
+        _ => QUICK_PAGES,
+    };
+    let slots = MODES.map(|arch| base::images_slot(arch).wrapping_mul(8));
     let (mut found, mut buffer) = (Vec::new(), Vec::new());
     for run in runs(memory) {
         if left == 0 {
@@ -126,8 +126,12 @@ pub(crate) fn quick_look(memory: &dyn PhysicalMemory) -> (Vec<Root>, bool) {
         let mut at = PhysicalAddress(first);
         while at.0 < run.end().0 && left > 0 {
             left = left.saturating_sub(1);
-            // The entry that leads to the system's images first: it rules out nearly all pages. Of five levels it is the last.
-            if (leads(memory, at, slot) || leads(memory, at, LAST_SLOT))
+            // The entry that leads to the system's images first: it rules out nearly all pages.
+            let leads_to_table = |slot: u64| {
+                let mut entry = [0u8; 8];
+                memory.read(at.wrapping_add(slot), &mut entry) == entry.len() && u64::from_le_bytes(entry) & 0x81 == 1
+            };
+            if slots.into_iter().any(leads_to_table)
                 && let Some(bytes) = bytes_at(memory, at, 4096, &mut buffer).first_chunk::<4096>()
                 && refers_to_itself(Page { at, bytes })
             {

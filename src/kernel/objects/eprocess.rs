@@ -246,7 +246,10 @@ impl<'k> Eprocess<'k> {
     /// `CreateInterruptTime`, in units of 100 ns. Builds before 8.1 have none.
     pub fn created_interrupt(&self) -> Reading<u64> {
         match self.layout().created_interrupt {
-            Some(field) => self.view.get(field).map(|ticks| Some(ticks).filter(|ticks| *ticks != 0)).into(),
+            Some(field) => match self.view.get(field) {
+                Ok(0) => Reading::Absent(Absent::unparsable("_EPROCESS.CreateInterruptTime is 0")),
+                ticks => ticks.into(),
+            },
             // Updates of Windows 7 have it, and layouts that were worked out may lack it.
             None if self.kernel.build() == Ok(7601) || self.kernel.symbols().source == SymbolSource::Heuristic => {
                 Reading::Absent(Absent::no_symbol("_EPROCESS.CreateInterruptTime"))

@@ -2,6 +2,7 @@
 
 use crate::kernel::{DriverList, Kernel, KernelInfo};
 use crate::machine::Machine;
+use crate::process::look_inside::ThreadsElsewhere;
 use crate::process::{InsideOf, Process, ProcessList};
 use crate::reading::null_is_default;
 use crate::registry::{Registry, SessionManagerKeys};
@@ -73,11 +74,12 @@ impl System {
     /// As [`read`](Self::read).
     pub fn read_with(kernel: &Kernel<'_>, options: &ReadOptions<'_>) -> Result<Self, Error> {
         let (mut processes, mut listed) = crate::process::list::active_list(kernel)?;
-        crate::process::views::add(kernel, &mut processes, &mut listed, options.scan);
-        let mut hives = None;
+        let ids = crate::process::views::add(kernel, &mut processes, &mut listed, options.scan);
+        let (mut hives, mut scanned) = (None, Vec::new());
         if options.scan {
             let found = sweep(kernel, options.progress.unwrap_or(&|_, _| ()));
             let views = (found.processes, found.threads);
+            scanned = found.thread_objects;
             crate::process::views::add_by_scan(kernel, &mut processes, &mut listed, views.0, views.1);
             hives = Some(found.hives);
         }
@@ -91,7 +93,8 @@ impl System {
             });
         }
         crate::process::allocation::judge(kernel, &mut processes);
-        crate::process::look_inside::look(kernel, &mut processes, options.inside);
+        let elsewhere = ThreadsElsewhere { numbered: ids.ok().map(|ids| ids.threads), scanned };
+        crate::process::look_inside::look(kernel, &mut processes, options.inside, &elsewhere);
         let image = kernel.image();
         let mut machine = Machine::read(kernel, &processes);
         let drivers = DriverList::read(kernel, &mut listed);
@@ -100,7 +103,7 @@ impl System {
             registry.add_found(found);
         }
         machine.identify(&registry);
-        let session_manager = SessionManagerKeys::read(&registry);
+        let session_manager = SessionManagerKeys::read_all(&mut registry);
         let odd = [image.warnings(), kernel.warnings(), registry.warnings()].into_iter().flatten().cloned();
         let mut warnings: Vec<Warning> = odd.chain(listed).collect();
         if let Some(more) = warnings.len().checked_sub(MAX_WARNINGS).filter(|more| *more > 0) {
@@ -130,7 +133,8 @@ impl System {
     /// Reads what is in the process at this position of the list, with its handles of all types.
     pub fn look_into(&mut self, kernel: &Kernel<'_>, at: usize) {
         if let Some(address) = self.processes.items.get(at).and_then(|process| process.eprocess.value().copied()) {
-            crate::process::look_inside::look(kernel, &mut self.processes, InsideOf::One(address));
+            let elsewhere = ThreadsElsewhere::of_ids(kernel);
+            crate::process::look_inside::look(kernel, &mut self.processes, InsideOf::One(address), &elsewhere);
         }
     }
 }

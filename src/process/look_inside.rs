@@ -1,9 +1,14 @@
 //! Reads what is in a process, for those processes where it is worth its time.
 
 use super::Process;
+use super::code::{self, Code, Compared};
 use super::inside::{Holder, Inside};
+use super::sources::cid_table;
 use crate::kernel::objects::file_object;
-use crate::kernel::{Eprocess, Handle, HandleEntry, Kernel, ObjectTypes, Vad, WalkEnd, handles, threads, vads};
+use crate::kernel::{
+    Eprocess, Handle, HandleEntry, Kernel, ObjectTypes, OtherThreads, Vad, WalkEnd, handles, threads, vads,
+};
+use crate::memory::{EntryLevel, Fault};
 use crate::{Absent, Hex, ListEnd, ProcessList, Reading, Ticks, Timestamp, VirtualAddress};
 use std::collections::HashMap;
 
@@ -31,6 +36,10 @@ const MAX_HANDLE_NAMES: usize = 1 << 22;
 const MAX_COMPARED: usize = 1 << 23;
 /// Holders recorded in all.
 const MAX_HOLDERS: usize = 1 << 16;
+/// Page tables read in all: those of 64 GiB in small pages.
+const MAX_TABLES: usize = 1 << 15;
+/// System's own memory is looked at, and neither its threads nor its handles: there are thousands, and nobody judges them.
+const SYSTEM: u64 = 4;
 /// Address ranges, threads and handles recorded in all: hostile processes can share these too.
 const MAX_RECORDS: usize = 1 << 20;
 
@@ -52,8 +61,52 @@ pub(crate) fn bears_name(process: &Process, name: &str) -> bool {
     process.name.value().is_some_and(|short| short.eq_ignore_ascii_case(name)) || paths.into_iter().flatten().any(last)
 }
 
+/// Threads that other places have than the lists of their processes.
+#[derive(Debug, Default)]
+pub(crate) struct ThreadsElsewhere {
+    /// Those of the table of ids. `None`: it could not be read.
+    pub numbered: Option<Vec<VirtualAddress>>,
+    /// Those that a search of memory found, each with its process.
+    pub scanned: Vec<(VirtualAddress, VirtualAddress)>,
+}
+
+impl ThreadsElsewhere {
+    /// Those of the table of ids alone.
+    pub(crate) fn of_ids(kernel: &Kernel<'_>) -> Self {
+        let ids = cid_table::read(kernel, &mut Vec::new());
+        Self { numbered: ids.ok().map(|ids| ids.threads), scanned: Vec::new() }
+    }
+
+    /// The threads of each of these processes.
+    fn by_process(
+        &self,
+        kernel: &Kernel<'_>,
+        chosen: &HashMap<VirtualAddress, usize>,
+    ) -> HashMap<VirtualAddress, OtherThreads> {
+        let owner = kernel.layouts().thread.as_ref().ok().and_then(|layout| layout.process);
+        let known = self.numbered.as_ref().filter(|_| owner.is_some()).map(|_| Vec::new());
+        let mut of: HashMap<VirtualAddress, OtherThreads> = chosen
+            .keys()
+            .map(|process| (*process, OtherThreads { numbered: known.clone(), scanned: Vec::new() }))
+            .collect();
+        for thread in self.numbered.iter().flatten() {
+            let Some(owner) = owner else { break };
+            let process = kernel.space().read_pointer(thread.wrapping_add(owner.offset));
+            if let Some(others) = process.ok().and_then(|process| of.get_mut(&process)) {
+                others.numbered.get_or_insert_default().push(*thread);
+            }
+        }
+        for (thread, process) in &self.scanned {
+            if let Some(others) = of.get_mut(process) {
+                others.scanned.push(*thread);
+            }
+        }
+        of
+    }
+}
+
 /// Looks into the chosen processes of a list.
-pub(crate) fn look(kernel: &Kernel<'_>, list: &mut ProcessList, of: InsideOf) {
+pub(crate) fn look(kernel: &Kernel<'_>, list: &mut ProcessList, of: InsideOf, elsewhere: &ThreadsElsewhere) {
     let chosen: HashMap<VirtualAddress, usize> = list
         .items
         .iter()
@@ -65,12 +118,13 @@ pub(crate) fn look(kernel: &Kernel<'_>, list: &mut ProcessList, of: InsideOf) {
         return;
     }
     let types = ObjectTypes::read(kernel);
-    let (mut held, held_end) = holders(kernel, list, &chosen);
-    let mut room = MAX_RECORDS;
+    let others = elsewhere.by_process(kernel, &chosen);
+    let (mut room, mut tables) = (MAX_RECORDS, MAX_TABLES);
     // In list order, so that it is always the same ones that get no record where there is no room.
-    let mut chosen: Vec<_> = chosen.into_iter().collect();
-    chosen.sort_by_key(|(_, index)| *index);
-    for (address, index) in chosen {
+    let mut order: Vec<_> = chosen.iter().map(|(address, index)| (*address, *index)).collect();
+    order.sort_by_key(|(_, index)| *index);
+    let mut looked = Vec::new();
+    for (address, index) in order {
         let Some(process) = list.items.get_mut(index) else { continue };
         if room == 0 {
             let why = format!("the processes before it gave {MAX_RECORDS} records of what is in them");
@@ -78,11 +132,82 @@ pub(crate) fn look(kernel: &Kernel<'_>, list: &mut ProcessList, of: InsideOf) {
             continue;
         }
         let object = Eprocess::read_at(kernel, address, process.unmapped(kernel));
-        let mut inside = read(kernel, &object, &types, matches!(of, InsideOf::One(_)));
-        inside.held_by = Reading::Value(held.remove(&address).unwrap_or_default());
-        inside.held_by_end = Reading::Value(held_end);
+        let all = matches!(of, InsideOf::One(_) | InsideOf::Everybody);
+        let mut inside = Inside::default();
+        memory(&object, &mut inside);
+        inside.token_type = token_type(kernel, &object, &types);
+        let ranges = inside.vads.value().map_or(&[][..], Vec::as_slice);
+        let code = code::read(kernel, &object, ranges, &mut tables);
+        tell_code(&code, &mut inside);
+        if all || process.pid.value() != Some(&SYSTEM) {
+            let others = others.get(&address).cloned().unwrap_or_default();
+            threads_and_handles(kernel, &object, &others, &types, matches!(of, InsideOf::One(_)), &mut inside);
+        }
         room = room.saturating_sub(records(&inside));
-        process.inside = Reading::Value(inside);
+        looked.push((index, object, inside, code.ok()));
+    }
+    tell_altered(kernel, &mut looked);
+    let targets = targets(&chosen, &looked);
+    let (mut held, held_end) = holders(kernel, list, &targets);
+    for (index, object, mut inside, _) in looked {
+        inside.held_by = Reading::Value(held.remove(&object.address()).unwrap_or_default());
+        inside.held_by_end = Reading::Value(held_end);
+        if let Some(process) = list.items.get_mut(index) {
+            process.inside = Reading::Value(inside);
+        }
+    }
+}
+
+type Looked<'k> = (usize, Eprocess<'k>, Inside, Option<Code>);
+
+/// What a handle can lead to: the processes, and their threads with their ids. Each gives the process.
+fn targets(
+    chosen: &HashMap<VirtualAddress, usize>,
+    looked: &[Looked<'_>],
+) -> HashMap<VirtualAddress, (VirtualAddress, Reading<u64>)> {
+    let mut targets: HashMap<_, _> = chosen.keys().map(|process| (*process, (*process, Reading::Nothing))).collect();
+    for (_, object, inside, _) in looked {
+        for thread in inside.threads.value().into_iter().flatten() {
+            if let Some(address) = thread.address.value() {
+                targets.entry(*address).or_insert_with(|| (object.address(), thread.tid.clone()));
+            }
+        }
+    }
+    targets
+}
+
+fn tell_code(code: &Result<Code, Absent>, inside: &mut Inside) {
+    match code {
+        Ok(code) => {
+            inside.code = Reading::Value(code.runs.clone());
+            inside.code_pages = Reading::Value(code.pages);
+            inside.no_execute = Reading::Value(code.no_execute);
+            inside.code_end = Reading::Value(code.end);
+        }
+        Err(absent) => {
+            inside.code = Reading::Absent(absent.clone());
+            inside.code_pages = Reading::Absent(absent.clone());
+            inside.no_execute = Reading::Absent(absent.clone());
+            inside.code_end = Reading::Absent(absent.clone());
+            inside.altered = Reading::Absent(absent.clone());
+        }
+    }
+}
+
+/// Compares the images of all that were looked into.
+fn tell_altered(kernel: &Kernel<'_>, looked: &mut [Looked<'_>]) {
+    let with_code = |looked: &&Looked<'_>| looked.3.is_some();
+    let compared: Vec<Compared<'_, '_>> = looked
+        .iter()
+        .filter_map(|(_, object, inside, code)| {
+            let vads = inside.vads.value().map_or(&[][..], Vec::as_slice);
+            Some(Compared { process: object.clone(), code: code.as_ref()?, vads })
+        })
+        .collect();
+    let altered = code::altered(kernel, &compared);
+    drop(compared);
+    for ((_, _, inside, _), altered) in looked.iter_mut().filter(|looked| with_code(&&**looked)).zip(altered) {
+        inside.altered = Reading::Value(altered);
     }
 }
 
@@ -101,13 +226,29 @@ fn records(inside: &Inside) -> usize {
     vads.saturating_add(threads).saturating_add(handles).saturating_add(1)
 }
 
-fn read(
-    kernel: &Kernel<'_>,
-    process: &Eprocess<'_>,
-    types: &Result<ObjectTypes<'_>, Absent>,
-    all_types: bool,
-) -> Inside {
-    let mut inside = Inside::default();
+/// The type of the object that `EPROCESS.Token` leads to.
+fn token_type(kernel: &Kernel<'_>, process: &Eprocess<'_>, types: &Result<ObjectTypes<'_>, Absent>) -> Reading<String> {
+    let read = |token: VirtualAddress| {
+        let types = types.as_ref().map_err(Clone::clone)?;
+        let header = types.header(token)?;
+        let nowhere = || Absent::unparsable(format!("EPROCESS.Token leads to {token}, where nothing is mapped"));
+        match kernel.space().translate(token) {
+            // The kernel's page tables are never paged out: where an upper one has nothing, nothing was ever mapped.
+            Err(Fault::NotPresent { level, entry: 0, .. }) if level != EntryLevel::Pte => Err(nowhere()),
+            Err(Fault::NonCanonical { .. }) => Err(nowhere()),
+            _ => types.type_of(header).map(str::to_owned),
+        }
+    };
+    match process.token() {
+        Reading::Value(token) => read(token).into(),
+        Reading::Nothing => Reading::Nothing,
+        Reading::Absent(absent) => Reading::Absent(absent),
+    }
+}
+
+/// Reads the address ranges.
+fn memory(process: &Eprocess<'_>, inside: &mut Inside) {
+    inside.vads_counted = process.vads_counted();
     match vads(process) {
         Ok((vads, end)) => {
             let known = |vad: &Vad| match (vad.private.value(), vad.executable.value()) {
@@ -130,7 +271,18 @@ fn read(
             inside.private_executable = Reading::Absent(absent);
         }
     }
-    match threads(process) {
+}
+
+/// Reads the threads and the handles.
+fn threads_and_handles(
+    kernel: &Kernel<'_>,
+    process: &Eprocess<'_>,
+    others: &OtherThreads,
+    types: &Result<ObjectTypes<'_>, Absent>,
+    all_types: bool,
+    inside: &mut Inside,
+) {
+    match threads(process, others) {
         Ok((threads, joined)) => {
             inside.threads = Reading::Value(threads);
             inside.threads_end = Reading::Value(joined.end());
@@ -163,7 +315,6 @@ fn read(
             inside.handles_end = Reading::Absent(absent.clone());
         }
     }
-    inside
 }
 
 /// The handle table of a process. Nothing: it has none, as after its end.
@@ -220,12 +371,12 @@ fn thread_pid(kernel: &Kernel<'_>, thread: VirtualAddress) -> Result<u64, Absent
     Ok(kernel.space().read_u64(thread.wrapping_add(layout.pid.offset))?)
 }
 
-/// Who holds handles to the chosen processes, by the address of each: all handle tables are walked once, and their entries
+/// Who holds handles to the chosen processes and their threads, by the address of each process: all handle tables are walked once, and their entries
 /// compared by address alone.
 fn holders(
     kernel: &Kernel<'_>,
     list: &ProcessList,
-    chosen: &HashMap<VirtualAddress, usize>,
+    targets: &HashMap<VirtualAddress, (VirtualAddress, Reading<u64>)>,
 ) -> (HashMap<VirtualAddress, Vec<Holder>>, ListEnd) {
     let mut held: HashMap<VirtualAddress, Vec<Holder>> = HashMap::new();
     let mut worst = ListEnd::Complete;
@@ -249,19 +400,18 @@ fn holders(
         }
         for entry in &table.entries {
             let body = entry.object.wrapping_add(layout.body.offset);
-            if body == *own || !chosen.contains_key(&body) {
-                continue;
-            }
+            let Some((target, thread)) = targets.get(&body).filter(|(target, _)| target != own) else { continue };
             holders = holders.saturating_add(1);
             if holders > MAX_HOLDERS {
                 break;
             }
-            held.entry(body).or_default().push(Holder {
+            held.entry(*target).or_default().push(Holder {
                 pid: process.pid.clone(),
                 name: process.name.clone(),
                 eprocess: process.eprocess.clone(),
                 value: Reading::Value(entry.value),
                 access: Reading::Value(Hex(u64::from(entry.access))),
+                thread: thread.clone(),
             });
         }
     }

@@ -82,8 +82,8 @@ impl<'k> ThreadLook<'k> {
             && links.iter().any(|head| *head != Some((0, 0)))
     }
 
-    /// The process of the thread at `physical`, if one is there that the kernel maps and that has not ended.
-    fn owner(&self, physical: PhysicalAddress) -> Option<VirtualAddress> {
+    /// The thread at `physical` and its process, if one is there that the kernel maps and that has not ended.
+    fn owner(&self, physical: PhysicalAddress) -> Option<(VirtualAddress, VirtualAddress)> {
         let layout = self.kernel.layouts().thread.as_ref().ok()?;
         let place = own_address(self.kernel.space(), physical, &self.links_at).filter(|place| place.mapped)?;
         let thread = View::read(self.kernel.space(), place.address, layout.size);
@@ -110,7 +110,7 @@ impl<'k> ThreadLook<'k> {
         // Memory is not cleared at a start, and pools of the next boot may map what was in those of the one before.
         let is_left = self.is_before_boot(Timestamp(created))
             && process.created().value().is_some_and(|created| self.is_before_boot(*created));
-        (is_process && !is_left).then_some(owner)
+        (is_process && !is_left).then_some((place.address, owner))
     }
 
     fn is_before_boot(&self, at: Timestamp) -> bool {
@@ -130,14 +130,28 @@ pub(crate) struct ThreadOwners {
     seen: BTreeSet<VirtualAddress>,
     /// In the order of the places of their first threads.
     owners: Vec<VirtualAddress>,
+    /// Each thread and its process.
+    threads: Vec<(VirtualAddress, VirtualAddress)>,
 }
+
+/// Threads kept: a busy server has some ten thousand, and what only looks like one can lie every 16 bytes.
+const MAX_THREADS: usize = 1 << 20;
 
 impl ThreadOwners {
     /// Takes the place of a thread that a scan gave.
     pub(crate) fn take(&mut self, look: &ThreadLook<'_>, at: PhysicalAddress) {
-        if let Some(owner) = look.owner(at).filter(|owner| self.seen.insert(*owner)) {
+        let Some((thread, owner)) = look.owner(at) else { return };
+        if self.seen.insert(owner) {
             self.owners.push(owner);
         }
+        if self.threads.len() < MAX_THREADS {
+            self.threads.push((thread, owner));
+        }
+    }
+
+    /// Each thread and its process.
+    pub(crate) fn take_threads(&mut self) -> Vec<(VirtualAddress, VirtualAddress)> {
+        std::mem::take(&mut self.threads)
     }
 
     /// What the scan gives to the list.

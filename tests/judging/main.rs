@@ -15,6 +15,8 @@ mod common;
 #[cfg(feature = "isf")]
 mod forged_cases;
 #[cfg(feature = "isf")]
+mod forged_edits;
+#[cfg(feature = "isf")]
 mod forged_inside;
 #[cfg(feature = "isf")]
 mod forged_liars;

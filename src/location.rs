@@ -15,7 +15,32 @@ pub struct Location {
     pub r#virtual: Option<VirtualAddress>,
     /// Physical address of the field.
     pub physical: Option<PhysicalAddress>,
+    /// Offset of the field in the image file. `None`: the file holds its page compressed, or in pieces of several files, or not at
+    /// all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_offset: Option<u64>,
+    /// Root of the page tables that `virtual` is read through, where it lies in a user half. `None`: the kernel's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dtb: Option<PhysicalAddress>,
+    /// Where the value lies, if the field only leads to it. `None`: the field holds it, or it was not found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataLocation>,
     /// What supplied the page it lies in. `None`: it is not told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Origin>,
+}
+
+/// Where a value lies that a field leads to: the buffer of a `_UNICODE_STRING`, the `_SID` behind a pointer, the data of a registry
+/// value. Addresses are those of its first byte, in the address space of the field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DataLocation {
+    /// Virtual address.
+    pub r#virtual: VirtualAddress,
+    /// Physical address. `None`: its page is not in memory.
+    pub physical: Option<PhysicalAddress>,
+    /// Offset in the image file, as [`Location::file_offset`].
+    pub file_offset: Option<u64>,
+    /// Length in bytes from there on; of registry data that are kept in several cells, of the first.
+    pub bytes: u64,
 }

@@ -15,6 +15,45 @@ pub struct MemoryRead {
     pub pages: Vec<PageRead>,
     /// All bytes, two digits each; `..` for those that could not be read.
     pub hex: String,
+    /// What they say, where they were asked for as text: `\u{fffd}` stands for what is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The structure that they were asked for as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub structure: Option<StructureRead>,
+}
+
+/// A structure by its fields.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct StructureRead {
+    /// Its C name.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its fields and those of the structures in it, in order of offset. Of built-in layouts, those that are known.
+    pub fields: Vec<FieldRead>,
+}
+
+/// One field of a structure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FieldRead {
+    /// Distance in bytes from the start of the structure.
+    pub offset: u64,
+    /// Its path: `Pcb.DirectoryTableBase`.
+    pub name: String,
+    /// Its size in bytes, or that of the number whose bits it is. 0: the symbols do not say.
+    pub bytes: u64,
+    /// Lowest bit and number of bits, of a bit-field.
+    pub bits: Option<(u8, u8)>,
+    /// The structure that it is.
+    pub structure: Option<String>,
+    /// A number of up to 8 bytes in hexadecimal, or the first bytes of what is longer. `None`: not all of it could be read, or its
+    /// size is not known.
+    pub value: Option<String>,
+    /// The text that a `_UNICODE_STRING` leads to.
+    pub text: Option<String>,
 }
 
 /// The part of a read that lies in one page.
@@ -38,6 +77,26 @@ pub struct PageRead {
 }
 
 impl MemoryRead {
+    /// The byte at this distance from the start. `None`: it could not be read, or was not asked for.
+    #[must_use]
+    pub fn byte(&self, index: usize) -> Option<u8> {
+        let at = index.checked_mul(2)?;
+        u8::from_str_radix(self.hex.get(at..at.checked_add(2)?)?, 16).ok()
+    }
+
+    /// The same with the bytes as text: as UTF-16 or as UTF-8.
+    #[must_use]
+    pub fn with_text(mut self, utf16: bool) -> Self {
+        let bytes: Vec<u8> = (0..self.hex.len() / 2).map(|index| self.byte(index).unwrap_or(0)).collect();
+        let (pairs, _) = bytes.as_chunks::<2>();
+        self.text = Some(if utf16 {
+            String::from_utf16_lossy(&pairs.iter().map(|pair| u16::from_le_bytes(*pair)).collect::<Vec<_>>())
+        } else {
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+        self
+    }
+
     /// The bytes, 16 to a line, each line with its address.
     #[must_use]
     pub fn lines(&self) -> Vec<(Hex, String)> {

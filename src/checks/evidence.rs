@@ -1,8 +1,22 @@
 //! What a rule looked at.
 
-use crate::location::Location;
+use super::Case;
+use crate::location::{DataLocation, Location};
+use crate::words::words;
 use crate::{Origin, PhysicalAddress, Process, VirtualAddress};
 use serde::{Deserialize, Serialize};
+
+words! {
+    /// The address space that an address is one of.
+    pub enum Space {
+        /// The kernel half, which all processes share.
+        Kernel = "kernel",
+        /// The user half of a process.
+        Process = "process",
+        /// The user half of the process Registry, in which hives are mapped.
+        Registry = "registry",
+    }
+}
 
 /// One field that a check looked at: enough to look at the same bytes in another tool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +37,21 @@ pub struct Evidence {
     pub r#virtual: Option<VirtualAddress>,
     /// Physical address of the field, if the record tells.
     pub physical: Option<PhysicalAddress>,
+    /// Offset of the field in the image file, where the file holds its page as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file_offset: Option<u64>,
+    /// The address space of `object`, `virtual` and `data`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub space: Option<Space>,
+    /// Root of the page tables of that address space.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dtb: Option<PhysicalAddress>,
+    /// The process that a user half belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner_pid: Option<u64>,
+    /// Where the value lies, if the field only leads to it. `None`: the field holds it, or it was not found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataLocation>,
     /// What supplied the page it lies in: `memory`, `transition`, `prototype`, `page file 0`, `compressed store`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Origin>,
@@ -45,12 +74,42 @@ impl Evidence {
             pid: process.pid.value().copied(),
             structure: text(|at| &at.structure, structure),
             field: text(|at| &at.field, name),
-            r#virtual: found.and_then(|at| at.r#virtual),
-            physical: found.and_then(|at| at.physical),
-            from: found.and_then(|at| at.from),
             value,
             ..Self::default()
         }
+        .at(found)
+    }
+
+    /// The same with where the field lies.
+    pub(super) fn at(self, place: Option<&Location>) -> Self {
+        let Some(place) = place else { return self };
+        Self {
+            r#virtual: place.r#virtual,
+            physical: place.physical,
+            file_offset: place.file_offset,
+            dtb: place.dtb,
+            data: place.data,
+            from: place.from,
+            ..self
+        }
+    }
+
+    /// Names the address space, which follows from the address, and whose it is.
+    pub(super) fn name_space(&mut self, case: &Case<'_>) {
+        let Some(at) = self.r#virtual.or(self.object) else { return };
+        if at.is_kernel() {
+            self.space = Some(Space::Kernel);
+            self.dtb = self.dtb.or_else(|| case.system.kernel.as_ref()?.dtb);
+            return;
+        }
+        if self.key.is_none() {
+            (self.space, self.owner_pid) = (Some(Space::Process), self.pid);
+            return;
+        }
+        self.space = Some(Space::Registry);
+        let of_root = |process: &&Process| self.dtb.is_some() && process.dtb.value().copied() == self.dtb;
+        let owner = case.system.processes.items.iter().find(of_root);
+        self.owner_pid = owner.and_then(|owner| owner.pid.value().copied());
     }
 }
 

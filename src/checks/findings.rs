@@ -73,6 +73,7 @@ impl Findings {
             if let Some(rule) = baseline.rule(&outcome.id).filter(|_| outcome.outcome == Judgement::Violation) {
                 rule.wrong.clone_into(&mut outcome.heading);
             }
+            outcome.evidence.iter_mut().for_each(|evidence| evidence.name_space(case));
         }
         let away = Away::of(&outcomes, case.main_pid());
         let findings = Self {

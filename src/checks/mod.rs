@@ -26,7 +26,7 @@ pub use self::core::CoreProcess;
 pub use away::{Away, Need};
 pub use baseline::{BASELINES, Baseline, check_in, check_smss, check_with, rules};
 pub use case::Case;
-pub use evidence::Evidence;
+pub use evidence::{Evidence, Space};
 pub use findings::{Findings, Verdict};
 pub use missing::{Missing, Why};
 pub use outcome::{Confidence, Judgement, Outcome, Severity};

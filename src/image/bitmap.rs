@@ -151,6 +151,10 @@ impl PhysicalMemory for Bitmap {
         self.source.lend(offset, len.min(usize::try_from(left).unwrap_or(usize::MAX)))
     }
 
+    fn file_offset(&self, at: PhysicalAddress) -> Option<u64> {
+        self.source.file_offset(self.find(at)?.0)
+    }
+
     fn prefetch(&self, piece: PhysicalRun) {
         if let Some((offset, _)) = self.find(piece.start) {
             self.source.prefetch(offset, piece.bytes);

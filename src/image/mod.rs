@@ -63,6 +63,11 @@ pub trait PhysicalMemory: Send + Sync {
     /// Says that all of a piece will be read soon, so that it can be fetched in one go. It need not be.
     fn prefetch(&self, _piece: PhysicalRun) {}
 
+    /// Where in the file the byte at `at` lies as it is. `None`: it is in a hole, compressed, or there is no such file.
+    fn file_offset(&self, _at: PhysicalAddress) -> Option<u64> {
+        None
+    }
+
     /// As [`next_run`](Self::next_run), without what is known to be all zero and would cost time to read.
     fn next_data(&self, from: PhysicalAddress) -> Option<PhysicalRun> {
         self.next_run(from)
@@ -352,6 +357,11 @@ impl PhysicalMemory for MemoryImage {
 
     fn borrow(&self, at: PhysicalAddress, len: usize) -> Option<&[u8]> {
         self.reading()?.memory.borrow(at, len)
+    }
+
+    fn file_offset(&self, at: PhysicalAddress) -> Option<u64> {
+        // Offsets in what was unpacked are none in the file that the user has.
+        self.reading().filter(|_| self.within.is_empty())?.memory.file_offset(at)
     }
 
     fn prefetch(&self, piece: PhysicalRun) {

@@ -130,6 +130,10 @@ impl Bytes for State {
         self.length
     }
 
+    fn file_offset(&self, at: u64) -> Option<u64> {
+        self.source.file_offset(self.find(at)?.0?)
+    }
+
     fn read(&self, at: u64, buf: &mut [u8]) -> usize {
         let mut done = 0usize;
         while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {

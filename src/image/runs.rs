@@ -214,6 +214,13 @@ impl PhysicalMemory for Runs {
         }
     }
 
+    fn file_offset(&self, at: PhysicalAddress) -> Option<u64> {
+        match self.find(at)?.0 {
+            Place::File(offset) | Place::Pages { first: offset, .. } => self.source.file_offset(offset),
+            Place::Zero | Place::Packed { .. } => None,
+        }
+    }
+
     fn prefetch(&self, piece: PhysicalRun) {
         let mut at = piece.start;
         while let Some((place, left)) = self.find(at).filter(|_| at < piece.end()) {

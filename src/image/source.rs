@@ -18,6 +18,11 @@ pub(super) trait Bytes: Send + Sync {
         None
     }
 
+    /// Where in the file on disk the byte at `at` lies as it is. `None`: it is packed, or there is not one such file.
+    fn file_offset(&self, _at: u64) -> Option<u64> {
+        None
+    }
+
     /// Says that a range will be read soon.
     fn prefetch(&self, _at: u64, _len: u64) {}
 
@@ -168,6 +173,10 @@ impl Bytes for Vec<u8> {
         copy_at(self, at, buf)
     }
 
+    fn file_offset(&self, at: u64) -> Option<u64> {
+        Some(at)
+    }
+
     fn lend(&self, at: u64, len: usize) -> Option<&[u8]> {
         lend_at(self, at, len)
     }
@@ -229,6 +238,10 @@ impl Bytes for Mapped {
 
     fn read(&self, at: u64, buf: &mut [u8]) -> usize {
         copy_at(&self.map, at, buf)
+    }
+
+    fn file_offset(&self, at: u64) -> Option<u64> {
+        Some(at)
     }
 
     fn lend(&self, at: u64, len: usize) -> Option<&[u8]> {
@@ -353,6 +366,10 @@ impl Bytes for Window {
     fn lend(&self, at: u64, len: usize) -> Option<&[u8]> {
         let (at, len) = self.place(at, len)?;
         self.of.lend(at, len)
+    }
+
+    fn file_offset(&self, at: u64) -> Option<u64> {
+        self.of.file_offset(self.from.checked_add(at)?)
     }
 
     fn prefetch(&self, at: u64, len: u64) {

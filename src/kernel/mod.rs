@@ -8,6 +8,7 @@ mod page_file_match;
 mod page_files;
 mod root;
 pub(crate) mod self_test;
+mod structure;
 pub mod text;
 pub(crate) mod triage;
 pub(crate) mod view;

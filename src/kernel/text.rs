@@ -1,5 +1,6 @@
 //! Text in memory: counted UTF-16, fixed arrays of bytes, environment blocks.
 
+use crate::location::DataLocation;
 use crate::memory::AddressSpace;
 use crate::{Absent, VirtualAddress};
 
@@ -24,6 +25,13 @@ pub fn unicode_string(space: AddressSpace<'_>, at: VirtualAddress) -> Result<Opt
     let mut bytes = vec![0u8; usize::from(length)];
     space.read(buffer, &mut bytes)?;
     Ok(Some(utf16(&bytes)))
+}
+
+/// Where the text of the `_UNICODE_STRING` at `at` lies, for evidence. `None`: it is empty, or nothing can be read there.
+#[must_use]
+pub fn unicode_string_data(space: AddressSpace<'_>, at: VirtualAddress) -> Option<DataLocation> {
+    let length = space.read_array(at).ok().map(u16::from_le_bytes).filter(|length| *length > 0)?;
+    space.locate_data(space.read_pointer(at.checked_add(8)?).ok()?, length.into())
 }
 
 /// UTF-16 as text; a lone surrogate is kept as `\uNNNN`.

@@ -146,16 +146,17 @@ impl<'m> View<'m> {
     #[must_use]
     pub fn locate<T>(&self, field: Field<T>) -> Location {
         let at = self.address_of(field);
-        let (physical, from) = match self.physical {
-            Some(start) => (Some(start.wrapping_add(field.offset)), Some(Origin::Memory)),
-            None => self.space.place(at),
-        };
+        let Some(start) = self.physical else { return self.space.locate(field.structure, field.name, at) };
+        let physical = start.wrapping_add(field.offset);
         Location {
             structure: field.structure.to_owned(),
             field: field.name.to_owned(),
             r#virtual: Some(at),
-            physical,
-            from,
+            physical: Some(physical),
+            file_offset: self.space.memory().file_offset(physical),
+            dtb: None,
+            data: None,
+            from: Some(Origin::Memory),
         }
     }
 }

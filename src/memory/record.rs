@@ -31,10 +31,14 @@ fn digits(hex: &mut String, read: &[u8], bytes: u64) {
 }
 
 impl MemoryRead {
+    fn begun(at: u64, space: &'static str) -> Self {
+        Self { address: Hex(at), space, pages: Vec::new(), hex: String::new(), text: None, structure: None }
+    }
+
     /// Reads `bytes` bytes (at most [`MAX_READ`]) of an address space.
     #[must_use]
     pub fn of_space(space: AddressSpace<'_>, at: VirtualAddress, bytes: u64) -> Self {
-        let mut read = Self { address: Hex(at.0), space: "virtual", pages: Vec::new(), hex: String::new() };
+        let mut read = Self::begun(at.0, "virtual");
         for (from, length) in pieces(at.0, bytes) {
             let at = VirtualAddress(from);
             let mut buf = vec![0u8; usize::try_from(length).unwrap_or(0)];
@@ -57,7 +61,7 @@ impl MemoryRead {
     /// Reads `bytes` bytes (at most [`MAX_READ`]) of physical memory.
     #[must_use]
     pub fn of_memory(memory: &dyn PhysicalMemory, at: PhysicalAddress, bytes: u64) -> Self {
-        let mut read = Self { address: Hex(at.0), space: "physical", pages: Vec::new(), hex: String::new() };
+        let mut read = Self::begun(at.0, "physical");
         for (from, length) in pieces(at.0, bytes) {
             let mut buf = vec![0u8; usize::try_from(length).unwrap_or(0)];
             let done = memory.read(PhysicalAddress(from), &mut buf);

@@ -6,6 +6,7 @@ use super::fault::Fault;
 use super::resolve::{PageBytes, Resolved, Where};
 use super::windows_pte::{Form, WindowsPte};
 use crate::image::PhysicalMemory;
+use crate::location::{DataLocation, Location};
 use crate::{Origin, PAGE_SIZE, PhysicalAddress, VirtualAddress};
 use std::collections::HashSet;
 use std::fmt;
@@ -199,6 +200,29 @@ impl<'m> AddressSpace<'m> {
             place if place.physical().is_some() => Ok(origin(&place)),
             place => self.supply(at, &place).map(|_| origin(&place)),
         }
+    }
+
+    /// Where a field at `at` lies, for evidence.
+    pub(crate) fn locate(&self, structure: &str, field: &str, at: VirtualAddress) -> Location {
+        let (physical, from) = self.place(at);
+        Location {
+            structure: structure.to_owned(),
+            field: field.to_owned(),
+            r#virtual: Some(at),
+            physical,
+            file_offset: physical.and_then(|physical| self.memory().file_offset(physical)),
+            dtb: Some(self.root()).filter(|_| !at.is_kernel()),
+            data: None,
+            from,
+        }
+    }
+
+    /// Where `bytes` bytes of a value lie that a field leads to, for evidence. `None`: that is nowhere.
+    pub(crate) fn locate_data(&self, at: VirtualAddress, bytes: u64) -> Option<DataLocation> {
+        let (physical, from) = self.place(at);
+        from?;
+        let file_offset = physical.and_then(|physical| self.memory().file_offset(physical));
+        Some(DataLocation { r#virtual: at, physical, file_offset, bytes })
     }
 
     /// The place of `at` in memory, if it is there, and what supplies its page, if anything does.

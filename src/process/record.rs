@@ -1,6 +1,7 @@
 //! What is known about one process, owned and apart from the image it was read from.
 
 use super::Source;
+use crate::kernel::objects::file_object;
 use crate::kernel::{Eprocess, Kernel, Links, SectionFile, Token, TokenReadings, UserHalf};
 use crate::reading::record;
 use crate::{Hex, Location, PhysicalAddress, Reading, Timestamp, VirtualAddress};
@@ -113,7 +114,7 @@ impl Process {
     pub(super) fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, source: Source) -> Self {
         let user_half = UserHalf::read(kernel, process);
         let token = TokenReadings::read(kernel, &process.token());
-        let located: BTreeMap<String, Location> = process
+        let mut located: BTreeMap<String, Location> = process
             .locations()
             .into_iter()
             .chain(user_half.locations)
@@ -121,6 +122,10 @@ impl Process {
             .map(|(name, place)| (name.to_owned(), place))
             .collect();
         let address = process.address();
+        let section_file = process.section_file();
+        if let Some(place) = located.get_mut("section_file") {
+            place.data = section_file.value().and_then(|file| file_object::name_data(kernel, file.address));
+        }
         Self {
             pid: process.pid().into(),
             ppid: process.ppid().into(),
@@ -162,7 +167,7 @@ impl Process {
             minimal: process.minimal(),
             freed: Reading::default(),
             section: process.section(),
-            section_file: process.section_file(),
+            section_file,
             image_file: process.image_file(),
             active_links: if source == Source::ActiveList { Reading::default() } else { process.neighbours() },
             inside: Reading::default(),

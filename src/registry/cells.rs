@@ -111,8 +111,7 @@ impl Backing<'_> {
         let Self::Memory(map) = self else { return None };
         let block = map.block(index).ok()?;
         let at: VirtualAddress = block.at.wrapping_add(u64::from(index.offset() % BLOCK));
-        let (physical, from) = block.space.place(at);
-        Some(Location { structure: structure.to_owned(), field: field.to_owned(), r#virtual: Some(at), physical, from })
+        Some(block.space.locate(structure, field, at))
     }
 
     /// The cell at `index`.

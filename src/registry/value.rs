@@ -6,7 +6,7 @@ use super::faults::Faults;
 use super::hive::Hive;
 use super::node::{Fixed, decode_name};
 use super::record::RegistryValue;
-use crate::location::Location;
+use crate::location::{DataLocation, Location};
 use crate::{Absent, Reading};
 
 /// Bytes before the name.
@@ -74,10 +74,18 @@ impl<'h> Value<'h> {
         self.cell.index.is_volatile()
     }
 
-    /// Where the `_CM_KEY_VALUE` lies.
+    /// Where the `_CM_KEY_VALUE` lies, and its data.
     #[must_use]
     pub fn location(&self) -> Option<Location> {
-        self.hive.backing.locate(self.content(), "_CM_KEY_VALUE", "Signature")
+        let location = self.hive.backing.locate(self.content(), "_CM_KEY_VALUE", "Signature")?;
+        let bytes = (self.length & !INLINE).min(PIECE).into();
+        let data = self.data_location().map(|at| DataLocation {
+            r#virtual: at.r#virtual.unwrap_or_default(),
+            physical: at.physical,
+            file_offset: at.file_offset,
+            bytes,
+        });
+        Some(Location { data: data.filter(|_| bytes > 0), ..location })
     }
 
     /// Where the data lie, or their first piece.

@@ -203,6 +203,39 @@ fn a_page_for_a_browser() {
     assert_eq!(run(&["check", SUSPICIOUS, CLEAN, "--format", "html"]).status.code(), Some(64), "one image a page");
 }
 
+/// What a finding shows is read again with the address that it names, and a structure by its name.
+#[test]
+fn evidence_is_read_again() {
+    let checked = json(&["check", "smss", SUSPICIOUS]);
+    let outcomes = checked["checks"][0]["outcomes"].as_array().unwrap();
+    let wrong = outcomes.iter().filter(|outcome| outcome["outcome"] == "violation");
+    let mut texts = 0;
+    for entry in wrong.flat_map(|outcome| outcome["evidence"].as_array().unwrap()) {
+        let Some(value) = entry["value"].as_str().filter(|value| value.starts_with(['\\', '"', 'C'])) else { continue };
+        let data = &entry["data"];
+        // Lists, and the files of ranges, lie in many places.
+        if data.is_null() {
+            continue;
+        }
+        let bytes = data["bytes"].as_u64().unwrap().to_string();
+        let address = data["physical"].as_str().unwrap();
+        let shown = json(&["read", address, SUSPICIOUS, "--physical", "--bytes", &bytes, "--as", "unicode"]);
+        assert_eq!(shown["read"]["text"], value, "{entry}");
+        texts += 1;
+    }
+    assert!(texts >= 2, "{texts} texts were read again");
+    let truth = impostor();
+    let shown = json(&["read", truth["eprocess"].as_str().unwrap(), SUSPICIOUS, "--as", "_EPROCESS"]);
+    let fields = shown["read"]["structure"]["fields"].as_array().unwrap();
+    let field = |name: &str| fields.iter().find(|field| field["name"] == name).unwrap();
+    let number = |name: &str| u64::from_str_radix(&field(name)["value"].as_str().unwrap()[2..], 16).unwrap();
+    assert_eq!(number("UniqueProcessId"), truth["pid"].as_u64().unwrap());
+    assert_eq!(number("InheritedFromUniqueProcessId"), truth["ppid"].as_u64().unwrap());
+    let refused = run(&["read", "0x1000", SUSPICIOUS, "--as", "_NO_SUCH"]);
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--symbols"));
+}
+
 /// Commands that a report prints run as they are printed.
 #[test]
 fn printed_commands_run() {

@@ -4,7 +4,7 @@ use super::file_object;
 use crate::kernel::layouts::EprocessLayout;
 use crate::kernel::view::{View, fast_ref, pointer};
 use crate::kernel::{Kernel, SectionFile, list_both_ways, text};
-use crate::location::Location;
+use crate::location::{DataLocation, Location};
 use crate::memory::AddressSpace;
 use crate::symbols::{Bits, Field, Stored as _};
 use crate::words::words;
@@ -261,15 +261,13 @@ impl<'k> Eprocess<'k> {
     /// Session id: `Session` leads to a structure that has it. From 24H2 on the symbols do not describe that structure
     /// (`_PSP_SESSION_SPACE`), and the id lies at 8 as it always did on x64.
     pub fn session(&self) -> Reading<u32> {
-        const SESSION_ID: u64 = 8;
         let read = || {
             let session = self.view.optional(self.layout().session, "_EPROCESS.Session")?;
             if session.is_null() {
                 return Ok(None);
             }
-            let offset = self.kernel.layouts().session.as_ref().map_or(SESSION_ID, |layout| layout.id.offset);
-            let at = session
-                .checked_add(offset)
+            let at = self
+                .session_id_at(session)
                 .ok_or_else(|| Absent::unparsable(format!("_EPROCESS.Session is {session}")))?;
             // Session space is mapped by processes of the session alone where the kernel's own mapping is gone.
             let id = self.kernel.space().read_u32(at).or_else(|fault| match self.space() {
@@ -279,6 +277,17 @@ impl<'k> Eprocess<'k> {
             Ok(Some(id))
         };
         read().into()
+    }
+
+    /// Where the id lies in the structure that `Session` leads to.
+    fn session_id_at(&self, session: VirtualAddress) -> Option<VirtualAddress> {
+        const SESSION_ID: u64 = 8;
+        session.checked_add(self.kernel.layouts().session.as_ref().map_or(SESSION_ID, |layout| layout.id.offset))
+    }
+
+    fn session_id_data(&self) -> Option<DataLocation> {
+        let session = self.session_space().value().copied()?;
+        self.kernel.space().locate_data(self.session_id_at(session)?, 4)
     }
 
     /// Whether it has a 32-bit half.
@@ -510,13 +519,17 @@ impl<'k> Eprocess<'k> {
         let mut add = |name, place: Option<Location>| places.extend(place.map(|place| (name, place)));
         add("exited", layout.exited.map(|field| self.view.locate(field)));
         add("active_links", Some(self.view.locate(layout.links)));
-        add("session", layout.session.map(|field| self.view.locate(field)));
+        add(
+            "session",
+            layout.session.map(|field| Location { data: self.session_id_data(), ..self.view.locate(field) }),
+        );
         add("session_space", layout.session.map(|field| self.view.locate(field)));
         add("image_file", layout.image_file.map(|field| self.view.locate(field)));
         add("instrumentation", layout.instrumentation.map(|field| self.view.locate(field)));
         add("threads", layout.threads.map(|field| self.view.locate(field)));
         add("wow64", layout.wow64.map(|field| self.view.locate(field)));
-        add("path", layout.audit_name.map(|field| self.view.locate(field)));
+        let name = |field| text::unicode_string_data(self.kernel.space(), self.view.get(field).ok()?);
+        add("path", layout.audit_name.map(|field| Location { data: name(field), ..self.view.locate(field) }));
         add("section_file", layout.section.map(|field| self.view.locate(field)));
         add("section", layout.section.map(|field| self.view.locate(field)));
         add("section_base", layout.section_base.map(|field| self.view.locate(field)));

@@ -3,6 +3,7 @@
 use super::object;
 use crate::kernel::view::{View, fast_ref, pointer};
 use crate::kernel::{Kernel, text};
+use crate::location::DataLocation;
 use crate::{Absent, Reading, VirtualAddress};
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +74,12 @@ pub(crate) fn of_control_area(kernel: &Kernel<'_>, area: VirtualAddress) -> Resu
     }
     let file = kernel.space().read_u64(area.wrapping_add(kernel.layouts().control_area.as_ref()?.file.offset))?;
     read(kernel, fast_ref(file))
+}
+
+/// Where the name of the file object at `address` lies, for evidence.
+pub(crate) fn name_data(kernel: &Kernel<'_>, address: VirtualAddress) -> Option<DataLocation> {
+    let layout = kernel.layouts().file_object.as_ref().ok()?;
+    text::unicode_string_data(kernel.space(), address.checked_add(layout.name.offset)?)
 }
 
 /// Reads the file object at `address`. `None`: the address is null.

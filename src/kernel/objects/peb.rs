@@ -87,6 +87,12 @@ impl UserHalf {
             }
         }
         let mut locations = vec![("image_base", view.locate(layout.image_base))];
+        if let (Ok(ldr), Ok(layout)) = (view.get(layout.ldr), &kernel.layouts().ldr)
+            && !ldr.is_null()
+        {
+            let head = layout.load_order;
+            locations.push(("modules", space.locate(head.structure, head.name, ldr.wrapping_add(head.offset))));
+        }
         let parameters = view.get(layout.parameters).and_then(|at| match &kernel.layouts().parameters {
             _ if at.is_null() => Err(Absent::unparsable("PEB.ProcessParameters is null")),
             Ok(layout) => Ok((View::read(space, at, layout.size), *layout)),
@@ -109,8 +115,12 @@ impl UserHalf {
             text::environment(space, at, size).map(Some)
         };
         if let Ok((view, layout)) = &parameters {
-            locations.push(("peb_path", view.locate(layout.image_path)));
-            locations.push(("command_line", view.locate(layout.command_line)));
+            let text = |field| Location {
+                data: text::unicode_string_data(space, view.address_of(field)),
+                ..view.locate(field)
+            };
+            locations.push(("peb_path", text(layout.image_path)));
+            locations.push(("command_line", text(layout.command_line)));
         }
         Self {
             path: string(|layout| layout.image_path),

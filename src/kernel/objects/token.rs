@@ -3,7 +3,7 @@
 use crate::kernel::text::bytes_as_text;
 use crate::kernel::view::View;
 use crate::kernel::{Kernel, privilege_name, sid_name};
-use crate::location::Location;
+use crate::location::{DataLocation, Location};
 use crate::memory::AddressSpace;
 use crate::{Absent, Hex, Reading, VirtualAddress};
 use serde::{Deserialize, Serialize};
@@ -166,7 +166,19 @@ impl TokenReadings {
             }),
             absent,
         };
-        let user_location = Location { field: "UserAndGroups[0]".to_owned(), ..view.locate(layout.sids) };
+        let locate_sid = |index: u32| self::locate_sid(space, view.get(layout.sids).ok()?, index);
+        let user_location =
+            Location { field: "UserAndGroups[0]".to_owned(), data: locate_sid(0), ..view.locate(layout.sids) };
+        let integrity_location = layout.integrity_index.map(|field| {
+            let index = view.get(field).ok().filter(|index| *index != u32::MAX);
+            ("integrity", Location { data: index.and_then(locate_sid), ..view.locate(field) })
+        });
+        let locations = [
+            ("user", user_location),
+            ("groups", view.locate(layout.sids)),
+            ("authentication_id", view.locate(layout.authentication_id)),
+            ("token_session", view.locate(layout.session)),
+        ];
         Self {
             user: sid(0).into(),
             groups: sids.as_ref().map_err(Clone::clone).and_then(groups).into(),
@@ -174,12 +186,7 @@ impl TokenReadings {
             authentication_id: view.get(layout.authentication_id).map(Hex).into(),
             session: view.get(layout.session).into(),
             token: Reading::Value(token),
-            locations: vec![
-                ("user", user_location),
-                ("groups", view.locate(layout.sids)),
-                ("authentication_id", view.locate(layout.authentication_id)),
-                ("token_session", view.locate(layout.session)),
-            ],
+            locations: locations.into_iter().chain(integrity_location).collect(),
         }
     }
 }
@@ -248,6 +255,14 @@ fn sids_and_attributes(space: AddressSpace<'_>, array: VirtualAddress, count: u3
         Ok(SidAndAttributes { sid, name, attributes })
     });
     Ok(entries.collect())
+}
+
+/// Where the `_SID` lies that a `_SID_AND_ATTRIBUTES` of an array leads to.
+fn locate_sid(space: AddressSpace<'_>, array: VirtualAddress, index: u32) -> Option<DataLocation> {
+    let entry = u64::from(index).checked_mul(SID_AND_ATTRIBUTES)?;
+    let at = space.read_pointer(array.checked_add(entry)?).ok()?;
+    let [_, parts]: [u8; 2] = space.read_array(at).ok()?;
+    space.locate_data(at, u64::from(parts).checked_mul(4)?.checked_add(8)?)
 }
 
 /// Reads a `_SID` ([MS-DTYP] 2.4.2.2) as `S-1-...`.

@@ -197,12 +197,10 @@ fn evidence(
         key: Some(record.path.clone()),
         structure: structure.to_owned(),
         field: label.to_owned(),
-        r#virtual: at.and_then(|at| at.r#virtual),
-        physical: at.and_then(|at| at.physical),
-        from: at.and_then(|at| at.from),
         value,
         ..Evidence::default()
     }
+    .at(at)
 }
 
 /// Different texts, up to a number of them.

@@ -1,7 +1,7 @@
 //! One finding: what is wrong, the norm, what was read where, why it matters, and what to do next.
 
 use super::worst_first;
-use crate::checks::{Baseline, Evidence, Rule};
+use crate::checks::{Baseline, Evidence, Rule, Space};
 use crate::report::page::{Block, Blocks as _, Commands, Facts, Section, Tone, Words};
 use crate::report::views::columns::visible;
 use crate::report::{Report, command, heading};
@@ -82,6 +82,9 @@ fn at(facts: &mut Facts, evidence: &Evidence) {
     let addresses = [("structure", evidence.object), ("virtual", evidence.r#virtual)];
     places.extend(addresses.into_iter().filter_map(|(word, at)| Some(format!("{word} {}", at?))));
     places.extend(evidence.physical.map(|at| format!("physical {at}")));
+    // In a raw image it is the physical address.
+    let offset = evidence.file_offset.filter(|offset| evidence.physical.is_none_or(|at| at.0 != *offset));
+    places.extend(offset.map(|at| format!("file offset {at:#x}")));
     let elsewhere =
         evidence.from.filter(|from| !matches!(from, Origin::Memory | Origin::Transition | Origin::Prototype));
     places.extend(elsewhere.map(|from| format!("from {from}")));
@@ -108,13 +111,38 @@ fn next(report: &Report, outcome: &Outcome) -> Vec<String> {
     for pid in outcome.pid.into_iter().chain(others) {
         add(command(&["ntmem", "show", &pid.to_string(), image]));
     }
-    // Physical addresses need no address space: they lead to the field whosever it is.
-    if let Some(at) = outcome.evidence.iter().find_map(|evidence| evidence.physical) {
-        lines.insert(0, command(&["ntmem", "read", &at.to_string(), image, "--physical", "--bytes", "64"]));
+    if let Some(line) = outcome.evidence.iter().find_map(|evidence| read(evidence, image)) {
+        lines.insert(0, line);
     }
     lines.truncate(COMMANDS);
     lines.push(command(&["ntmem", "explain", &outcome.id]));
     lines
+}
+
+/// The command that shows what an entry shows. Physical addresses need no address space: they lead there whosever it is.
+fn read(evidence: &Evidence, image: &str) -> Option<String> {
+    if let Some((data, at)) = evidence.data.and_then(|data| Some((data, data.physical?))) {
+        let number =
+            |value: &String| value.starts_with("S-1-") || value.starts_with("0x") || value.parse::<u64>().is_ok();
+        let form = if evidence.value.as_ref().is_some_and(number) { "hex" } else { "unicode" };
+        let bytes = data.bytes.to_string();
+        return Some(command(&[
+            "ntmem",
+            "read",
+            &at.to_string(),
+            image,
+            "--physical",
+            "--bytes",
+            &bytes,
+            "--as",
+            form,
+        ]));
+    }
+    if let Some(at) = evidence.physical {
+        return Some(command(&["ntmem", "read", &at.to_string(), image, "--physical", "--bytes", "64"]));
+    }
+    let object = evidence.object.filter(|_| evidence.space == Some(Space::Kernel))?;
+    Some(command(&["ntmem", "read", &object.to_string(), image, "--as", &evidence.structure]))
 }
 
 /// `HKLM\SYSTEM\ControlSet001\Control\Session Manager\SubSystems`

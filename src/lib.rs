@@ -56,6 +56,7 @@
 )]
 
 mod addr;
+mod budget;
 pub mod checks;
 pub mod discover;
 mod error;

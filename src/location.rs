@@ -4,7 +4,7 @@ use crate::{Origin, PhysicalAddress, VirtualAddress};
 use serde::{Deserialize, Serialize};
 
 /// Where a value was read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Location {
     /// C name of the structure: `_EPROCESS`.

@@ -1,14 +1,16 @@
 //! Everything that was read from one machine, owned: what the checks judge and what documents hold.
 
+use crate::budget::{Budget, Use};
 use crate::kernel::{DriverList, Kernel, KernelInfo};
 use crate::machine::Machine;
-use crate::process::look_inside::ThreadsElsewhere;
+use crate::process::witnesses::ThreadsElsewhere;
 use crate::process::{InsideOf, Process, ProcessList};
 use crate::reading::null_is_default;
 use crate::registry::{Registry, SessionManagerKeys};
 use crate::sweep::sweep;
-use crate::{Error, ImageInfo, Warning};
+use crate::{Error, ImageInfo, ListEnd, Warning};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// One machine, as its memory image, or somebody's list of its processes, shows it.
 ///
@@ -73,14 +75,15 @@ impl System {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn read_with(kernel: &Kernel<'_>, options: &ReadOptions<'_>) -> Result<Self, Error> {
-        let (mut processes, mut listed) = crate::process::list::active_list(kernel)?;
-        let ids = crate::process::views::add(kernel, &mut processes, &mut listed, options.scan);
+        let budget = Arc::new(Budget::of_image(kernel.image().info().bytes));
+        let (mut processes, mut listed) = crate::process::list::active_list(kernel, &budget)?;
+        let ids = crate::process::views::add(kernel, &budget, &mut processes, &mut listed, options.scan);
         let (mut hives, mut scanned) = (None, Vec::new());
         if options.scan {
             let found = sweep(kernel, options.progress.unwrap_or(&|_, _| ()));
             let views = (found.processes, found.threads);
             scanned = found.thread_objects;
-            crate::process::views::add_by_scan(kernel, &mut processes, &mut listed, views.0, views.1);
+            crate::process::views::add_by_scan(kernel, &budget, &mut processes, &mut listed, views.0, views.1);
             hives = Some(found.hives);
         }
         if processes.items.is_empty() {
@@ -94,16 +97,21 @@ impl System {
         }
         crate::process::allocation::judge(kernel, &mut processes);
         let elsewhere = ThreadsElsewhere { numbered: ids.ok().map(|ids| ids.threads), scanned };
-        crate::process::look_inside::look(kernel, &mut processes, options.inside, &elsewhere);
+        crate::process::look_inside::look(kernel, &budget, &mut processes, options.inside, &elsewhere);
         let image = kernel.image();
         let mut machine = Machine::read(kernel, &processes);
         let drivers = DriverList::read(kernel, &mut listed);
-        let mut registry = Registry::open(kernel);
+        let mut registry = Registry::open_within(kernel, &budget);
         if let Some(found) = hives {
             registry.add_found(found);
         }
         machine.identify(&registry);
         let session_manager = SessionManagerKeys::read_all(&mut registry);
+        // Who is known by his own fields alone is in the list, and what is told of all of them is a part.
+        if budget.is_spent(Use::Details) || budget.is_spent(Use::Core) {
+            processes.end = processes.end.max(Some(ListEnd::Limit));
+        }
+        listed.extend(budget.warning());
         let odd = [image.warnings(), kernel.warnings(), registry.warnings()].into_iter().flatten().cloned();
         let mut warnings: Vec<Warning> = odd.chain(listed).collect();
         if let Some(more) = warnings.len().checked_sub(MAX_WARNINGS).filter(|more| *more > 0) {
@@ -125,7 +133,7 @@ impl System {
     /// what Windows would have started, [`check_smss`](crate::check_smss) says.
     #[must_use]
     pub fn master(&self) -> Option<&Process> {
-        let claims = |process: &&Process| process.is_named("smss.exe") && process.ppid.value() == Some(&4);
+        let claims = |process: &&Process| process.is_called("smss.exe") && process.ppid.value() == Some(&4);
         let all = || self.processes.items.iter().filter(claims);
         all().find(|process| process.is_live()).or_else(|| all().next())
     }
@@ -134,7 +142,8 @@ impl System {
     pub fn look_into(&mut self, kernel: &Kernel<'_>, at: usize) {
         if let Some(address) = self.processes.items.get(at).and_then(|process| process.eprocess.value().copied()) {
             let elsewhere = ThreadsElsewhere::of_ids(kernel);
-            crate::process::look_inside::look(kernel, &mut self.processes, InsideOf::One(address), &elsewhere);
+            let budget = Budget::of_image(kernel.image().info().bytes);
+            crate::process::look_inside::look(kernel, &budget, &mut self.processes, InsideOf::One(address), &elsewhere);
         }
     }
 }

@@ -8,7 +8,10 @@ use super::{CoreProcess, Outcome, Rule, Why};
 use crate::picture::{FIRST_WITH_SILOS, Members, Picture, Session, SessionModel, Sighting};
 use crate::process::Source;
 use crate::registry::SessionManagerKeys;
-use crate::{Absent, ListEnd, Mode, ModeKind, Parent, Process, ProcessTree, Reading, System, Ticks};
+use crate::{
+    Absent, ListEnd, Mode, ModeKind, Parent, Process, ProcessTree, Reading, System, Ticks, Timestamp, VirtualAddress,
+};
+use std::collections::HashMap;
 
 /// What the kernel's path says.
 pub(super) enum ImagePath {
@@ -59,6 +62,8 @@ pub struct Case<'a> {
     volume: Option<String>,
     /// System, by its pid.
     of_system: Option<&'a Process>,
+    /// Positions in `rows` by the address of the `_EPROCESS`, the first of each.
+    by_address: HashMap<VirtualAddress, usize>,
 }
 
 impl<'a> Case<'a> {
@@ -95,7 +100,13 @@ impl<'a> Case<'a> {
             rows,
             smss: Vec::new(),
             volume: None,
+            by_address: HashMap::new(),
         };
+        for (index, (_, process)) in rows.iter().enumerate() {
+            if let Some(address) = process.eprocess.value() {
+                case.by_address.entry(*address).or_insert(index);
+            }
+        }
         case.cast_smss();
         case.cast_subjects();
         case.volume = case.volume_of_system32();
@@ -136,6 +147,11 @@ impl<'a> Case<'a> {
     #[must_use]
     pub fn subjects(&self) -> &[Subject<'a>] {
         &self.subjects
+    }
+
+    /// The process whose `_EPROCESS` lies there, with its position in the list.
+    pub(super) fn at_address(&self, address: VirtualAddress) -> Option<(usize, &'a Process)> {
+        self.rows.get(*self.by_address.get(&address)?).copied()
     }
 
     /// Every process once, without rows that are none.
@@ -187,12 +203,25 @@ impl<'a> Case<'a> {
             .filter(move |process| process.is_named(name) && !process.has_exited())
     }
 
+    /// How far apart the clocks of the image are that Windows sets together: `KUSER_SHARED_DATA` and `KeBootTime`. `None`: not more than
+    /// a minute, or one of them is not known.
+    pub(super) fn clocks_disagree(&self) -> Option<String> {
+        let clocks = self.system.machine.clocks.value()?;
+        let of = |name: &str| clocks.iter().find(|clock| clock.source.starts_with(name)).map(|clock| clock.time);
+        let distance = of("KeBootTime")?.since(of("KUSER_SHARED_DATA")?);
+        (distance.abs() > Ticks::seconds(60))
+            .then(|| format!("KUSER_SHARED_DATA and KeBootTime are {} apart, which are set together", distance.abs()))
+    }
+
     /// How long a process had run when the image was taken, or why that is not known.
     pub(super) fn age(&self, process: &Process) -> Result<Ticks, Why> {
         const IMAGE: &str = "time of the image";
         let captured = self.system.machine.captured.known().map_err(|absent| Why::from(absent).of(IMAGE))?;
         let captured = captured.ok_or_else(|| Why::from("not given").of(IMAGE))?;
         let started = process.started().ok_or_else(|| Why::no_value(&process.created).of("creation time"))?;
+        // A thread that is older than its process tells how old that is at the least.
+        let started =
+            process.thread_before_it().map_or(started, |before| Timestamp(started.0.saturating_sub_signed(before.0)));
         let age = captured.since(started);
         if age < Ticks::seconds(0) {
             let words = format!("spoilt by a step of the clock: the process is {} younger than the image", age.abs());

@@ -1,5 +1,6 @@
 //! What all checks of one kind say, and the verdict.
 
+use super::witness::{most, witnesses};
 use super::{Away, Baseline, Case, Confidence, Judgement, Outcome};
 use crate::Mode;
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,9 @@ pub struct Findings {
     /// `heuristic`, where all of it rests on layouts that were worked out from the image itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layouts: Option<String>,
+    /// What was not looked for, and how it is: a clean verdict says nothing of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_looked_for: Vec<String>,
     /// What could not be judged because memory could not be read. `None`: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub away: Option<Away>,
@@ -64,12 +68,24 @@ impl Verdict {
     }
 }
 
+/// A plain reading follows lists and tables. What is in none of them takes a search of all memory.
+fn not_looked_for(case: &Case<'_>) -> Vec<String> {
+    let searched = case.system.processes.views.iter().any(|view| view.source.by_scan());
+    let unlooked = case.system.image.is_some() && !searched;
+    unlooked
+        .then(|| "hidden processes and hives, which no list leads to, were not looked for: --scan does".to_owned())
+        .into_iter()
+        .collect()
+}
+
 impl Findings {
     /// Sorts and sums up.
     pub(super) fn new(baseline: &Baseline, case: &Case<'_>, mut outcomes: Vec<Outcome>) -> Self {
         let order: BTreeMap<&str, usize> = baseline.rules.iter().map(|rule| rule.id).zip(0..).collect();
         outcomes.sort_by_key(|outcome| (order.get(outcome.id.as_str()).copied().unwrap_or(usize::MAX), outcome.pid));
         for outcome in &mut outcomes {
+            outcome.witnesses = witnesses(&outcome.witnesses, &outcome.evidence);
+            outcome.confidence = outcome.confidence.map(|confidence| confidence.min(most(&outcome.witnesses)));
             if let Some(rule) = baseline.rule(&outcome.id).filter(|_| outcome.outcome == Judgement::Violation) {
                 rule.wrong.clone_into(&mut outcome.heading);
             }
@@ -84,6 +100,7 @@ impl Findings {
             modes: case.modes.to_vec(),
             beside: case.system.kernel.iter().flat_map(|kernel| &kernel.others).map(ToString::to_string).collect(),
             layouts: None,
+            not_looked_for: not_looked_for(case),
             away,
         };
         match case.system.kernel.as_ref().and_then(|kernel| kernel.symbols.as_deref()) {

@@ -20,6 +20,7 @@ mod sessions;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod witness;
 mod words;
 
 pub use self::core::CoreProcess;
@@ -32,3 +33,4 @@ pub use missing::{Missing, Why};
 pub use outcome::{Confidence, Judgement, Outcome, Severity};
 pub use rule::{About, Rule};
 pub use subject::{Role, Subject};
+pub use witness::Witness;

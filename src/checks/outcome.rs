@@ -1,6 +1,6 @@
 //! What one check says.
 
-use super::{Evidence, Missing, Rule, Why};
+use super::{Evidence, Missing, Rule, Why, Witness};
 use crate::{Process, Reading, VirtualAddress};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -61,8 +61,11 @@ pub struct Outcome {
     pub outcome: Judgement,
     /// Of a violation only.
     pub severity: Option<Severity>,
-    /// Of a pass or a violation.
+    /// Of a pass or a violation: not more than its [`witnesses`](Self::witnesses) are good for.
     pub confidence: Option<Confidence>,
+    /// The kinds of structures that it rests on: what would have to be changed, all of it, for it to be otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witnesses: Vec<Witness>,
     /// The process judged. `None`: the machine as a whole.
     pub pid: Option<u64>,
     /// What was found.
@@ -96,6 +99,7 @@ impl Outcome {
             outcome: Judgement::Unknown,
             severity: None,
             confidence: None,
+            witnesses: Vec::new(),
             pid,
             observed: None,
             expected: None,
@@ -191,6 +195,13 @@ impl Outcome {
     #[must_use]
     pub fn confidence(mut self, confidence: Confidence) -> Self {
         self.confidence = Some(self.confidence.map_or(confidence, |now| now.min(confidence)));
+        self
+    }
+
+    /// Names what it rests on beside the fields in its evidence, which name it themselves.
+    #[must_use]
+    pub fn witnessed(mut self, by: impl IntoIterator<Item = Witness>) -> Self {
+        self.witnesses.extend(by);
         self
     }
 

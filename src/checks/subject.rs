@@ -2,8 +2,7 @@
 
 use super::case::{Case, ImagePath};
 use super::core::{SYSTEM_PID, smss::SMSS};
-use super::paths::VolumePath;
-use super::words::{is_sid, same};
+use super::words::is_sid;
 use crate::{Liveness, Process, Reading, Ticks, Timestamp};
 
 /// The part that a process plays, by its parent.
@@ -38,12 +37,6 @@ pub struct Subject<'a> {
     pub role: Role,
 }
 
-/// By name, or by the file's: an attacker can change one of the two in memory.
-pub(super) fn is_called(process: &Process, name: &str) -> bool {
-    let path = || process.path.value().and_then(|path| VolumePath::read(path));
-    process.is_named(name) || path().is_some_and(|path| same(path.base_name(), name))
-}
-
 /// No machine ever had more; rows beyond are hostile, and every check looks at each of these.
 const MOST: usize = 1024;
 
@@ -53,7 +46,7 @@ impl<'a> Case<'a> {
         self.subjects = if self.core.name == SMSS.name {
             self.smss.clone()
         } else {
-            let named = self.rows.iter().filter(|(_, process)| is_called(process, self.core.name));
+            let named = self.rows.iter().filter(|(_, process)| process.is_called(self.core.name));
             let number = named.clone().count();
             if let Some(beyond) = number.checked_sub(MOST).filter(|beyond| *beyond > 0) {
                 let words = format!("{beyond} more processes named {}, beyond the first {MOST}", self.core.name);
@@ -66,7 +59,7 @@ impl<'a> Case<'a> {
     /// Gives every smss.exe its role.
     pub(super) fn cast_smss(&mut self) {
         let named: Vec<(usize, &'a Process)> =
-            self.rows.iter().copied().filter(|(_, process)| is_called(process, SMSS.name)).collect();
+            self.rows.iter().copied().filter(|(_, process)| process.is_called(SMSS.name)).collect();
         let best = |fits: &dyn Fn(&Process) -> bool| {
             named
                 .iter()

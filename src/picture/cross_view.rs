@@ -94,6 +94,9 @@ const SMEAR: Ticks = Ticks::seconds(60);
 /// does not tell the truth.
 const ACQUISITION: Ticks = Ticks::seconds(3600);
 
+/// So long it takes at most from the stamp of a new process to its place in the list.
+const IN_THE_MAKING: Ticks = Ticks::seconds(10);
+
 /// The cross view of all processes, in the order of the list. Empty where the list does not say what held its processes.
 pub(super) fn cross_view(picture: &Picture<'_>) -> Vec<Sighting> {
     let list = &picture.system().processes;
@@ -111,6 +114,10 @@ struct Judge {
     boot: Option<Timestamp>,
     /// The active list was read to its end, both ways.
     whole: bool,
+    /// It was, one way at least: whoever is older than the image and in it is met on that way.
+    whole_one_way: bool,
+    /// The clock was not set back since smss.exe started.
+    even: bool,
     /// Creation of the youngest process that both walks along it come to.
     youngest: Option<Timestamp>,
     /// The other sources that were, and that hold most of what they should.
@@ -127,6 +134,8 @@ impl Judge {
         let boot = system.and_then(Process::started).filter(|_| picture.clock_step().is_none());
         let whole =
             list.end == Some(ListEnd::Complete) && items.iter().any(|process| holds(process, Source::ActiveList));
+        let listed = items.iter().any(|process| holds(process, Source::ActiveList));
+        let one_way = [list.forward, list.backward].contains(&Some(ListEnd::Complete));
         let complete = list.views.iter().filter(|view| view.end.value() == Some(&ListEnd::Complete));
         // A source that has few of those that it should have is one that was not understood.
         let relied_on = complete.map(|view| view.source).filter(|source| {
@@ -136,7 +145,9 @@ impl Judge {
         });
         let linked = |process: &&Process| process.active_links.value() == Some(&Links::BothWays);
         let youngest = items.iter().filter(linked).filter_map(Process::started).max();
-        Self { captured, boot, whole, youngest, relied_on: relied_on.collect() }
+        let even = picture.clock_step().is_none();
+        let whole_one_way = whole || one_way && listed;
+        Self { captured, boot, whole, whole_one_way, even, youngest, relied_on: relied_on.collect() }
     }
 
     fn sighting(&self, process: &Process) -> Sighting {
@@ -172,11 +183,12 @@ impl Judge {
         if process.is_given_back() {
             return say(Explanation::Freed, "its memory was given back, and nothing leads to it");
         }
-        if process.is_known_by_object_alone() && self.is_older_than_boot(process) {
+        if self.boot.is_some_and(|boot| process.is_left_before(boot)) {
             return say(Explanation::Leftover, "it is older than System, and nothing leads to it");
         }
         // Threads that have not ended are the proof that it runs, whatever its own fields say.
-        let runs = holds(process, Source::Threads) || holds(process, Source::ThreadScan);
+        let runs =
+            holds(process, Source::Threads) || holds(process, Source::ThreadScan) || process.has_running_threads();
         match process.liveness() {
             Liveness::Exited if runs && !self.is_just_over(process) => {}
             Liveness::Exited if process.exited.is_nothing() && self.is_young(process) => {
@@ -190,6 +202,15 @@ impl Judge {
             }
             Liveness::Exited => return say(Explanation::Exited, "it is over, and its object is not reused yet"),
             Liveness::Unknown(why) if !runs && !listed => return say(Explanation::Undetermined, why),
+            // Its threads may have been copied before its end, and the list long after. What lies in the same object may not.
+            Liveness::Unknown(_)
+                if !listed
+                    && self.is_just_over(process)
+                    && !process.holds_handles()
+                    && !process.has_contradictory_threads() =>
+            {
+                return say(Explanation::Exited, "it ended while the image was taken");
+            }
             Liveness::Live | Liveness::Unknown(_) => {}
         }
         if listed { self.explain_listed(process, missing) } else { self.explain_unlisted(process) }
@@ -233,15 +254,48 @@ impl Judge {
             _ => "the active list does not come to it",
         };
         // Where its neighbours are linked past it, no tear elsewhere explains that it is not there.
-        if self.whole || matches!(links, Some(Links::Bypassed | Links::Alone)) {
-            return (Explanation::Unlinked, format!("it runs, and {why}"));
+        if self.whole || self.whole_one_way || matches!(links, Some(Links::Bypassed | Links::Alone)) {
+            let doubts: String = self.doubts(process).into_iter().map(|doubt| format!("; {doubt}")).collect();
+            return (Explanation::Unlinked, format!("it runs, and {why}{doubts}"));
         }
         (Explanation::Torn, "it runs, and the active list could not be read to its end".to_owned())
     }
 
-    /// Made within a minute of the image, or after.
+    /// Made within a minute of the image, or after, and nothing that it cannot have written alone says otherwise.
     fn is_young(&self, process: &Process) -> bool {
-        self.is_recent(process.started(), SMEAR)
+        self.is_recent(process.started(), SMEAR) && self.doubts_of_youth(process).is_empty()
+    }
+
+    /// What contradicts a process that says that it was just made.
+    fn doubts_of_youth(&self, process: &Process) -> Vec<String> {
+        let mut doubts = Vec::new();
+        if let Some(distance) = process.thread_before_it() {
+            doubts.push(format!("a thread of it is {distance} older than it says that it is itself"));
+        }
+        // The kernel appends to its list: whoever is in it both ways was put there after all that are older.
+        let behind = self.youngest.zip(process.started()).map(|(youngest, started)| youngest.since(started));
+        if let Some(behind) = behind.filter(|behind| self.even && *behind > IN_THE_MAKING)
+            && !holds(process, Source::ActiveList)
+        {
+            doubts.push(format!("a process made {behind} after it is listed"));
+        }
+        doubts
+    }
+
+    /// The same, and what contradicts one that says that it is over.
+    fn doubts(&self, process: &Process) -> Vec<String> {
+        let mut doubts =
+            if self.is_recent(process.started(), SMEAR) { self.doubts_of_youth(process) } else { Vec::new() };
+        if process.exited.value().is_some() && process.holds_handles() {
+            doubts.push("it has an exit time and open handles".to_owned());
+        }
+        if process.has_contradictory_threads() {
+            doubts.push("a thread of it is flagged as ended and waits".to_owned());
+        }
+        if process.freed.value() == Some(&true) {
+            doubts.push("the header in front of it says that it was freed".to_owned());
+        }
+        doubts
     }
 
     /// Younger than all others in the active list, and perhaps made after that part of it was copied at whose end it belongs.
@@ -258,11 +312,6 @@ impl Judge {
     fn is_recent(&self, at: Option<Timestamp>, before: Ticks) -> bool {
         let age = self.captured.zip(at).map(|(captured, at)| captured.since(at));
         age.is_some_and(|age| age <= before && age.abs() <= ACQUISITION)
-    }
-
-    fn is_older_than_boot(&self, process: &Process) -> bool {
-        let made = self.boot.zip(process.started());
-        made.is_some_and(|(boot, started)| boot.since(started) > SMEAR)
     }
 }
 

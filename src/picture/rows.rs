@@ -1,9 +1,8 @@
 //! Which rows of a list are processes of this boot, each once.
 
 use super::Picture;
-use crate::process::look_inside::bears_name;
-use crate::{Process, Ticks};
-use std::collections::BTreeMap;
+use crate::Process;
+use crate::process::repeats::Repeats;
 
 /// Pid of System on every version.
 const SYSTEM_PID: u64 = 4;
@@ -30,13 +29,13 @@ impl<'s> Rows<'s> {
 
 /// The idle process, as other tools list it. Where it is said what held the process, somebody wrote this pid over another.
 fn is_idle(process: &Process) -> bool {
-    process.pid.value() == Some(&0) && process.sources.is_empty() && !bears_name(process, "smss.exe")
+    process.pid.value() == Some(&0) && process.sources.is_empty() && !process.is_called("smss.exe")
 }
 
 /// The rows to judge: each process once, garbage put aside and named.
 fn judged<'a>(items: &'a [Process], passed_over: &mut Vec<String>) -> Vec<(usize, &'a Process)> {
     let mut rows: Vec<(usize, &Process)> = Vec::new();
-    let mut by_pid: BTreeMap<u64, Vec<&Process>> = BTreeMap::new();
+    let mut repeats = Repeats::default();
     for (at, process) in items.iter().enumerate() {
         let words = || {
             let pid = process.pid.value().map_or_else(|| "?".to_owned(), u64::to_string);
@@ -47,13 +46,9 @@ fn judged<'a>(items: &'a [Process], passed_over: &mut Vec<String>) -> Vec<(usize
         } else if is_idle(process) {
             passed_over.push(format!("{} is the idle process", words()));
         } else {
-            if let Some(pid) = process.pid.value() {
-                let same = by_pid.entry(*pid).or_default();
-                if same.iter().any(|before| before.is_same_process(process)) {
-                    passed_over.push(format!("{} is a process that an earlier row has already", words()));
-                    continue;
-                }
-                same.push(process);
+            if repeats.has(process) {
+                passed_over.push(format!("{} is a process that an earlier row has already", words()));
+                continue;
             }
             rows.push((at, process));
         }
@@ -65,12 +60,7 @@ fn judged<'a>(items: &'a [Process], passed_over: &mut Vec<String>) -> Vec<(usize
 fn put_aside_leftovers<'a>(rows: &mut Vec<(usize, &'a Process)>) -> Vec<&'a Process> {
     let system = rows.iter().map(|row| row.1).find(|process| process.pid.value() == Some(&SYSTEM_PID));
     let Some(boot) = system.and_then(Process::started) else { return Vec::new() };
-    let is_left = |process: &Process| {
-        process.is_known_by_object_alone()
-            && !process.sources.is_empty()
-            && process.started().is_some_and(|started| boot.since(started) > Ticks::seconds(60))
-    };
-    let left = rows.iter().map(|row| row.1).filter(|process| is_left(process)).collect();
-    rows.retain(|(_, process)| !is_left(process));
+    let left = rows.iter().map(|row| row.1).filter(|process| process.is_left_before(boot)).collect();
+    rows.retain(|(_, process)| !process.is_left_before(boot));
     left
 }

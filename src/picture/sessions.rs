@@ -114,7 +114,7 @@ impl SessionModel {
         }
         let master = processes
             .iter()
-            .find(|process| process.is_named("smss.exe") && process.ppid.value() == Some(&4))
+            .find(|process| process.is_called("smss.exe") && process.ppid.value() == Some(&4))
             .and_then(|process| process.pid.value());
         let under_master = |name: &str| {
             processes.iter().any(|process| process.is_named(name) && master.is_some() && process.ppid.value() == master)

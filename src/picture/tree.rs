@@ -1,11 +1,16 @@
 //! Who started whom: by process id *and* creation time, since Windows gives ids out again.
 
 use crate::process::Source;
+use crate::process::repeats::Repeats;
 use crate::{Process, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Distance from which on a creation time that runs against the order of events means that the clock was set.
 const CLOCK_STEP: crate::Ticks = crate::Ticks::seconds(60);
+
+/// Processes with one pid among which a parent is looked for: those that had it one after the other and are still listed are a few,
+/// and in a hostile list everybody has the same.
+const MOST_OF_PID: usize = 64;
 
 /// What became of the process that a row names as its parent. Numbers are positions in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,13 +159,16 @@ impl<'a> Rows<'a> {
     fn new(processes: &'a [Process], clock_step: bool) -> Self {
         let mut unique = Vec::new();
         let mut by_pid: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
+        let mut repeats = Repeats::default();
         for (at, process) in processes.iter().enumerate() {
+            if repeats.has(process) {
+                continue;
+            }
             if let Some(pid) = process.pid.value() {
                 let same = by_pid.entry(*pid).or_default();
-                if same.iter().any(|&before| processes.get(before).is_some_and(|p| p.is_same_process(process))) {
-                    continue;
+                if same.len() < MOST_OF_PID {
+                    same.push(at);
                 }
-                same.push(at);
             }
             unique.push(at);
         }
@@ -198,7 +206,7 @@ impl<'a> Rows<'a> {
         }
         // System and the master smss live as long as the machine, so that their pids are never given away. Registry is
         // older than System, and after a step of the clock a session child can be older than the master.
-        if parent.pid.value() == Some(&4) || (parent.is_named("smss.exe") && parent.ppid.value() == Some(&4)) {
+        if parent.pid.value() == Some(&4) || (parent.is_called("smss.exe") && parent.ppid.value() == Some(&4)) {
             return true;
         }
         if self.is_of_earlier_boot(parent) && !self.is_of_earlier_boot(child) {
@@ -216,11 +224,11 @@ impl<'a> Rows<'a> {
         let (Some(older), Some(younger)) = (parent.started(), child.started()) else { return true };
         if older == younger {
             // Stamps cut to seconds: the pid of the exited smss child can have a new owner within the same second.
-            return parent.is_named("smss.exe") || !is_session_process(child);
+            return parent.is_called("smss.exe") || !is_session_process(child);
         }
         older < younger
             || (self.clock_step && older.since(younger) > CLOCK_STEP && !is_session_process(child))
-            || (parent.is_named("smss.exe") && is_session_process(child) && self.clock_step)
+            || (parent.is_called("smss.exe") && is_session_process(child) && self.clock_step)
     }
 }
 
@@ -250,14 +258,14 @@ fn is_session_process(process: &Process) -> bool {
 pub(crate) fn clock_step_by(processes: &[Process], counts: impl Fn(&Process) -> bool) -> Option<String> {
     let master = processes
         .iter()
-        .filter(|process| process.is_named("smss.exe") && process.ppid.value() == Some(&4) && !process.is_garbage())
+        .filter(|process| process.is_called("smss.exe") && process.ppid.value() == Some(&4) && !process.is_garbage())
         .filter_map(Process::started)
         .min()?;
     let older = |process: &&Process| {
         let later_by_nature =
             ["services.exe", "lsass.exe", "MemCompression", "svchost.exe"].iter().any(|name| process.is_named(name))
                 || is_session_process(process)
-                || (process.is_named("smss.exe") && process.ppid.value() != Some(&4));
+                || (process.is_called("smss.exe") && process.ppid.value() != Some(&4));
         later_by_nature
             && counts(process)
             && !process.is_garbage()

@@ -1,7 +1,8 @@
 //! The processes of the active list, read into records.
 
 use super::{Process, ProcessView, Source};
-use crate::kernel::{Direction, Eprocess, Joined, Kernel, Links, MAX_LISTED, list_both_ways};
+use crate::budget::Budget;
+use crate::kernel::{Direction, Eprocess, Joined, Kernel, Links, MAX_LISTED, WalkEnd, list_both_ways};
 use crate::reading::{null_is_default, without_nulls};
 use crate::{Absent, Error, ListEnd, Reading, VirtualAddress, Warning};
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,12 @@ use std::collections::HashMap;
 pub struct ProcessList {
     /// How the walk ended: the worse of the two directions. `None`: whoever made the list does not say.
     pub end: Option<ListEnd>,
+    /// How the walk along `Flink` ended. `None`: it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forward: Option<ListEnd>,
+    /// How the walk along `Blink` ended. `None`: it is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backward: Option<ListEnd>,
     /// The processes.
     #[serde(deserialize_with = "without_nulls")]
     pub items: Vec<Process>,
@@ -32,7 +39,7 @@ pub(super) const MAX_PROCESSES: usize = MAX_LISTED;
 ///
 /// # Errors
 /// The symbols lack the head.
-pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warning>), Error> {
+pub(crate) fn active_list(kernel: &Kernel<'_>, budget: &Budget) -> Result<(ProcessList, Vec<Warning>), Error> {
     let head = kernel.global("PsActiveProcessHead")?;
     let Joined { entries, forward, backward, one_way } =
         list_both_ways(kernel.space(), head, MAX_PROCESSES, VirtualAddress::is_kernel);
@@ -48,7 +55,7 @@ pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warni
         end = end.max(ListEnd::Broken);
     }
     let one_way: HashMap<VirtualAddress, Direction> = one_way.into_iter().collect();
-    let mut items = Vec::new();
+    let (mut items, mut left_out) = (Vec::new(), 0usize);
     for entry in entries {
         let address = entry.wrapping_sub(kernel.layouts().process.links.offset);
         let process = Eprocess::read(kernel, address);
@@ -59,7 +66,10 @@ pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warni
         }
         match plausible {
             Ok(true) => {
-                let mut process = Process::read(kernel, &process, Source::ActiveList);
+                let Some(mut process) = Process::within(budget, kernel, &process, Source::ActiveList) else {
+                    left_out = left_out.saturating_add(1);
+                    continue;
+                };
                 process.active_links = Reading::Value(reached(one_way.get(&entry)));
                 items.push(process);
             }
@@ -73,7 +83,15 @@ pub(crate) fn active_list(kernel: &Kernel<'_>) -> Result<(ProcessList, Vec<Warni
             )),
         }
     }
-    Ok((ProcessList { end: Some(end), items, ..ProcessList::default() }, warnings))
+    if left_out > 0 {
+        end = end.max(ListEnd::Limit);
+        warnings.push(Warning::new("processes", format!("{left_out} more processes of the active list are left out")));
+    }
+    // Where an entry is lost, neither of them tells who is missing.
+    let lost = end > forward.kind().max(backward.kind());
+    let way = |walk: &WalkEnd| Some(if lost { end } else { walk.kind() });
+    let (forward, backward) = (way(&forward), way(&backward));
+    Ok((ProcessList { end: Some(end), forward, backward, items, ..ProcessList::default() }, warnings))
 }
 
 /// Which of the two walks came to an entry.

@@ -1,7 +1,8 @@
 //! Whether a process runs, is over, or cannot be told; and whether its row is one at all.
 
 use super::Source;
-use crate::{Process, Reading, Timestamp};
+use crate::kernel::Thread;
+use crate::{Process, Reading, Ticks, Timestamp};
 
 /// What a row says about being alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,20 +19,21 @@ pub enum Liveness {
 
 /// 1990-01-01T00:00:00Z: no stamp that Windows wrote is older.
 const FIRST_STAMP: Timestamp = Timestamp(122_756_256_000_000_000);
+/// The clock is set by less than this again and again.
+const SMALL_STEP: Ticks = Ticks::seconds(60);
 /// Process ids come from a handle table: at most 2^24 entries, and ids step by 4.
 pub(crate) const PID_END: u64 = 1 << 26;
 /// More threads than any one process was ever seen with; garbage rows print hundreds of thousands.
 const MOST_THREADS: u32 = 100_000;
 
 impl Process {
-    /// Whether the process runs, by `EPROCESS.ExitTime`, `EPROCESS.ActiveThreads`, and where it was looked into its threads.
+    /// Whether the process runs, by `EPROCESS.ExitTime`, `EPROCESS.ActiveThreads`, its handle table, and where it was looked into its
+    /// threads.
     #[must_use]
     pub fn liveness(&self) -> Liveness {
-        // Both fields can be written over; threads that wait or run are there nonetheless.
-        let runs = self.inside.value().and_then(|inside| inside.threads.value()).is_some_and(|threads| {
-            threads.iter().any(|thread| thread.terminated.value() == Some(&false) && thread.pid == self.pid)
-        });
-        if self.is_given_back() && !runs {
+        // Both fields can be written over; threads that wait or run are there nonetheless, and so is the handle table.
+        let runs = self.has_running_threads();
+        if self.is_given_back() {
             return Liveness::Exited;
         }
         match (&self.exited, self.threads.value()) {
@@ -40,11 +42,65 @@ impl Process {
             // Secure System has no threads of its own: it runs beside this kernel.
             (Reading::Nothing, Some(0)) if self.minimal.value() == Some(&true) => Liveness::Live,
             (Reading::Value(_), Some(1..)) => Liveness::Unknown("it has an exit time and active threads"),
+            (Reading::Value(_), _) if self.holds_handles() => {
+                Liveness::Unknown("it has an exit time and a table of open handles, which goes first")
+            }
             (Reading::Value(_), _) | (Reading::Nothing, Some(0)) => Liveness::Exited,
             (Reading::Nothing, _) | (Reading::Absent(_), Some(1..)) => Liveness::Live,
             (Reading::Absent(_), Some(0)) => Liveness::Unknown("it has no threads, and its exit time is not known"),
             (Reading::Absent(_), None) => Liveness::Unknown("neither its exit time nor its thread count is known"),
         }
+    }
+
+    /// The threads in its list that are its own: they name it by its id or by its address.
+    pub(crate) fn own_threads(&self) -> impl Iterator<Item = &Thread> {
+        let threads = self.inside.value().and_then(|inside| inside.threads.value());
+        threads.into_iter().flatten().filter(|thread| {
+            let by_id = self.pid.value().is_some() && thread.pid.value() == self.pid.value();
+            by_id || self.eprocess.value().is_some() && thread.owner.value() == self.eprocess.value()
+        })
+    }
+
+    /// True where it was looked into its threads, and one has not ended.
+    pub(crate) fn has_running_threads(&self) -> bool {
+        self.own_threads().any(|thread| thread.has_ended() == Some(false))
+    }
+
+    /// When the oldest of its threads that are there was made. A process gets its first thread when it is made, and no thread before.
+    pub(crate) fn oldest_thread(&self) -> Option<Timestamp> {
+        self.own_threads().filter_map(|thread| thread.created.value().copied()).filter(|at| *at >= FIRST_STAMP).min()
+    }
+
+    /// By how much its oldest thread is older than it says that it is itself, where that is more than a clock that is set by a little
+    /// explains.
+    #[must_use]
+    pub fn thread_before_it(&self) -> Option<Ticks> {
+        let distance = self.started()?.since(self.oldest_thread()?);
+        (distance > SMALL_STEP).then_some(distance)
+    }
+
+    /// True where a thread is flagged as ended and still waits or runs. While a thread is made to end it is so for a moment; where it
+    /// is said that no thread is left, one of the two is a lie.
+    pub(crate) fn has_contradictory_threads(&self) -> bool {
+        self.own_threads().any(|thread| {
+            thread.terminated.value() == Some(&true)
+                && thread.state.value().is_some()
+                && thread.has_ended() == Some(false)
+        })
+    }
+
+    /// True where handles are open in its table. The end of a process takes the table away when it sets the exit time.
+    pub(crate) fn holds_handles(&self) -> bool {
+        self.handles.value().is_some_and(|handles| *handles > 0)
+    }
+
+    /// True where an earlier boot left it in memory: it is older than this one, by more than a clock that is set by a little explains,
+    /// nothing but a search knows it, and it has no threads that wait.
+    pub(crate) fn is_left_before(&self, boot: Timestamp) -> bool {
+        !self.sources.is_empty()
+            && self.is_known_by_object_alone()
+            && self.started().is_some_and(|started| boot.since(started) > SMALL_STEP)
+            && !self.has_running_threads()
     }
 
     /// True where nothing but its object in memory, met by a search, says that there is or was such a process.
@@ -57,7 +113,8 @@ impl Process {
     /// another's by now, and so is what an object of another kernel leads to.
     #[must_use]
     pub(crate) fn is_given_back(&self) -> bool {
-        self.freed.value() == Some(&true) && self.is_known_by_object_alone()
+        // The threads of a process are gone before it is, and the header in front of it can be written over.
+        self.freed.value() == Some(&true) && self.is_known_by_object_alone() && !self.has_running_threads()
     }
 
     /// True where threads that have not ended lead to it.
@@ -91,7 +148,7 @@ impl Process {
     #[must_use]
     pub fn is_garbage(&self) -> bool {
         let impossible_id = |id: &Reading<u64>| id.value().is_some_and(|id| *id >= PID_END);
-        if self.is_named("smss.exe") || self.has_threads_elsewhere() {
+        if self.is_called("smss.exe") || self.has_threads_elsewhere() {
             return false;
         }
         if impossible_id(&self.pid) && !self.holds_together() {
@@ -124,13 +181,32 @@ impl Process {
         self.name.value().is_some_and(|own| own.eq_ignore_ascii_case(short) || own.eq_ignore_ascii_case(name))
     }
 
+    /// True where a process goes by this name, in ASCII, by any of the names that it has: `EPROCESS.ImageFileName`, the kernel's path
+    /// of its image, the PEB's, the first module of the loader, the file of its image section. Whoever changes one of them leaves
+    /// the others, and every rule goes by this.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        let paths = [
+            self.path.value(),
+            self.peb_path.value(),
+            self.modules.value().and_then(|modules| modules.first()),
+            self.section_file.value().map(|file| &file.name),
+        ];
+        let last = |path: &String| path.rsplit('\\').next().is_some_and(|last| last.eq_ignore_ascii_case(name));
+        self.is_named(name) || paths.into_iter().flatten().any(last)
+    }
+
+    /// True where more than a search of memory leads to its object.
+    pub(super) fn is_led_to(&self) -> bool {
+        !self.sources.is_empty() && !self.is_known_by_object_alone()
+    }
+
     /// True where two rows are of one process: equal in pid, ppid, name and creation time; but not two objects that more than a
     /// search of memory leads to, whatever somebody wrote over these.
     #[must_use]
     pub fn is_same_process(&self, other: &Self) -> bool {
-        let led_to = |process: &Self| !process.sources.is_empty() && !process.is_known_by_object_alone();
         let two = match (self.eprocess.value(), other.eprocess.value()) {
-            (Some(own), Some(theirs)) => own != theirs && led_to(self) && led_to(other),
+            (Some(own), Some(theirs)) => own != theirs && self.is_led_to() && other.is_led_to(),
             _ => false,
         };
         !two && self.pid.value().is_some()
@@ -175,7 +251,6 @@ mod tests {
 
     #[test]
     fn threads_that_are_there_contradict_the_fields() {
-        use crate::kernel::Thread;
         use crate::process::Inside;
         let inside = |terminated| {
             let thread =
@@ -191,6 +266,35 @@ mod tests {
         assert_eq!(process(Reading::Nothing, false).liveness(), Liveness::Live);
         assert!(matches!(process(at(), false).liveness(), Liveness::Unknown(_)));
         assert_eq!(process(at(), true).liveness(), Liveness::Exited);
+    }
+
+    #[test]
+    fn who_has_ended_has_no_handles_and_no_flag_ends_a_thread_that_waits() {
+        use crate::kernel::ThreadState;
+        use crate::process::Inside;
+        let at = || Reading::Value(Timestamp(133_000_000_000_000_000));
+        let mut process = row(at(), Reading::Value(0));
+        process.handles = Reading::Nothing;
+        assert_eq!(process.liveness(), Liveness::Exited);
+        process.handles = Reading::Value(0);
+        assert_eq!(process.liveness(), Liveness::Exited, "as other tools print it");
+        process.handles = Reading::Value(12);
+        assert!(matches!(process.liveness(), Liveness::Unknown(_)));
+        process.handles = Reading::Nothing;
+        process.pid = Reading::Value(3260);
+        let thread = |state, terminated| Thread {
+            pid: Reading::Value(3260),
+            state: Reading::Value(state),
+            terminated: Reading::Value(terminated),
+            ..Thread::default()
+        };
+        let mut with = |thread| {
+            process.inside = Reading::Value(Inside { threads: Reading::Value(vec![thread]), ..Inside::default() });
+            process.liveness()
+        };
+        assert!(matches!(with(thread(ThreadState::Waiting, true)), Liveness::Unknown(_)));
+        assert_eq!(with(thread(ThreadState::Terminated, true)), Liveness::Exited);
+        assert_eq!(with(thread(ThreadState::Terminated, false)), Liveness::Exited);
     }
 
     #[test]

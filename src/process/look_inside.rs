@@ -1,21 +1,20 @@
 //! Reads what is in a process, for those processes where it is worth its time.
 
-use super::Process;
-use super::code::{self, Code, Compared};
 use super::inside::{Holder, Inside};
-use super::sources::cid_table;
+use super::witnesses::{Looked, Targets, ThreadsElsewhere, read_code, targets, tell_altered, token_type};
+use super::{Process, Source};
+use crate::budget::{Budget, Use, spent};
 use crate::kernel::objects::file_object;
-use crate::kernel::{
-    Eprocess, Handle, HandleEntry, Kernel, ObjectTypes, OtherThreads, Vad, WalkEnd, handles, threads, vads,
-};
-use crate::memory::{EntryLevel, Fault};
+use crate::kernel::objects::thread::threads_up_to;
+use crate::kernel::objects::vad::vads_up_to;
+use crate::kernel::{Eprocess, Handle, HandleEntry, Kernel, ObjectTypes, OtherThreads, Vad, WalkEnd, handles};
 use crate::{Absent, Hex, ListEnd, ProcessList, Reading, Ticks, Timestamp, VirtualAddress};
 use std::collections::HashMap;
 
 /// Which processes to look into. The default is those that the checks need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InsideOf {
-    /// None.
+    /// None, but for the threads of those of whom it is the question whether they run.
     Nobody,
     /// Those of these names, by name or by path: whoever bears such a name.
     Named(&'static [&'static str]),
@@ -40,216 +39,151 @@ const MAX_HOLDERS: usize = 1 << 16;
 const MAX_TABLES: usize = 1 << 15;
 /// System's own memory is looked at, and neither its threads nor its handles: there are thousands, and nobody judges them.
 const SYSTEM: u64 = 4;
-/// Address ranges, threads and handles recorded in all: hostile processes can share these too.
-const MAX_RECORDS: usize = 1 << 20;
+/// Threads that are looked at where it is the question whether a process runs: one answers it.
+const MOST_OF_SUSPECT: usize = 1 << 10;
+/// Bytes that the record of an address range, a thread or a handle takes, in memory and in a document.
+const RECORD: u64 = 1 << 10;
 
 impl InsideOf {
     fn takes(self, process: &Process) -> bool {
         match self {
             Self::Nobody => false,
-            Self::Named(names) => names.iter().any(|name| bears_name(process, name)),
+            Self::Named(names) => names.iter().any(|name| process.is_called(name)),
             Self::Everybody => true,
             Self::One(address) => process.eprocess.value() == Some(&address),
         }
     }
 }
 
-/// Whether a process is called `name`, by its object, its path, its own account of it, or its image's file.
-pub(crate) fn bears_name(process: &Process, name: &str) -> bool {
-    let paths = [process.path.value(), process.peb_path.value(), process.section_file.value().map(|file| &file.name)];
-    let last = |path: &String| path.rsplit('\\').next().is_some_and(|last| last.eq_ignore_ascii_case(name));
-    process.name.value().is_some_and(|short| short.eq_ignore_ascii_case(name)) || paths.into_iter().flatten().any(last)
-}
-
-/// Threads that other places have than the lists of their processes.
-#[derive(Debug, Default)]
-pub(crate) struct ThreadsElsewhere {
-    /// Those of the table of ids. `None`: it could not be read.
-    pub numbered: Option<Vec<VirtualAddress>>,
-    /// Those that a search of memory found, each with its process.
-    pub scanned: Vec<(VirtualAddress, VirtualAddress)>,
-}
-
-impl ThreadsElsewhere {
-    /// Those of the table of ids alone.
-    pub(crate) fn of_ids(kernel: &Kernel<'_>) -> Self {
-        let ids = cid_table::read(kernel, &mut Vec::new());
-        Self { numbered: ids.ok().map(|ids| ids.threads), scanned: Vec::new() }
-    }
-
-    /// The threads of each of these processes.
-    fn by_process(
-        &self,
-        kernel: &Kernel<'_>,
-        chosen: &HashMap<VirtualAddress, usize>,
-    ) -> HashMap<VirtualAddress, OtherThreads> {
-        let owner = kernel.layouts().thread.as_ref().ok().and_then(|layout| layout.process);
-        let known = self.numbered.as_ref().filter(|_| owner.is_some()).map(|_| Vec::new());
-        let mut of: HashMap<VirtualAddress, OtherThreads> = chosen
-            .keys()
-            .map(|process| (*process, OtherThreads { numbered: known.clone(), scanned: Vec::new() }))
-            .collect();
-        for thread in self.numbered.iter().flatten() {
-            let Some(owner) = owner else { break };
-            let process = kernel.space().read_pointer(thread.wrapping_add(owner.offset));
-            if let Some(others) = process.ok().and_then(|process| of.get_mut(&process)) {
-                others.numbered.get_or_insert_default().push(*thread);
-            }
-        }
-        for (thread, process) in &self.scanned {
-            if let Some(others) = of.get_mut(process) {
-                others.scanned.push(*thread);
-            }
-        }
-        of
-    }
-}
-
 /// Looks into the chosen processes of a list.
-pub(crate) fn look(kernel: &Kernel<'_>, list: &mut ProcessList, of: InsideOf, elsewhere: &ThreadsElsewhere) {
+pub(crate) fn look(
+    kernel: &Kernel<'_>,
+    budget: &Budget,
+    list: &mut ProcessList,
+    of: InsideOf,
+    elsewhere: &ThreadsElsewhere,
+) {
+    let suspects = match of {
+        InsideOf::One(_) => HashMap::new(),
+        InsideOf::Nobody | InsideOf::Named(_) | InsideOf::Everybody => threads_of_suspects(kernel, budget, list),
+    };
+    let boot = boot(list);
     let chosen: HashMap<VirtualAddress, usize> = list
         .items
         .iter()
         .enumerate()
-        .filter(|(_, process)| of.takes(process) && !is_past(list, process))
+        .filter(|(_, process)| of.takes(process) && !is_past(boot, process))
         .filter_map(|(index, process)| Some((*process.eprocess.value()?, index)))
         .collect();
-    if chosen.is_empty() {
+    let mut held_of = chosen.clone();
+    held_of.extend(suspects.iter().map(|(address, index)| (*address, *index)));
+    if held_of.is_empty() {
         return;
     }
     let types = ObjectTypes::read(kernel);
     let others = elsewhere.by_process(kernel, &chosen);
-    let (mut room, mut tables) = (MAX_RECORDS, MAX_TABLES);
+    let (mut tables, mut looked) = (MAX_TABLES, Vec::<Looked<'_>>::new());
     // In list order, so that it is always the same ones that get no record where there is no room.
     let mut order: Vec<_> = chosen.iter().map(|(address, index)| (*address, *index)).collect();
     order.sort_by_key(|(_, index)| *index);
-    let mut looked = Vec::new();
     for (address, index) in order {
         let Some(process) = list.items.get_mut(index) else { continue };
-        if room == 0 {
-            let why = format!("the processes before it gave {MAX_RECORDS} records of what is in them");
-            process.inside = Reading::Absent(Absent::not_collected(why));
+        if budget.is_spent(Use::Core) {
+            process.inside = Reading::Absent(spent());
             continue;
         }
         let object = Eprocess::read_at(kernel, address, process.unmapped(kernel));
-        let all = matches!(of, InsideOf::One(_) | InsideOf::Everybody);
+        let room = budget.records(RECORD, Use::Core);
         let mut inside = Inside::default();
-        memory(&object, &mut inside);
+        read_memory(&object, &mut inside, room);
         inside.token_type = token_type(kernel, &object, &types);
-        let ranges = inside.vads.value().map_or(&[][..], Vec::as_slice);
-        let code = code::read(kernel, &object, ranges, &mut tables);
-        tell_code(&code, &mut inside);
-        if all || process.pid.value() != Some(&SYSTEM) {
+        let code = read_code(kernel, &object, &mut inside, &mut tables);
+        if matches!(of, InsideOf::One(_) | InsideOf::Everybody) || process.pid.value() != Some(&SYSTEM) {
             let others = others.get(&address).cloned().unwrap_or_default();
-            threads_and_handles(kernel, &object, &others, &types, matches!(of, InsideOf::One(_)), &mut inside);
+            let all_types = matches!(of, InsideOf::One(_));
+            read_threads_and_handles(kernel, &object, &others, &types, all_types, room, &mut inside);
         }
-        room = room.saturating_sub(records(&inside));
-        looked.push((index, object, inside, code.ok()));
+        looked.push((index, object, inside, code));
     }
     tell_altered(kernel, &mut looked);
-    let targets = targets(&chosen, &looked);
-    let (mut held, held_end) = holders(kernel, list, &targets);
+    let (mut held, held_end) = holders(kernel, list, &targets(&held_of, &looked));
+    for (address, index) in suspects.into_iter().filter(|(address, _)| !chosen.contains_key(address)) {
+        if let Some(Reading::Value(inside)) = list.items.get_mut(index).map(|process| &mut process.inside) {
+            inside.held_by = Reading::Value(held.remove(&address).unwrap_or_default());
+            inside.held_by_end = Reading::Value(held_end);
+        }
+    }
     for (index, object, mut inside, _) in looked {
+        let Some(process) = list.items.get_mut(index) else { continue };
         inside.held_by = Reading::Value(held.remove(&object.address()).unwrap_or_default());
         inside.held_by_end = Reading::Value(held_end);
-        if let Some(process) = list.items.get_mut(index) {
-            process.inside = Reading::Value(inside);
-        }
-    }
-}
-
-type Looked<'k> = (usize, Eprocess<'k>, Inside, Option<Code>);
-
-/// What a handle can lead to: the processes, and their threads with their ids. Each gives the process.
-fn targets(
-    chosen: &HashMap<VirtualAddress, usize>,
-    looked: &[Looked<'_>],
-) -> HashMap<VirtualAddress, (VirtualAddress, Reading<u64>)> {
-    let mut targets: HashMap<_, _> = chosen.keys().map(|process| (*process, (*process, Reading::Nothing))).collect();
-    for (_, object, inside, _) in looked {
-        for thread in inside.threads.value().into_iter().flatten() {
-            if let Some(address) = thread.address.value() {
-                targets.entry(*address).or_insert_with(|| (object.address(), thread.tid.clone()));
-            }
-        }
-    }
-    targets
-}
-
-fn tell_code(code: &Result<Code, Absent>, inside: &mut Inside) {
-    match code {
-        Ok(code) => {
-            inside.code = Reading::Value(code.runs.clone());
-            inside.code_pages = Reading::Value(code.pages);
-            inside.no_execute = Reading::Value(code.no_execute);
-            inside.code_end = Reading::Value(code.end);
-        }
-        Err(absent) => {
-            inside.code = Reading::Absent(absent.clone());
-            inside.code_pages = Reading::Absent(absent.clone());
-            inside.no_execute = Reading::Absent(absent.clone());
-            inside.code_end = Reading::Absent(absent.clone());
-            inside.altered = Reading::Absent(absent.clone());
-        }
-    }
-}
-
-/// Compares the images of all that were looked into.
-fn tell_altered(kernel: &Kernel<'_>, looked: &mut [Looked<'_>]) {
-    let with_code = |looked: &&Looked<'_>| looked.3.is_some();
-    let compared: Vec<Compared<'_, '_>> = looked
-        .iter()
-        .filter_map(|(_, object, inside, code)| {
-            let vads = inside.vads.value().map_or(&[][..], Vec::as_slice);
-            Some(Compared { process: object.clone(), code: code.as_ref()?, vads })
-        })
-        .collect();
-    let altered = code::altered(kernel, &compared);
-    drop(compared);
-    for ((_, _, inside, _), altered) in looked.iter_mut().filter(|looked| with_code(&&**looked)).zip(altered) {
-        inside.altered = Reading::Value(altered);
+        // What stopped at its share is told to have done so, and was not too much.
+        let taken = budget.take(records(&inside).saturating_mul(RECORD), Use::Core);
+        process.inside = taken.map(|()| inside).into();
     }
 }
 
 /// Whether a process was given back or left by an earlier boot: what it leads to is another's by now.
-fn is_past(list: &ProcessList, process: &Process) -> bool {
-    let boot = || list.items.iter().find(|process| process.pid.value() == Some(&4)).and_then(Process::started);
-    let is_left = |(boot, started): (Timestamp, Timestamp)| boot.since(started) > Ticks::seconds(60);
-    process.is_given_back() || process.is_known_by_object_alone() && boot().zip(process.started()).is_some_and(is_left)
+fn is_past(boot: Option<Timestamp>, process: &Process) -> bool {
+    process.is_given_back() || boot.is_some_and(|boot| process.is_left_before(boot))
+}
+
+/// When System was made.
+fn boot(list: &ProcessList) -> Option<Timestamp> {
+    list.items.iter().find(|process| process.pid.value() == Some(&4)).and_then(Process::started)
+}
+
+/// Whether a process says of itself what would put it aside: it is in no list, over, given back, just made. Its threads have a word
+/// in that.
+fn is_suspect(process: &Process, captured: Option<Timestamp>) -> bool {
+    let young = captured.zip(process.started()).is_some_and(|(captured, at)| captured.since(at) <= Ticks::seconds(60));
+    let listed = process.sources.contains(&Source::ActiveList);
+    let owns_threads = process.sources.iter().any(|source| matches!(source, Source::Threads | Source::ThreadScan));
+    young || !listed || process.exited.value().is_some() && (owns_threads || process.holds_handles())
+}
+
+/// Reads the threads of those that it matters for whether they run, and keeps them where one has not ended. Returns who they are.
+fn threads_of_suspects(kernel: &Kernel<'_>, budget: &Budget, list: &mut ProcessList) -> HashMap<VirtualAddress, usize> {
+    let captured = kernel.shared_data().map(|shared| shared.system_time).filter(|time| time.0 != 0);
+    let mut running = HashMap::new();
+    for (index, process) in list.items.iter_mut().enumerate().filter(|(_, process)| is_suspect(process, captured)) {
+        if budget.is_spent(Use::Details) {
+            break;
+        }
+        let Some(address) = process.eprocess.value().copied() else { continue };
+        let object = Eprocess::read_at(kernel, address, process.unmapped(kernel));
+        let room = budget.records(RECORD, Use::Details).min(MOST_OF_SUSPECT);
+        let Ok((threads, joined)) = threads_up_to(&object, &OtherThreads::default(), room) else { continue };
+        let taken = u64::try_from(threads.len()).unwrap_or(u64::MAX).saturating_mul(RECORD);
+        if threads.is_empty() || budget.take(taken, Use::Details).is_err() {
+            continue;
+        }
+        let end = Reading::Value(joined.end());
+        process.inside =
+            Reading::Value(Inside { threads: Reading::Value(threads), threads_end: end, ..Inside::default() });
+        if process.has_running_threads() {
+            running.insert(address, index);
+        } else {
+            process.inside = Reading::default();
+        }
+    }
+    running
 }
 
 /// How many records there are in it.
-fn records(inside: &Inside) -> usize {
+fn records(inside: &Inside) -> u64 {
     let vads = inside.vads.value().map_or(0, Vec::len);
     let threads = inside.threads.value().map_or(0, Vec::len);
     let handles = inside.handles.value().map_or(0, Vec::len);
-    vads.saturating_add(threads).saturating_add(handles).saturating_add(1)
-}
-
-/// The type of the object that `EPROCESS.Token` leads to.
-fn token_type(kernel: &Kernel<'_>, process: &Eprocess<'_>, types: &Result<ObjectTypes<'_>, Absent>) -> Reading<String> {
-    let read = |token: VirtualAddress| {
-        let types = types.as_ref().map_err(Clone::clone)?;
-        let header = types.header(token)?;
-        let nowhere = || Absent::unparsable(format!("EPROCESS.Token leads to {token}, where nothing is mapped"));
-        match kernel.space().translate(token) {
-            // The kernel's page tables are never paged out: where an upper one has nothing, nothing was ever mapped.
-            Err(Fault::NotPresent { level, entry: 0, .. }) if level != EntryLevel::Pte => Err(nowhere()),
-            Err(Fault::NonCanonical { .. }) => Err(nowhere()),
-            _ => types.type_of(header).map(str::to_owned),
-        }
-    };
-    match process.token() {
-        Reading::Value(token) => read(token).into(),
-        Reading::Nothing => Reading::Nothing,
-        Reading::Absent(absent) => Reading::Absent(absent),
-    }
+    let held = inside.held_by.value().map_or(0, Vec::len);
+    let all = vads.saturating_add(threads).saturating_add(handles).saturating_add(held).saturating_add(1);
+    u64::try_from(all).unwrap_or(u64::MAX)
 }
 
 /// Reads the address ranges.
-fn memory(process: &Eprocess<'_>, inside: &mut Inside) {
+fn read_memory(process: &Eprocess<'_>, inside: &mut Inside, room: usize) {
     inside.vads_counted = process.vads_counted();
-    match vads(process) {
+    match vads_up_to(process, room) {
         Ok((vads, end)) => {
             let known = |vad: &Vad| match (vad.private.value(), vad.executable.value()) {
                 (Some(private), Some(executable)) => Some(*private && *executable),
@@ -274,15 +208,16 @@ fn memory(process: &Eprocess<'_>, inside: &mut Inside) {
 }
 
 /// Reads the threads and the handles.
-fn threads_and_handles(
+fn read_threads_and_handles(
     kernel: &Kernel<'_>,
     process: &Eprocess<'_>,
     others: &OtherThreads,
     types: &Result<ObjectTypes<'_>, Absent>,
     all_types: bool,
+    room: usize,
     inside: &mut Inside,
 ) {
-    match threads(process, others) {
+    match threads_up_to(process, others, room) {
         Ok((threads, joined)) => {
             inside.threads = Reading::Value(threads);
             inside.threads_end = Reading::Value(joined.end());
@@ -296,11 +231,11 @@ fn threads_and_handles(
         Ok(Some(table)) => {
             inside.handles = types
                 .as_ref()
-                .map(|types| listed(kernel, types, &table.entries, all_types))
+                .map(|types| listed(kernel, types, &table.entries, all_types, MAX_LISTED.min(room)))
                 .map_err(Clone::clone)
                 .into();
             inside.handle_count = Reading::Value(u64::try_from(table.entries.len()).unwrap_or(u64::MAX));
-            let full = inside.handles.value().is_some_and(|handles| handles.len() >= MAX_LISTED);
+            let full = inside.handles.value().is_some_and(|handles| handles.len() >= MAX_LISTED.min(room));
             inside.handles_end =
                 Reading::Value(table.end.kind().max(if full { ListEnd::Limit } else { ListEnd::Complete }));
         }
@@ -327,7 +262,13 @@ pub(super) fn table(kernel: &Kernel<'_>, process: &Eprocess<'_>) -> Reading<crat
 }
 
 /// Records of the handles whose types are listed, or of all.
-fn listed(kernel: &Kernel<'_>, types: &ObjectTypes<'_>, entries: &[HandleEntry], all_types: bool) -> Vec<Handle> {
+fn listed(
+    kernel: &Kernel<'_>,
+    types: &ObjectTypes<'_>,
+    entries: &[HandleEntry],
+    all_types: bool,
+    most: usize,
+) -> Vec<Handle> {
     let mut room = MAX_HANDLE_NAMES;
     let mut record = |entry: &HandleEntry| {
         let kind = match types.type_of(entry.object) {
@@ -363,7 +304,7 @@ fn listed(kernel: &Kernel<'_>, types: &ObjectTypes<'_>, entries: &[HandleEntry],
             pid,
         })
     };
-    entries.iter().filter_map(&mut record).take(MAX_LISTED).collect()
+    entries.iter().filter_map(&mut record).take(most).collect()
 }
 
 fn thread_pid(kernel: &Kernel<'_>, thread: VirtualAddress) -> Result<u64, Absent> {
@@ -376,13 +317,14 @@ fn thread_pid(kernel: &Kernel<'_>, thread: VirtualAddress) -> Result<u64, Absent
 fn holders(
     kernel: &Kernel<'_>,
     list: &ProcessList,
-    targets: &HashMap<VirtualAddress, (VirtualAddress, Reading<u64>)>,
+    targets: &Targets,
 ) -> (HashMap<VirtualAddress, Vec<Holder>>, ListEnd) {
     let mut held: HashMap<VirtualAddress, Vec<Holder>> = HashMap::new();
     let mut worst = ListEnd::Complete;
     let (mut compared, mut holders) = (0usize, 0usize);
     let Ok(layout) = kernel.layouts().object_header.as_ref() else { return (held, ListEnd::Broken) };
-    for process in list.items.iter().filter(|process| !is_past(list, process)) {
+    let boot = boot(list);
+    for process in list.items.iter().filter(|process| !is_past(boot, process)) {
         let Some(own) = process.eprocess.value() else { continue };
         let object = Eprocess::read_at(kernel, *own, process.unmapped(kernel));
         let table = match table(kernel, &object) {

@@ -10,11 +10,13 @@ mod liveness;
 pub(crate) mod look_inside;
 mod own_address;
 mod record;
+pub(crate) mod repeats;
 pub(crate) mod scan;
 mod source;
 mod sources;
 pub(crate) mod thread_scan;
 pub(crate) mod views;
+pub(crate) mod witnesses;
 
 pub use dump::{Dumped, Hole, MAX_DUMPED, dump, file_name};
 pub use inside::{Holder, Inside};

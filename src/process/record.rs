@@ -1,6 +1,7 @@
 //! What is known about one process, owned and apart from the image it was read from.
 
 use super::Source;
+use crate::budget::{Budget, Use, spent};
 use crate::kernel::objects::file_object;
 use crate::kernel::{Eprocess, Kernel, Links, SectionFile, Token, TokenReadings, UserHalf};
 use crate::reading::record;
@@ -109,9 +110,78 @@ record! {
     }
 }
 
+/// Bytes that the row of a process takes with nothing but its own fields, as a record and in a document.
+const ROW: u64 = 6 << 10;
+/// The same of what is told beyond them, before its texts: where each field lies, above all.
+const DETAILS: u64 = 18 << 10;
+/// A byte of text is there as a record, in a document, and in the buffer that the document is written to.
+const COPIES: u64 = 3;
+/// A text of its own takes as much besides.
+const TEXT: u64 = 96;
+/// Processes that Windows cannot run without.
+const CORE: [&str; 6] = ["smss.exe", "csrss.exe", "wininit.exe", "winlogon.exe", "services.exe", "lsass.exe"];
+
 impl Process {
+    /// Reads one process, as far as the budget goes: all around it, or its own fields alone. `None`: not even those.
+    pub(super) fn within(budget: &Budget, kernel: &Kernel<'_>, process: &Eprocess<'_>, source: Source) -> Option<Self> {
+        let name = process.name();
+        let named = |core: &&str| name.value().is_some_and(|name| name.eq_ignore_ascii_case(core));
+        let core = process.pid() == Ok(4) || CORE.iter().any(named);
+        let (rows, details) = if core { (Use::Core, Use::Core) } else { (Use::Rows, Use::Details) };
+        budget.take(ROW, rows).ok()?;
+        if !budget.is_spent(details) {
+            let whole = Self::read(kernel, process, source);
+            if budget.take(whole.cost(), details).is_ok() {
+                return Some(whole);
+            }
+        }
+        Some(Self::bare(process, source))
+    }
+
+    /// What is told of it beyond its own fields, in bytes.
+    fn cost(&self) -> u64 {
+        let bytes = |text: &String| u64::try_from(text.len()).unwrap_or(u64::MAX).saturating_mul(COPIES);
+        let texts = |texts: &Vec<String>| texts.iter().map(|text| bytes(text).saturating_add(TEXT)).sum();
+        let one = [&self.path, &self.peb_path, &self.command_line, &self.user, &self.integrity];
+        let several = [&self.environment, &self.modules, &self.groups];
+        let sids = self.token.value().into_iter().flat_map(|token| &token.sids).map(|sid| {
+            // With its attributes, on five lines of a document.
+            bytes(&sid.sid).saturating_add(4 * TEXT)
+        });
+        let one = one.into_iter().filter_map(Reading::value).map(bytes);
+        let several = several.into_iter().filter_map(Reading::value).map(texts);
+        one.chain(several).chain(sids).fold(DETAILS, u64::saturating_add)
+    }
+
+    /// The process by its own fields alone: who it is, and whether it runs.
+    fn bare(process: &Eprocess<'_>, source: Source) -> Self {
+        let mut bare = Self {
+            pid: process.pid().into(),
+            ppid: process.ppid().into(),
+            name: process.name(),
+            eprocess: Reading::Value(process.address()),
+            physical: process.physical(),
+            created: process.created(),
+            exited: process.exited(),
+            session: process.session(),
+            threads: process.threads(),
+            minimal: process.minimal(),
+            active_links: Self::links(process, source),
+            sources: vec![source],
+            ..Self::default()
+        };
+        bare.path = Reading::Absent(spent());
+        bare.peb_path = Reading::Absent(spent());
+        bare
+    }
+
+    /// The walk that makes the list says it of those that it came to.
+    fn links(process: &Eprocess<'_>, source: Source) -> Reading<Links> {
+        if source == Source::ActiveList { Reading::default() } else { process.neighbours() }
+    }
+
     /// Reads one process from every structure around it.
-    pub(super) fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, source: Source) -> Self {
+    fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, source: Source) -> Self {
         let user_half = UserHalf::read(kernel, process);
         let token = TokenReadings::read(kernel, &process.token());
         let mut located: BTreeMap<String, Location> = process
@@ -169,7 +239,7 @@ impl Process {
             section: process.section(),
             section_file,
             image_file: process.image_file(),
-            active_links: if source == Source::ActiveList { Reading::default() } else { process.neighbours() },
+            active_links: Self::links(process, source),
             inside: Reading::default(),
             sources: vec![source],
             located,

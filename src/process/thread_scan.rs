@@ -7,6 +7,7 @@ use super::scan::CREATED;
 use super::sources::thread_owners::TERMINATED;
 use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT, View};
 use crate::memory::{Page, Scanner, Word};
+use crate::symbols::Field;
 use crate::{Absent, ListEnd, PhysicalAddress, Ticks, Timestamp, VirtualAddress};
 use std::collections::BTreeSet;
 
@@ -56,7 +57,7 @@ impl<'k> ThreadLook<'k> {
         let header = Word { step: STEP, offset: 0, mask: 0xff, value: THREAD_OBJECT };
         let judge = move |page: Page<'_>, offset: usize, add: &mut dyn FnMut(usize)| {
             let at = page.at.wrapping_add(u64::try_from(offset).unwrap_or(0));
-            if self.could_be(page, offset) && self.owner(at).is_some() {
+            if self.could_be(page, offset) && self.owners(at).is_some() {
                 add(offset);
             }
         };
@@ -82,18 +83,19 @@ impl<'k> ThreadLook<'k> {
             && links.iter().any(|head| *head != Some((0, 0)))
     }
 
-    /// The thread at `physical` and its process, if one is there that the kernel maps and that has not ended.
-    fn owner(&self, physical: PhysicalAddress) -> Option<(VirtualAddress, VirtualAddress)> {
+    /// The address of the thread at `physical`, and its processes, if one is there that the kernel maps and that has not ended: the one that it belongs
+    /// to, and the one whose memory it uses, if that is another.
+    fn owners(&self, physical: PhysicalAddress) -> Option<(VirtualAddress, Vec<VirtualAddress>)> {
         let layout = self.kernel.layouts().thread.as_ref().ok()?;
         let place = own_address(self.kernel.space(), physical, &self.links_at).filter(|place| place.mapped)?;
         let thread = View::read(self.kernel.space(), place.address, layout.size);
         // The threads of the idle process have the id 0; they are in no pool.
         let tid = thread.get(layout.tid).ok().filter(|tid| *tid != 0)?;
         let created = thread.get(layout.created).ok()?;
-        let flag = layout.terminated.and_then(|bits| thread.bits(bits).ok()).map(|bit| bit != 0);
+        // The scheduler goes by the state. What does not tell whether it has ended proves nothing.
         let state = layout.state.and_then(|state| thread.get(state).ok()).map(|state| state == TERMINATED);
-        // What does not tell whether it has ended proves nothing.
-        let ended = flag.into_iter().chain(state).reduce(|ended, other| ended || other)?;
+        let flag = || layout.terminated.and_then(|bits| thread.bits(bits).ok()).map(|bit| bit != 0);
+        let ended = state.or_else(flag)?;
         let freed = self.allocations.is_freed(place, "Thread", *b"Thre");
         if ended || freed == Ok(true) {
             return None;
@@ -103,14 +105,25 @@ impl<'k> ThreadLook<'k> {
         if !plausible && freed != Ok(false) {
             return None;
         }
-        let owner = thread.get(layout.process?).ok().filter(|owner| is_pointer(*owner))?;
+        let of = |field: Option<Field<VirtualAddress>>| thread.get(field?).ok().filter(|owner| is_pointer(*owner));
+        let own = of(layout.process)?;
+        let attached = of(layout.attached).filter(|attached| *attached != own);
+        let is_owner = |owner: &VirtualAddress| self.is_owner(*owner, Timestamp(created), Some(*owner) == attached);
+        let owners: Vec<VirtualAddress> = [Some(own), attached].into_iter().flatten().filter(is_owner).collect();
+        (!owners.is_empty()).then_some((place.address, owners))
+    }
+
+    /// Whether a process is there that a thread made at this time can belong to, or be attached to.
+    fn is_owner(&self, owner: VirtualAddress, created: Timestamp, attached: bool) -> bool {
         let process = Eprocess::read(self.kernel, owner);
         let is_process = process.has_process_values(|created| CREATED.contains(&created.0))
             || process.object_kind() == Ok(PROCESS_OBJECT) && process.is_plausible() == Ok(true);
+        // Others use the memory of a process to take it down, long after its end.
+        let is_over = attached && process.exited().value().is_some();
         // Memory is not cleared at a start, and pools of the next boot may map what was in those of the one before.
-        let is_left = self.is_before_boot(Timestamp(created))
+        let is_left = self.is_before_boot(created)
             && process.created().value().is_some_and(|created| self.is_before_boot(*created));
-        (is_process && !is_left).then_some((place.address, owner))
+        is_process && !is_over && !is_left
     }
 
     fn is_before_boot(&self, at: Timestamp) -> bool {
@@ -130,7 +143,7 @@ pub(crate) struct ThreadOwners {
     seen: BTreeSet<VirtualAddress>,
     /// In the order of the places of their first threads.
     owners: Vec<VirtualAddress>,
-    /// Each thread and its process.
+    /// Each thread and the process that it belongs to.
     threads: Vec<(VirtualAddress, VirtualAddress)>,
 }
 
@@ -140,16 +153,18 @@ const MAX_THREADS: usize = 1 << 20;
 impl ThreadOwners {
     /// Takes the place of a thread that a scan gave.
     pub(crate) fn take(&mut self, look: &ThreadLook<'_>, at: PhysicalAddress) {
-        let Some((thread, owner)) = look.owner(at) else { return };
-        if self.seen.insert(owner) {
-            self.owners.push(owner);
+        let Some((thread, owners)) = look.owners(at) else { return };
+        if let Some(owner) = owners.first().filter(|_| self.threads.len() < MAX_THREADS) {
+            self.threads.push((thread, *owner));
         }
-        if self.threads.len() < MAX_THREADS {
-            self.threads.push((thread, owner));
+        for owner in owners {
+            if self.seen.insert(owner) {
+                self.owners.push(owner);
+            }
         }
     }
 
-    /// Each thread and its process.
+    /// Each thread and the process that it belongs to.
     pub(crate) fn take_threads(&mut self) -> Vec<(VirtualAddress, VirtualAddress)> {
         std::mem::take(&mut self.threads)
     }

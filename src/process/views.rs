@@ -6,6 +6,7 @@ use super::list;
 use super::source::{SOURCES, Source};
 use super::sources::cid_table::Ids;
 use super::sources::{Looking, cid_table};
+use crate::budget::Budget;
 use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT};
 use crate::reading::record;
 use crate::{Absent, AbsentKind, ListEnd, ProcessList, Reading, VirtualAddress, Warning};
@@ -28,6 +29,7 @@ record! {
 /// tables of all processes are searched with `thorough` only: there can be a million handles. Gives the table of ids.
 pub(crate) fn add(
     kernel: &Kernel<'_>,
+    budget: &Budget,
     list: &mut ProcessList,
     warnings: &mut Vec<Warning>,
     thorough: bool,
@@ -36,7 +38,7 @@ pub(crate) fn add(
     for about in &SOURCES {
         let Some(find) = about.find else { continue };
         let found = find(&mut Looking { kernel, list, ids: &ids, thorough, warnings });
-        merge(kernel, list, warnings, about.source, found);
+        merge(kernel, budget, list, warnings, about.source, found);
     }
     ids
 }
@@ -44,18 +46,20 @@ pub(crate) fn add(
 /// Adds what a search of physical memory found and is not in `list`.
 pub(crate) fn add_by_scan(
     kernel: &Kernel<'_>,
+    budget: &Budget,
     list: &mut ProcessList,
     warnings: &mut Vec<Warning>,
     processes: Result<Found, Absent>,
     threads: Result<Found, Absent>,
 ) {
-    merge(kernel, list, warnings, Source::PoolScan, processes);
-    merge(kernel, list, warnings, Source::ThreadScan, threads);
+    merge(kernel, budget, list, warnings, Source::PoolScan, processes);
+    merge(kernel, budget, list, warnings, Source::ThreadScan, threads);
 }
 
 /// Adds the processes of one view, and the view's own record.
 pub(super) fn merge(
     kernel: &Kernel<'_>,
+    budget: &Budget,
     list: &mut ProcessList,
     warnings: &mut Vec<Warning>,
     source: Source,
@@ -64,7 +68,7 @@ pub(super) fn merge(
     let mut view = ProcessView { source, ..ProcessView::default() };
     match found {
         Ok(found) => {
-            let held = add_found(kernel, list, warnings, source, &found);
+            let held = add_found(kernel, budget, list, warnings, source, &found);
             view.processes = Reading::Value(held);
             view.end = Reading::Value(found.end);
         }
@@ -84,6 +88,7 @@ pub(super) fn merge(
 /// Returns the number of processes among what was found.
 fn add_found(
     kernel: &Kernel<'_>,
+    budget: &Budget,
     list: &mut ProcessList,
     warnings: &mut Vec<Warning>,
     source: Source,
@@ -116,7 +121,13 @@ fn add_found(
         match plausible {
             Ok(true) if idle.is_none() && is_like_idle(&process) => {}
             Ok(true) => {
-                list.items.push(Process::read(kernel, &process, source));
+                let Some(process) = Process::within(budget, kernel, &process, source) else {
+                    list.end = list.end.max(Some(ListEnd::Limit));
+                    let message = format!("what else {source} holds is left out: too many processes");
+                    warnings.push(Warning::new("processes", message));
+                    break;
+                };
+                list.items.push(process);
                 held = held.saturating_add(1);
             }
             Ok(false) => warnings.push(Warning::new(

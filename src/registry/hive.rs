@@ -5,10 +5,12 @@ use super::key::Key;
 use super::map::CellMap;
 use super::node::Fixed;
 use super::path;
+use crate::budget::{Budget, Use, spent};
 use crate::kernel::Cmhive;
 use crate::memory::AddressSpace;
 use crate::reading::record;
 use crate::{Absent, Error, PhysicalAddress, Reading, Timestamp, VirtualAddress};
+use std::sync::Arc;
 
 record! {
     /// One hive.
@@ -40,6 +42,8 @@ record! {
     }
 }
 
+/// Bytes that a hive takes besides its texts.
+const RECORD: usize = 1 << 10;
 /// Where a hive's root key is unless its header says otherwise: behind the header of the first bin.
 const FIRST_CELL: u32 = 0x20;
 /// `_HBASE_BLOCK`: its size, which is that of a file's header.
@@ -53,6 +57,8 @@ pub struct Hive<'k> {
     pub(super) backing: Backing<'k>,
     pub(super) header: Result<Vec<u8>, Absent>,
     record: HiveRecord,
+    /// What its records are charged to, where a system is read.
+    budget: Option<Arc<Budget>>,
 }
 
 impl<'k> Hive<'k> {
@@ -93,7 +99,7 @@ impl<'k> Hive<'k> {
         if record.root.value().is_some() {
             record.root_source = "HiveRootPath".to_owned();
         }
-        Ok(Self { backing, header, record })
+        Ok(Self { backing, header, record, budget: None })
     }
 
     /// A hive file (`regf`), read as it lies: log files beside it are not replayed.
@@ -132,7 +138,26 @@ impl<'k> Hive<'k> {
             record.notes.push(format!("its header says {length:#x} bytes, and it has {:#x}", bytes.len()));
         }
         bytes.truncate(length);
-        Ok(Hive { backing: Backing::File(bytes), header, record })
+        Ok(Hive { backing: Backing::File(bytes), header, record, budget: None })
+    }
+
+    /// Charges its records to a budget from now on, and what it has told already.
+    pub(super) fn within(mut self, budget: &Arc<Budget>) -> Result<Self, Absent> {
+        let texts = [&self.record.file, &self.record.root].into_iter().filter_map(Reading::value);
+        let bytes = texts.map(String::len).fold(RECORD, usize::saturating_add);
+        budget.take(u64::try_from(bytes).unwrap_or(u64::MAX), Use::Core)?;
+        self.budget = Some(Arc::clone(budget));
+        Ok(self)
+    }
+
+    /// Whether there is room for a record of so many bytes. One may take a quarter of what is left.
+    pub(super) fn take(&self, bytes: u64) -> Result<(), Absent> {
+        let Some(budget) = &self.budget else { return Ok(()) };
+        if usize::try_from(bytes).is_ok_and(|bytes| bytes <= budget.records(1, Use::Keys)) {
+            return budget.take(bytes, Use::Keys);
+        }
+        budget.note_large();
+        Err(spent())
     }
 
     /// The record of the hive.

@@ -7,10 +7,12 @@ use super::map::CellMap;
 use super::name::same;
 use super::path;
 use super::session_manager::ControlSet;
+use crate::budget::{Budget, Use};
 use crate::kernel::{Cmhive, Kernel, hive_list, master_hive};
 use crate::memory::AddressSpace;
 use crate::{Absent, ListEnd, VirtualAddress, Warning};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Links that lead to links are followed so often; Windows has chains of one or two.
 const MAX_LINKS: usize = 16;
@@ -31,6 +33,7 @@ pub struct Registry<'k> {
     spoilt: Vec<Hive<'k>>,
     end: Result<ListEnd, Absent>,
     pub(super) warnings: Vec<Warning>,
+    budget: Option<Arc<Budget>>,
 }
 
 /// The hives, and how the walk that found them ended.
@@ -48,15 +51,19 @@ impl<'k> Registry<'k> {
     /// is asked for.
     #[must_use]
     pub fn open(kernel: &'k Kernel<'k>) -> Self {
+        Self::opened(kernel, None)
+    }
+
+    /// The same, whose records are charged to the budget of a system.
+    pub(crate) fn open_within(kernel: &'k Kernel<'k>, budget: &Arc<Budget>) -> Self {
+        Self::opened(kernel, Some(Arc::clone(budget)))
+    }
+
+    fn opened(kernel: &'k Kernel<'k>, budget: Option<Arc<Budget>>) -> Self {
         let user = CellMap::user_space(kernel);
-        let mut registry = Self {
-            kernel,
-            user,
-            hives: Vec::new(),
-            spoilt: Vec::new(),
-            end: Err(Absent::not_collected("")),
-            warnings: Vec::new(),
-        };
+        let end = Err(Absent::not_collected(""));
+        let mut registry =
+            Self { kernel, user, hives: Vec::new(), spoilt: Vec::new(), end, warnings: Vec::new(), budget };
         if let Err(why) = &registry.user {
             registry.warnings.push(Warning::new("registry", why.to_string()));
         }
@@ -84,6 +91,10 @@ impl<'k> Registry<'k> {
 
     /// Adds the hive at `address`, if there is one.
     pub(super) fn add(&mut self, address: VirtualAddress, source: &str) {
+        if self.budget.as_ref().is_some_and(|budget| budget.is_spent(Use::Core)) {
+            self.end = Ok(ListEnd::Limit);
+            return;
+        }
         let hive = Cmhive::read(self.kernel, address).and_then(|cmhive| {
             let is_hive = cmhive.is_hive()?;
             let hive = Hive::read(self.kernel, &cmhive, self.user.clone(), source);
@@ -91,7 +102,11 @@ impl<'k> Registry<'k> {
                 self.spoilt.extend(hive.ok().filter(|_| source == LISTED));
                 return Err(Absent::unparsable("its signature is not that of a hive"));
             }
-            hive
+            let hive = hive?;
+            match &self.budget {
+                Some(budget) => hive.within(budget),
+                None => Ok(hive),
+            }
         });
         match hive {
             Ok(hive) => self.hives.push(hive),

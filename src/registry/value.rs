@@ -174,6 +174,13 @@ impl<'h> Value<'h> {
         }
     }
 
+    /// Bytes that its data take at the worst, as a record and in a document: a text of one letter takes an allocation of its own,
+    /// bytes are written as two digits each.
+    fn cost(&self) -> u64 {
+        let times = if self.kind == ValueType::MULTI_SZ { 24 } else { 8 };
+        u64::from(if self.length & INLINE == 0 { self.length } else { 4 }).saturating_mul(times)
+    }
+
     /// The record of the value.
     #[must_use]
     pub fn record(&self) -> RegistryValue {
@@ -181,7 +188,7 @@ impl<'h> Value<'h> {
         if self.cell.free {
             notes.push(format!("cell {} is marked as free", self.cell.index));
         }
-        let data = self.bytes().map(|bytes| {
+        let data = self.hive.take(self.cost()).and_then(|()| self.bytes()).map(|bytes| {
             let (data, odd) = RegistryData::decode(self.kind, &bytes);
             notes.extend(odd);
             data

@@ -75,20 +75,40 @@ impl Report {
 pub struct Document<'a, 's> {
     report: &'a Report,
     picture: &'a Picture<'s>,
-    lists: bool,
+    lists: Lists,
+}
+
+/// Which of the long lists a document holds. What image, kernel and machine it is, how the lists ended, the sessions, and what was
+/// asked for by itself (a key, a timeline) are in each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lists {
+    /// All that was read and all that follows from it: what `--report` judges whole.
+    All,
+    /// The processes.
+    Processes,
+    /// None but the sessions.
+    Sessions,
+    /// Which sources hold each process.
+    CrossView,
+    /// All but the processes, one by one.
+    Machine,
 }
 
 impl<'a, 's> Document<'a, 's> {
     /// The document of a report and the picture of its system.
     #[must_use]
     pub const fn new(report: &'a Report, picture: &'a Picture<'s>) -> Self {
-        Self { report, picture, lists: true }
+        Self { report, picture, lists: Lists::All }
     }
 
-    /// The same without the processes, one by one.
+    /// The same with some lists only.
     #[must_use]
-    pub const fn without_lists(self) -> Self {
-        Self { lists: false, ..self }
+    pub const fn with(self, lists: Lists) -> Self {
+        Self { lists, ..self }
+    }
+
+    fn holds(&self, list: Lists) -> bool {
+        self.lists == Lists::All || self.lists == list
     }
 }
 
@@ -102,7 +122,7 @@ struct MachineInModes<'a> {
 
 impl Serialize for Document<'_, '_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Self { report, picture, lists } = self;
+        let Self { report, picture, .. } = self;
         let system = picture.system();
         let warnings: Vec<String> = system.warnings.iter().map(Warning::to_string).collect();
         let machine = MachineInModes { machine: &system.machine, modes: picture.modes() };
@@ -114,7 +134,7 @@ impl Serialize for Document<'_, '_> {
         document.serialize_field("image", &system.image)?;
         document.serialize_field("kernel", &system.kernel)?;
         document.serialize_field("system", &machine)?;
-        if *lists {
+        if self.holds(Lists::Processes) {
             document.serialize_field("processes", &system.processes)?;
         } else {
             let end_and_views =
@@ -122,9 +142,13 @@ impl Serialize for Document<'_, '_> {
             document.serialize_field("processes", &end_and_views)?;
         }
         document.serialize_field("sessions", picture.sessions())?;
-        document.serialize_field("cross_view", if *lists { picture.cross_view() } else { &[] })?;
-        document.serialize_field("drivers", &system.drivers)?;
-        document.serialize_field("session_manager", &system.session_manager)?;
+        if self.holds(Lists::CrossView) {
+            document.serialize_field("cross_view", picture.cross_view())?;
+        }
+        if self.holds(Lists::Machine) {
+            document.serialize_field("drivers", &system.drivers)?;
+            document.serialize_field("session_manager", &system.session_manager)?;
+        }
         document.serialize_field("checks", &report.checks)?;
         match &report.hives {
             Some(hives) => document.serialize_field("hives", hives)?,

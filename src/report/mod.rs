@@ -20,7 +20,7 @@ mod views;
 mod whole;
 
 pub use crash::CrashDocument;
-pub use document::{Document, Report, SCHEMA, generator};
+pub use document::{Document, Lists, Report, SCHEMA, generator};
 #[cfg(feature = "isf")]
 pub use lists::{ListError, read_lists};
 pub use page::Page;

@@ -11,6 +11,7 @@ const FLOORS: &[(u32, &[&str])] = &[
         0,
         &[
             "addr",
+            "budget",
             "time",
             "reading",
             "location",

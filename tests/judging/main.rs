@@ -23,9 +23,13 @@ mod forged_inside;
 #[cfg(feature = "isf")]
 mod forged_liars;
 #[cfg(feature = "isf")]
+mod forged_lives;
+#[cfg(feature = "isf")]
 mod forged_pages;
 #[cfg(feature = "isf")]
 mod forged_psxview;
+#[cfg(feature = "isf")]
+mod forged_registry_lies;
 #[cfg(feature = "isf")]
 mod forged_session_manager;
 #[cfg(feature = "isf")]

@@ -3,7 +3,7 @@
 use crate::options::Format;
 use crate::output::{Rows, Style};
 use ntmem::Picture;
-use ntmem::report::{Document, Page, Report, Summary};
+use ntmem::report::{Document, Lists, Page, Report, Summary};
 use serde::Serialize;
 use std::path::Path;
 
@@ -48,7 +48,22 @@ impl Sheet<'_> {
         page: impl FnOnce() -> Page,
         rows: impl FnOnce(&mut Rows<'_>),
     ) -> anyhow::Result<Answer> {
-        self.answer_with(report, picture, &Document::new(report, picture), || vec![page()], rows)
+        self.answer_list(report, picture, Lists::All, page, rows)
+    }
+
+    /// The same with some lists only in its document.
+    ///
+    /// # Errors
+    /// The command has no such form.
+    pub fn answer_list(
+        &self,
+        report: &Report,
+        picture: &Picture<'_>,
+        lists: Lists,
+        page: impl FnOnce() -> Page,
+        rows: impl FnOnce(&mut Rows<'_>),
+    ) -> anyhow::Result<Answer> {
+        self.answer_with(report, picture, &Document::new(report, picture).with(lists), || vec![page()], rows)
     }
 
     /// The same with a document of another form, and with more pages where the form has room for them.

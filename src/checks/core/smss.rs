@@ -4,7 +4,7 @@ use super::{Children, CoreProcess, Count, InSession, LOCAL_SYSTEM, StartedBy};
 use crate::checks::Baseline;
 use crate::checks::rules::{
     children, code, command_line, core_processes, file, handles, hardening, instances, look_alike, memory, modules,
-    name, parent, path, session, stale_child, start, systems, token, user, views,
+    name, parent, path, session, stale_child, stamps, start, systems, token, user, views,
 };
 use crate::checks::session_manager as keys;
 use crate::checks::sessions;
@@ -85,6 +85,7 @@ pub static BASELINE: Baseline = Baseline {
         &hardening::PRIORITY,
         &hardening::DYNAMIC_CODE,
         &handles::CSRSS,
+        &stamps::STAMPS,
         &keys::control_set::RESOLVED,
         &keys::sub_systems::REQUIRED,
         &keys::sub_systems::KNOWN_VALUES,

@@ -4,7 +4,8 @@ use crate::checks::case::{Case, ImagePath};
 use crate::checks::paths::VolumePath;
 use crate::checks::rule::{About, BOOT, Rule};
 use crate::checks::subject::Role;
-use crate::checks::{Confidence, Outcome, Severity};
+use crate::checks::words::same;
+use crate::checks::{Confidence, Outcome, Severity, Why};
 use crate::picture::SessionModel;
 use crate::{Parent, Process, Ticks};
 
@@ -21,7 +22,7 @@ pub static CHILDREN: Rule = Rule {
         why: "BootExecute, SetupExecute and their kin have smss.exe start programs before any service runs. Such a \
                program appears as its child.",
         benign: "autoconv, autofmt, setupcl, poqexec, wpbbin and WerFault run now and then; PvsVmBoot, SophosNA, \
-               omnissa-ic-nga and icarus_rvrt belong to vendors; psxss to the POSIX subsystem up to build 9200: \
+               omnissa-ic-nga and icarus_rvrt of System32 or Program Files belong to vendors; psxss to the POSIX subsystem up to build 9200: \
                info. Programs of Windows while setup runs: low.",
         source: "Elastic detection rule \"Unusual Parent-Child Relationship\" (its list of children); Windows \
                Internals 7th edition part 1, chapter 2; public Sysmon boot trace.",
@@ -76,7 +77,16 @@ fn unusual(case: &Case<'_>, rule: &Rule, at: usize, child: &Process) -> Option<O
         .seen(child, "ppid", child.ppid.value().map(u64::to_string))
         .seen(child, "name", child.name.value().cloned())
         .seen(child, "path", child.path.value().cloned());
-    let named = |names: &[&'static str]| names.iter().copied().find(|name| child.is_named(name));
+    // A name counts where the file has it too: by the kernel's path, or by the file object of its image.
+    let read = child.path.value().and_then(|path| VolumePath::read(path));
+    let file = match &read {
+        Some(path) => Some(path.base_name()),
+        None => child.section_file.value().and_then(|file| file.name.rsplit('\\').next()),
+    };
+    let named = |names: &[&'static str]| {
+        let same_file = |name: &str| file.is_none_or(|file| same(file, name));
+        names.iter().copied().find(|name| child.is_named(name) && same_file(name))
+    };
     // A listed name from anywhere else is the name only.
     let placed = |name: &str| match case.image_path(child, &format!("\\System32\\{name}")) {
         ImagePath::Wrong(_) => false,
@@ -85,10 +95,15 @@ fn unusual(case: &Case<'_>, rule: &Rule, at: usize, child: &Process) -> Option<O
     if named(known.usual).is_some_and(|name| name == case.core.name || placed(name)) {
         return None;
     }
+    if file.is_none() && (named(known.at_times).is_some() || named(known.of_vendors).is_some()) {
+        return Some(outcome.unknown("the path of its image", Why::no_value(&child.path)));
+    }
     if named(known.at_times).is_some_and(placed) {
         return Some(outcome.guard("Windows has it started now and then").violation(Severity::Info));
     }
-    if named(known.of_vendors).is_some() {
+    let installed =
+        read.as_ref().is_none_or(|path| path.in_program_files() || case.root.holds_below(path, "\\System32"));
+    if named(known.of_vendors).is_some() && installed {
         return Some(outcome.guard("known software of another vendor").violation(Severity::Info));
     }
     let in_force = |(name, last): &&(&str, u32)| {
@@ -108,8 +123,7 @@ fn unusual(case: &Case<'_>, rule: &Rule, at: usize, child: &Process) -> Option<O
         return Some(outcome.guard(guard).confidence(Confidence::Low).violation(Severity::Info));
     }
     // Setup has smss.exe start programs of its own, from where Windows is and from its own folder.
-    let path = child.path.value().and_then(|path| VolumePath::read(path));
-    let of_setup = path.is_some_and(|path| case.root.holds_below(&path, "") || path.is_below("\\$WINDOWS.~BT"));
+    let of_setup = read.is_some_and(|path| case.root.holds_below(&path, "") || path.is_below("\\$WINDOWS.~BT"));
     if let Some(setup) = case.setup_in_progress().filter(|_| of_setup) {
         return Some(outcome.guard(setup).violation(Severity::Low));
     }

@@ -8,7 +8,7 @@ use crate::checks::case::Case;
 use crate::checks::paths::VolumePath;
 use crate::checks::rule::{About, INJECTION, Rule};
 use crate::checks::subject::Subject;
-use crate::checks::{Confidence, Missing, Outcome, Severity, Why};
+use crate::checks::{Confidence, Missing, Outcome, Severity, Why, Witness};
 use crate::kernel::{Thread, ThreadState};
 use crate::picture::SessionModel;
 use crate::{ListEnd, Process, Reading, VirtualAddress};
@@ -94,9 +94,11 @@ fn code(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     if let Some(missing) = open {
         return outcome.missing(missing);
     }
-    let outcome = outcome.observed(format!("no private code, {} threads", threads.len()));
+    let outcome = outcome
+        .observed(format!("no private code, {} threads", threads.len()))
+        .witnessed([Witness::Ranges, Witness::Threads]);
     match memory.one_witness {
-        None => outcome.pass(),
+        None => outcome.witnessed([Witness::PageTables]).pass(),
         Some(why) => outcome.confidence(Confidence::Medium).reason(why).pass(),
     }
 }
@@ -124,7 +126,7 @@ fn unlisted(process: &Process, thread: &Thread) -> Option<String> {
 fn threads(process: &Process) -> (Vec<&Thread>, Option<Why>) {
     let Some(inside) = process.inside.value() else { return (Vec::new(), Some(Why::no_value(&process.inside))) };
     let Some(all) = inside.threads.value() else { return (Vec::new(), Some(Why::no_value(&inside.threads))) };
-    let live: Vec<&Thread> = all.iter().filter(|thread| !thread.is_over()).collect();
+    let live: Vec<&Thread> = all.iter().filter(|thread| thread.has_ended() != Some(true)).collect();
     let active = process.threads.value().and_then(|number| usize::try_from(*number).ok());
     let missing = if inside.threads_end.value() != Some(&ListEnd::Complete) {
         Some("a part: the walk of it did not come to its end".into())

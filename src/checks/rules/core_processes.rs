@@ -6,8 +6,7 @@ use crate::Process;
 use crate::checks::case::Case;
 use crate::checks::core::SYSTEM_PID;
 use crate::checks::rule::{About, INJECTION, MASQUERADE, Rule};
-use crate::checks::subject::is_called;
-use crate::checks::{Confidence, Outcome, Severity};
+use crate::checks::{Confidence, Outcome, Severity, Witness};
 
 /// SYS-11: code of core processes comes from images.
 pub static CODE: Rule = Rule {
@@ -72,7 +71,7 @@ const OF_KERNEL: [(&str, u32, bool); 3] =
 
 fn core<'a>(case: &'a Case<'_>) -> impl Iterator<Item = &'a Process> {
     case.processes()
-        .filter(|process| process.pid.value() == Some(&SYSTEM_PID) || CORE.iter().any(|name| is_called(process, name)))
+        .filter(|process| process.pid.value() == Some(&SYSTEM_PID) || CORE.iter().any(|name| process.is_called(name)))
 }
 
 fn is_from_image(case: &Case<'_>) -> bool {
@@ -90,7 +89,7 @@ fn code(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
     }
     let (mut outcomes, mut looked_at, mut unread, mut one_witness) = (Vec::new(), 0usize, None, None);
     for process in core(case).filter(|process| !process.has_exited()) {
-        let guarded = process.pid.value() == Some(&SYSTEM_PID) || is_called(process, "csrss.exe");
+        let guarded = process.pid.value() == Some(&SYSTEM_PID) || process.is_called("csrss.exe");
         let grade = if guarded && case.build.is_some_and(|build| build >= FIRST_PROTECTED) {
             Grade::Guarded
         } else {
@@ -120,13 +119,13 @@ fn code(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         (0, Some((name, why))) => whole.unknown(format!("the memory map of {name}"), why),
         (0, None) => whole.unknown("a core process", "not in the list"),
         (_, unread) => {
-            let whole = whole.observed(format!("none in {looked_at} processes"));
+            let whole = whole.observed(format!("none in {looked_at} processes")).witnessed([Witness::Ranges]);
             match (unread, one_witness) {
                 (Some((name, _)), _) => {
                     whole.confidence(Confidence::Medium).reason(format!("The memory map of {name} was not read."))
                 }
                 (None, Some(why)) => whole.confidence(Confidence::Medium).reason(why),
-                (None, None) => whole,
+                (None, None) => whole.witnessed([Witness::PageTables]),
             }
             .pass()
         }
@@ -156,7 +155,7 @@ fn watched(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
     if !outcomes.is_empty() {
         return outcomes;
     }
-    let whole = whole.observed(format!("none in {looked_at} processes"));
+    let whole = whole.observed(format!("none in {looked_at} processes")).witnessed([Witness::Object]);
     vec![match (looked_at, no_callback) {
         (0, _) => whole.unknown("a core process", "not in the list"),
         (_, false) => whole.pass(),
@@ -207,7 +206,7 @@ fn names(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         }
     }
     if outcomes.is_empty() {
-        outcomes.push(whole.observed(format!("{looked_at} of them")).pass());
+        outcomes.push(whole.observed(format!("{looked_at} of them")).witnessed([Witness::Object]).pass());
     }
     outcomes
 }

@@ -205,8 +205,7 @@ fn reaches<'a>(case: &Case<'a>, process: &'a Process) -> Vec<(&'a Handle, &'a Pr
             && handle.access.value().is_some_and(|access| access.0 & (WRITING_ACCESS | VM_READ) != 0)
     };
     let target = |handle: &'a Handle| {
-        let object = handle.object.value()?;
-        let target = case.rows.iter().map(|row| row.1).find(|other| other.eprocess.value() == Some(object))?;
+        let (_, target) = case.at_address(*handle.object.value()?)?;
         let own = std::ptr::eq(target, process) || case.core.children.usual.iter().any(|name| target.is_named(name));
         (!own && !target.has_exited()).then_some((handle, target))
     };
@@ -227,11 +226,16 @@ fn standing(case: &Case<'_>, holder: &Holder) -> Standing {
     if holder.pid.value() == Some(&SYSTEM_PID) {
         return Standing::Usual;
     }
-    let found = case.rows.iter().find(|(_, process)| match (holder.eprocess.value(), process.eprocess.value()) {
-        (Some(theirs), Some(own)) => theirs == own,
-        _ => holder.pid.value().is_some() && holder.pid.value() == process.pid.value(),
-    });
-    let Some(&(at, process)) = found else { return Standing::Other };
+    let found = match holder.eprocess.value() {
+        Some(address) => case.at_address(*address),
+        // Another tool's list may have no addresses.
+        None => case
+            .rows
+            .iter()
+            .copied()
+            .find(|(_, process)| holder.pid.value().is_some() && holder.pid.value() == process.pid.value()),
+    };
+    let Some((at, process)) = found else { return Standing::Other };
     let role = case.smss.iter().find(|subject| subject.at == at).map(|subject| subject.role);
     let placed = |below: &str| matches!(case.image_path(process, below), ImagePath::Right);
     if matches!(role, Some(Role::Master | Role::Child | Role::Silo)) && placed(SMSS.path) {

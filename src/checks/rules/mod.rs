@@ -20,6 +20,7 @@ mod ranges;
 pub(super) mod resemblance;
 pub mod session;
 pub mod stale_child;
+pub mod stamps;
 pub mod start;
 pub mod systems;
 pub mod token;

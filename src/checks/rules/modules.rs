@@ -7,7 +7,7 @@ use crate::checks::paths::VolumePath;
 use crate::checks::rule::{About, Rule};
 use crate::checks::subject::{Role, Subject};
 use crate::checks::words::same;
-use crate::checks::{Confidence, Outcome, Severity, Why};
+use crate::checks::{Confidence, Outcome, Severity, Why, Witness};
 use crate::kernel::Vad;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -113,7 +113,7 @@ fn modules(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome 
         return outcome.unknown("an image in the memory map", "not there");
     }
     let files: Vec<&str> = images.iter().filter_map(|vad| vad.file.value()).map(String::as_str).collect();
-    let outcome = outcome.observed(files.join(", "));
+    let outcome = outcome.observed(files.join(", ")).witnessed([Witness::Ranges]);
     match listed {
         Some(_) => outcome.pass(),
         None => outcome

@@ -4,7 +4,7 @@ use crate::checks::case::Case;
 use crate::checks::core::smss::SMSS;
 use crate::checks::core::{SYSTEM_PID, StartedBy};
 use crate::checks::rule::{About, MASQUERADE, Rule};
-use crate::checks::subject::{Role, Subject, is_called};
+use crate::checks::subject::{Role, Subject};
 use crate::checks::{Outcome, Severity, Why};
 use crate::picture::clock_step_by;
 use crate::{Parent, Process, Ticks};
@@ -64,7 +64,7 @@ fn parent(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
 /// set back: then others are, too.
 fn older_than_master(case: &Case<'_>, child: &Process) -> Option<Ticks> {
     let distance = case.master()?.process.started()?.since(child.started()?);
-    let is_other = |process: &Process| !std::ptr::eq(process, child) && !process.is_named("smss.exe");
+    let is_other = |process: &Process| !std::ptr::eq(process, child) && !process.is_called("smss.exe");
     let stepped = || case.clock_step.is_some() && clock_step_by(&case.system.processes.items, is_other).is_some();
     (distance > Ticks::seconds(2) && !stepped()).then_some(distance)
 }
@@ -91,9 +91,5 @@ fn parent_of_peer(case: &Case<'_>, subject: &Subject<'_>, ppid: u64, outcome: Ou
         _ => return outcome.unknown("the parent", format!("not in the list ({words})")),
     };
     let parent = case.system.processes.items.get(up);
-    if parent.is_some_and(|parent| is_called(parent, name)) {
-        outcome.pass()
-    } else {
-        outcome.violation(Severity::High)
-    }
+    if parent.is_some_and(|parent| parent.is_called(name)) { outcome.pass() } else { outcome.violation(Severity::High) }
 }

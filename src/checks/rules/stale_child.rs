@@ -4,7 +4,7 @@ use crate::checks::case::Case;
 use crate::checks::rule::{About, MASQUERADE, Rule};
 use crate::checks::subject::{Role, Subject};
 use crate::checks::{Confidence, Outcome, Severity, Why};
-use crate::{Liveness, ModeKind, Ticks};
+use crate::{AbsentKind, Liveness, ModeKind, Ticks};
 
 /// SMSS-007: no stale session child.
 pub static STALE_CHILD: Rule = Rule {
@@ -15,7 +15,7 @@ pub static STALE_CHILD: Rule = Rule {
     attack: &[MASQUERADE],
     about: About {
         what: "A live smss.exe whose parent is the master is at most 60 seconds old when the image was taken \
-               (above: low; above 300 seconds: medium), and no more of them are at work than 4 or the number of \
+               (above: low; above 300 seconds: medium), by its own stamp and by those of its threads, and no more of them are at work than 4 or the number of \
                processors.",
         why: "A session child starts csrss.exe and winlogon.exe or wininit.exe and exits. One that stays is a \
                program that claims the master as its parent.",
@@ -86,13 +86,25 @@ fn stale(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     }
     let age = match case.age(process) {
         Ok(age) => age,
-        Err(why) => return outcome.unknown("its age when the image was taken", why),
+        Err(why) => {
+            // The time of the image is what its age is measured by.
+            return match case.clocks_disagree() {
+                Some(words) => outcome
+                    .observed(format!("live, younger than the image's own time; {words}"))
+                    .seen(process, "created", process.created.value().map(ToString::to_string))
+                    .confidence(Confidence::Medium)
+                    .violation(Severity::Low),
+                None => outcome.unknown("its age when the image was taken", why),
+            };
+        }
     };
     let outcome = outcome.observed(format!("live, {age} old")).seen(
         process,
         "created",
         process.created.value().map(ToString::to_string),
     );
+    // Where its job is one, it may be a container's, and stay.
+    let forged_job = process.silo.absent().filter(|absent| absent.kind == AbsentKind::Unparsable);
     let [odd, suspicious] = CHILD_AGE.map(Ticks::seconds);
     let severity = if age <= odd {
         return outcome.pass();
@@ -101,6 +113,10 @@ fn stale(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     } else {
         Severity::Medium
     };
+    if let Some(absent) = forged_job {
+        let outcome = outcome.reason(format!("{}: that makes it no container's.", absent.detail));
+        return outcome.seen(process, "job", process.job.value().map(ToString::to_string)).violation(Severity::High);
+    }
     // The clock runs on while the machine sleeps, the process does not.
     let asleep = case.system.machine.asleep.value().map(|seconds| Ticks::seconds(i64::try_from(*seconds).unwrap_or(0)));
     if let (Some(mode), Some(asleep)) = (case.mode(ModeKind::Resumed), asleep)

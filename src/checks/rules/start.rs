@@ -15,8 +15,8 @@ pub static START: Rule = Rule {
     attack: &[MASQUERADE],
     about: About {
         what: "EPROCESS.CreateTime of the master is between 2 seconds before and 10 seconds after that of System. \
-               Up to 60 seconds it is low, up to 600 medium, later high. Before Vista System has no creation time \
-               and the computed boot time is used.",
+               Up to 60 seconds it is low, up to 600 medium, later high. The oldest of its threads \
+               started with it. Before Vista System has no creation time and the computed boot time is used.",
         why: "The kernel starts the master at the end of its own start, before anything that takes time. A program \
                that was started later, by a user or a task, cannot have this time.",
         benign: "File system checks and servicing delay what smss.exe starts, not smss.exe. A clock that was set back \
@@ -57,6 +57,19 @@ fn start(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
             None => outcome.violation(Severity::Low),
         };
     }
+    // Its first thread is made with it and waits for ever: the stamp of the process is confirmed by one that lies elsewhere.
+    let (distance, outcome) = match process.oldest_thread().map(|thread| thread.since(anchor)) {
+        Some(of_thread) if of_thread > late && distance <= late && subject.role != Role::Peer => {
+            let thread =
+                process.own_threads().find(|thread| thread.created.value() == process.oldest_thread().as_ref());
+            let address = thread.map_or(Reading::Nothing, |thread| thread.address.clone());
+            let words =
+                format!("{distance} from System's start by its own stamp, {of_thread} by that of its oldest thread");
+            let text = process.oldest_thread().map(|at| at.to_string());
+            (of_thread, outcome.observed(words).seen_at(process, "_ETHREAD", "CreateTime", &address, text))
+        }
+        _ => (distance, outcome),
+    };
     // A step of the clock never excuses a late start: both stamps are older than any step seen so far.
     if distance <= late {
         outcome.pass()

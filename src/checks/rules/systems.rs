@@ -3,7 +3,7 @@
 use crate::checks::case::Case;
 use crate::checks::core::SYSTEM_PID;
 use crate::checks::rule::{About, Rule};
-use crate::checks::{Confidence, Outcome, Severity};
+use crate::checks::{Confidence, Outcome, Severity, Witness};
 use crate::{AbsentKind, Process};
 
 /// SYS-01: one kernel half in all page tables.
@@ -67,7 +67,9 @@ fn live<'a>(case: &Case<'a>) -> Vec<&'a Process> {
 
 fn kernel_half(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
     let live = live(case);
-    let outcome = Outcome::new(rule, None).expected("one kernel half in the page tables of all processes");
+    let outcome = Outcome::new(rule, None)
+        .witnessed([Witness::Object, Witness::PageTables])
+        .expected("one kernel half in the page tables of all processes");
     let collected = |process: &&Process| {
         process.shares_kernel.absent().is_none_or(|absent| absent.kind != AbsentKind::NotCollected)
     };

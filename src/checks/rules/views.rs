@@ -2,10 +2,11 @@
 
 use crate::checks::case::Case;
 use crate::checks::rule::{About, Rule};
-use crate::checks::{Confidence, Outcome, Severity};
+use crate::checks::{Confidence, Outcome, Severity, Witness};
 use crate::picture::{Explanation, Sighting};
 use crate::process::{PID_END, ProcessView, Source};
 use crate::{Absent, ListEnd, Process};
+use std::collections::BTreeSet;
 
 /// SMSS-021: every view has the same processes.
 pub static EVERY_VIEW: Rule = Rule {
@@ -46,7 +47,8 @@ fn views(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         |process: &&&Process| process.is_live() && process.threads.value().is_some_and(|threads| *threads > 0);
     outcomes.extend(case.leftovers.iter().filter(running).map(|process| leftover(rule, process)));
     outcomes.extend(written_over(case, rule));
-    let rest = rest.observed(format!("{hidden} unlinked"));
+    let told: BTreeSet<Witness> = sources().map(|source| Witness::of_source(*source)).collect();
+    let rest = rest.observed(format!("{hidden} unlinked")).witnessed(told);
     let views = &case.system.processes.views;
     let whole = |view: &ProcessView| view.end.value() == Some(&ListEnd::Complete);
     outcomes.push(if !sources().any(|source| *source == LIST) {
@@ -84,7 +86,8 @@ fn written_over(case: &Case<'_>, rule: &Rule) -> Vec<Outcome> {
 /// A violation, where exit, creation and smear do not explain the views that hold the process.
 fn judge(rule: &Rule, process: &Process, sighting: &Sighting) -> Option<Outcome> {
     let name = process.name.value().map_or("?", String::as_str);
-    let outcome = Outcome::about(rule, process);
+    let sources = process.sources.iter().map(|source| Witness::of_source(*source));
+    let outcome = Outcome::about(rule, process).witnessed(sources);
     match sighting.explanation {
         Explanation::Unlinked => {
             let outcome = outcome
@@ -94,6 +97,14 @@ fn judge(rule: &Rule, process: &Process, sighting: &Sighting) -> Option<Outcome>
                 .seen(process, "threads", process.threads.value().map(ToString::to_string))
                 .seen(process, "active_links", process.active_links.value().map(ToString::to_string));
             Some(outcome.violation(Severity::High))
+        }
+        // A torn link loses processes as an attacker would: nobody can tell which, but it is told who.
+        Explanation::Torn => {
+            let outcome = outcome
+                .observed(format!("{name}, only in {}: {}", Source::names(&process.sources), sighting.why))
+                .expected("in the active list")
+                .seen(process, "active_links", process.active_links.value().map(ToString::to_string));
+            Some(outcome.unknown("the whole active list", "torn where it may have stood"))
         }
         Explanation::HalfLinked => {
             let outcome = outcome

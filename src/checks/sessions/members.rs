@@ -5,7 +5,6 @@ use crate::checks::case::{Case, ImagePath};
 use crate::checks::core::{SYSTEM_PID, smss::SMSS};
 use crate::checks::rule::{About, MASQUERADE, Rule};
 use crate::checks::rules::hardening::protection;
-use crate::checks::subject::is_called;
 use crate::checks::{Judgement, Outcome, Severity};
 use std::collections::HashSet;
 
@@ -88,7 +87,7 @@ fn token_sessions(case: &Case<'_>, rule: &Rule) -> Vec<Outcome> {
     let (mut compared, mut unread) = (0_usize, 0_usize);
     for (_, process) in case.rows {
         let exempt = process.pid.value() == Some(&SYSTEM_PID)
-            || is_called(process, SMSS.name)
+            || process.is_called(SMSS.name)
             || process.minimal.value() == Some(&true)
             || process.silo.value().is_some_and(|at| !at.is_null());
         let Some(session) = process.session.value().filter(|_| process.is_live() && !exempt) else { continue };

@@ -9,7 +9,7 @@ use super::case::Case;
 use super::core::{SYSTEM_PID, smss::SMSS};
 use super::rule::{About, MASQUERADE, Rule};
 use super::rules::stale_child::CHILD_AGE;
-use super::subject::{Role, is_called};
+use super::subject::Role;
 use super::{Outcome, Severity};
 use crate::picture::{Members, SessionModel};
 use crate::{Process, Ticks};
@@ -244,7 +244,8 @@ fn wininit(case: &Case<'_>, rule: &Rule) -> Outcome {
     if case.model == SessionModel::Master {
         return outcome.not_applicable("wininit.exe came with Vista.");
     }
-    if case.root.is_preinstallation() {
+    // The drive's letter is one field of a page that everybody maps: where the key is known not to be there, this is no Windows PE.
+    if case.root.is_preinstallation() && !case.system.session_manager.mini_nt.is_nothing() {
         return outcome.not_applicable("Windows PE runs everything in session 0.");
     }
     if case.sessions.is_empty() {
@@ -263,7 +264,7 @@ fn wininit(case: &Case<'_>, rule: &Rule) -> Outcome {
     }
     // Tools that print the token's session put System and smss.exe into session 0.
     let beside_smss = |session: &&Members<'_>| {
-        session.running.iter().any(|process| process.pid.value() != Some(&SYSTEM_PID) && !is_called(process, SMSS.name))
+        session.running.iter().any(|process| process.pid.value() != Some(&SYSTEM_PID) && !process.is_called(SMSS.name))
     };
     match case.sessions.iter().filter(|session| session.id == 0).find(beside_smss) {
         None => tally.unknown("a list of session 0's processes", "not in the list"),

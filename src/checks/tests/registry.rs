@@ -62,6 +62,9 @@ pub(super) fn set(system: &mut System, key: Field, name: &str, data: RegistryDat
         r#virtual: Some(VirtualAddress(0x24d_5a00_2654)),
         physical: Some(PhysicalAddress(0x84_1654)),
         from: None,
+        file_offset: None,
+        dtb: None,
+        data: None,
     });
     let value = RegistryValue { kind, data: Reading::Value(data), location, ..RegistryValue::default() };
     values(record(system, key)).insert(name.to_owned(), value);
@@ -96,6 +99,9 @@ pub(super) fn clean() -> System {
     system.session_manager = SessionManagerKeys {
         select: key(r"..\..\Select"),
         control_set: Reading::Value(ControlSet { number: 1, assumed: false, source: r"Select\Current".into() }),
+        linked: Reading::Value(1),
+        next_start: Reading::Nothing,
+        rivals: Vec::new(),
         control_sets: Reading::Value(vec![1]),
         session_manager: key("Session Manager"),
         sub_systems: key(r"Session Manager\SubSystems"),

@@ -3,7 +3,7 @@
 use super::file_object;
 use crate::kernel::layouts::EprocessLayout;
 use crate::kernel::view::{View, fast_ref, pointer};
-use crate::kernel::{Kernel, SectionFile, list_both_ways, text};
+use crate::kernel::{Kernel, ObjectTypes, SectionFile, list_both_ways, text};
 use crate::location::{DataLocation, Location};
 use crate::memory::AddressSpace;
 use crate::symbols::{Bits, Field, Stored as _};
@@ -493,7 +493,7 @@ impl<'k> Eprocess<'k> {
                 }
                 let silo = space.read_pointer(job.wrapping_add(globals.offset))?;
                 if !silo.is_null() && Some(silo) != host {
-                    return Ok(Some(job));
+                    return self.is_member_of(job, seen.len() == 1).map(|()| Some(job));
                 }
                 let Some(parent) = layout.parent else { break };
                 job = space.read_pointer(job.wrapping_add(parent.offset))?;
@@ -501,6 +501,28 @@ impl<'k> Eprocess<'k> {
             Ok(None)
         };
         read().into()
+    }
+
+    /// Whether a job is one by its object's header, and, where the process is in it itself, whether the process is in a list. Two pages of
+    /// zeros with one pointer in them are no container.
+    fn is_member_of(&self, job: VirtualAddress, itself: bool) -> Result<(), Absent> {
+        if let Ok(types) = ObjectTypes::read(self.kernel) {
+            match types.type_of(types.header(job)?)? {
+                "Job" => {}
+                other => return Err(Absent::unparsable(format!("EPROCESS.Job leads to {job}, which is a {other}"))),
+            }
+        }
+        // Who is over has left the list.
+        let Some(links) = self.layout().job_links.filter(|_| itself && self.exited().value().is_none()) else {
+            return Ok(());
+        };
+        let own = self.view.address_of(links);
+        let space = self.kernel.space();
+        let next = space.read_pointer(own)?;
+        if !next.is_kernel() || next == own || space.read_pointer(next.wrapping_add(8)) != Ok(own) {
+            return Err(Absent::unparsable(format!("it is in no list of a job, and EPROCESS.Job leads to {job}")));
+        }
+        Ok(())
     }
 
     /// Where the fields that checks cite were read, by the record's field names.

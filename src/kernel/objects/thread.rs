@@ -45,6 +45,8 @@ record! {
         pid: u64,
         /// Address of the `_ETHREAD`.
         address: VirtualAddress,
+        /// `KTHREAD.Process`: the process that it belongs to.
+        owner: VirtualAddress,
         /// `ETHREAD.StartAddress`: where the kernel let it start.
         start: VirtualAddress,
         /// `ETHREAD.Win32StartAddress`: where its creator said that it starts. The thread itself can change it.
@@ -69,13 +71,12 @@ record! {
 }
 
 impl Thread {
-    /// True where it has ended. One whose flag says so and whose state does not has not: it waits, and may be taken down yet.
+    /// Whether it has ended: by its state, which the scheduler goes by, and by `CrossThreadFlags.Terminated` where the state is not
+    /// known. That flag is set when a thread is told to end, and a word of memory later anybody can set it. `None`: neither is known.
     #[must_use]
-    pub fn is_over(&self) -> bool {
-        match (self.terminated.value(), self.state.value()) {
-            (_, Some(state)) if *state != ThreadState::Other => *state == ThreadState::Terminated,
-            (flag, _) => flag == Some(&true),
-        }
+    pub fn has_ended(&self) -> Option<bool> {
+        let by_state = self.state.value().map(|state| *state == ThreadState::Terminated);
+        by_state.or(self.terminated.value().copied())
     }
 }
 
@@ -97,12 +98,25 @@ const MAX_THREADS: usize = 1 << 16;
 /// # Errors
 /// The symbols lack `_ETHREAD` or the head.
 pub fn threads(process: &Eprocess<'_>, others: &OtherThreads) -> Result<(Vec<Thread>, Joined), Absent> {
+    threads_up_to(process, others, MAX_THREADS)
+}
+
+/// The same, each way not more than `cap`.
+///
+/// # Errors
+/// As [`threads`].
+pub(crate) fn threads_up_to(
+    process: &Eprocess<'_>,
+    others: &OtherThreads,
+    cap: usize,
+) -> Result<(Vec<Thread>, Joined), Absent> {
+    let cap = cap.min(MAX_THREADS);
     let kernel = process.kernel();
     let layout = kernel.layouts().thread.as_ref()?;
     let head = process.layout().threads_head.ok_or_else(|| Absent::no_symbol("_EPROCESS.ThreadListHead"))?;
     let head = process.view().address_of(head);
-    let joined = list_both_ways(kernel.space(), head, MAX_THREADS, VirtualAddress::is_kernel);
-    let of_scheduler = kernel_list(process);
+    let joined = list_both_ways(kernel.space(), head, cap, VirtualAddress::is_kernel);
+    let of_scheduler = kernel_list(process, cap);
     let listed: Vec<VirtualAddress> =
         joined.entries.iter().map(|entry| entry.wrapping_sub(layout.links.offset)).collect();
     let in_list: HashSet<VirtualAddress> = listed.iter().copied().collect();
@@ -116,7 +130,7 @@ pub fn threads(process: &Eprocess<'_>, others: &OtherThreads) -> Result<(Vec<Thr
         .copied()
         .filter(|thread| !in_list.contains(thread))
         .collect();
-    let threads = listed.into_iter().chain(elsewhere).take(MAX_THREADS).map(|address| {
+    let threads = listed.into_iter().chain(elsewhere).take(cap).map(|address| {
         let view = View::read(kernel.space(), address, layout.size);
         let flag = |bits: Option<Bits>, name: &str| -> Result<bool, Absent> {
             Ok(view.bits(bits.ok_or_else(|| Absent::no_symbol(name))?)? != 0)
@@ -126,6 +140,7 @@ pub fn threads(process: &Eprocess<'_>, others: &OtherThreads) -> Result<(Vec<Thr
             tid: view.get(layout.tid).into(),
             pid: view.get(layout.pid).into(),
             address: Reading::Value(view.address()),
+            owner: pointer(view.optional(layout.process, "_KTHREAD.Process")),
             start: pointer(view.get(layout.start)),
             win32_start: pointer(view.optional(layout.win32_start, "_ETHREAD.Win32StartAddress")),
             created: time(view.get(layout.created)),
@@ -150,13 +165,13 @@ pub fn threads(process: &Eprocess<'_>, others: &OtherThreads) -> Result<(Vec<Thr
 }
 
 /// The threads in `KPROCESS.ThreadListHead`.
-fn kernel_list(process: &Eprocess<'_>) -> Result<HashSet<VirtualAddress>, Absent> {
+fn kernel_list(process: &Eprocess<'_>, cap: usize) -> Result<HashSet<VirtualAddress>, Absent> {
     let kernel = process.kernel();
     let layout = kernel.layouts().thread.as_ref()?;
     let links = layout.kernel_links.ok_or_else(|| Absent::no_symbol("_KTHREAD.ThreadListEntry"))?;
     let head = process.layout().kernel_threads_head.ok_or_else(|| Absent::no_symbol("_KPROCESS.ThreadListHead"))?;
     let head = process.view().address_of(head);
-    let joined = list_both_ways(kernel.space(), head, MAX_THREADS, VirtualAddress::is_kernel);
+    let joined = list_both_ways(kernel.space(), head, cap, VirtualAddress::is_kernel);
     Ok(joined.entries.into_iter().map(|entry| entry.wrapping_sub(links.offset)).collect())
 }
 

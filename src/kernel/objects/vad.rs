@@ -56,10 +56,18 @@ const IMAGE_MAP: u64 = 2;
 /// # Errors
 /// The symbols lack a structure, or the root cannot be read.
 pub fn vads(process: &Eprocess<'_>) -> Result<(Vec<Vad>, WalkEnd), Absent> {
+    vads_up_to(process, MAX_VADS)
+}
+
+/// The same, not more than `cap`.
+///
+/// # Errors
+/// As [`vads`].
+pub(crate) fn vads_up_to(process: &Eprocess<'_>, cap: usize) -> Result<(Vec<Vad>, WalkEnd), Absent> {
     let kernel = process.kernel();
     let layout = kernel.layouts().vad.as_ref()?;
     let root = process.view().optional(process.layout().vad_root, "_EPROCESS.VadRoot")?;
-    let (nodes, end) = tree(kernel.space(), root, (layout.left.offset, layout.right.offset), MAX_VADS);
+    let (nodes, end) = tree(kernel.space(), root, (layout.left.offset, layout.right.offset), cap.min(MAX_VADS));
     let mut room = MAX_NAMES;
     let mut limited = |mut vad: Vad| {
         if let Some(name) = vad.file.value() {

@@ -4,7 +4,7 @@ use super::MAX_FOUND;
 use crate::kernel::{Eprocess, Kernel, ObjectTypes};
 use crate::process::Process;
 use crate::process::found::Found;
-use crate::process::look_inside::{bears_name, table};
+use crate::process::look_inside::table;
 use crate::{Absent, ListEnd, ProcessList, Reading, VirtualAddress};
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ pub(in crate::process) fn find(kernel: &Kernel<'_>, list: &ProcessList, all: boo
     let mut found = Found::by_walk(Vec::new(), ListEnd::Complete);
     let mut seen = BTreeSet::new();
     let (mut tables, mut looked_at) = (0usize, 0usize);
-    let taken = |process: &&Process| all || process.pid.value() == Some(&4) || bears_name(process, "csrss.exe");
+    let taken = |process: &&Process| all || process.pid.value() == Some(&4) || process.is_called("csrss.exe");
     for process in list.items.iter().filter(taken) {
         let Some(own) = process.eprocess.value() else { continue };
         let table = match table(kernel, &Eprocess::read_at(kernel, *own, process.unmapped(kernel))) {

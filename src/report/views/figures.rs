@@ -58,7 +58,7 @@ fn is_core(process: &Process) -> bool {
 fn sessions(picture: &Picture<'_>, bad: &BTreeSet<u64>) -> Vec<Node> {
     let items = &picture.system().processes.items;
     let mut nodes = Vec::new();
-    for process in items.iter().filter(|process| process.is_named("smss.exe") && process.session.value().is_none()) {
+    for process in items.iter().filter(|process| process.is_called("smss.exe") && process.session.value().is_none()) {
         nodes.push(Node { depth: 0, label: named(process), tone: tone(process, bad) });
     }
     for session in picture.sessions() {

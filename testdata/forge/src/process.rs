@@ -25,6 +25,8 @@ pub struct Made {
     pub space: Option<Space>,
     /// Its handles: value to (object header, access).
     pub handles: BTreeMap<u64, (u64, u64)>,
+    /// Its threads.
+    pub threads: Vec<u64>,
     /// Its handle table.
     pub table: Option<u64>,
     /// Its user memory.
@@ -132,7 +134,7 @@ impl Machine {
     }
 
     /// `SeAuditProcessCreationInfo.ImageFileName`: an `_OBJECT_NAME_INFORMATION` with its text behind it.
-    fn forge_audit_name(&mut self, body: u64, path: Option<&str>) {
+    pub fn forge_audit_name(&mut self, body: u64, path: Option<&str>) {
         let text = path.unwrap_or("");
         let head = self.layout.size("_OBJECT_NAME_INFORMATION");
         let info = self.pool(true, b"SeOn", head + utf16z(text).len() as u64);
@@ -170,7 +172,7 @@ impl Machine {
             truth.command_line = Some(plan.command_line);
             memory
         });
-        Made { body, space, handles: BTreeMap::new(), table: None, user, truth }
+        Made { body, space, handles: BTreeMap::new(), threads: Vec::new(), table: None, user, truth }
     }
 
     /// Section, file, WOW64.
@@ -273,6 +275,7 @@ impl Machine {
             });
             ring.push(thread + self.offset("_ETHREAD", "ThreadListEntry"));
             kernel_ring.push(thread + self.offset("_ETHREAD", "Tcb.ThreadListEntry"));
+            made.threads.push(thread);
             made.handles.insert(u64::from(n + 1) * 4, (thread - 0x30, 0x1f_ffff));
         }
         self.link(&ring);

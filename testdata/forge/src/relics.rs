@@ -58,7 +58,8 @@ impl Machine {
         TruthRelic { process: made.truth, remains: relic.remains }
     }
 
-    fn mark_freed(&mut self, body: u64) {
+    /// The type in front of an object becomes that of freed ones.
+    pub fn mark_freed(&mut self, body: u64) {
         let header = body - HEADER;
         let index = self.encode_index(header, FREED);
         self.put(header, "_OBJECT_HEADER", "TypeIndex", u64::from(index));

@@ -199,6 +199,43 @@ pub enum Damage {
         /// End.
         to: u64,
     },
+    /// A field of every thread of a process holds this.
+    ThreadField {
+        /// Whose threads.
+        pid: u64,
+        /// The field's path in `_ETHREAD`.
+        path: &'static str,
+        /// What it holds.
+        value: u64,
+    },
+    /// The same, the address of another process.
+    ThreadOwner {
+        /// Whose threads.
+        pid: u64,
+        /// The field's path in `_ETHREAD`.
+        path: &'static str,
+        /// Whose address it holds.
+        owner: u64,
+    },
+    /// The headers in front of a process and of its threads say that they were freed.
+    HeadersFreed {
+        /// Whose.
+        pid: u64,
+    },
+    /// `ImageFileName` is another, and so is the kernel's path; none: that leads nowhere.
+    Renamed {
+        /// Whose.
+        pid: u64,
+        /// The name.
+        name: &'static str,
+        /// The path.
+        path: Option<&'static str>,
+    },
+    /// `Job` leads to pages of zeros in which only `ServerSiloGlobals` is not null.
+    EmptyJob {
+        /// Whose.
+        pid: u64,
+    },
     /// A field of an `_EPROCESS` holds this.
     Field {
         /// Whose.

@@ -6,7 +6,7 @@ use crate::output::Rows;
 use crate::{images, open};
 use ntmem::Picture;
 use ntmem::kernel::TriageDump;
-use ntmem::report::{self, CrashDocument, Document, MachineRow};
+use ntmem::report::{self, CrashDocument, Document, Lists, MachineRow};
 use std::path::Path;
 
 /// What the image is: format, kernel, build, symbols, clocks
@@ -38,7 +38,7 @@ impl Run for Args {
             }
             let report = open::read(image, &self.common)?;
             let picture = Picture::new(&report.system);
-            let document = Document::new(&report, &picture).without_lists();
+            let document = Document::new(&report, &picture).with(Lists::Machine);
             let rows = |rows: &mut Rows<'_>| rows.add("machine", &MachineRow::new(&picture));
             sheet.answer_with(&report, &picture, &document, || vec![report::info(&picture)], rows)
         })

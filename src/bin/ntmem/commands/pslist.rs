@@ -5,7 +5,7 @@ use crate::options::{Common, Filter, Images};
 use crate::output::Rows;
 use crate::{images, open};
 use ntmem::Picture;
-use ntmem::report::{self, COLUMNS, ListOptions};
+use ntmem::report::{self, COLUMNS, ListOptions, Lists};
 use std::path::Path;
 
 /// The processes, a line each
@@ -52,7 +52,7 @@ impl Run for Args {
             self.filter.apply(&mut report);
             let picture = Picture::new(&report.system);
             let rows = |rows: &mut Rows<'_>| rows.each("process", &options.sorted(&report.system));
-            sheet.answer(&report, &picture, || report::processes(&picture, &options), rows)
+            sheet.answer_list(&report, &picture, Lists::Processes, || report::processes(&picture, &options), rows)
         })
     }
 }

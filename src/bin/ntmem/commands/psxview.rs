@@ -5,7 +5,7 @@ use crate::options::{Common, Images};
 use crate::output::Rows;
 use crate::{images, open};
 use ntmem::Picture;
-use ntmem::report;
+use ntmem::report::{self, Lists};
 use std::path::Path;
 
 /// The cross view: which of the kernel's lists hold each process, and what explains it
@@ -31,7 +31,7 @@ impl Run for Args {
             let report = open::read(image, &self.common)?;
             let picture = Picture::new(&report.system);
             let rows = |rows: &mut Rows<'_>| rows.each("sighting", picture.cross_view());
-            sheet.answer(&report, &picture, || report::cross_view(&picture), rows)
+            sheet.answer_list(&report, &picture, Lists::CrossView, || report::cross_view(&picture), rows)
         })
     }
 }

@@ -5,7 +5,7 @@ use crate::options::{Common, Images};
 use crate::output::Rows;
 use crate::{images, open};
 use ntmem::Picture;
-use ntmem::report;
+use ntmem::report::{self, Lists};
 use std::path::Path;
 
 /// The sessions: who built each, and what runs there
@@ -31,7 +31,7 @@ impl Run for Args {
             let report = open::read(image, &self.common)?;
             let picture = Picture::new(&report.system);
             let rows = |rows: &mut Rows<'_>| rows.each("session", picture.sessions());
-            sheet.answer(&report, &picture, || report::sessions(&picture), rows)
+            sheet.answer_list(&report, &picture, Lists::Sessions, || report::sessions(&picture), rows)
         })
     }
 }

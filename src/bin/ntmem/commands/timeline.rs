@@ -6,7 +6,7 @@ use crate::output::Rows;
 use crate::{images, open};
 use ntmem::checks::{BASELINES, check_in};
 use ntmem::registry::{HiveList, Registry};
-use ntmem::report::Document;
+use ntmem::report::{Document, Lists};
 use ntmem::{Picture, ReadOptions, report};
 use std::path::Path;
 
@@ -41,7 +41,7 @@ impl Run for Args {
             report.timeline = Some(report::events(&report, &picture, &hives));
             let events = report.timeline.as_deref().unwrap_or_default();
             let rows = |rows: &mut Rows<'_>| rows.each("event", events);
-            let document = Document::new(&report, &picture).without_lists();
+            let document = Document::new(&report, &picture).with(Lists::Machine);
             sheet.answer_with(&report, &picture, &document, || vec![report::timeline(events)], rows)
         })
     }

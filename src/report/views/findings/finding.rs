@@ -49,6 +49,9 @@ fn one(report: &Report, outcome: &Outcome, explain: Option<&Rule>) -> Section {
     line("expected", &outcome.expected);
     line("excused", &outcome.guard);
     line("note", &outcome.reason);
+    let witnesses: Vec<&str> = outcome.witnesses.iter().map(|witness| witness.as_str()).collect();
+    let alone = if witnesses.len() == 1 { " alone" } else { "" };
+    line("rests on", &Some(format!("{}{alone}", witnesses.join(", "))).filter(|_| !witnesses.is_empty()));
     if heading(outcome) != outcome.title {
         line("norm", &Some(outcome.title.clone()));
     }

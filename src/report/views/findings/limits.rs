@@ -50,6 +50,9 @@ pub(super) fn rests_on(page: &mut Page, findings: &Findings) {
             page.paragraph((4, 6), format!("{} would settle {}", need.what, need.rules.join(", ")));
         }
     }
+    for what in &findings.not_looked_for {
+        page.paragraph((2, 4), what.as_str());
+    }
     for system in &findings.beside {
         page.paragraph((2, 4), format!("also in this image: {system}"));
     }
@@ -66,9 +69,6 @@ pub(super) fn limits(page: &mut Page, report: &Report) {
              IMAGE` names the file that would be better."
                 .to_owned(),
         );
-    }
-    if system.image.is_some() && !system.processes.views.iter().any(|view| view.source.by_scan()) {
-        limits.push("Memory was not searched: --scan adds processes and hives that are in no list.".to_owned());
     }
     let warnings = &system.warnings;
     limits.extend(warnings.iter().take(WARNINGS).map(|warning| format!("warning: {warning}")));

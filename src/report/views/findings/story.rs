@@ -83,7 +83,7 @@ fn part(report: &Report, pid: u64, process: Option<&Process>, outcomes: &[&Outco
     let grave = outcomes.iter().any(|outcome| outcome.severity >= Some(Severity::High));
     match process {
         _ if master == Some(pid) => ", the master",
-        Some(process) if process.is_named("smss.exe") && grave => ", not Windows' smss.exe",
+        Some(process) if process.is_called("smss.exe") && grave => ", not Windows' smss.exe",
         _ => "",
     }
 }

@@ -1,0 +1,111 @@
+//! Whether the stamps and states of a process and of its threads are of one life: SMSS-029.
+
+use super::EXITED;
+use crate::checks::case::Case;
+use crate::checks::rule::{About, MASQUERADE, Rule};
+use crate::checks::subject::Subject;
+use crate::checks::{Confidence, Outcome, Severity, Why};
+use crate::kernel::Links;
+use crate::process::Source;
+use crate::{Process, Ticks};
+
+/// SMSS-029: stamps and states agree.
+pub static STAMPS: Rule = Rule {
+    id: "SMSS-029",
+    title: "stamps and states agree",
+    wrong: "a stamp or a state that its threads or neighbours contradict",
+    core: false,
+    attack: &[MASQUERADE, "T1070.006"],
+    about: About {
+        what: "No thread is older than the process; a process with an exit time has no open handles and no thread that \
+               waits; its place in the active list fits its creation time.",
+        why: "Creation and exit time are eight bytes that nothing depends on: written over, they make a program that runs look \
+               just made, or over. Its threads, its handle table and its neighbours in the list keep what is true.",
+        benign: "A clock that was set back makes threads older than their process and lists out of order: not counted where \
+                 other processes show it. Differences of up to a minute are not looked at.",
+        source: "_EPROCESS, _ETHREAD and _KTHREAD of public symbols; the kernel appends new processes to PsActiveProcessHead \
+                 (ReactOS ntoskrnl/ps/process.c).",
+    },
+    judge: |case, rule| case.each(rule, |subject, outcome| stamps(case, subject, outcome)),
+};
+
+fn stamps(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
+    let process = subject.process;
+    let mut outcome = outcome.expected("threads, handles and neighbours of its own time");
+    let mut found = Vec::new();
+    if let Some(distance) = process.thread_before_it() {
+        found.push(format!("a thread of it is {distance} older than it says that it is itself"));
+    }
+    if let Some(exited) = process.exited.value() {
+        if process.holds_handles() {
+            found.push(format!("it exited {exited}, and handles are open in its table"));
+        }
+        if process.has_contradictory_threads() {
+            found.push(format!("it exited {exited}, and a thread flagged as ended waits"));
+        }
+        outcome = outcome.seen(process, "exited", Some(exited.to_string()));
+    }
+    found.extend(out_of_order(case, subject));
+    let outcome = outcome.seen(process, "created", process.created.value().map(ToString::to_string));
+    if found.is_empty() && process.has_exited() {
+        return outcome.not_applicable(EXITED);
+    }
+    let oldest = process.own_threads().filter(|thread| thread.created.value().is_some());
+    let oldest = oldest.min_by_key(|thread| thread.created.value().copied());
+    let outcome = match oldest {
+        Some(thread) => {
+            let made = thread.created.value().map(ToString::to_string);
+            outcome.seen_at(process, "_ETHREAD", "CreateTime", &thread.address, made)
+        }
+        None => outcome,
+    };
+    if !found.is_empty() {
+        let outcome = outcome.observed(found.join("; "));
+        return match case.clock_step {
+            Some(sign) => {
+                let guard = format!("the clock was set back: {sign}");
+                outcome.guard(guard).confidence(Confidence::Low).violation(Severity::Medium)
+            }
+            None => outcome.violation(Severity::High),
+        };
+    }
+    match oldest {
+        Some(_) => outcome.observed("no thread is older than it").pass(),
+        None => {
+            let why = match process.inside.value() {
+                Some(inside) if inside.threads.value().is_some() => Why::from("in none of them"),
+                Some(inside) => Why::no_value(&inside.threads),
+                None => Why::no_value(&process.inside),
+            };
+            outcome.unknown("the stamps of its threads", why)
+        }
+    }
+}
+
+/// The kernel appends to the active list. A stamp alone among its neighbours that is much younger than who comes after it, or much
+/// older than who comes before it, is not the one that was there then. After a step of the clock whole stretches are so.
+fn out_of_order(case: &Case<'_>, subject: &Subject<'_>) -> Option<String> {
+    let items = &case.system.processes.items;
+    if case.system.processes.in_foreign_order || !is_linked(subject.process) {
+        return None;
+    }
+    let own = subject.process.started()?;
+    let neighbour = |at: Option<usize>| items.get(at?).filter(|process| is_linked(process))?.started();
+    let before = neighbour(subject.at.checked_sub(1));
+    let after = neighbour(subject.at.checked_add(1));
+    let most = Ticks::seconds(60);
+    match (before, after) {
+        (Some(before), after) if before.since(own) > most && after.is_none_or(|after| after >= before) => {
+            Some(format!("it is listed behind a process that is {} younger", before.since(own)))
+        }
+        (Some(before), Some(after)) if own.since(after) > most && after >= before => {
+            Some(format!("it is listed before a process that is {} older", own.since(after)))
+        }
+        _ => None,
+    }
+}
+
+/// Both walks along the active list came to it.
+fn is_linked(process: &Process) -> bool {
+    process.sources.contains(&Source::ActiveList) && process.active_links.value() == Some(&Links::BothWays)
+}

@@ -74,6 +74,11 @@ impl Edited {
         }
     }
 
+    /// The address of a variable of the kernel. `None`: the build has none of that name.
+    pub fn global(&self, name: &str) -> Option<u64> {
+        self.layout.globals.get(name).map(|offset| self.forged.truth.kernel_base + offset)
+    }
+
     pub fn has(&self, structure: &str, field: &str) -> bool {
         self.layout.find(structure, field).is_some()
     }

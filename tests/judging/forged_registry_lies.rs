@@ -92,3 +92,27 @@ fn the_set_in_use_is_the_one_that_the_link_names() {
         assert_eq!(findings.verdict, Verdict::Clean, "{build:?}");
     }
 }
+
+/// What there is one of is found by two ways: a variable that leads to a copy is contradicted by the lists.
+#[test]
+fn variables_that_lead_to_copies() {
+    for build in BUILDS {
+        let findings = check_smss(&Edited::new(&Scenario::clean(build)).system(false));
+        assert_eq!(severity(&findings, "SYS-14"), None, "{build:?}");
+        for (variable, pid) in [("CmpRegistryProcess", 100), ("CmpMasterHive", 0)] {
+            let mut edited = Edited::new(&Scenario::clean(build));
+            let Some(at) = edited.global(variable) else { continue };
+            // Another object of the same kind.
+            let other = match pid {
+                0 => edited.forged.truth.hives[0].cmhive + 0x10,
+                _ => edited.process(452).eprocess,
+            };
+            if edited.pointer(at) == 0 {
+                continue;
+            }
+            edited.write(at, &other.to_le_bytes());
+            let findings = check_smss(&edited.system(false));
+            assert_eq!(severity(&findings, "SYS-14"), Some(Severity::Medium), "{build:?} {variable}");
+        }
+    }
+}

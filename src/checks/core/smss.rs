@@ -4,7 +4,7 @@ use super::{Children, CoreProcess, Count, InSession, LOCAL_SYSTEM, StartedBy};
 use crate::checks::Baseline;
 use crate::checks::rules::{
     children, code, command_line, core_processes, file, handles, hardening, instances, look_alike, memory, modules,
-    name, parent, path, session, stale_child, stamps, start, systems, token, user, views,
+    name, parent, path, session, singletons, stale_child, stamps, start, systems, token, user, views,
 };
 use crate::checks::session_manager as keys;
 use crate::checks::sessions;
@@ -56,6 +56,7 @@ pub static BASELINE: Baseline = Baseline {
         &core_processes::CODE,
         &core_processes::WATCHED,
         &core_processes::NAMES,
+        &singletons::ONE_OF_EACH,
         &instances::MASTER_PRESENT,
         &parent::PARENT,
         &path::KERNEL_PATH,

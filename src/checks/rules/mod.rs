@@ -19,6 +19,7 @@ pub mod path;
 mod ranges;
 pub(super) mod resemblance;
 pub mod session;
+pub mod singletons;
 pub mod stale_child;
 pub mod stamps;
 pub mod start;

@@ -18,6 +18,9 @@ use std::sync::Arc;
 const MAX_LINKS: usize = 16;
 /// The root of the SYSTEM hive.
 const SYSTEM: &str = r"\REGISTRY\MACHINE\SYSTEM";
+/// The root of a hive beside it, and the folder of both as the kernel is given it.
+const SOFTWARE: &str = r"\REGISTRY\MACHINE\SOFTWARE";
+const CONFIG: &str = r"\SystemRoot\System32\Config";
 /// How records call the list of hives.
 const LISTED: &str = "hive_list";
 /// The link, below [`SYSTEM`], to the control set in use.
@@ -280,9 +283,18 @@ impl<'k> Registry<'k> {
     /// Hives beside the one that answers for `mount` of which something says that they are mounted there: their own path, or the
     /// name of their file below the system root. Hives whose signature is spoilt are among them.
     pub(super) fn rivals(&self, mount: &str) -> Vec<Hive<'k>> {
+        let mounted = |at: &str| self.hives.iter().filter(move |hive| hive.mount().is_some_and(|own| same(own, at)));
+        let folder = |file: &str| file.rsplit_once('\\').map(|(folder, _)| folder.to_owned());
+        // The folder of this Windows's own hives: other installations may be mounted, and have files of the same names.
+        let own: Vec<String> = mounted(SOFTWARE)
+            .chain(mounted(mount))
+            .filter_map(|hive| folder(hive.record().file.value()?))
+            .chain([CONFIG.to_owned()])
+            .collect();
         let claims = |hive: &&Hive<'k>| {
             let file = hive.record().file.value();
-            let of_windows = |file: &String| file.get(..12).is_some_and(|start| same(start, r"\SystemRoot\"));
+            let of_windows =
+                |file: &String| folder(file).is_some_and(|folder| own.iter().any(|own| same(own, &folder)));
             let by_file = file.filter(|file| of_windows(file)).and_then(|file| path::mount_by_file(file));
             let listed = hive.record().sources.iter().any(|source| source == LISTED);
             listed && [hive.mount(), by_file.as_deref()].into_iter().flatten().any(|own| same(own, mount))

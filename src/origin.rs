@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 /// What supplied the page that a value lies in. In documents it is one string: `memory`, `transition`, `prototype`,
-/// `page file 0`, `compressed store`.
+/// `page file 0`, `compressed store`, `file cache`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
     /// Memory, by a page-table entry that is present.
@@ -18,6 +18,9 @@ pub enum Origin {
     PageFile(u32),
     /// The compressed store, which is in memory.
     CompressedStore,
+    /// What memory has of a file, where the process that has it mapped has lost the page: it is the file's, and may be older than
+    /// what that process had.
+    FileCache,
 }
 
 impl fmt::Display for Origin {
@@ -28,6 +31,7 @@ impl fmt::Display for Origin {
             Self::Prototype => f.write_str("prototype"),
             Self::PageFile(number) => write!(f, "page file {number}"),
             Self::CompressedStore => f.write_str("compressed store"),
+            Self::FileCache => f.write_str("file cache"),
         }
     }
 }
@@ -41,7 +45,7 @@ impl Serialize for Origin {
 impl<'de> Deserialize<'de> for Origin {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        let fixed = [Self::Memory, Self::Transition, Self::Prototype, Self::CompressedStore];
+        let fixed = [Self::Memory, Self::Transition, Self::Prototype, Self::CompressedStore, Self::FileCache];
         let by_name = fixed.into_iter().find(|origin| origin.to_string() == text);
         let page_file = || text.strip_prefix("page file ")?.parse().ok().map(Self::PageFile);
         by_name.or_else(page_file).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no origin of a page")))

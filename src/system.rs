@@ -113,7 +113,7 @@ impl System {
         }
         listed.extend(budget.warning());
         let odd = [image.warnings(), kernel.warnings(), registry.warnings()].into_iter().flatten().cloned();
-        let mut warnings: Vec<Warning> = odd.chain(listed).collect();
+        let mut warnings: Vec<Warning> = odd.chain(registry.read_from_files()).chain(listed).collect();
         if let Some(more) = warnings.len().checked_sub(MAX_WARNINGS).filter(|more| *more > 0) {
             warnings.truncate(MAX_WARNINGS);
             warnings.push(Warning::new("warnings", format!("{more} further warnings are left out")));

@@ -8,7 +8,8 @@ libusb-1.0-0, and for the compressed store before 24H2 a libMSCompression.so tha
 Exit status: 0 all agree, 1 differences.
 
 Known differences, which are MemProcFS's: it reads nothing of a view beyond LastContiguousPte (behind-extension); it reads no page table
-that is not present (behind-tables); it takes bit 45 alone off transition entries (+mask47); before build 15063 it knows no mask for
+that is not present (behind-tables); of hives that were unmapped, or whose section's parts are overwritten, it reads nothing
+(behind-hive-file-unmapped, behind-hive-cache); it takes bit 45 alone off transition entries (+mask47); before build 15063 it knows no mask for
 entries that are not present, and before 17134 it takes a page file's number from bits 1 to 4; it finds the store of 22H2 by symbols
 alone.
 """

@@ -1,7 +1,7 @@
 //! What the kernel's image holds of its own variables: the pages of the sections without code, and the lists that start there.
 
 use crate::kernel::find::pe;
-use crate::memory::AddressSpace;
+use crate::memory::{AddressSpace, Architecture};
 use crate::{PAGE_SIZE, VirtualAddress};
 
 /// Pages that are read: kernels' sections without code have 3 to 6 MiB; a damaged table of sections may promise 4 GiB.
@@ -18,6 +18,7 @@ const MAX_HEADS: usize = 1 << 16;
 /// The kernel's variables, read once.
 #[derive(Debug)]
 pub(crate) struct KernelData {
+    arch: &'static Architecture,
     base: VirtualAddress,
     size: u64,
     pieces: Vec<Piece>,
@@ -50,7 +51,7 @@ impl KernelData {
         if ranges.is_empty() {
             ranges.push((0, size));
         }
-        let mut data = Self { base, size, pieces: Vec::new(), heads: Vec::new() };
+        let mut data = Self { arch: space.architecture(), base, size, pieces: Vec::new(), heads: Vec::new() };
         let mut left = MAX_PAGES;
         for (from, bytes) in ranges {
             // Sections that overlap, or reach beyond the image, come from damaged headers.
@@ -140,7 +141,7 @@ impl KernelData {
     /// at a multiple of 8.
     pub(crate) const fn may_point_out(&self, number: u64) -> bool {
         let at = VirtualAddress(number);
-        at.is_kernel() && number.is_multiple_of(8) && number >> 47 == 0x1_ffff && !self.has(at)
+        at.is_kernel() && number.is_multiple_of(8) && self.arch.is_canonical(at) && !self.has(at)
     }
 }
 

@@ -413,13 +413,28 @@ layout! {
         file_user_name: Option<Field<Embedded>> = "FileUserName",
         /// Where the hive is mounted (Vista on).
         root_path: Option<Field<Embedded>> = "HiveRootPath",
-        /// The section of its file, where that is mapped (10 1803 on).
+        /// Handle to the section of its file, where that is mapped (10 1803 on).
         view_section: Option<Field<VirtualAddress>> = "Hive.ViewMap.SectionReference",
-        /// Its file (up to 8.1).
-        file_object: Option<Field<VirtualAddress>> = "FileObject",
+        /// Its file (7, and 10 up to 1709).
+        file_object: Option<Field<VirtualAddress>> = "FileObject" | "Hive.ViewMap.FileObject",
+        /// Handles to its file and to those of its logs.
+        file_handles: Option<Field<Embedded>> = "FileHandles",
+        /// Which 512 bytes of its stable bins were written to since they were last written to a log.
+        dirty: Option<Field<Embedded>> = "Hive.DirtyVector",
+        /// Which are in a log, and not yet in its file (8.1 on).
+        unreconciled: Option<Field<Embedded>> = "Hive.UnreconciledVector",
     }
 }
 
+layout! {
+    /// `_RTL_BITMAP`.
+    pub struct BitmapLayout = "_RTL_BITMAP" {
+        /// How many bits it has.
+        bits: Field<u32> = "SizeOfBitMap",
+        /// Where they are.
+        buffer: Field<VirtualAddress> = "Buffer",
+    }
+}
 layout! {
     /// `_DUAL`: one storage of a hive.
     pub struct DualLayout = "_DUAL" {
@@ -581,6 +596,8 @@ layouts! {
     vacb: VacbLayout,
     /// `_CMHIVE`.
     cmhive: CmhiveLayout,
+    /// `_RTL_BITMAP`.
+    bitmap: BitmapLayout,
     /// `_DUAL`.
     dual: DualLayout,
     /// `_HMAP_ENTRY`.

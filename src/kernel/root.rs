@@ -21,7 +21,7 @@ const FRAME: u64 = 0x000f_ffff_ffff_f000;
 /// image. 0: nothing is mapped.
 fn entry(space: AddressSpace<'_>, at: VirtualAddress) -> Option<u64> {
     let mut bytes = [0u8; 8];
-    let slot = space.root().wrapping_add(((at.0 >> 39) & 0x1ff).wrapping_mul(8));
+    let slot = space.root().wrapping_add(space.architecture().top_index(at).wrapping_mul(8));
     (space.memory().read(slot, &mut bytes) == bytes.len()).then(|| {
         let entry = u64::from_le_bytes(bytes);
         if entry & 1 == 0 { 0 } else { entry & FRAME }
@@ -44,7 +44,7 @@ impl<'m> Kernel<'m> {
         anchors.extend(self.anchor);
         anchors.push(process);
         let mut slots = BTreeSet::new();
-        anchors.retain(|at| slots.insert(at.0 >> 39));
+        anchors.retain(|at| slots.insert(self.space.architecture().top_index(*at)));
         anchors
     }
 

@@ -209,6 +209,15 @@ impl Fault {
         }
     }
 
+    /// Whether it is the way to the page that is lost, so that nothing tells where the page is or was.
+    pub(crate) const fn loses_the_way(&self) -> bool {
+        match self {
+            Self::NonCanonical { .. } | Self::NotPresent { .. } | Self::NotInImage { level: Some(_), .. } => true,
+            Self::Prototype { why, .. } => !matches!(why, PrototypeFault::Empty | PrototypeFault::Nested),
+            _ => false,
+        }
+    }
+
     /// What would supply the page, if anything could.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {

@@ -140,6 +140,22 @@ impl AddressSpace<'_> {
         }
     }
 
+    /// Where the page `index` of a file is, by the control area that the file has as data. `at`: the address that it stands for.
+    pub(crate) fn resolve_file_page(&self, area: VirtualAddress, index: u64, at: VirtualAddress) -> Where {
+        let missing = |why| Where::Missing(Fault::Prototype { at, entry: 0, why });
+        let found = self.absent().map(|absent| absent.of_area(self.for_kernel_structures(), area, index));
+        match found {
+            Some(Ok(Some(prototype))) => self.shared(at, 0, &[prototype]),
+            Some(Ok(None)) | None => missing(PrototypeFault::NoEntry),
+            Some(Err(_)) => missing(PrototypeFault::Unreadable),
+        }
+    }
+
+    /// The control area of the section that this address space has at `at`, by its VADs.
+    pub(crate) fn control_area_at(&self, at: VirtualAddress) -> Option<VirtualAddress> {
+        self.absent()?.area_at(self.for_kernel_structures(), self.vad_root()?, at)
+    }
+
     /// A page that a number of a page file names, and an index in it.
     pub(super) fn paged(&self, number: u32, index: u64) -> Where {
         if self.absent().is_some_and(|absent| absent.is_store(*self, number, index)) {

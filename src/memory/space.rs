@@ -227,12 +227,16 @@ impl<'m> AddressSpace<'m> {
 
     /// The place of `at` in memory, if it is there, and what supplies its page, if anything does.
     pub(crate) fn place(&self, at: VirtualAddress) -> (Option<PhysicalAddress>, Option<Origin>) {
-        let place = self.resolve(at);
-        let there = match &place {
+        self.place_of(at, &self.resolve(at))
+    }
+
+    /// The same of an address that was resolved.
+    pub(crate) fn place_of(&self, at: VirtualAddress, place: &Where) -> (Option<PhysicalAddress>, Option<Origin>) {
+        let there = match place {
             Where::Missing(_) => false,
             place => place.physical().is_some() || self.supply(at, place).is_ok(),
         };
-        (place.physical(), there.then(|| origin(&place)))
+        (place.physical(), there.then(|| origin(place)))
     }
 
     /// The page around `at`, which is not in memory.
@@ -265,33 +269,37 @@ impl<'m> AddressSpace<'m> {
             let left = page.wrapping_sub(now.0 & page.wrapping_sub(1));
             let end = usize::try_from(left).unwrap_or(usize::MAX).saturating_add(done).min(buf.len());
             let Some(piece) = buf.get_mut(done..end) else { break };
-            let Some(physical) = place.physical() else {
-                match self.supply(now, &place) {
-                    Ok(bytes) => {
-                        let from = usize::try_from(now.page_offset()).unwrap_or(0);
-                        for (to, byte) in piece.iter_mut().zip(bytes.get(from..).unwrap_or_default()) {
-                            *to = *byte;
-                        }
-                        done = end;
-                        continue;
-                    }
-                    Err(fault) => return (done, Some(fault)),
-                }
-            };
-            let read = self.memory.read(physical, piece);
-            let short = read < piece.len();
+            let (read, fault) = self.read_place(now, &place, piece);
             done = done.saturating_add(read);
-            if short {
-                let beyond = u64::try_from(read).unwrap_or(0);
-                let fault = Fault::NotInImage {
-                    at: now.wrapping_add(beyond),
-                    needed: physical.wrapping_add(beyond),
-                    level: None,
-                };
-                return (done, Some(fault));
+            if fault.is_some() {
+                return (done, fault);
             }
         }
         (done, None)
+    }
+
+    /// Reads from a place that `at` was resolved to; the page around it has all of `piece`. Returns as [`read_some`](Self::read_some).
+    pub(crate) fn read_place(&self, at: VirtualAddress, place: &Where, piece: &mut [u8]) -> (usize, Option<Fault>) {
+        let Some(physical) = place.physical() else {
+            return match self.supply(at, place) {
+                Ok(bytes) => {
+                    let from = usize::try_from(at.page_offset()).unwrap_or(0);
+                    for (to, byte) in piece.iter_mut().zip(bytes.get(from..).unwrap_or_default()) {
+                        *to = *byte;
+                    }
+                    (piece.len(), None)
+                }
+                Err(fault) => (0, Some(fault)),
+            };
+        };
+        let read = self.memory.read(physical, piece);
+        let beyond = u64::try_from(read).unwrap_or(0);
+        let fault = (read < piece.len()).then(|| Fault::NotInImage {
+            at: at.wrapping_add(beyond),
+            needed: physical.wrapping_add(beyond),
+            level: None,
+        });
+        (read, fault)
     }
 
     /// Fills `buf` from `at` on.
@@ -440,7 +448,7 @@ impl Iterator for Leaves<'_> {
                 match self.space.ptes.form(entry) {
                     Form::Transition(frame) if lowest => Present::Page(frame),
                     Form::Transition(frame) => Present::Table(frame),
-                    Form::PageFile { .. } if lowest => return Some(Leaf::PagedOut(start)),
+                    Form::PageFile { .. } | Form::PagedOut if lowest => return Some(Leaf::PagedOut(start)),
                     _ => continue,
                 }
             };

@@ -18,14 +18,14 @@ pub(super) fn own_address(space: AddressSpace<'_>, physical: PhysicalAddress, he
     let mut first = None;
     for offset in heads {
         let Some((forward, backward)) = links(space.memory(), physical, *offset) else { continue };
-        if !is_pointer(forward) {
+        if !is_pointer(space, forward) {
             continue;
         }
         let own = Some(forward).filter(|forward| backward.is_none_or(|backward| backward == *forward));
         let back = || space.read_pointer(forward.wrapping_add(8)).ok();
         for head in [own, back()].into_iter().flatten() {
             let address = head.wrapping_sub(*offset);
-            if !is_pointer(address) || address.page_offset() != physical.page_offset() {
+            if !is_pointer(space, address) || address.page_offset() != physical.page_offset() {
                 continue;
             }
             if space.translate(address) == Ok(physical) {
@@ -58,6 +58,6 @@ fn links(
 }
 
 /// Kernel addresses that a list entry can have (canonical, 8-byte aligned).
-pub(super) fn is_pointer(address: VirtualAddress) -> bool {
-    address.0 >> 47 == 0x1_ffff && address.0.is_multiple_of(8)
+pub(super) fn is_pointer(space: AddressSpace<'_>, address: VirtualAddress) -> bool {
+    address.is_kernel() && address.0.is_multiple_of(8) && space.architecture().is_canonical(address)
 }

@@ -101,9 +101,8 @@ impl<'k> ProcessLook<'k> {
     fn could_be(&self, page: Page<'_>, offset: usize) -> bool {
         let number = |field: usize| page.u64(offset.checked_add(field)?);
         let head = |field: usize| number(field).zip(number(field.saturating_add(8)));
-        let links = |(forward, backward): (u64, u64)| {
-            is_pointer(VirtualAddress(forward)) && is_pointer(VirtualAddress(backward))
-        };
+        let pointer = |number: u64| is_pointer(self.kernel.space(), VirtualAddress(number));
+        let links = |(forward, backward): (u64, u64)| pointer(forward) && pointer(backward);
         let heads = self.heads_at.map(head);
         offset < page.bytes.len()
             && heads.iter().flatten().all(|head| *head == (0, 0) || links(*head))

@@ -73,7 +73,7 @@ impl<'k> ThreadLook<'k> {
     /// the lists one may be cleared: nobody waits for most threads, and who hides a thread unlinks it.
     fn could_be(&self, page: Page<'_>, offset: usize) -> bool {
         let number = |field: usize| page.u64(offset.checked_add(field)?);
-        let pointer = |number: u64| is_pointer(VirtualAddress(number));
+        let pointer = |number: u64| is_pointer(self.kernel.space(), VirtualAddress(number));
         let head = |field: usize| number(field).zip(number(field.saturating_add(8)));
         let links = self.links_at.map(|field| usize::try_from(field).ok().and_then(head));
         offset < page.bytes.len()
@@ -105,7 +105,9 @@ impl<'k> ThreadLook<'k> {
         if !plausible && freed != Ok(false) {
             return None;
         }
-        let of = |field: Option<Field<VirtualAddress>>| thread.get(field?).ok().filter(|owner| is_pointer(*owner));
+        let space = self.kernel.space();
+        let of =
+            |field: Option<Field<VirtualAddress>>| thread.get(field?).ok().filter(|owner| is_pointer(space, *owner));
         let own = of(layout.process)?;
         let attached = of(layout.attached).filter(|attached| *attached != own);
         let is_owner = |owner: &VirtualAddress| self.is_owner(*owner, Timestamp(created), Some(*owner) == attached);

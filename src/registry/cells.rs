@@ -2,8 +2,8 @@
 
 use super::faults::Faults;
 use super::map::CellMap;
+use crate::Absent;
 use crate::location::Location;
-use crate::{Absent, VirtualAddress};
 use std::fmt;
 
 /// Size in bytes of the blocks that a map has entries for.
@@ -85,8 +85,7 @@ impl Backing<'_> {
                     let left = BLOCK.saturating_sub(within);
                     let length = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
                     let (now, later) = std::mem::take(&mut rest).split_at_mut(length);
-                    let block = map.block(index)?;
-                    block.space.read(block.at.wrapping_add(u64::from(within)), now)?;
+                    map.read(index, now)?;
                     rest = later;
                     if !rest.is_empty() {
                         index = index.checked_add(left).ok_or_else(|| Absent::unparsable("the storage ends there"))?;
@@ -109,9 +108,15 @@ impl Backing<'_> {
     /// Where `index` lies; in a hive file, the offset stands for the physical address's absence: none is given.
     pub(super) fn locate(&self, index: CellIndex, structure: &str, field: &str) -> Option<Location> {
         let Self::Memory(map) = self else { return None };
-        let block = map.block(index).ok()?;
-        let at: VirtualAddress = block.at.wrapping_add(u64::from(index.offset() % BLOCK));
-        Some(block.space.locate(structure, field, at))
+        map.locate(index, structure, field)
+    }
+
+    /// How many blocks were read of the file of a hive in memory, and how many of those were not written to since.
+    pub(super) fn of_file(&self) -> (usize, usize) {
+        match self {
+            Self::Memory(map) => map.of_file(),
+            Self::File(_) => (0, 0),
+        }
     }
 
     /// The cell at `index`.

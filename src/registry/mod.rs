@@ -11,6 +11,7 @@ mod cells;
 mod data;
 mod faults;
 mod hive;
+mod hive_file;
 mod identity;
 mod key;
 mod lists;

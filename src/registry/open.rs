@@ -168,6 +168,25 @@ impl<'k> Registry<'k> {
         &self.warnings
     }
 
+    /// What was read so far of hives' files, because the process Registry has lost those pages: one warning for each hive of which
+    /// something was.
+    #[must_use]
+    pub fn read_from_files(&self) -> Vec<Warning> {
+        let of = |hive: &Hive<'_>| {
+            let (read, proven) = hive.backing.of_file();
+            let since = match read.saturating_sub(proven) {
+                0 => "the hive says that none was written to since".to_owned(),
+                left => format!("whether {left} of them were written to since, the hive does not say"),
+            };
+            let message = format!(
+                "{}: {read} of its pages are lost in the process Registry, and were read from what memory has of its file; {since}",
+                hive.label()
+            );
+            (read > 0).then(|| Warning::new("registry", message))
+        };
+        self.hives.iter().filter_map(of).collect()
+    }
+
     /// The key at `path`, in upper or lower case: `HKLM\SYSTEM\Setup`, `\REGISTRY\MACHINE\SYSTEM\Setup`, `SYSTEM\Setup`,
     /// `HKU\S-1-5-18`. Links are followed; `CurrentControlSet` is what
     /// [`control_set`](Self::control_set) says. `None`: it is
@@ -283,11 +302,13 @@ impl<'k> Registry<'k> {
     /// Hives beside the one that answers for `mount` of which something says that they are mounted there: their own path, or the
     /// name of their file below the system root. Hives whose signature is spoilt are among them.
     pub(super) fn rivals(&self, mount: &str) -> Vec<Hive<'k>> {
-        let mounted = |at: &str| self.hives.iter().filter(move |hive| hive.mount().is_some_and(|own| same(own, at)));
+        let is_mounted = |hive: &&Hive<'k>| hive.mount().is_some_and(|own| same(own, SOFTWARE) || same(own, mount));
         let folder = |file: &str| file.rsplit_once('\\').map(|(folder, _)| folder.to_owned());
         // The folder of this Windows's own hives: other installations may be mounted, and have files of the same names.
-        let own: Vec<String> = mounted(SOFTWARE)
-            .chain(mounted(mount))
+        let own: Vec<String> = self
+            .hives
+            .iter()
+            .filter(is_mounted)
             .filter_map(|hive| folder(hive.record().file.value()?))
             .chain([CONFIG.to_owned()])
             .collect();

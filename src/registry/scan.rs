@@ -91,32 +91,39 @@ impl Registry<'_> {
         added
     }
 
-    /// Signatures of hives in pages of the kernel's half that are in page files or in the compressed store. What could not be
-    /// searched is said.
+    /// Signatures of hives in pages of the kernel's half that are in page files or in the compressed store. (Processes and threads
+    /// lie in nonpaged memory.) What could not be searched is said.
     fn search_paged_out(&mut self) -> Vec<VirtualAddress> {
         let space = self.kernel.space();
-        let (mut found, mut searched) = (Vec::new(), 0u64);
+        let (mut found, mut searched) = (Vec::new(), BTreeMap::<String, u64>::new());
         let mut missing: BTreeMap<String, u64> = BTreeMap::new();
-        for at in space.paged_out(KERNEL.0, KERNEL.1).take(MAX_PAGED_OUT) {
+        let mut pages = space.paged_out(KERNEL.0, KERNEL.1);
+        for at in pages.by_ref().take(MAX_PAGED_OUT) {
             let mut page = [0u8; PAGE_BYTES];
-            if let Err(fault) = space.read(at, &mut page) {
-                let kind = fault.remedy().unwrap_or_else(|| fault.kind().replace('_', " "));
-                let number = missing.entry(kind).or_default();
-                *number = number.saturating_add(1);
-                continue;
-            }
-            searched = searched.saturating_add(1);
+            let number = match space.read(at, &mut page) {
+                Ok(()) => searched.entry(space.origin(at).unwrap_or_default().to_string()).or_default(),
+                Err(fault) => {
+                    let number = missing.entry(fault.remedy().unwrap_or_else(|| fault.kind().replace('_', " ")));
+                    let number = number.or_default();
+                    *number = number.saturating_add(1);
+                    continue;
+                }
+            };
+            *number = number.saturating_add(1);
             let hits = page.chunks(ALIGNMENT).enumerate().filter(|(_, bytes)| bytes.starts_with(&SIGNATURE));
             let offsets = hits.filter_map(|(index, _)| u64::try_from(index.saturating_mul(ALIGNMENT)).ok());
             found
                 .extend(offsets.map(|offset| at.wrapping_add(offset)).take(MAX_SIGNATURES.saturating_sub(found.len())));
         }
-        if searched > 0 || !missing.is_empty() {
-            let not: Vec<String> =
-                missing.iter().map(|(kind, number)| format!("{number} were not, which takes {kind}")).collect();
-            let not = if not.is_empty() { String::new() } else { format!("; {}", not.join("; ")) };
-            let message =
-                format!("of the kernel's pages that are not in memory {searched} were searched for hives too{not}");
+        let more = pages.next().is_some();
+        if !searched.is_empty() || !missing.is_empty() {
+            let seen: Vec<String> =
+                searched.iter().map(|(origin, number)| format!("{number} were searched in the {origin}")).collect();
+            let not =
+                missing.iter().map(|(needed, number)| format!("{number} were not searched, which takes {needed}"));
+            let rest = more.then(|| format!("those behind the first {MAX_PAGED_OUT} were not searched"));
+            let all: Vec<String> = seen.into_iter().chain(not).chain(rest).collect();
+            let message = format!("pages of the kernel that are not in memory, for hives: {}", all.join("; "));
             self.warnings.push(Warning::new("scan", message));
         }
         found

@@ -79,11 +79,9 @@ impl<'h> Value<'h> {
     pub fn location(&self) -> Option<Location> {
         let location = self.hive.backing.locate(self.content(), "_CM_KEY_VALUE", "Signature")?;
         let bytes = (self.length & !INLINE).min(PIECE).into();
-        let data = self.data_location().map(|at| DataLocation {
-            r#virtual: at.r#virtual.unwrap_or_default(),
-            physical: at.physical,
-            file_offset: at.file_offset,
-            bytes,
+        let data = self.data_location().and_then(|at| {
+            let Location { r#virtual, physical, file_offset, .. } = at;
+            Some(DataLocation { r#virtual: r#virtual?, physical, file_offset, bytes })
         });
         Some(Location { data: data.filter(|_| bytes > 0), ..location })
     }

@@ -19,6 +19,8 @@ mod forged_cases;
 #[cfg(feature = "isf")]
 mod forged_edits;
 #[cfg(feature = "isf")]
+mod forged_hive_files;
+#[cfg(feature = "isf")]
 mod forged_inside;
 #[cfg(feature = "isf")]
 mod forged_liars;

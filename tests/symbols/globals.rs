@@ -115,6 +115,20 @@ fn by_shape_alone() {
     }
 }
 
+/// With five levels of page tables, what the kernel allocates in whole pages has addresses of 57 bits: tables of handles do.
+#[test]
+fn five_levels_of_page_tables() {
+    for build in [Build::W10_19045, Build::W11_22000, Build::W11_26100] {
+        let forged = Scenario::clean(build).with_five_levels().forge();
+        let mut bytes = without_exports(&forged);
+        let at = block(&bytes);
+        bytes[at..at + 0x340].fill(0);
+        let shaped: Vec<&str> =
+            NEEDED.into_iter().filter(|name| !name.starts_with("Nt") && !name.starts_with("Kd")).collect();
+        assert_true(&format!("{build:?}"), &found_in(&forged, bytes), &forged, &shaped);
+    }
+}
+
 /// A running Windows 8 or later keeps the block encoded: it says the same, although nobody says with which secrets.
 #[test]
 fn encoded_block() {

@@ -6,7 +6,7 @@ use super::kuser::SharedData;
 use super::pe::{self, KernelMark, PeImage};
 use crate::image::{Hints, bytes_at};
 use crate::kernel::layouts::Layouts;
-use crate::memory::AddressSpace;
+use crate::memory::{AddressSpace, Architecture};
 use crate::symbols::{SymbolStore, Symbols};
 use crate::{Error, PAGE_SIZE, PdbInfo, PhysicalAddress, VirtualAddress};
 use std::collections::{HashMap, HashSet};
@@ -47,9 +47,9 @@ pub(crate) fn images_entry(space: AddressSpace<'_>) -> Option<u64> {
     (entry & 0x81 == 1).then_some(entry & 0x000f_ffff_ffff_f000)
 }
 
-/// The number of that entry.
-pub(crate) const fn images_slot() -> u64 {
-    (SYSTEM_IMAGES.0.0 >> 39) & 0x1ff
+/// The number of the entry of a top table that leads to them.
+pub(crate) fn images_slot(arch: &Architecture) -> u64 {
+    arch.top_index(SYSTEM_IMAGES.0)
 }
 
 /// What is looked for, and where.

@@ -107,7 +107,7 @@ pub(crate) fn quick_look(memory: &dyn PhysicalMemory) -> (Vec<Root>, bool) {
     let is_small =
         pages.try_fold(0u64, |sum, pages| Some(sum.saturating_add(pages)).filter(|sum| *sum <= SMALL_PAGES)).is_some();
     let mut left = if is_small { SMALL_PAGES } else { QUICK_PAGES };
-    let slot = base::images_slot().wrapping_mul(8);
+    let slots = MODES.map(|arch| base::images_slot(arch).wrapping_mul(8));
     let (mut found, mut buffer) = (Vec::new(), Vec::new());
     for run in runs(memory) {
         if left == 0 {
@@ -118,9 +118,11 @@ pub(crate) fn quick_look(memory: &dyn PhysicalMemory) -> (Vec<Root>, bool) {
         while at.0 < run.end().0 && left > 0 {
             left = left.saturating_sub(1);
             // The entry that leads to the system's images first: it rules out nearly all pages.
-            let mut entry = [0u8; 8];
-            if memory.read(at.wrapping_add(slot), &mut entry) == entry.len()
-                && u64::from_le_bytes(entry) & 0x81 == 1
+            let leads_to_table = |slot: u64| {
+                let mut entry = [0u8; 8];
+                memory.read(at.wrapping_add(slot), &mut entry) == entry.len() && u64::from_le_bytes(entry) & 0x81 == 1
+            };
+            if slots.into_iter().any(leads_to_table)
                 && let Some(bytes) = bytes_at(memory, at, 4096, &mut buffer).first_chunk::<4096>()
                 && refers_to_itself(Page { at, bytes })
             {

@@ -1,12 +1,13 @@
 //! `_CMHIVE`: one hive of the registry in memory, and how hives are found.
 
 use crate::kernel::layouts::CmhiveLayout;
+use crate::kernel::objects::file_cache::by_kernel_handle;
 use crate::kernel::view::View;
 use crate::kernel::{Eprocess, Joined, Kernel, list_both_ways, text};
 use crate::location::Location;
 use crate::memory::AddressSpace;
 use crate::symbols::{Embedded, Field};
-use crate::{Absent, Reading, VirtualAddress};
+use crate::{Absent, PAGE_SIZE, Reading, VirtualAddress};
 
 /// `_HHIVE.Signature` of every hive.
 pub const HIVE_SIGNATURE: u32 = 0xbee0_bee0;
@@ -160,6 +161,79 @@ impl<'k> Cmhive<'k> {
         self.text(self.layout.root_path, "_CMHIVE.HiveRootPath")
     }
 
+    /// The control area of the section through which the hive is mapped (`_HVP_VIEW_MAP.SectionReference`, 10 1803 on). `None`: it
+    /// has no such section.
+    ///
+    /// # Errors
+    /// Something on the way to it cannot be read.
+    pub(crate) fn section_area(&self) -> Result<Option<VirtualAddress>, Absent> {
+        let Some(field) = self.layout.view_section else { return Ok(None) };
+        let handle = self.view.get(field)?;
+        if handle.is_null() {
+            return Ok(None);
+        }
+        let section = by_kernel_handle(self.kernel, handle.0, "Section")?;
+        let layout = self.kernel.layouts().section.as_ref()?;
+        let area = self.kernel.space().read_pointer(section.wrapping_add(layout.control_area.offset))?;
+        Ok(Some(area).filter(|area| area.is_kernel() && area.0 & 3 == 0))
+    }
+
+    /// The `_FILE_OBJECT` of its file: `FileObject`, or by the first of `FileHandles`.
+    ///
+    /// # Errors
+    /// Nothing leads to it.
+    pub(crate) fn file(&self) -> Result<VirtualAddress, Absent> {
+        let named = self.layout.file_object.and_then(|field| self.view.get(field).ok());
+        if let Some(file) = named.filter(|file| file.is_kernel()) {
+            return Ok(file);
+        }
+        let field = self.layout.file_handles.ok_or_else(|| Absent::no_symbol("_CMHIVE.FileHandles"))?;
+        let handle = self.kernel.space().read_u64(self.view.address_of(field))?;
+        by_kernel_handle(self.kernel, handle, "File")
+    }
+
+    /// Whether each of the first `pages` pages of its stable bins was written to since its file was: by `DirtyVector` and
+    /// `UnreconciledVector`, which have a bit for each 512 bytes. `None`: they do not say.
+    pub(crate) fn written_pages(&self, pages: usize) -> Vec<Option<bool>> {
+        let dirty = self.bits_of_pages(self.layout.dirty, pages);
+        let logged = match self.layout.unreconciled {
+            None => vec![Some(0); pages],
+            field => self.bits_of_pages(field, pages),
+        };
+        let of = |(dirty, logged): (Option<u8>, Option<u8>)| match (dirty, logged) {
+            (Some(0), Some(0)) => Some(false),
+            (Some(0), None) | (None, Some(0)) | (None, None) => None,
+            _ => Some(true),
+        };
+        dirty.into_iter().zip(logged).map(of).collect()
+    }
+
+    /// The eight bits that a bitmap has for each page.
+    fn bits_of_pages(&self, field: Option<Field<Embedded>>, pages: usize) -> Vec<Option<u8>> {
+        let mut found = vec![None; pages];
+        let (Some(field), Ok(layout)) = (field, &self.kernel.layouts().bitmap) else { return found };
+        let bitmap = View::read(self.view.space(), self.view.address_of(field), layout.size);
+        let (Ok(bits), Ok(buffer)) = (bitmap.get(layout.bits), bitmap.get(layout.buffer)) else { return found };
+        let told = usize::try_from(bits / 8).unwrap_or(0).min(pages);
+        if !buffer.is_kernel() {
+            return found;
+        }
+        let mut at = buffer;
+        let mut rest = found.get_mut(..told).unwrap_or_default();
+        // A page of the bitmap that cannot be read says nothing; the others do.
+        while !rest.is_empty() {
+            let left = usize::try_from(at.left_in_page()).unwrap_or(1).min(rest.len());
+            let (now, later) = std::mem::take(&mut rest).split_at_mut(left);
+            let mut bytes = vec![0u8; left];
+            if self.view.space().read(at, &mut bytes).is_ok() {
+                now.iter_mut().zip(bytes).for_each(|(to, byte)| *to = Some(byte));
+            }
+            at = at.wrapping_add(u64::try_from(left).unwrap_or(PAGE_SIZE));
+            rest = later;
+        }
+        found
+    }
+
     fn text(&self, field: Option<Field<Embedded>>, name: &str) -> Reading<String> {
         match field {
             Some(field) => text::unicode_string(self.view.space(), self.view.address_of(field)).into(),
@@ -199,20 +273,29 @@ pub fn registry_process<'k>(kernel: &'k Kernel<'k>) -> Result<Option<AddressSpac
     let global = kernel.global("CmpRegistryProcess").ok().and_then(|at| kernel.space().read_pointer(at).ok());
     let by_global = global.filter(|address| !address.is_null()).map(|address| Eprocess::read(kernel, address));
     if let Some(process) = by_global.filter(|process| process.is_plausible() == Ok(true)) {
-        return process.space().map(Some);
+        return own_space(&process);
     }
     let head = kernel.global("PsActiveProcessHead")?;
     let links = kernel.layouts().process.links.offset;
     let list = list_both_ways(kernel.space(), head, MAX_PROCESSES, VirtualAddress::is_kernel);
     let mut processes = list.entries.iter().map(|entry| Eprocess::read(kernel, entry.wrapping_sub(links)));
     match processes.find(is_registry) {
-        Some(process) => process.space().map(Some),
+        Some(process) => own_space(&process),
         // The first public build of 1803 is 17134; insider builds have it from 17063 on.
         None if kernel.build().is_ok_and(|build| build >= 17063) => {
             Err(Absent::unreadable("the process Registry, in which hives are mapped, was not found"))
         }
         None => Ok(None),
     }
+}
+
+fn own_space<'k>(process: &Eprocess<'k>) -> Result<Option<AddressSpace<'k>>, Absent> {
+    if process.shares_kernel().value() == Some(&false) {
+        return Err(Absent::unparsable(
+            "the page-table root of the process Registry, in which hives are mapped, does not lead to this kernel",
+        ));
+    }
+    process.space().map(Some)
 }
 
 fn is_registry(process: &Eprocess<'_>) -> bool {

@@ -72,8 +72,16 @@ pub(crate) fn of_control_area(kernel: &Kernel<'_>, area: VirtualAddress) -> Resu
     if area.is_null() {
         return Ok(None);
     }
-    let file = kernel.space().read_u64(area.wrapping_add(kernel.layouts().control_area.as_ref()?.file.offset))?;
-    read(kernel, fast_ref(file))
+    read(kernel, file_of_area(kernel, area)?)
+}
+
+/// The `_FILE_OBJECT` that a control area names.
+///
+/// # Errors
+/// The symbols lack the structure, or it cannot be read.
+pub(crate) fn file_of_area(kernel: &Kernel<'_>, area: VirtualAddress) -> Result<VirtualAddress, Absent> {
+    let layout = kernel.layouts().control_area.as_ref()?;
+    Ok(fast_ref(kernel.space().read_u64(area.wrapping_add(layout.file.offset))?))
 }
 
 /// Where the name of the file object at `address` lies, for evidence.

@@ -4,6 +4,7 @@ pub(crate) mod cmhive;
 pub(crate) mod code;
 pub(crate) mod driver;
 pub(crate) mod eprocess;
+pub(crate) mod file_cache;
 pub(crate) mod file_object;
 pub(crate) mod handles;
 pub(crate) mod module;

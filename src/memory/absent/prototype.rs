@@ -100,11 +100,27 @@ impl AbsentPages {
         if first.is_kernel() && wanted <= last {
             return Ok(Some(wanted));
         }
+        let Some(start) = self.structures.subsection.and_then(|part| part.base) else { return Ok(None) };
+        let subsection: VirtualAddress = get(space, range.node, layout.subsection)?;
+        if !subsection.is_kernel() {
+            return Ok(None);
+        }
+        // The view may begin in the middle of the section's first part.
+        let start: VirtualAddress = get(space, subsection, start)?;
+        self.in_parts(space, subsection, (first.0.wrapping_sub(start.0) >> 3).saturating_add(index))
+    }
+
+    /// The prototype entry of the page `index`, counted from the first page of the part `subsection`. `None`: neither this part nor
+    /// those behind it have such a page.
+    fn in_parts(
+        &self,
+        space: AddressSpace<'_>,
+        subsection: VirtualAddress,
+        index: u64,
+    ) -> Result<Option<VirtualAddress>, Fault> {
         let Some(part) = &self.structures.subsection else { return Ok(None) };
         let (Some(base), Some(next), Some(pages)) = (part.base, part.next, part.pages) else { return Ok(None) };
-        let mut subsection: VirtualAddress = get(space, range.node, layout.subsection)?;
-        let mut owner = None;
-        let mut left = None;
+        let (mut subsection, mut left, mut owner) = (subsection, index, None);
         for _ in 0..MAX_PARTS {
             if !subsection.is_kernel() {
                 return Ok(None);
@@ -113,17 +129,44 @@ impl AbsentPages {
             if *owner.get_or_insert(area) != area {
                 return Ok(None);
             }
-            let start: VirtualAddress = get(space, subsection, base)?;
             let count = u64::from(get::<u32>(space, subsection, pages)?);
-            // The view may begin in the middle of the section's first part.
-            let here = left.unwrap_or_else(|| (first.0.wrapping_sub(start.0) >> 3).saturating_add(index));
-            if here < count {
-                return Ok(here.checked_mul(8).and_then(|bytes| start.checked_add(bytes)).filter(|at| at.is_kernel()));
+            if left < count {
+                let start: VirtualAddress = get(space, subsection, base)?;
+                return Ok(left.checked_mul(8).and_then(|bytes| start.checked_add(bytes)).filter(|at| at.is_kernel()));
             }
-            left = Some(here.saturating_sub(count));
+            left = left.saturating_sub(count);
             subsection = get(space, subsection, next)?;
         }
         Ok(None)
+    }
+
+    /// The prototype entry of the page `index` of a file, by the control area that it has as data. `None`: it has none for that page.
+    pub(in crate::memory) fn of_area(
+        &self,
+        space: AddressSpace<'_>,
+        area: VirtualAddress,
+        index: u64,
+    ) -> Result<Option<VirtualAddress>, Fault> {
+        let (Some(layout), Some(part)) = (&self.structures.control_area, &self.structures.subsection) else {
+            return Ok(None);
+        };
+        // The first part lies right behind the control area, and names it.
+        let Some(first) = area.checked_add(layout.size) else { return Ok(None) };
+        let owner: VirtualAddress = get(space, first, part.control_area)?;
+        if owner == area { self.in_parts(space, first, index) } else { Ok(None) }
+    }
+
+    /// The control area of the section that the VADs below `root` have at `at`. `None`: none has, or it cannot be read.
+    pub(in crate::memory) fn area_at(
+        &self,
+        space: AddressSpace<'_>,
+        root: VirtualAddress,
+        at: VirtualAddress,
+    ) -> Option<VirtualAddress> {
+        let range = self.range(space, root, at.0 >> 12).ok()??;
+        let subsection: VirtualAddress = get(space, range.node, self.structures.mapped_vad?.subsection).ok()?;
+        let area = get(space, subsection, self.structures.subsection?.control_area).ok()?;
+        Some(area).filter(|area: &VirtualAddress| !range.private && area.is_kernel())
     }
 
     /// The name of the file that a subsection belongs to, as far as it can be read.

@@ -61,6 +61,11 @@ impl Architecture {
         self.canonical(at.0).0 == at.0
     }
 
+    /// Which entry of the top table translates `at`.
+    pub(crate) fn top_index(&self, at: VirtualAddress) -> u64 {
+        self.level(0).map_or(0, |level| self.index(level, at))
+    }
+
     /// The level in the list, from 0 for the top.
     pub(super) fn level(&self, index: usize) -> Option<&'static Level> {
         self.levels.get(index)

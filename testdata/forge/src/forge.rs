@@ -1,5 +1,7 @@
 //! From a scenario to an image.
 
+use crate::hive_file::HiveFile;
+use crate::hive_plan::HiveDamage;
 use crate::isf;
 use crate::machine::Machine;
 use crate::physical::{PAGE, Physical};
@@ -72,13 +74,15 @@ impl Scenario {
         let mut files = Files::default();
         let mut made: Vec<Made> =
             self.processes.iter().map(|p| machine.forge_process(p, &mut files, &sessions)).collect();
-        let hives = machine.forge_hives(self, &mut made, &mut files);
+        let (hives, hive_files) = machine.forge_hives(self, &mut made, &mut files);
         machine.forge_jobs(self, &made);
         machine.join_processes(self, &mut made, &sessions);
         let relics = machine.forge_relics(self);
         machine.forge_damage(self, &made);
-        machine.settle_pages(self, &mut made, &mut files);
+        machine.settle_pages(self, &mut made, &mut files, &hives, &hive_files);
         machine.finish_page_tables(&made);
+        let home = self.processes.iter().position(|p| p.name == b"Registry" && p.ppid == 4);
+        machine.lose_hive_views(&hive_files, home.map(|n| &made[n]));
         let pages = machine.page_truth(&made);
         let shared = machine.shared_data;
         let user_frames = made
@@ -242,21 +246,31 @@ impl Machine {
     }
 
     /// Hives; their bins are in the process Registry where there is one.
-    fn forge_hives(&mut self, plan: &Scenario, made: &mut [Made], files: &mut Files) -> Vec<TruthHive> {
+    fn forge_hives(
+        &mut self,
+        plan: &Scenario,
+        made: &mut [Made],
+        files: &mut Files,
+    ) -> (Vec<TruthHive>, Vec<HiveFile>) {
         let home = plan.processes.iter().position(|p| p.name == b"Registry" && p.ppid == 4);
-        let (mut out, mut views) = (Vec::new(), Vec::new());
+        let (mut out, mut views, mut mapped) = (Vec::new(), Vec::new(), Vec::new());
         for hive in &plan.hives {
             let space = home.and_then(|n| made[n].space.as_mut());
             let (cmhive, view) = self.forge_hive(hive, space, files);
             out.push(TruthHive { cmhive, plan: hive.clone() });
-            views.extend(view);
+            if let Some((region, file)) = view {
+                views.push(region);
+                mapped.push(file);
+            }
         }
+        self.hand_out_hive_files(&mapped, &mut made[0].handles);
         if let (Some(n), false) = (home, views.is_empty()) {
             self.forge_vads(made[n].body, views);
         }
-        let addresses: Vec<u64> = out.iter().map(|h| h.cmhive).collect();
+        let linked = |h: &&TruthHive| !h.plan.damage.iter().any(|damage| matches!(damage, HiveDamage::Unlinked));
+        let addresses: Vec<u64> = out.iter().filter(linked).map(|h| h.cmhive).collect();
         self.link_hives(&addresses);
-        out
+        (out, mapped)
     }
 
     /// A handle table for every process that has not exited.
@@ -277,8 +291,24 @@ impl Machine {
     }
 
     /// What is done when all that shares pages is there: sections, page tables, the store, page files, prototype entries.
-    fn settle_pages(&mut self, plan: &Scenario, made: &mut [Made], files: &mut Files) {
+    fn settle_pages(
+        &mut self,
+        plan: &Scenario,
+        made: &mut [Made],
+        files: &mut Files,
+        hives: &[TruthHive],
+        hive_files: &[HiveFile],
+    ) {
         self.settle_sections();
+        self.forge_cache_maps(hive_files);
+        for hive in hives {
+            for damage in &hive.plan.damage {
+                if let HiveDamage::Object(state) = damage {
+                    let bytes = self.layout.size("_CMHIVE");
+                    (0..bytes.div_ceil(PAGE)).for_each(|n| self.page_out_kernel(hive.cmhive + n * PAGE, *state));
+                }
+            }
+        }
         for (root, va, state) in std::mem::take(&mut self.later_tables) {
             self.page_out_table(root, va, state);
         }

@@ -1,6 +1,7 @@
 //! Hives in memory: `_CMHIVE`, cell maps, bins in paged pool or, since Windows 10 1803, in the process `Registry`.
 
 use crate::cells::{Cells, VOLATILE};
+use crate::hive_file::HiveFile;
 use crate::hive_plan::{HiveDamage, HivePlan};
 use crate::machine::{Machine, USER_DATA};
 use crate::paging::{Space, bit};
@@ -21,13 +22,13 @@ struct Block {
 
 impl Machine {
     /// Creates a hive; `registry` is the address space of the process Registry, where the build has one. Says where its `_CMHIVE` is,
-    /// and which view of it that process has.
-    pub fn forge_hive(
+    /// which view of it that process has, and of which file.
+    pub(crate) fn forge_hive(
         &mut self,
         plan: &HivePlan,
         registry: Option<&mut Space>,
         files: &mut Files,
-    ) -> (u64, Option<Region>) {
+    ) -> (u64, Option<(Region, HiveFile)>) {
         let mut cells = Cells::of(plan);
         damage_cells(&mut cells, plan);
         let kind = "_CMHIVE";
@@ -77,6 +78,12 @@ impl Machine {
         for damage in &plan.damage {
             self.damage_hive(damage, hive, &cells, &blocks, registry.as_deref_mut());
         }
+        let view = view.map(|region| {
+            let (file, area) = region.file.expect("a view of a file");
+            self.forge_hive_bitmaps(hive, cells.storage[0].bytes.len() as u64, &plan.pages);
+            let own = HiveFile { hive, file, area, start: region.start };
+            (region, own)
+        });
         (hive, view)
     }
 

@@ -154,6 +154,10 @@ pub enum HiveDamage {
     },
     /// `_HHIVE.Signature` is another.
     Signature(u32),
+    /// It is not in the list of hives.
+    Unlinked,
+    /// The pages with its `_CMHIVE` are in a state.
+    Object(Paged),
 }
 
 impl HiveDamage {

@@ -22,6 +22,7 @@ mod damage;
 mod forge;
 mod handles;
 mod hive;
+mod hive_file;
 pub mod hive_plan;
 mod isf;
 mod isf_reader;
@@ -74,7 +75,7 @@ pub use container::{Core, DumpType, Hibernation, StateFile, Stream};
 pub use forge::Forged;
 pub use hive_plan::{Data, HiveDamage, HivePlan, Key, ListKind};
 pub use layout::Layout;
-pub use page_plan::{Form, Held, PagePlan, PagingFile, PrivateCopy, StoreDamage, StorePlan, Way};
+pub use page_plan::{Form, Held, HiveViews, PagePlan, PagingFile, PrivateCopy, StoreDamage, StorePlan, Way};
 pub use page_variants::{Behind, Needs};
 pub use scenario::{
     CodeView, Damage, DebuggerData, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, Place, PoolForm,

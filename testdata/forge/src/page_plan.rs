@@ -120,6 +120,13 @@ pub struct PagePlan {
     pub store: Option<StorePlan>,
     /// State of the pages with prototype entries of views of data files and of sections without files.
     pub prototypes: Paged,
+    /// What became of the views through which the process Registry has the hives.
+    pub hive_views: HiveViews,
+    /// The cache manager's views of hives' files, whose sections are so many bytes long at least (its arrays of views have levels by
+    /// that length). None: it has none.
+    pub hive_cache: Option<u64>,
+    /// Whether hives say which of their pages were written to (`DirtyVector`, `UnreconciledVector`).
+    pub hive_bitmaps: bool,
     /// Whether copies that tell lies stand where a reader lands that ignores the mask for invalid entries or takes the wrong page
     /// file.
     pub decoys: bool,
@@ -127,8 +134,34 @@ pub struct PagePlan {
 
 impl Default for PagePlan {
     fn default() -> Self {
-        Self { sections: false, files: Vec::new(), store: None, prototypes: Paged::Present, decoys: true }
+        Self {
+            sections: false,
+            files: Vec::new(),
+            store: None,
+            prototypes: Paged::Present,
+            hive_views: HiveViews::Kept,
+            hive_cache: None,
+            hive_bitmaps: true,
+            decoys: true,
+        }
     }
+}
+
+/// What became of the views through which the process Registry has the hives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HiveViews {
+    /// They are there.
+    Kept,
+    /// Their page tables are overwritten.
+    Torn,
+    /// Their page tables are zero.
+    Zeroed,
+    /// The process' `DirectoryTableBase` leads to what is no page table.
+    NoRoot,
+    /// They were unmapped: no entries, no descriptors.
+    Unmapped,
+    /// Their page tables are overwritten, and so is the list of the section's parts.
+    TornParts,
 }
 
 /// The compressed store.

@@ -1,7 +1,7 @@
 //! Ready-made machines whose smss, csrss and SYSTEM hive lie behind one mechanism each.
 
 use crate::builds::Build;
-use crate::page_plan::{Form, Held, PagePlan, Paged, PagingFile, PrivateCopy, StorePlan, Way};
+use crate::page_plan::{Form, Held, HiveViews, PagePlan, Paged, PagingFile, PrivateCopy, StorePlan, Way};
 use crate::scenario::Scenario;
 
 /// Behind what the PEBs and parameters of smss and csrss, headers of images and the SYSTEM hive lie.
@@ -17,6 +17,14 @@ pub enum Behind {
     VadTransition,
     /// Subsections beyond `LastContiguousPte` of the hive's view.
     Extension,
+    /// The files of hives, for the page tables of their views are overwritten.
+    HiveFile,
+    /// The same, for the process Registry has no page tables.
+    HiveFileNoRoot,
+    /// The same, for the views were unmapped.
+    HiveFileUnmapped,
+    /// The cache manager's views of hives' files: those of the process Registry and the lists of the sections' parts are overwritten.
+    HiveCache,
     /// Subsection entries: hive and images are only in their files.
     File,
     /// `pagefile.sys`.
@@ -54,12 +62,16 @@ pub enum Needs {
 
 impl Behind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::Transition,
         Self::Named,
         Self::Vad,
         Self::VadTransition,
         Self::Extension,
+        Self::HiveFile,
+        Self::HiveFileNoRoot,
+        Self::HiveFileUnmapped,
+        Self::HiveCache,
         Self::File,
         Self::PageFile,
         Self::SwapFile,
@@ -84,6 +96,7 @@ impl Behind {
     pub fn is_in(self, build: Build) -> bool {
         match self {
             Self::Extension => build.has_registry_process(),
+            _ if self.of_hive_file() => build.has_registry_process(),
             Self::SwapFile => build > Build::W7_7601,
             Self::Store | Self::StorePlain | Self::SectionStore | Self::StoreTransition | Self::StorePageFile => {
                 build.has_compression_process()
@@ -117,7 +130,13 @@ impl Behind {
     /// Whether PEBs and parameters lie there.
     #[must_use]
     pub fn has_peb(self) -> bool {
-        !matches!(self, Self::File | Self::Extension)
+        !matches!(self, Self::File | Self::Extension) && !self.of_hive_file()
+    }
+
+    /// Whether hives are to be had of their files alone.
+    #[must_use]
+    pub fn of_hive_file(self) -> bool {
+        matches!(self, Self::HiveFile | Self::HiveFileNoRoot | Self::HiveFileUnmapped | Self::HiveCache)
     }
 
     /// States of PEB, parameters and the hive's pages by turns: in a view, and in paged pool.
@@ -147,7 +166,9 @@ impl Behind {
             Self::Vad | Self::VadTransition => {
                 (Section(Way::Zero, Held::Valid), Section(Way::LookUp, Held::Transition), by_vad, vec![])
             }
-            Self::Extension => (Present, Present, by_vad, vec![]),
+            Self::Extension | Self::HiveFile | Self::HiveFileNoRoot | Self::HiveFileUnmapped | Self::HiveCache => {
+                (Present, Present, by_vad, vec![])
+            }
             Self::File => (Present, Present, vec![Section(Way::Zero, Held::File)], vec![]),
             Self::PageFile => (page, page, copied(PrivateCopy::Filed(PagingFile::Page)), vec![page]),
             Self::SwapFile => {
@@ -254,10 +275,21 @@ impl Scenario {
         let view = plan.build.has_registry_process();
         for hive in &mut plan.hives {
             hive.pages = if view { in_view.clone() } else { in_pool.clone() };
-            if what == Behind::Extension {
+            if what == Behind::Extension || what == Behind::HiveFileUnmapped {
                 // Every part is shorter than the one page that a reader may be lucky with.
                 hive.view = Some(vec![1, 1, 2, 1, 2, 3]);
             }
+        }
+        plan.pages.hive_views = match what {
+            Behind::HiveFile => HiveViews::Torn,
+            Behind::HiveFileNoRoot => HiveViews::NoRoot,
+            Behind::HiveFileUnmapped => HiveViews::Unmapped,
+            Behind::HiveCache => HiveViews::TornParts,
+            _ => HiveViews::Kept,
+        };
+        if what == Behind::HiveCache {
+            // Two levels of arrays in some builds, one or none in others.
+            plan.pages.hive_cache = Some(if plan.build >= Build::W11_22000 { 33 << 20 } else { 0 });
         }
         let store = plan.pages.store.as_mut();
         match what {

@@ -108,6 +108,12 @@ impl Machine {
         self.put(file, "_FILE_OBJECT", "SectionObjectPointer", pointers);
     }
 
+    /// The cache manager's map in a file's `_SECTION_OBJECT_POINTERS`.
+    pub(crate) fn set_cache_map(&mut self, file: u64, map: u64) {
+        let pointers = self.read_u64(file + self.offset("_FILE_OBJECT", "SectionObjectPointer"));
+        self.put(pointers, "_SECTION_OBJECT_POINTERS", "SharedCacheMap", map);
+    }
+
     fn forge_device(&mut self, volume: &str) -> u64 {
         let device = self.pool(false, b"Devi", self.layout.size("_DEVICE_OBJECT") + 0xa0);
         // Named objects are found by their name info; the volume's device has one before its header.

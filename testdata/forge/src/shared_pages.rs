@@ -69,6 +69,18 @@ impl Machine {
         }
     }
 
+    /// Overwrites the addresses of the prototype entries in the parts of a section.
+    pub(crate) fn tear_parts(&mut self, area: u64) {
+        let kind = "_SUBSECTION";
+        let mut at = area + self.layout.size("_CONTROL_AREA");
+        while at != 0 {
+            let next = self.read_u64(at + self.offset(kind, "NextSubsection"));
+            let lie = self.rng.next_u64() | 0xffff_8000_0000_0000;
+            self.put(at, kind, "SubsectionBase", lie);
+            at = next;
+        }
+    }
+
     /// The prototype entries of a section in the order of its pages, as its subsections list them.
     fn prototypes(&mut self, area: u64) -> Vec<u64> {
         let kind = "_SUBSECTION";

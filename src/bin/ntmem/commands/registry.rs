@@ -55,6 +55,7 @@ impl Run for Args {
                         report::no_key(&self.key, &hint)
                     }
                 };
+                report.system.warnings.extend(registry.read_from_files());
                 let rows = |rows: &mut Rows<'_>| {
                     if let Some(key) = &report.registry {
                         rows.add("key", key);

@@ -60,6 +60,8 @@ mod budget;
 pub mod checks;
 pub mod discover;
 mod error;
+#[cfg(any(feature = "symbol-server", feature = "remote-images"))]
+mod http;
 pub mod image;
 pub mod kernel;
 mod list_end;

@@ -8,9 +8,7 @@ use super::{CoreProcess, Outcome, Rule, Why};
 use crate::picture::{FIRST_WITH_SILOS, Members, Picture, Session, SessionModel, Sighting};
 use crate::process::Source;
 use crate::registry::SessionManagerKeys;
-use crate::{
-    Absent, ListEnd, Mode, ModeKind, Parent, Process, ProcessTree, Reading, System, Ticks, Timestamp, VirtualAddress,
-};
+use crate::{Absent, ListEnd, Mode, ModeKind, Parent, Process, ProcessTree, Reading, System, Ticks, VirtualAddress};
 use std::collections::HashMap;
 
 /// What the kernel's path says.
@@ -220,8 +218,7 @@ impl<'a> Case<'a> {
         let captured = captured.ok_or_else(|| Why::from("not given").of(IMAGE))?;
         let started = process.started().ok_or_else(|| Why::no_value(&process.created).of("creation time"))?;
         // A thread that is older than its process tells how old that is at the least.
-        let started =
-            process.thread_before_it().map_or(started, |before| Timestamp(started.0.saturating_sub_signed(before.0)));
+        let started = process.thread_before_it().and(process.first_thread()).unwrap_or(started);
         let age = captured.since(started);
         if age < Ticks::seconds(0) {
             let words = format!("spoilt by a step of the clock: the process is {} younger than the image", age.abs());

@@ -72,10 +72,7 @@ impl Verdict {
 fn not_looked_for(case: &Case<'_>) -> Vec<String> {
     let searched = case.system.processes.views.iter().any(|view| view.source.by_scan());
     let unlooked = case.system.image.is_some() && !searched;
-    unlooked
-        .then(|| "hidden processes and hives, which no list leads to, were not looked for: --scan does".to_owned())
-        .into_iter()
-        .collect()
+    unlooked.then(|| "hidden processes not looked for: --scan".to_owned()).into_iter().collect()
 }
 
 impl Findings {

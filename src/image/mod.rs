@@ -10,6 +10,9 @@ mod content;
 mod crash_dump;
 mod elf_core;
 mod ewf;
+#[cfg(feature = "remote-images")]
+mod far;
+mod fetched;
 mod formats;
 mod hibernation;
 mod hints;
@@ -35,6 +38,7 @@ mod xpress_huffman;
 #[cfg(feature = "compressed-images")]
 mod zstd;
 
+pub use fetched::{Fetched, without_secrets};
 pub use hints::Hints;
 pub use info::{Hint, ImageInfo};
 
@@ -43,7 +47,7 @@ use formats::{Opened, Opening, Other};
 use source::Source;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// The physical memory of the imaged machine, as far as it is known.
 pub trait PhysicalMemory: Send + Sync {
@@ -66,6 +70,12 @@ pub trait PhysicalMemory: Send + Sync {
     /// Where in the file the byte at `at` lies as it is. `None`: it is in a hole, compressed, or there is no such file.
     fn file_offset(&self, _at: PhysicalAddress) -> Option<u64> {
         None
+    }
+
+    /// Whether every look at another place takes as long as a round trip over a network: searches that nothing depends on are
+    /// shorter then.
+    fn is_far(&self) -> bool {
+        false
     }
 
     /// As [`next_run`](Self::next_run), without what is known to be all zero and would cost time to read.
@@ -176,6 +186,7 @@ pub struct MemoryImage {
     suspects: Vec<String>,
     readings: Vec<Reading>,
     chosen: OnceLock<usize>,
+    fetched: Option<Arc<Fetched>>,
 }
 
 impl fmt::Debug for MemoryImage {
@@ -190,7 +201,7 @@ const MAX_RUNS_LISTED: usize = 4096;
 impl MemoryImage {
     /// Opens an image file by memory map; its kind is told by its content. Nothing but headers is read. Files that belong to it
     /// (the parts of a split image, the state file of a virtual machine) are found beside it. The files must not change while
-    /// they are open.
+    /// they are open. With the feature `remote-images`, an `https://` address will do, of a server that answers byte ranges.
     ///
     /// # Errors
     /// The file cannot be opened, or is no image of a kind that can be read: the message says what it is instead and what to
@@ -205,10 +216,43 @@ impl MemoryImage {
     /// As [`open`](Self::open); or the file is compressed, and more would be unpacked than is allowed.
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions<'_>) -> Result<Self, Error> {
         let path = path.as_ref();
+        if let Some(url) = path.to_str().filter(|path| fetched::is_address(path)) {
+            return Self::open_far(url, options);
+        }
         match split::parts_beside(path) {
             parts if parts.len() > 1 => Self::open_parts_with(&parts, options),
             _ => Self::detect(&Opening::new(open(path)?, vec![path.to_owned()], options)),
         }
+    }
+
+    /// Opens an image on a server: what is needed of it is fetched.
+    #[cfg(feature = "remote-images")]
+    fn open_far(url: &str, options: &OpenOptions<'_>) -> Result<Self, Error> {
+        let path = PathBuf::from(without_secrets(url));
+        let (source, fetched) = far::open(url).map_err(|reason| Error::Open { path: path.clone(), reason })?;
+        let image = Self::detect(&Opening::new(source, vec![path.clone()], options));
+        // A piece that did not come may be why it looks like something else.
+        if let Some(why) = fetched.failure() {
+            return Err(Error::Open { path, reason: std::io::Error::other(why.to_owned()) });
+        }
+        Ok(Self { fetched: Some(fetched), ..image? })
+    }
+
+    #[cfg(not(feature = "remote-images"))]
+    fn open_far(url: &str, _: &OpenOptions<'_>) -> Result<Self, Error> {
+        Err(Error::NotAnImage {
+            what: format!(
+                "{} is the address of an image on a server, and this program was built without reading those",
+                without_secrets(url)
+            ),
+            advice: "Build it with the feature remote-images, or fetch the file and name the copy".into(),
+        })
+    }
+
+    /// What was fetched of an image that is far away. `None`: it is not.
+    #[must_use]
+    pub fn fetched(&self) -> Option<&Fetched> {
+        self.fetched.as_deref()
     }
 
     /// Opens an image that was split into several files, given in their order.
@@ -257,6 +301,7 @@ impl MemoryImage {
             suspects: Vec::new(),
             readings: vec![Reading { memory, moved: false, warnings: Vec::new() }],
             chosen: OnceLock::new(),
+            fetched: None,
         }
     }
 
@@ -271,7 +316,18 @@ impl MemoryImage {
         }));
         let files = opening.files.iter().cloned().chain(more_files).collect();
         let bytes = opening.source.len();
-        Ok(Self { format, bytes, files, within, maker, hints, suspects, readings, chosen: OnceLock::new() })
+        Ok(Self {
+            format,
+            bytes,
+            files,
+            within,
+            maker,
+            hints,
+            suspects,
+            readings,
+            chosen: OnceLock::new(),
+            fetched: None,
+        })
     }
 
     fn reading(&self) -> Option<&Reading> {
@@ -362,6 +418,10 @@ impl PhysicalMemory for MemoryImage {
     fn file_offset(&self, at: PhysicalAddress) -> Option<u64> {
         // Offsets in what was unpacked are none in the file that the user has.
         self.reading().filter(|_| self.within.is_empty())?.memory.file_offset(at)
+    }
+
+    fn is_far(&self) -> bool {
+        self.fetched.is_some()
     }
 
     fn prefetch(&self, piece: PhysicalRun) {

@@ -90,7 +90,7 @@ impl TriageDump {
         let path = path.as_ref();
         let failed = |reason| Error::Open { path: path.to_owned(), reason };
         // A pipe that nobody writes to would be waited for; what is no file is no dump.
-        if !path.metadata().map_err(failed)?.is_file() {
+        if !path.metadata().is_ok_and(|what| what.is_file()) {
             return Ok(None);
         }
         let mut file = File::open(path).map_err(failed)?;

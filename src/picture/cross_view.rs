@@ -270,7 +270,7 @@ impl Judge {
     fn doubts_of_youth(&self, process: &Process) -> Vec<String> {
         let mut doubts = Vec::new();
         if let Some(distance) = process.thread_before_it() {
-            doubts.push(format!("a thread of it is {distance} older than it says that it is itself"));
+            doubts.push(format!("its first thread is {distance} older than it says that it is itself"));
         }
         // The kernel appends to its list: whoever is in it both ways was put there after all that are older.
         let behind = self.youngest.zip(process.started()).map(|(youngest, started)| youngest.since(started));

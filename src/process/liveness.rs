@@ -71,11 +71,17 @@ impl Process {
         self.own_threads().filter_map(|thread| thread.created.value().copied()).filter(|at| *at >= FIRST_STAMP).min()
     }
 
-    /// By how much its oldest thread is older than it says that it is itself, where that is more than a clock that is set by a little
+    /// When the first thread in its list was made. The kernel appends to the list: where the first one of all has not ended, it is that,
+    /// whatever the clock did since.
+    pub(crate) fn first_thread(&self) -> Option<Timestamp> {
+        self.own_threads().find_map(|thread| thread.created.value().copied()).filter(|at| *at >= FIRST_STAMP)
+    }
+
+    /// By how much its first thread is older than it says that it is itself, where that is more than a clock that is set by a little
     /// explains.
     #[must_use]
     pub fn thread_before_it(&self) -> Option<Ticks> {
-        let distance = self.started()?.since(self.oldest_thread()?);
+        let distance = self.started()?.since(self.first_thread()?);
         (distance > SMALL_STEP).then_some(distance)
     }
 

@@ -2,7 +2,7 @@
 
 use super::allocation::{Allocations, MAX_BEFORE_OBJECT, MIN_BEFORE_OBJECT};
 use super::found::Found;
-use super::own_address::{is_pointer, own_address};
+use super::own_address::{Place, is_pointer, own_address};
 use super::scan::CREATED;
 use super::sources::thread_owners::TERMINATED;
 use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT, View};
@@ -111,8 +111,24 @@ impl<'k> ThreadLook<'k> {
         let own = of(layout.process)?;
         let attached = of(layout.attached).filter(|attached| *attached != own);
         let is_owner = |owner: &VirtualAddress| self.is_owner(*owner, Timestamp(created), Some(*owner) == attached);
-        let owners: Vec<VirtualAddress> = [Some(own), attached].into_iter().flatten().filter(is_owner).collect();
+        let mut owners: Vec<VirtualAddress> = [Some(own), attached].into_iter().flatten().filter(is_owner).collect();
+        let next = self.kernel.space().read_pointer(place.address.wrapping_add(layout.links.offset)).ok();
+        let listed_by = next.and_then(|next| self.head_of_list(next, Timestamp(created)));
+        owners.extend(listed_by.filter(|by| !owners.contains(by)));
         (!owners.is_empty()).then_some((place.address, owners))
+    }
+
+    /// The process whose list of threads begins where the last thread of it leads: that list the process needs, whatever process its
+    /// threads name.
+    fn head_of_list(&self, next: VirtualAddress, created: Timestamp) -> Option<VirtualAddress> {
+        let layout = &self.kernel.layouts().process;
+        let address = next.wrapping_sub(layout.threads_head?.offset);
+        let kind = layout.header_type?;
+        (self.kernel.space().read_array(address.wrapping_add(kind.offset)) == Ok([PROCESS_OBJECT])).then_some(())?;
+        let place = Place { address, mapped: true };
+        let looks = Eprocess::read(self.kernel, address).has_process_values(|created| CREATED.contains(&created.0));
+        let typed = || self.allocations.is_freed(place, "Process", *b"Proc").is_ok();
+        ((looks || typed()) && self.is_owner(address, created, false)).then_some(address)
     }
 
     /// Whether a process is there that a thread made at this time can belong to, or be attached to.

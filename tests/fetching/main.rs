@@ -1,4 +1,4 @@
-//! Symbol files as servers have them: compressed, in archives, over HTTP.
+//! What servers have: symbol files, compressed, in archives, over HTTP; and images.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -11,5 +11,8 @@
 #[path = "../made/mod.rs"]
 mod made;
 
+#[cfg(feature = "remote-images")]
+mod far_images;
 mod packed_symbols;
+mod server;
 mod symbol_server;

@@ -1,15 +1,14 @@
 //! Fetching, against a server on this machine that behaves well and in all the ways in which servers do not.
 
 use crate::made::{GUID, Made};
+use crate::server::{Request, head, send, serve};
 use ntmem::PdbInfo;
 use ntmem::symbols::{Server, SymbolError, SymbolStore, Symbols, Wanted};
-use std::collections::HashMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -39,57 +38,22 @@ fn pdb() -> Vec<u8> {
     pdb
 }
 
-/// One request: its path, its headers in lower case, and how many came before it.
-struct Request {
-    path: String,
-    headers: HashMap<String, String>,
-    number: usize,
-}
-
-impl Request {
-    /// Where the wanted part begins, if a part is wanted.
-    fn from(&self) -> Option<usize> {
-        self.headers.get("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
-    }
-}
-
-/// A server that answers every request as it is told, and remembers them.
+/// A server of symbols.
 struct Local {
     url: String,
     requests: Arc<Mutex<Vec<String>>>,
     silent: bool,
 }
 
+/// Where the wanted part begins, if a part is wanted.
+fn wanted_from(request: &Request) -> Option<usize> {
+    request.headers.get("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
+}
+
 impl Local {
     fn new(answer: impl Fn(&Request, &mut TcpStream) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/symbols", listener.local_addr().unwrap());
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let (seen, answer) = (Arc::clone(&requests), Arc::new(answer));
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
-                thread::spawn(move || {
-                    let mut stream = stream.unwrap();
-                    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                    let first = lines.next().unwrap().unwrap();
-                    let header = |line: String| {
-                        let (name, value) = line.split_once(':')?;
-                        Some((name.to_ascii_lowercase(), value.trim().to_owned()))
-                    };
-                    let headers = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).filter_map(header);
-                    let headers = headers.collect();
-                    let path = first.split(' ').nth(1).unwrap().to_owned();
-                    let number = {
-                        let mut seen = seen.lock().unwrap();
-                        seen.push(path.clone());
-                        seen.len() - 1
-                    };
-                    answer(&Request { path, headers, number }, &mut stream);
-                });
-            }
-        });
-        Self { url, requests, silent: false }
+        let (address, requests) = serve(answer);
+        Self { url: format!("http://{address}/symbols"), requests, silent: false }
     }
 
     /// Answers for the PDB alone; nothing else is there.
@@ -144,16 +108,6 @@ impl Local {
         assert!(fs::read(keep.path().join(place())).unwrap() == pdb());
         assert_eq!(fs::read_dir(keep.path().join(place()).parent().unwrap()).unwrap().count(), 1);
     }
-}
-
-/// The client may have gone away: that is its right.
-fn send(stream: &mut TcpStream, bytes: &[u8]) {
-    let _ = stream.write_all(bytes);
-}
-
-fn head(stream: &mut TcpStream, status: &str, headers: &str) {
-    let length = if headers.to_ascii_lowercase().contains("length") { "" } else { "Content-Length: 0\r\n" };
-    send(stream, format!("HTTP/1.1 {status}\r\nConnection: close\r\n{length}{headers}\r\n").as_bytes());
 }
 
 fn whole(stream: &mut TcpStream, bytes: &[u8]) {
@@ -279,7 +233,7 @@ fn a_busy_server_is_asked_again() {
 fn a_broken_transfer_goes_on_where_it_broke_off() {
     for validator in ["ETag: \"one\"\r\n", "Last-Modified: Tue, 03 Mar 2026 10:00:00 GMT\r\n"] {
         for stalls in [false, true] {
-            let local = Local::of_pdb(move |request, stream| match (request.from(), request.number) {
+            let local = Local::of_pdb(move |request, stream| match (wanted_from(request), request.number) {
                 (None, 0) => {
                     begin(stream, &pdb(), 100_000, validator);
                     if stalls {
@@ -310,7 +264,7 @@ fn halves_of_different_files_do_not_become_one() {
     .serves();
     // The server does not say which version it sends, or not so that it could be told from another.
     for validator in ["", "ETag: W/\"one\"\r\n"] {
-        Local::of_pdb(move |request, stream| match (request.from(), request.number) {
+        Local::of_pdb(move |request, stream| match (wanted_from(request), request.number) {
             (None, 0) => begin(stream, &vec![0xcc; pdb().len()], 100_000, validator),
             (None, _) => whole(stream, &pdb()),
             (Some(_), _) => panic!("there is nothing to go on with"),
@@ -319,7 +273,7 @@ fn halves_of_different_files_do_not_become_one() {
     }
     // It sends another version all the same, or another part, or has none.
     for odd in 0..3 {
-        Local::of_pdb(move |request, stream| match (request.from(), odd) {
+        Local::of_pdb(move |request, stream| match (wanted_from(request), odd) {
             (None, _) if request.number == 0 => begin(stream, &vec![0xcc; pdb().len()], 100_000, "ETag: \"one\"\r\n"),
             (None, _) => whole(stream, &pdb()),
             (Some(from), 0) => part(stream, &pdb(), from, pdb().len(), "ETag: \"two\"\r\n"),

@@ -17,6 +17,7 @@ const FLOORS: &[(u32, &[&str])] = &[
             "location",
             "memory_read",
             "origin",
+            "http",
             "shown",
             "list_end",
             "warning",

@@ -15,6 +15,8 @@ mod common;
 #[cfg(feature = "isf")]
 mod evidence_bytes;
 #[cfg(feature = "isf")]
+mod forged_budget;
+#[cfg(feature = "isf")]
 mod forged_cases;
 #[cfg(feature = "isf")]
 mod forged_edits;

@@ -1,5 +1,6 @@
 //! What a command says of one image, in the form that is asked for.
 
+use crate::open;
 use crate::options::Format;
 use crate::output::{Rows, Style};
 use ntmem::Picture;
@@ -78,7 +79,7 @@ impl Sheet<'_> {
         pages: impl FnOnce() -> Vec<Page>,
         rows: impl FnOnce(&mut Rows<'_>),
     ) -> anyhow::Result<Answer> {
-        let name = self.image.map(|image| image.display().to_string()).unwrap_or_default();
+        let name = self.image.map(open::name).unwrap_or_default();
         let host = picture.system().machine.host.value().map(String::as_str);
         let mut bytes = Vec::new();
         match self.style.format {

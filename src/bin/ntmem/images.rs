@@ -2,6 +2,7 @@
 
 use crate::answer::{Answer, Sheet};
 use crate::exit::{self, Usage};
+use crate::open;
 use crate::options::Common;
 use crate::output::{self, Output, Progress, Style};
 use anyhow::Context as _;
@@ -117,7 +118,7 @@ fn run_as(
         if let Some(progress) = &progress {
             progress.at(u64::try_from(at).unwrap_or(u64::MAX), count);
         }
-        let name = image.display().to_string();
+        let name = open::name(image);
         let bytes = match answer {
             Ok(answer) => {
                 for warning in answer.warnings {

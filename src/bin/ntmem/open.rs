@@ -3,7 +3,7 @@
 use crate::options::Common;
 use crate::output::{self, Progress};
 use anyhow::Context as _;
-use ntmem::image::OpenOptions;
+use ntmem::image::{OpenOptions, without_secrets};
 use ntmem::kernel::Kernel;
 use ntmem::registry::Registry;
 use ntmem::{MemoryImage, ReadOptions, Report, System};
@@ -44,8 +44,29 @@ pub fn with_kernel<T>(
         // A truncated file may be why.
         output::warnings(opened.warnings());
     }
-    let kernel = kernel?.with_page_files(common.reading.open_page_files()?);
-    f(&kernel)
+    let kernel = kernel.map_err(|error| came(&opened).err().unwrap_or_else(|| error.into()))?;
+    let done = f(&kernel.with_page_files(common.reading.open_page_files()?))?;
+    came(&opened)?;
+    Ok(done)
+}
+
+/// Says how much was fetched of an image that is far away.
+///
+/// # Errors
+/// Something of it did not come: what was read is not to be relied on.
+pub fn came(image: &MemoryImage) -> anyhow::Result<()> {
+    let Some(fetched) = image.fetched() else { return Ok(()) };
+    let (requests, kib) = (fetched.requests(), fetched.bytes() >> 10);
+    output::note("fetched", &format!("{kib} KiB in {requests} requests"));
+    match fetched.failure() {
+        None => Ok(()),
+        Some(why) => anyhow::bail!("part of the image did not come from the server: {why}"),
+    }
+}
+
+/// An image as it is named in results: an address without what signs it.
+pub fn name(image: &Path) -> String {
+    without_secrets(&image.display().to_string())
 }
 
 /// Reads an image.
@@ -81,7 +102,7 @@ pub fn read_with(
 fn about(image: &Path, common: &Common, system: System) -> anyhow::Result<Report> {
     let mut report = common.report();
     report.system = system;
-    report.run.image = Some(image.display().to_string());
+    report.run.image = Some(name(image));
     if common.result.sha256 {
         report.run.sha256 = Some(sha256(image)?);
     }

@@ -3,6 +3,7 @@
 use crate::output::Progress;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use ntmem::image::without_secrets;
 use ntmem::kernel::LocateOptions;
 use ntmem::report::{ProcessFilter, Users};
 use ntmem::symbols::{SymbolStore, Trust, user_folder};
@@ -100,7 +101,7 @@ impl Common {
     pub fn report(&self) -> Report {
         let mut report = Report::new(System::default());
         // A word that is no text is shown as well as it goes: it is for people.
-        report.run.arguments = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+        report.run.arguments = std::env::args_os().map(|word| without_secrets(&word.to_string_lossy())).collect();
         if let Some(program) = report.run.arguments.first_mut() {
             "ntmem".clone_into(program);
         }

@@ -17,12 +17,13 @@ pub static STAMPS: Rule = Rule {
     core: false,
     attack: &[MASQUERADE, "T1070.006"],
     about: About {
-        what: "No thread is older than the process; a process with an exit time has no open handles and no thread that \
+        what: "The first thread is not older than the process; a process with an exit time has no open handles and no thread that \
                waits; its place in the active list fits its creation time.",
         why: "Creation and exit time are eight bytes that nothing depends on: written over, they make a program that runs look \
                just made, or over. Its threads, its handle table and its neighbours in the list keep what is true.",
-        benign: "A clock that was set back makes threads older than their process and lists out of order: not counted where \
-                 other processes show it. Differences of up to a minute are not looked at.",
+        benign: "A clock that was set back puts lists out of order: where other processes show it, the order is not looked at. The \
+                 first thread of smss.exe lives as long as it does; that of another process may have ended. Differences of up to \
+                 a minute are not looked at.",
         source: "_EPROCESS, _ETHREAD and _KTHREAD of public symbols; the kernel appends new processes to PsActiveProcessHead \
                  (ReactOS ntoskrnl/ps/process.c).",
     },
@@ -34,7 +35,7 @@ fn stamps(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     let mut outcome = outcome.expected("threads, handles and neighbours of its own time");
     let mut found = Vec::new();
     if let Some(distance) = process.thread_before_it() {
-        found.push(format!("a thread of it is {distance} older than it says that it is itself"));
+        found.push(format!("its first thread is {distance} older than it says that it is itself"));
     }
     if let Some(exited) = process.exited.value() {
         if process.holds_handles() {
@@ -50,9 +51,8 @@ fn stamps(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     if found.is_empty() && process.has_exited() {
         return outcome.not_applicable(EXITED);
     }
-    let oldest = process.own_threads().filter(|thread| thread.created.value().is_some());
-    let oldest = oldest.min_by_key(|thread| thread.created.value().copied());
-    let outcome = match oldest {
+    let first = process.own_threads().find(|thread| thread.created.value().is_some());
+    let outcome = match first {
         Some(thread) => {
             let made = thread.created.value().map(ToString::to_string);
             outcome.seen_at(process, "_ETHREAD", "CreateTime", &thread.address, made)
@@ -69,8 +69,8 @@ fn stamps(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
             None => outcome.violation(Severity::High),
         };
     }
-    match oldest {
-        Some(_) => outcome.observed("no thread is older than it").pass(),
+    match first {
+        Some(_) => outcome.observed("its first thread is not older than it").pass(),
         None => {
             let why = match process.inside.value() {
                 Some(inside) if inside.threads.value().is_some() => Why::from("in none of them"),
@@ -83,10 +83,10 @@ fn stamps(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
 }
 
 /// The kernel appends to the active list. A stamp alone among its neighbours that is much younger than who comes after it, or much
-/// older than who comes before it, is not the one that was there then. After a step of the clock whole stretches are so.
+/// older than who comes before it, is not the one that was there then.
 fn out_of_order(case: &Case<'_>, subject: &Subject<'_>) -> Option<String> {
     let items = &case.system.processes.items;
-    if case.system.processes.in_foreign_order || !is_linked(subject.process) {
+    if case.clock_step.is_some() || case.system.processes.in_foreign_order || !is_linked(subject.process) {
         return None;
     }
     let own = subject.process.started()?;

@@ -97,6 +97,8 @@ pub(super) fn refers_to_itself(page: Page<'_>) -> bool {
 /// Pages that a quick look touches: one line of each, some milliseconds in all. Those of 64 MiB; the roots that Windows makes
 /// when it starts lie there. An image of some hundred MiB is looked at whole.
 const QUICK_PAGES: u64 = (64 << 20) / PAGE_SIZE;
+/// The same of an image that is far away, where each look is a round trip: System's root lies below 2 MiB as a rule.
+const FAR_PAGES: u64 = (2 << 20) / PAGE_SIZE;
 /// Images up to here are looked at whole.
 const SMALL_PAGES: u64 = (512 << 20) / PAGE_SIZE;
 
@@ -104,9 +106,16 @@ const SMALL_PAGES: u64 = (512 << 20) / PAGE_SIZE;
 pub(crate) fn quick_look(memory: &dyn PhysicalMemory) -> (Vec<Root>, bool) {
     // Dumps of single pages have very many runs: no more are counted than matters.
     let mut pages = runs(memory).map(|run| run.bytes / PAGE_SIZE);
-    let is_small =
-        pages.try_fold(0u64, |sum, pages| Some(sum.saturating_add(pages)).filter(|sum| *sum <= SMALL_PAGES)).is_some();
-    let mut left = if is_small { SMALL_PAGES } else { QUICK_PAGES };
+    let is_far = memory.is_far();
+    let is_small = !is_far
+        && pages
+            .try_fold(0u64, |sum, pages| Some(sum.saturating_add(pages)).filter(|sum| *sum <= SMALL_PAGES))
+            .is_some();
+    let mut left = match (is_small, is_far) {
+        (true, _) => SMALL_PAGES,
+        (_, true) => FAR_PAGES,
+        _ => QUICK_PAGES,
+    };
     let slots = MODES.map(|arch| base::images_slot(arch).wrapping_mul(8));
     let (mut found, mut buffer) = (Vec::new(), Vec::new());
     for run in runs(memory) {

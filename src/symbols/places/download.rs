@@ -1,18 +1,15 @@
-//! One file over HTTP(S): attempts, resuming, limits. The only file that uses the `ureq` crate.
+//! One file over HTTP(S): attempts, resuming, limits.
 
+use crate::http;
 use crate::symbols::Fetching;
 use std::fmt::{self, Display, Formatter};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::thread;
 use std::time::Duration;
-use ureq::http::{HeaderMap, Response, Uri, header};
-use ureq::{Agent, Body, Error, Timeout};
+use ureq::http::{HeaderMap, Response, header};
+use ureq::{Agent, Body, Error};
 
-/// Time that one attempt may take in all: a server could otherwise send a byte now and then for ever.
-const MAX_TIME: Duration = Duration::from_secs(3600);
-/// Other addresses that an address may lead to, one after the other. Microsoft's server: 1.
-const MAX_REDIRECTS: u32 = 5;
 /// Bytes read at a time.
 const CHUNK: usize = 64 << 10;
 
@@ -69,7 +66,7 @@ pub(super) fn download(
     to: &mut File,
     progress: &dyn Fn(&Fetching<'_>),
 ) -> Result<(), Failure> {
-    let agent = agent(url, limits);
+    let agent = http::agent(url, limits.silence);
     let mut download = Download { url, limits, to, progress, received: 0, version: None };
     let mut wait = limits.backoff;
     for attempt in 1..=limits.attempts {
@@ -86,28 +83,6 @@ pub(super) fn download(
         }
     }
     Err(Failure::Final("not asked".to_owned()))
-}
-
-fn agent(url: &str, limits: &Limits) -> Agent {
-    let silence = Some(limits.silence);
-    let uri = url.parse::<Uri>().unwrap_or_default();
-    let host = uri.host().unwrap_or_default();
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        // What began encrypted is not led to where it is not.
-        .https_only(uri.scheme_str() == Some("https"))
-        .max_redirects(MAX_REDIRECTS)
-        .max_redirects_will_error(true)
-        .user_agent(concat!("ntmem/", env!("CARGO_PKG_VERSION")))
-        .timeout_per_call(Some(MAX_TIME))
-        .timeout_resolve(silence)
-        .timeout_connect(silence)
-        .timeout_recv_response(silence)
-        .timeout_per_read(silence)
-        .timeout_per_write(silence);
-    // No proxy leads to this machine itself.
-    let here = host == "localhost" || host == "[::1]" || host.starts_with("127.");
-    if here { config.proxy(None) } else { config }.build().into()
 }
 
 struct Download<'a> {
@@ -129,14 +104,14 @@ impl Download<'_> {
             request = request.header(header::RANGE, format!("bytes={}-", self.received));
             request = request.header(header::IF_RANGE, version);
         }
-        let answer = request.call().map_err(failure)?;
+        let answer = request.call().map_err(|error| failure(&error))?;
         let mut total = length(answer.headers());
         match answer.status().as_u16() {
             200 => self.restart()?,
             206 if resumed.is_some() => {
-                let range = range(answer.headers());
+                let range = http::range(answer.headers());
                 let fits = range.is_some_and(|(from, _)| from == self.received);
-                if !fits || version(answer.headers()).is_some_and(|now| Some(now) != self.version) {
+                if !fits || http::version(answer.headers()).is_some_and(|now| Some(now) != self.version) {
                     self.restart()?;
                     return Err(Failure::Passing("the server sent another part than it was asked for".to_owned()));
                 }
@@ -154,7 +129,7 @@ impl Download<'_> {
         if answer.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
             return Err(Failure::Final("the server packed it in a way that was not asked for".to_owned()));
         }
-        self.version = version(answer.headers());
+        self.version = http::version(answer.headers());
         if total.is_some_and(|total| total > self.limits.max_bytes) {
             return Err(self.too_large());
         }
@@ -168,7 +143,7 @@ impl Download<'_> {
             let read = match body.read(&mut chunk) {
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(failure(error.into())),
+                Err(error) => return Err(failure(&error.into())),
             };
             let bytes = chunk.get(..read).unwrap_or_default();
             if bytes.is_empty() {
@@ -204,47 +179,13 @@ fn write_failure(error: io::Error) -> Failure {
 }
 
 /// Whether asking again may help.
-fn failure(error: Error) -> Failure {
-    let text = match &error {
-        Error::Timeout(Timeout::PerRead | Timeout::RecvResponse) => "the server is silent".to_owned(),
-        Error::RequireHttpsOnly(_) => "it leads from https:// to http://, which is not followed".to_owned(),
-        Error::TooManyRedirects => format!("it leads to more than {MAX_REDIRECTS} other addresses"),
-        other => other.to_string(),
-    };
-    let passing = match &error {
-        Error::Timeout(reason) => {
-            matches!(reason, Timeout::PerRead | Timeout::PerWrite | Timeout::RecvResponse | Timeout::SendRequest)
-        }
-        Error::BodyStalled => true,
-        Error::Io(error) => matches!(
-            error.kind(),
-            io::ErrorKind::UnexpectedEof
-                | io::ErrorKind::ConnectionReset
-                | io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::BrokenPipe
-                | io::ErrorKind::TimedOut
-        ),
-        _ => false,
-    };
-    if passing { Failure::Passing(text) } else { Failure::Final(text) }
-}
-
-fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
-    headers.get(name)?.to_str().ok()
+fn failure(error: &Error) -> Failure {
+    match http::failure(error) {
+        (text, true) => Failure::Passing(text),
+        (text, false) => Failure::Final(text),
+    }
 }
 
 fn length(headers: &HeaderMap) -> Option<u64> {
-    text(headers, header::CONTENT_LENGTH)?.trim().parse().ok()
-}
-
-/// A name that is the same only for the same bytes: RFC 9110, 13.1.5. A weak `ETag` is none.
-fn version(headers: &HeaderMap) -> Option<String> {
-    let tag = text(headers, header::ETAG).filter(|tag| !tag.starts_with("W/"));
-    tag.or_else(|| text(headers, header::LAST_MODIFIED)).map(str::to_owned)
-}
-
-/// `Content-Range: bytes FROM-TO/TOTAL`: where the part starts, and how many bytes the whole has.
-fn range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
-    let (range, total) = text(headers, header::CONTENT_RANGE)?.trim().strip_prefix("bytes")?.trim().split_once('/')?;
-    Some((range.split_once('-')?.0.trim().parse().ok()?, total.trim().parse().ok()))
+    http::text(headers, header::CONTENT_LENGTH)?.trim().parse().ok()
 }

@@ -120,6 +120,8 @@ pub struct PagePlan {
     pub store: Option<StorePlan>,
     /// State of the pages with prototype entries of views of data files and of sections without files.
     pub prototypes: Paged,
+    /// So many pages of private memory of the first csrss ([`BULK`]) are in the compressed store.
+    pub bulk: u64,
     /// What became of the views through which the process Registry has the hives.
     pub hive_views: HiveViews,
     /// The cache manager's views of hives' files, whose sections are so many bytes long at least (its arrays of views have levels by
@@ -132,6 +134,9 @@ pub struct PagePlan {
     pub decoys: bool,
 }
 
+/// Where the pages of [`PagePlan::bulk`] begin, and whose they are.
+pub const BULK: (u64, u64) = (452, 0x2_0000_0000);
+
 impl Default for PagePlan {
     fn default() -> Self {
         Self {
@@ -139,6 +144,7 @@ impl Default for PagePlan {
             files: Vec::new(),
             store: None,
             prototypes: Paged::Present,
+            bulk: 0,
             hive_views: HiveViews::Kept,
             hive_cache: None,
             hive_bitmaps: true,

@@ -2,6 +2,7 @@
 
 use crate::builds::Build;
 use crate::machine::{Machine, USER_CODE, USER_DATA, utf16z};
+use crate::page_plan::{BULK, Form};
 use crate::paging::{Space, bit};
 use crate::pe;
 use crate::physical::PAGE;
@@ -114,6 +115,9 @@ impl Machine {
             self.forge_private(space, piece);
             private.push((piece.start, pages(piece.bytes.len() as u64), piece.protection));
         }
+        if proc.pid == BULK.0 && self.plan.pages.bulk > 0 {
+            private.push((BULK.1, self.forge_bulk(space), 4));
+        }
         let unlisted = self.place_modules(&plan.unlisted, plan.image_base, 1);
         for (path, base, size) in &unlisted {
             self.map_module(space, path, *base, *size, false);
@@ -146,6 +150,26 @@ impl Machine {
         let shared = [(peb, plan.peb), (heap, plan.parameters)];
         let shared = shared.into_iter().filter(|(_, state)| matches!(state, Paged::Section(..))).map(|(at, _)| at);
         UserMemory { peb, modules, unlisted, private, shared: shared.collect(), frames }
+    }
+
+    /// Many pages that are in the compressed store; says how many bytes they have.
+    fn forge_bulk(&mut self, space: &mut Space) -> u64 {
+        let count = self.plan.pages.bulk;
+        let mut noise = Rng::new(self.plan.seed ^ 0x6275_6c6b);
+        // One frame after the other: what is in the store needs none.
+        let frame = self.memory.take();
+        for n in 0..count {
+            // Half of it repeats, as in heaps.
+            let words: Vec<u64> = (0..64).map(|_| noise.next_u64()).collect();
+            for (at, word) in self.memory.frame(frame).chunks_exact_mut(8).enumerate() {
+                let value = if at % 8 < 4 { words[at / 8] >> 40 } else { n << 12 | BULK.1 };
+                word.copy_from_slice(&value.to_le_bytes());
+            }
+            let va = BULK.1 + n * PAGE;
+            space.map(&mut self.memory, va, frame, USER_DATA);
+            self.page_out(space, va, Paged::Stored(Form::Packed));
+        }
+        count * PAGE
     }
 
     fn forge_private(&mut self, space: &mut Space, piece: &Private) {

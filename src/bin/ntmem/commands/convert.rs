@@ -77,6 +77,7 @@ impl Run for Args {
         let written = write(&image, &mut file, container, &facts, &|done, total| progress.at(done, total))
             .with_context(|| format!("cannot write {}", self.out.display()))?;
         drop(progress);
+        open::came(&image)?;
         let mib = |bytes: u64| bytes >> 20;
         output::note(
             "written",

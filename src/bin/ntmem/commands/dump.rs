@@ -141,7 +141,7 @@ impl Args {
         let manifest = Manifest {
             schema: ntmem::report::SCHEMA,
             generator: ntmem::report::generator(),
-            image: self.image.display().to_string(),
+            image: open::name(&self.image),
             process: process.name.value().map(String::as_str),
             pid: process.pid.value().copied(),
             eprocess: process.eprocess.value().copied(),

@@ -71,7 +71,7 @@ impl Run for Args {
                 let system = &mut report.system;
                 (system.image, system.kernel) = (Some(kernel.image().info()), Some(kernel.info()));
                 system.warnings = kernel.warnings().to_vec();
-                report.run.image = Some(image.display().to_string());
+                report.run.image = Some(open::name(image));
                 report.read = Some(read.clone());
                 let rows = |rows: &mut Rows<'_>| rows.each("page", &read.pages);
                 sheet.answer(&report, &Picture::new(&report.system), || report::memory(&read), rows)

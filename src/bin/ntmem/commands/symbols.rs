@@ -3,7 +3,7 @@
 use crate::args::Run;
 use crate::options::Common;
 use crate::output::{self, Progress, Rows};
-use crate::{exit, images};
+use crate::{exit, images, open};
 use anyhow::Context as _;
 use clap::Subcommand;
 use ntmem::kernel::Layouts;
@@ -73,7 +73,7 @@ fn needed(of: &Args) -> anyhow::Result<u8> {
     let mut manifest = Manifest::default();
     let mut machine = System::default();
     for image in &of.images {
-        let name = image.display().to_string();
+        let name = open::name(image);
         match add(&mut manifest, &name, image, &of.common) {
             Ok(system) => machine = system,
             Err(error) => {

@@ -70,6 +70,9 @@ pub(super) fn limits(page: &mut Page, report: &Report) {
                 .to_owned(),
         );
     }
+    if report.checks.iter().any(|findings| !findings.not_looked_for.is_empty()) {
+        limits.push("Memory was not searched: --scan adds processes and hives that are in no list.".to_owned());
+    }
     let warnings = &system.warnings;
     limits.extend(warnings.iter().take(WARNINGS).map(|warning| format!("warning: {warning}")));
     if let Some(more) = warnings.len().checked_sub(WARNINGS).filter(|more| *more > 0) {

@@ -73,14 +73,19 @@ const CONTAINERS: [Container; 18] = [
 ];
 
 /// `behind-WHAT`, with what is wrong behind it (`+WHAT`), without a mask or with another one (`+mask0`, `+mask47`) and with five levels
-/// of page tables (`+la57`), or no swap file, which makes the virtual store number 1 (`+noswap`).
+/// of page tables (`+la57`), or no swap file, which makes the virtual store number 1 (`+noswap`); so many pages of a process in the
+/// store (`+bulk10000`).
 fn behind(scenario: Scenario, variant: &str) -> Option<Scenario> {
     let mut words = variant.strip_prefix("behind-")?.split('+');
     let name = words.next()?;
     let what = Behind::ALL.into_iter().find(|b| b.name() == name && b.is_in(scenario.build))?;
-    let (mut scenario, mut swap) = (scenario, true);
+    let (mut scenario, mut swap, mut bulk) = (scenario, true, 0);
     for word in words {
         scenario = match word {
+            _ if word.starts_with("bulk") => {
+                bulk = word.trim_start_matches("bulk").parse().ok()?;
+                scenario
+            }
             "mask0" => scenario.with_mask(0),
             "mask47" => scenario.with_mask(1 << 47),
             "la57" => scenario.with_five_levels(),
@@ -93,6 +98,10 @@ fn behind(scenario: Scenario, variant: &str) -> Option<Scenario> {
     }
     let mut scenario = scenario.behind(what);
     scenario.pages.files.retain(|&file| swap || file != PagingFile::Swap);
+    scenario.pages.bulk = bulk;
+    if let (Some(store), true) = (&mut scenario.pages.store, bulk > 0) {
+        store.fan = (0x100, 0x80);
+    }
     Some(scenario)
 }
 
@@ -107,7 +116,7 @@ fn usage() -> ! {
     eprintln!("containers: {}, or MiB of a large raw image", CONTAINERS.map(|c| c.0).join(" "));
     eprintln!("builds: {}", Build::ALL.map(|b| b.number().to_string()).join(" "));
     eprintln!("variants: {}", VARIANTS.map(|v| v.0).join(" "));
-    eprintln!("  or behind-WHAT[+WRONG][+mask0|+mask47][+la57][+noswap]");
+    eprintln!("  or behind-WHAT[+WRONG][+mask0|+mask47][+la57][+noswap][+bulkN]");
     eprintln!("  WHAT: {}", Behind::ALL.map(Behind::name).join(" "));
     eprintln!("  WRONG: {}", Tampered::ALL.map(Tampered::name).join(" "));
     std::process::exit(64);

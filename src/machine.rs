@@ -1,6 +1,6 @@
 //! Facts about the machine as a whole.
 
-use crate::kernel::{KUSER_SHARED_DATA, Kernel};
+use crate::kernel::{KUSER_SHARED_DATA, Kernel, Singletons};
 use crate::reading::record;
 use crate::registry::{Identity, Profile, Registry};
 use crate::{Absent, ProcessList, Reading, Timestamp};
@@ -35,6 +35,8 @@ record! {
         time_zone: String,
         /// Minutes from its local time to UTC when the image was taken: `Control\TimeZoneInformation`, `ActiveTimeBias`.
         time_bias: i32,
+        /// Where the kernel's variables lead that have one object each.
+        singletons: Singletons,
         /// Who has a profile: the subkeys of `ProfileList`.
         profiles: Vec<Profile>,
     }
@@ -73,6 +75,7 @@ impl Machine {
             product: shared().map(|shared| shared.product().map(str::to_owned)).into(),
             safe_mode: shared().map(|shared| shared.safe_boot != 0).into(),
             asleep: shared().and_then(asleep).into(),
+            singletons: Reading::Value(Singletons::read(kernel)),
             ..Self::default()
         }
     }

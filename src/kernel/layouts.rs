@@ -71,10 +71,14 @@ layout! {
         header_size: Option<Field<u8>> = "Pcb.Header.Size",
         /// Head of those who wait for the process to end.
         wait_list: Option<Field<Embedded>> = "Pcb.Header.WaitListHead",
+        /// Where user mode continues after each system call, if somebody wants to be told (Vista on).
+        instrumentation: Option<Field<VirtualAddress>> = "Pcb.InstrumentationCallback",
         /// Head of the profile objects.
         profile_list: Option<Field<Embedded>> = "Pcb.ProfileListHead",
         /// Head of the threads.
         threads_head: Option<Field<Embedded>> = "ThreadListHead",
+        /// Head of the threads as the scheduler keeps them.
+        kernel_threads_head: Option<Field<Embedded>> = "Pcb.ThreadListHead",
         /// Links of the processes of a session.
         session_links: Option<Field<Embedded>> = "SessionProcessLinks",
         /// Links of the memory manager's list of processes.
@@ -83,6 +87,8 @@ layout! {
         job_links: Option<Field<Embedded>> = "JobLinks",
         /// Root of the address ranges: a node's address (8.1 on), or the right child of a node that is only the head.
         vad_root: Option<Field<VirtualAddress>> = "VadRoot.Root" | "VadRoot.BalancedRoot.RightChild",
+        /// Number of address ranges (8.1 on).
+        vad_count: Option<Field<u64>> = "VadCount",
     }
 }
 
@@ -96,6 +102,8 @@ layout! {
     pub struct EthreadLayout = "_ETHREAD" {
         /// Links of the process's threads.
         links: Field<Embedded> = "ThreadListEntry",
+        /// Links of the process's threads as the scheduler keeps them.
+        kernel_links: Option<Field<Embedded>> = "Tcb.ThreadListEntry",
         /// Thread id.
         tid: Field<u64> = "Cid.UniqueThread",
         /// Id of the process it belongs to.
@@ -339,6 +347,10 @@ layout! {
     pub struct FileObjectLayout = "_FILE_OBJECT" {
         /// 5 in every file object.
         kind: Field<u16> = "Type",
+        /// The device that the file is on.
+        device: Option<Field<VirtualAddress>> = "DeviceObject",
+        /// What few file objects have beside: a transaction, among others (Vista on).
+        extension: Option<Field<VirtualAddress>> = "FileObjectExtension",
         /// Name on the volume.
         name: Field<Embedded> = "FileName",
         /// The file goes when its last handle does.

@@ -74,7 +74,8 @@ impl Witnesses {
         made.sort_unstable();
         let newest = || {
             let exits = processes.iter().filter_map(|process| process.exited().value().copied());
-            let threads = processes.iter().filter_map(|process| thread::threads(process).ok());
+            let threads =
+                processes.iter().filter_map(|process| thread::threads(process, &thread::OtherThreads::default()).ok());
             let threads = threads.flat_map(|(threads, _)| threads).filter_map(|thread| thread.created.value().copied());
             made.iter().copied().chain(exits.chain(threads).filter_map(stamp)).max()
         };

@@ -1,11 +1,13 @@
 //! Reads [`SessionManagerKeys`].
 
-use super::session_manager::{DEBUGGABLE, PROFILERS, SessionManagerKeys};
+use super::session_manager::{ControlSet, DEBUGGABLE, PROFILERS, RivalHive, SessionManagerKeys};
 use super::{Key, KeyRecord, Registry};
 use crate::{Absent, Reading};
 use std::collections::BTreeMap;
 
 const SYSTEM: &str = r"\REGISTRY\MACHINE\SYSTEM";
+/// Hives that may be SYSTEM: more than one is too many already.
+const MAX_RIVALS: usize = 4;
 const IMAGE_FILE_EXECUTION_OPTIONS: &str =
     r"\REGISTRY\MACHINE\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Image File Execution Options";
 const CLASSES: &str = r"\REGISTRY\MACHINE\SOFTWARE\Classes\CLSID";
@@ -15,7 +17,41 @@ impl SessionManagerKeys {
     /// Reads them. Nothing is assumed: what cannot be read is unknown, with its reason.
     #[must_use]
     pub fn read(registry: &Registry<'_>) -> Self {
-        let control_set = registry.control_set();
+        Self::of_set(registry, registry.control_set())
+    }
+
+    /// The same, with what the next start uses if that is another control set, and what other hives say that may be SYSTEM.
+    #[must_use]
+    pub fn read_all(registry: &mut Registry<'_>) -> Self {
+        let mut keys = Self::read(registry);
+        keys.next_start = keys.next_start(registry);
+        for hive in registry.rivals(SYSTEM).into_iter().take(MAX_RIVALS) {
+            let (cmhive, file) = (hive.record().cmhive.value().copied(), hive.record().file.value().cloned());
+            keys.rivals.push(RivalHive {
+                cmhive: cmhive.unwrap_or_default(),
+                file: file.unwrap_or_default(),
+                keys: registry.with_answer(hive, SYSTEM, Self::read),
+            });
+        }
+        keys
+    }
+
+    /// The keys of the control set that `Select\Default` names.
+    fn next_start(&self, registry: &Registry<'_>) -> Reading<Box<Self>> {
+        let (in_use, default) = (self.control_set.known(), self.selected("Default"));
+        let (Ok(Some(in_use)), Ok(Some(default)), Some(all)) = (in_use, default.known(), self.control_sets.value())
+        else {
+            let why = "which control sets there are, and which the next start uses, is not known";
+            return Reading::Absent(Absent::not_collected(why));
+        };
+        if *default == in_use.number || !all.contains(default) {
+            return Reading::Nothing;
+        }
+        let set = ControlSet { number: *default, assumed: false, source: r"Select\Default".to_owned() };
+        Reading::Value(Box::new(Self::of_set(registry, Ok(set))))
+    }
+
+    fn of_set(registry: &Registry<'_>, control_set: Result<ControlSet, Absent>) -> Self {
         let control_sets = registry.control_sets().and_then(|list| match list.missing.into_iter().next() {
             Some(why) => Err(why),
             None => Ok(list.items),
@@ -54,6 +90,9 @@ impl SessionManagerKeys {
             safe_boot_option: key(r"SafeBoot\Option"),
             setup: read(registry, &format!(r"{SYSTEM}\Setup")),
             image_file_execution_options: chosen(registry, IMAGE_FILE_EXECUTION_OPTIONS, DEBUGGABLE),
+            linked: registry.linked_control_set().into(),
+            next_start: Reading::default(),
+            rivals: Vec::new(),
             control_sets: control_sets.into(),
             control_set: control_set.into(),
         }

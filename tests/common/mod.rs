@@ -11,6 +11,8 @@
 
 pub mod counted;
 #[cfg(feature = "isf")]
+pub mod edited;
+#[cfg(feature = "isf")]
 pub mod forged;
 pub mod kernels;
 pub mod registry;

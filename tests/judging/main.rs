@@ -19,7 +19,10 @@ mod forged_budget;
 #[cfg(feature = "isf")]
 mod forged_cases;
 #[cfg(feature = "isf")]
+mod forged_edits;
+#[cfg(feature = "isf")]
 mod forged_hive_files;
+#[cfg(feature = "isf")]
 mod forged_inside;
 #[cfg(feature = "isf")]
 mod forged_liars;
@@ -29,6 +32,8 @@ mod forged_lives;
 mod forged_pages;
 #[cfg(feature = "isf")]
 mod forged_psxview;
+#[cfg(feature = "isf")]
+mod forged_registry_lies;
 #[cfg(feature = "isf")]
 mod forged_session_manager;
 #[cfg(feature = "isf")]

@@ -16,10 +16,11 @@ pub static PROTECTION: Rule = Rule {
     attack: &["T1562.001"],
     about: About {
         what: "EPROCESS.Protection.Level is 0x61 (signer WinTcb, type protected light) from build 9600 on.",
-        why: "Protection keeps administrators from opening the process with rights to write. 0 means that it was \
-               stripped by kernel code, or that the process was never smss.exe.",
+        why: "Protection keeps administrators from opening the process with rights to write. A type of none, whoever the signer, \
+               means that it was stripped by kernel code, or that the process was never smss.exe; a signer below WinTcb lets \
+               more processes in.",
         benign: "Builds before 9600 have no such protection. The values of a container's processes have not been \
-               observed: info. A protection of another signer or type is info.",
+                 observed: info. A stronger signer or type is info.",
         source: "CrowdStrike, Evolution of Protected Processes part 2; PS_PROTECTION of public symbols and phnt.",
     },
     judge: protected,
@@ -156,10 +157,27 @@ pub(in crate::checks) fn protection(
         outcome.unknown("the build", format!("not known: before {first} there was no protection"))
     } else if lenient {
         outcome.guard("the protection of a container's processes has not been observed yet").violation(Severity::Info)
-    } else if found.0 == 0 {
-        outcome.reason("Stripped, or an impostor.").violation(Severity::High)
     } else {
-        outcome.violation(Severity::Info)
+        let (severity, reason) = weaker(found.0, right);
+        outcome.reason(reason).violation(severity)
+    }
+}
+
+/// What another level means. Its low three bits are the type (`PS_PROTECTED_TYPE`: none, light, protected), the upper four the
+/// signer (`PS_PROTECTED_SIGNER`): a signer protects from those below it, and without a type there is no protection whoever signed.
+fn weaker(found: u64, right: u64) -> (Severity, &'static str) {
+    const TYPES: std::ops::RangeInclusive<u64> = 1..=2;
+    /// `PsProtectedSignerApp`: the last number, and no rank.
+    const APP: u64 = 8;
+    let (kind, signer) = (found & 7, (found >> 4) & 0xf);
+    if kind == 0 {
+        (Severity::High, "Its type is none: stripped, or an impostor.")
+    } else if !TYPES.contains(&kind) || signer >= APP {
+        (Severity::Medium, "No Windows process has such a type or signer.")
+    } else if signer < (right >> 4) & 0xf {
+        (Severity::Medium, "Its signer is below the right one, so that more processes can open it.")
+    } else {
+        (Severity::Info, "It is protected as well or better.")
     }
 }
 

@@ -99,6 +99,9 @@ pub(super) fn clean() -> System {
     system.session_manager = SessionManagerKeys {
         select: key(r"..\..\Select"),
         control_set: Reading::Value(ControlSet { number: 1, assumed: false, source: r"Select\Current".into() }),
+        linked: Reading::Value(1),
+        next_start: Reading::Nothing,
+        rivals: Vec::new(),
         control_sets: Reading::Value(vec![1]),
         session_manager: key("Session Manager"),
         sub_systems: key(r"Session Manager\SubSystems"),

@@ -394,9 +394,14 @@ impl<'k> Eprocess<'k> {
         self.optional_pointer(self.layout().section_base, "_EPROCESS.SectionBaseAddress")
     }
 
+    /// `SectionObject`.
+    pub fn section(&self) -> Reading<VirtualAddress> {
+        self.optional_pointer(self.layout().section, "_EPROCESS.SectionObject")
+    }
+
     /// The file behind the image section: through `SectionObject`, or `ImageFilePointer` where that leads nowhere.
     pub fn section_file(&self) -> Reading<SectionFile> {
-        let section = self.optional_pointer(self.layout().section, "_EPROCESS.SectionObject");
+        let section = self.section();
         let file: Reading<SectionFile> = match section.known() {
             Ok(Some(section)) => file_object::of_section(self.kernel, *section).into(),
             Ok(None) => Reading::Nothing,
@@ -448,6 +453,31 @@ impl<'k> Eprocess<'k> {
     /// `Pcb.BasePriority`.
     pub fn base_priority(&self) -> Reading<i32> {
         self.view.optional(self.layout().base_priority, "_KPROCESS.BasePriority").map(i32::from).into()
+    }
+
+    /// `VadCount`. Builds before 8.1 count ranges elsewhere.
+    pub fn vads_counted(&self) -> Reading<u64> {
+        match self.layout().vad_count {
+            Some(field) => self.view.get(field).into(),
+            None => self.missing_since(9600, "_EPROCESS.VadCount"),
+        }
+    }
+
+    /// `Pcb.InstrumentationCallback`. Nothing: null, as in all processes that nobody watches in this way.
+    pub fn instrumentation(&self) -> Reading<VirtualAddress> {
+        self.optional_pointer(self.layout().instrumentation, "_KPROCESS.InstrumentationCallback")
+    }
+
+    /// The file behind `ImageFilePointer`. Nothing: it is null, or this build has no such field.
+    pub fn image_file(&self) -> Reading<SectionFile> {
+        let Some(field) = self.layout().image_file else {
+            return self.missing_since(10586, "_EPROCESS.ImageFilePointer");
+        };
+        match pointer(self.view.get(field)) {
+            Reading::Value(address) => file_object::read(self.kernel, address).into(),
+            Reading::Nothing => Reading::Nothing,
+            Reading::Absent(absent) => Reading::Absent(absent),
+        }
     }
 
     /// `DebugPort`.
@@ -539,11 +569,15 @@ impl<'k> Eprocess<'k> {
             "session",
             layout.session.map(|field| Location { data: self.session_id_data(), ..self.view.locate(field) }),
         );
+        add("session_space", layout.session.map(|field| self.view.locate(field)));
+        add("image_file", layout.image_file.map(|field| self.view.locate(field)));
+        add("instrumentation", layout.instrumentation.map(|field| self.view.locate(field)));
         add("threads", layout.threads.map(|field| self.view.locate(field)));
         add("wow64", layout.wow64.map(|field| self.view.locate(field)));
         let name = |field| text::unicode_string_data(self.kernel.space(), self.view.get(field).ok()?);
         add("path", layout.audit_name.map(|field| Location { data: name(field), ..self.view.locate(field) }));
         add("section_file", layout.section.map(|field| self.view.locate(field)));
+        add("section", layout.section.map(|field| self.view.locate(field)));
         add("section_base", layout.section_base.map(|field| self.view.locate(field)));
         add("protection", layout.protection.map(|field| self.view.locate(field)));
         add("critical", layout.critical.map(|bits| self.view.locate(bits.storage)));

@@ -1,6 +1,7 @@
 //! Objects of the kernel, one file each: where its fields are, the record that is read of it, and where that was read.
 
 pub(crate) mod cmhive;
+pub(crate) mod code;
 pub(crate) mod driver;
 pub(crate) mod eprocess;
 pub(crate) mod file_cache;

@@ -1,6 +1,6 @@
 //! Facts about the machine as a whole.
 
-use crate::kernel::{KUSER_SHARED_DATA, Kernel};
+use crate::kernel::{KUSER_SHARED_DATA, Kernel, Singletons};
 use crate::reading::record;
 use crate::registry::{Identity, Profile, Registry};
 use crate::{Absent, ProcessList, Reading, Timestamp};
@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 record! {
     /// Facts about the machine as a whole.
     pub struct Machine {
-        /// `KUSER_SHARED_DATA.NtSystemRoot`: `C:\Windows`.
+        /// `KUSER_SHARED_DATA.NtSystemRoot`: `C:\Windows`. Where that page is gone: `SystemRoot` of
+        /// `SOFTWARE\Microsoft\Windows NT\CurrentVersion`.
         root: String,
         /// When the system started: `KUSER_SHARED_DATA.SystemTime - InterruptTime`.
         boot: Timestamp,
@@ -34,6 +35,8 @@ record! {
         time_zone: String,
         /// Minutes from its local time to UTC when the image was taken: `Control\TimeZoneInformation`, `ActiveTimeBias`.
         time_bias: i32,
+        /// Where the kernel's variables lead that have one object each.
+        singletons: Singletons,
         /// Who has a profile: the subkeys of `ProfileList`.
         profiles: Vec<Profile>,
     }
@@ -72,13 +75,17 @@ impl Machine {
             product: shared().map(|shared| shared.product().map(str::to_owned)).into(),
             safe_mode: shared().map(|shared| shared.safe_boot != 0).into(),
             asleep: shared().and_then(asleep).into(),
+            singletons: Reading::Value(Singletons::read(kernel)),
             ..Self::default()
         }
     }
 
     /// Adds what the registry says of the machine.
     pub(crate) fn identify(&mut self, registry: &Registry<'_>) {
-        let Identity { host, domain, time_zone, bias, profiles } = Identity::read(registry);
+        let Identity { host, domain, time_zone, bias, profiles, root } = Identity::read(registry);
+        if self.root.value().is_none() && root.value().is_some() {
+            self.root = root;
+        }
         (self.host, self.domain, self.time_zone) = (host, domain, time_zone);
         (self.time_bias, self.profiles) = (bias, profiles);
     }

@@ -6,7 +6,7 @@ use crate::process::found::Found;
 use crate::process::scan::{ProcessHits, ProcessLook};
 use crate::process::thread_scan::{ThreadLook, ThreadOwners};
 use crate::registry::scan::HiveSearch;
-use crate::{Absent, ListEnd};
+use crate::{Absent, ListEnd, VirtualAddress};
 use std::ops::ControlFlow;
 
 /// What one pass found.
@@ -15,6 +15,8 @@ pub(crate) struct Sweep {
     pub processes: Result<Found, Absent>,
     /// Processes by their threads.
     pub threads: Result<Found, Absent>,
+    /// The threads by which they were found, each with its process.
+    pub thread_objects: Vec<(VirtualAddress, VirtualAddress)>,
     /// Signatures of hives.
     pub hives: HiveSearch,
 }
@@ -45,5 +47,10 @@ pub(crate) fn sweep(kernel: &Kernel<'_>, progress: &(dyn Fn(u64, u64) + Sync)) -
     });
     drop(scanner);
     let end = if scan.end == ScanEnd::Complete { ListEnd::Complete } else { ListEnd::Limit };
-    Sweep { processes: by_object.map(|_| processes.found(end)), threads: by_thread.map(|_| threads.found(end)), hives }
+    Sweep {
+        processes: by_object.map(|_| processes.found(end)),
+        thread_objects: threads.take_threads(),
+        threads: by_thread.map(|_| threads.found(end)),
+        hives,
+    }
 }

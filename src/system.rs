@@ -3,6 +3,7 @@
 use crate::budget::{Budget, Use};
 use crate::kernel::{DriverList, Kernel, KernelInfo};
 use crate::machine::Machine;
+use crate::process::witnesses::ThreadsElsewhere;
 use crate::process::{InsideOf, Process, ProcessList};
 use crate::reading::null_is_default;
 use crate::registry::{Registry, SessionManagerKeys};
@@ -76,11 +77,12 @@ impl System {
     pub fn read_with(kernel: &Kernel<'_>, options: &ReadOptions<'_>) -> Result<Self, Error> {
         let budget = Arc::new(Budget::of_image(kernel.image().info().bytes));
         let (mut processes, mut listed) = crate::process::list::active_list(kernel, &budget)?;
-        crate::process::views::add(kernel, &budget, &mut processes, &mut listed, options.scan);
-        let mut hives = None;
+        let ids = crate::process::views::add(kernel, &budget, &mut processes, &mut listed, options.scan);
+        let (mut hives, mut scanned) = (None, Vec::new());
         if options.scan {
             let found = sweep(kernel, options.progress.unwrap_or(&|_, _| ()));
             let views = (found.processes, found.threads);
+            scanned = found.thread_objects;
             crate::process::views::add_by_scan(kernel, &budget, &mut processes, &mut listed, views.0, views.1);
             hives = Some(found.hives);
         }
@@ -94,7 +96,8 @@ impl System {
             });
         }
         crate::process::allocation::judge(kernel, &mut processes);
-        crate::process::look_inside::look(kernel, &budget, &mut processes, options.inside);
+        let elsewhere = ThreadsElsewhere { numbered: ids.ok().map(|ids| ids.threads), scanned };
+        crate::process::look_inside::look(kernel, &budget, &mut processes, options.inside, &elsewhere);
         let image = kernel.image();
         let mut machine = Machine::read(kernel, &processes);
         let drivers = DriverList::read(kernel, &mut listed);
@@ -103,7 +106,7 @@ impl System {
             registry.add_found(found);
         }
         machine.identify(&registry);
-        let session_manager = SessionManagerKeys::read(&registry);
+        let session_manager = SessionManagerKeys::read_all(&mut registry);
         // Who is known by his own fields alone is in the list, and what is told of all of them is a part.
         if budget.is_spent(Use::Details) || budget.is_spent(Use::Core) {
             processes.end = processes.end.max(Some(ListEnd::Limit));
@@ -138,8 +141,9 @@ impl System {
     /// Reads what is in the process at this position of the list, with its handles of all types.
     pub fn look_into(&mut self, kernel: &Kernel<'_>, at: usize) {
         if let Some(address) = self.processes.items.get(at).and_then(|process| process.eprocess.value().copied()) {
+            let elsewhere = ThreadsElsewhere::of_ids(kernel);
             let budget = Budget::of_image(kernel.image().info().bytes);
-            crate::process::look_inside::look(kernel, &budget, &mut self.processes, InsideOf::One(address));
+            crate::process::look_inside::look(kernel, &budget, &mut self.processes, InsideOf::One(address), &elsewhere);
         }
     }
 }

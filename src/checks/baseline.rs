@@ -1,10 +1,12 @@
 //! The baselines: for each process that is judged, what is normal and the rules that compare.
 
 use super::core::{self, CoreProcess};
+use super::session_manager::control_set::RESOLVED;
 use super::{Case, Findings, Outcome, Rule};
 use crate::System;
 use crate::picture::Picture;
 use crate::process::InsideOf;
+use crate::registry::SessionManagerKeys;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
@@ -56,10 +58,31 @@ impl Baseline {
     #[must_use]
     pub fn check_in(&self, picture: &Picture<'_>) -> Findings {
         let case = Case::new(picture, self.process);
-        let outcomes: Vec<Outcome> = self.rules.iter().flat_map(|rule| (rule.judge)(&case, rule)).collect();
+        let mut outcomes: Vec<Outcome> = self.rules.iter().flat_map(|rule| (rule.judge)(&case, rule)).collect();
+        for (what, keys) in picture.system().session_manager.others() {
+            outcomes.extend(self.of_other_keys(picture, &what, keys));
+        }
         Findings::new(self, &case, outcomes)
     }
 }
+
+impl Baseline {
+    /// What counts in keys that are not in use, and will be, or may be: `what` says which.
+    fn of_other_keys(&self, picture: &Picture<'_>, what: &str, keys: &SessionManagerKeys) -> Vec<Outcome> {
+        let case = Case::with_keys(picture, self.process, keys);
+        let rules = self.rules.iter().filter(|rule| rule.id.starts_with(OF_KEYS) && rule.id != RESOLVED.id);
+        let outcomes = rules.flat_map(|rule| (rule.judge)(&case, rule)).filter(Outcome::counts);
+        outcomes
+            .map(|outcome| {
+                let observed = outcome.observed.clone().unwrap_or_default();
+                outcome.observed(format!("{what}: {observed}"))
+            })
+            .collect()
+    }
+}
+
+/// How the ids of rules about the Session Manager's keys begin.
+const OF_KEYS: &str = "SMR-";
 
 /// Judges a system by each of these baselines: those of [`BASELINES`], or others.
 #[must_use]

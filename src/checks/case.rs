@@ -7,6 +7,7 @@ use super::words::same;
 use super::{CoreProcess, Outcome, Rule, Why};
 use crate::picture::{FIRST_WITH_SILOS, Members, Picture, Session, SessionModel, Sighting};
 use crate::process::Source;
+use crate::registry::SessionManagerKeys;
 use crate::{Absent, ListEnd, Mode, ModeKind, Parent, Process, ProcessTree, Reading, System, Ticks, VirtualAddress};
 use std::collections::HashMap;
 
@@ -28,6 +29,8 @@ const OF_SYSTEM32: &[&str] = &["csrss.exe", "wininit.exe", "winlogon.exe", "serv
 /// A system that is judged, with what all rules of a baseline ask of it.
 pub struct Case<'a> {
     pub(super) system: &'a System,
+    /// The keys that are judged.
+    pub(super) keys: &'a SessionManagerKeys,
     /// What is normal for the process that is judged.
     pub(super) core: &'static CoreProcess,
     /// Every process of that name.
@@ -63,10 +66,20 @@ pub struct Case<'a> {
 
 impl<'a> Case<'a> {
     pub(super) fn new(picture: &'a Picture<'_>, core: &'static CoreProcess) -> Self {
+        Self::with_keys(picture, core, &picture.system().session_manager)
+    }
+
+    /// The same with other keys than those in use.
+    pub(super) fn with_keys(
+        picture: &'a Picture<'_>,
+        core: &'static CoreProcess,
+        keys: &'a SessionManagerKeys,
+    ) -> Self {
         let system = picture.system();
         let rows = &picture.rows().of_this_boot;
         let mut case = Self {
             system,
+            keys,
             core,
             subjects: Vec::new(),
             tree: picture.tree(),
@@ -106,7 +119,7 @@ impl<'a> Case<'a> {
     /// Whether Windows Setup is at work, in words. SetupType alone is no sign: it says that a command runs before the next logon.
     pub(super) fn setup_in_progress(&self) -> Option<String> {
         const VALUE: &str = "SystemSetupInProgress";
-        let value = self.system.session_manager.setup.value()?.data(VALUE).value()?.as_number()?;
+        let value = self.keys.setup.value()?.data(VALUE).value()?.as_number()?;
         (value != 0)
             .then(|| format!(r"setup in progress (SYSTEM\Setup\{VALUE} {value}, which administrators can write)"))
     }

@@ -159,6 +159,11 @@ impl VolumePath {
         self.is_below(directory) || (!self.remote && !self.in_root && same(&self.path, directory))
     }
 
+    /// True where the path on its volume begins with this text, be it in the middle of a name.
+    pub(super) fn begins_with(&self, text: &str) -> bool {
+        !self.remote && !self.in_root && strip(&self.path, text).is_some()
+    }
+
     /// True below this directory, given relative to the volume.
     pub(super) fn is_below(&self, directory: &str) -> bool {
         !self.remote && !self.in_root && strip(&self.path, directory).is_some_and(|rest| rest.starts_with('\\'))

@@ -42,7 +42,7 @@ impl Witness {
             return Some(Self::Hive);
         }
         match (evidence.structure.as_str(), evidence.field.as_str()) {
-            (_, "DirectoryTableBase") => Some(Self::PageTables),
+            (_, "DirectoryTableBase") | ("_MMPTE", _) => Some(Self::PageTables),
             (_, "ActiveProcessLinks") => Some(Self::Lists),
             ("_EPROCESS" | "_KPROCESS", _) => Some(Self::Object),
             ("_PEB" | "_PEB_LDR_DATA" | "_LDR_DATA_TABLE_ENTRY" | "_RTL_USER_PROCESS_PARAMETERS", _) => {

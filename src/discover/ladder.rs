@@ -3,7 +3,7 @@
 
 use super::data::KernelData;
 use super::globals;
-use super::infer::{self, Confirmation, Witness};
+use super::infer::{self, Confirmation, Judgement, Witness};
 use crate::image::Hints;
 use crate::kernel::find::exports;
 use crate::kernel::find::kuser::SharedData;
@@ -381,10 +381,20 @@ fn by_build(sought: &Sought<'_, '_>, store: &SymbolStore) -> Result<Known, NoBui
         best.source,
         held.len()
     )];
+    let others: Vec<Judged> = candidates.collect();
+    let mut settled = false;
+    if let Some(size) = witness.size_of("_EPROCESS").filter(|size| symbols.size_of("_EPROCESS").ok() != Some(*size)) {
+        notes.push(format!(
+            "the kernel says that its _EPROCESS has {size:#x} bytes, which is none of the known updates of build {}",
+            best.build
+        ));
+        settled = true;
+        symbols = field_by_field(witness, symbols, &others, best.build, &mut notes);
+    }
     // Updates of one build that the image cannot tell apart: what they have in different places is not known.
     let wanted = Layouts::wanted();
-    for other in candidates.take_while(|other| other.rank() == best.rank()) {
-        for (structure, path) in &wanted.fields {
+    for other in others.iter().take_while(|other| other.rank() == best.rank()) {
+        for (structure, path) in wanted.fields.iter().filter(|(structure, _)| !settled || *structure != "_EPROCESS") {
             let place = |of: &Symbols| of.field(structure, path).ok();
             if place(&symbols).is_some() && place(&symbols) != place(&other.symbols) {
                 notes.push(format!("{structure}.{path}: left out, updates of build {} differ", best.build));
@@ -404,6 +414,58 @@ fn by_build(sought: &Sought<'_, '_>, store: &SymbolStore) -> Result<Known, NoBui
         known.warnings.push(Warning::new("symbols", message));
     }
     Ok(known)
+}
+
+/// An update of the build that is between the known ones: what these have in different places is where the image says, or not known.
+fn field_by_field(
+    witness: &Witness<'_>,
+    mut symbols: Symbols,
+    others: &[Judged],
+    build: u32,
+    notes: &mut Vec<String>,
+) -> Symbols {
+    const PROCESS: &str = "_EPROCESS";
+    for (structure, path) in &Layouts::wanted().fields {
+        if *structure != PROCESS {
+            continue;
+        }
+        let own = symbols.field(PROCESS, path).ok();
+        let mut places: Vec<FieldInfo> = own.clone().into_iter().collect();
+        for other in others.iter().filter(|other| other.build == build) {
+            places.extend(other.symbols.field(PROCESS, path).ok().filter(|place| !places.contains(place)));
+        }
+        if places.len() < 2 {
+            continue;
+        }
+        let judged: Vec<(FieldInfo, Judgement)> = places
+            .into_iter()
+            .map(|place| {
+                let judgement = witness.tell(&symbols, path, place.offset);
+                (place, judgement)
+            })
+            .collect();
+        let of = |wanted: Judgement| {
+            judged.iter().filter(move |(_, judgement)| *judgement == wanted).map(|(place, _)| place)
+        };
+        let left = if of(Judgement::Held).next().is_some() { Judgement::Held } else { Judgement::Silent };
+        let mut left = of(left);
+        match (left.next(), left.next()) {
+            (Some(place), None) => {
+                if own.as_ref() != Some(place) {
+                    notes.push(format!(
+                        "{PROCESS}.{path}: at {:#x}, as another update of build {build} has it",
+                        place.offset
+                    ));
+                    symbols = symbols.with_field(PROCESS, path, place.clone());
+                }
+            }
+            _ => {
+                notes.push(format!("{PROCESS}.{path}: left out, updates of build {build} differ"));
+                symbols = symbols.without_field(PROCESS, path);
+            }
+        }
+    }
+    symbols
 }
 
 /// Layouts of other builds, corrected.

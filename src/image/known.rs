@@ -36,7 +36,6 @@ const DISK: &str = "A disk holds no memory but in its pagefile.sys and hiberfil.
 /// By their first bytes, which no memory begins with but by chance of 1 in 2^32 or less.
 pub(super) static STARTS: &[&Format] = starts![
     b"MDMP", "a minidump of one process", "It holds no memory of the machine: take an image of the whole memory";
-    b"MZ\x90\x00\x03\x00\x00\x00", "a program or driver of Windows", ACQUIRE;
     b"\xcf\xfa\xed\xfe", "a program or a core dump of macOS (Mach-O)", ACQUIRE;
     b"\xce\xfa\xed\xfe", "a program or a core dump of macOS (Mach-O)", ACQUIRE;
     b"EVF2\r\n\x81\x00", "an EWF image of the second version (Ex01)", "Export it as raw: in EnCase or X-Ways as \"raw image (dd)\", or with ewfexport of a recent libewf";
@@ -138,10 +137,17 @@ fn is_vhd(source: &Source) -> bool {
     source.len().checked_sub(512).is_some_and(|at| source.has(at, b"conectix"))
 }
 
+/// Files of this size and a whole number of pages may be parts of a memory image: no tool cuts one into smaller parts than this.
+const PART: u64 = 16 << 20;
+
 /// An executable whose sections reach about as far as the file does; a page of one may begin a memory by chance.
 fn is_program(source: &Source) -> bool {
     let inner = || {
         let header = u64::from(source.u32(0x3c)?);
+        // A part of a memory image may begin with one, such as the kernel.
+        if source.len() >= PART && source.len().is_multiple_of(PAGE_SIZE) {
+            return None;
+        }
         if !source.has(0, b"MZ") || !source.has(header, b"PE\0\0") {
             return None;
         }
@@ -172,12 +178,14 @@ fn is_zlib(source: &Source) -> bool {
 /// Marks that memory has by chance.
 pub(super) static WEAK: &[&Format] = &[
     &Format {
-        title: "a program or driver of Windows, not a memory image",
+        title: "a program or driver of Windows, or a part of a memory image that begins with one",
         mark: |opening| {
             let source = &opening.source;
             source.has(0, b"MZ") && source.u32(0x3c).is_some_and(|at| source.has(u64::from(at), b"PE\0\0"))
         },
-        job: Job::Suspect(ACQUIRE),
+        job: Job::Suspect(
+            "Name the file that the acquisition tool wrote; join parts in their order first: cat PART... > OUT",
+        ),
     },
     &Format {
         title: "a disk or a volume: its first sector ends as a boot sector does",

@@ -346,9 +346,11 @@ impl MemoryImage {
             .map(|(number, reading)| (number, reading.moved, &*reading.memory))
     }
 
-    /// What the file may be, given that there is no kernel in it. It looks at some hundred pages.
-    pub(crate) fn suspicion(&self) -> Vec<String> {
-        self.suspects.iter().cloned().chain(content::of(self)).collect()
+    /// What the file may be, given that there is no kernel in it. Where no page tables are in it either (`is_empty`), it looks at
+    /// some hundred pages.
+    pub(crate) fn suspicion(&self, is_empty: bool) -> Vec<String> {
+        let content = || if is_empty { content::of(self) } else { None };
+        self.suspects.iter().cloned().chain(content()).collect()
     }
 
     /// From now on, and for good, the image is read in another of its ways.

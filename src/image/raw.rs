@@ -4,7 +4,7 @@ use super::PhysicalRun;
 use super::formats::{Opened, Opening, Other};
 use super::runs::{Place, Runs};
 use super::source::Source;
-use crate::{Error, PhysicalAddress};
+use crate::{Error, PAGE_SIZE, PhysicalAddress};
 
 /// A machine that runs Windows NT has more memory than this, and a file that is smaller holds no kernel.
 const SMALLEST: u64 = 0x10_0000;
@@ -46,8 +46,32 @@ pub(super) fn open(opening: &Opening<'_>, doubts: &[(&'static str, String)]) -> 
     let mut opened = Opened::new("raw", Runs::new(source.clone(), whole).0);
     let step = usize::try_from(HOLE_STEP).unwrap_or(usize::MAX);
     let holes = HOLES.step_by(step).filter(|hole| *hole < length).map(|hole| without_hole(source, hole));
-    opened.others = HEADERS.map(|header| behind_header(source, header)).into_iter().chain(holes).collect();
+    let headers = HEADERS.into_iter().chain(headers_by_stub(source));
+    opened.others = headers.map(|header| behind_header(source, header)).chain(holes).collect();
     Ok(opened)
+}
+
+/// Bytes at the start of a file in which a processor start block is looked for: it lies below 1 MiB of memory.
+const STUBS: usize = 0x10_0000 + 0x1_0000;
+/// Pages that a header is tried to have, beside what is left of one.
+const HEADER_PAGES: u64 = 4;
+
+/// Lengths of a header that would put a processor start block (`PROCESSOR_START_BLOCK`: a jump over its data, `CompletionFlag` 1,
+/// a page-table root at 0xA0), which is somewhere within a page of the file, to the start of a page of memory.
+fn headers_by_stub(source: &Source) -> Vec<u64> {
+    const BLOCK: usize = 0xa8;
+    let bytes = source.head(0, STUBS);
+    let is_stub = |at: usize| {
+        let block = bytes.get(at..at.checked_add(BLOCK)?)?;
+        let root = u64::from_le_bytes(*block.get(0xa0..)?.first_chunk()?);
+        (block.first() == Some(&0xe9) && root != 0 && root & 0xffff_0000_0000_0fff == 0).then_some(at)
+    };
+    let stub =
+        memchr::memmem::find_iter(&bytes, b"\x06\x00\x01\x00\x00\x00").find_map(|mark| is_stub(mark.checked_sub(2)?));
+    let rest = stub.and_then(|at| u64::try_from(at).ok()).map_or(0, |at| at % PAGE_SIZE);
+    let pages = if rest == 0 { 0 } else { HEADER_PAGES };
+    let lengths = (0..pages).map(|page| page.saturating_mul(PAGE_SIZE).saturating_add(rest));
+    lengths.filter(|length| !HEADERS.contains(length)).collect()
 }
 
 /// The reading in which the file begins with `header` bytes that are no memory.

@@ -6,13 +6,13 @@ pub(crate) use crate::memory::{
     VadLayout, VisiblePartitionLayout,
 };
 use crate::symbols::layout::layout;
-use crate::symbols::{Bits, Embedded, Field, Natural, SymbolError, Symbols, Wanted};
+use crate::symbols::{Bits, Embedded, Field, First, Natural, SymbolError, Symbols, Wanted};
 
 layout! {
     /// `_EPROCESS` and the `_KPROCESS` at its start.
     pub struct EprocessLayout = "_EPROCESS" {
-        /// Page-table root.
-        dtb: Field<u64> = "Pcb.DirectoryTableBase",
+        /// Page-table root: an array in NT 5.2, of which the first is the root.
+        dtb: Field<First> = "Pcb.DirectoryTableBase",
         /// Base priority.
         base_priority: Option<Field<i8>> = "Pcb.BasePriority",
         /// Process id.
@@ -25,6 +25,10 @@ layout! {
         name: Field<Embedded> = "ImageFileName",
         /// Creation time.
         created: Field<u64> = "CreateTime",
+        /// Interrupt time when it was created (8.1 on, and updated 7): no step of the clock moves it.
+        created_interrupt: Option<Field<u64>> = "CreateInterruptTime",
+        /// The mark of the process that opened a session (24H2 on).
+        session_first: Option<Bits> = "SessionFirstProcess",
         /// Exit time: nothing in those that run, so that it is not always told where it lies in a build that nobody knows.
         exited: Option<Field<u64>> = "ExitTime",
         /// Process environment block.
@@ -67,10 +71,14 @@ layout! {
         header_size: Option<Field<u8>> = "Pcb.Header.Size",
         /// Head of those who wait for the process to end.
         wait_list: Option<Field<Embedded>> = "Pcb.Header.WaitListHead",
+        /// Where user mode continues after each system call, if somebody wants to be told (Vista on).
+        instrumentation: Option<Field<VirtualAddress>> = "Pcb.InstrumentationCallback",
         /// Head of the profile objects.
         profile_list: Option<Field<Embedded>> = "Pcb.ProfileListHead",
         /// Head of the threads.
         threads_head: Option<Field<Embedded>> = "ThreadListHead",
+        /// Head of the threads as the scheduler keeps them.
+        kernel_threads_head: Option<Field<Embedded>> = "Pcb.ThreadListHead",
         /// Links of the processes of a session.
         session_links: Option<Field<Embedded>> = "SessionProcessLinks",
         /// Links of the memory manager's list of processes.
@@ -96,6 +104,8 @@ layout! {
     pub struct EthreadLayout = "_ETHREAD" {
         /// Links of the process's threads.
         links: Field<Embedded> = "ThreadListEntry",
+        /// Links of the process's threads as the scheduler keeps them.
+        kernel_links: Option<Field<Embedded>> = "Tcb.ThreadListEntry",
         /// Thread id.
         tid: Field<u64> = "Cid.UniqueThread",
         /// Id of the process it belongs to.
@@ -339,6 +349,10 @@ layout! {
     pub struct FileObjectLayout = "_FILE_OBJECT" {
         /// 5 in every file object.
         kind: Field<u16> = "Type",
+        /// The device that the file is on.
+        device: Option<Field<VirtualAddress>> = "DeviceObject",
+        /// What few file objects have beside: a transaction, among others (Vista on).
+        extension: Option<Field<VirtualAddress>> = "FileObjectExtension",
         /// Name on the volume.
         name: Field<Embedded> = "FileName",
         /// The file goes when its last handle does.

@@ -1,19 +1,23 @@
 //! The kernel in an image: found, with its layouts, and views of its objects.
 
+mod crash_objects;
 pub(crate) mod find;
 mod info;
 pub(crate) mod layouts;
 pub(crate) mod objects;
 mod page_file_match;
 mod page_files;
+mod ran_last;
 mod root;
 pub(crate) mod self_test;
+mod singletons;
 mod structure;
 pub mod text;
 pub(crate) mod triage;
 pub(crate) mod view;
 pub(crate) mod walk;
 
+pub use crash_objects::CrashObjects;
 pub use find::choose::OtherSystem;
 pub use find::kuser::{KUSER_SHARED_DATA, SharedData};
 pub use find::locate::{Candidate, LocateFailure, LocateOptions};
@@ -22,6 +26,7 @@ pub use find::roots::Way;
 pub use info::KernelInfo;
 pub use layouts::Layouts;
 pub use objects::cmhive::{BlockPlace, Cmhive, HIVE_SIGNATURE, Storage, hive_list, master_hive, registry_process};
+pub use objects::code::{AlteredPage, CodeRun};
 pub use objects::driver::{Driver, DriverList};
 pub use objects::eprocess::{Eprocess, Links};
 pub(crate) use objects::eprocess::{PROCESS_OBJECT, SESSION_PROCESSES, THREAD_OBJECT};
@@ -32,12 +37,14 @@ pub use objects::handles::{Handle, HandleEntry, Handles, handles};
 pub use objects::module::{Module, modules};
 pub use objects::object::ObjectTypes;
 pub use objects::peb::UserHalf;
-pub use objects::thread::{Thread, ThreadState, threads};
+pub(crate) use objects::processors;
+pub use objects::thread::{OtherThreads, Thread, ThreadState, threads};
 pub use objects::token::{Privilege, SidAndAttributes, Token, TokenReadings};
 pub use objects::vad::{Vad, VadKind, vads};
 pub use objects::well_known::{privilege_name, sid_name};
 pub use page_file_match::PageFileInfo;
 pub use self_test::{FieldCheck, FieldResult, SelfTest};
+pub use singletons::Singletons;
 pub use triage::{CrashDriver, CrashFacts, TriageDump};
 pub use view::{View, fast_ref, pointer};
 pub use walk::{Direction, Joined, Walk, WalkEnd, list, list_both_ways, tree};
@@ -74,6 +81,7 @@ pub struct Kernel<'m> {
     found_by: String,
     others: Vec<OtherSystem>,
     undecided: Option<String>,
+    others_searched: Option<bool>,
     /// System's `_EPROCESS`: it lies where process objects do, which all page tables map alike.
     anchor: Option<VirtualAddress>,
     /// The types of its objects, once somebody asked for them.
@@ -125,6 +133,7 @@ impl KernelImage<'_> {
             found_by: Some(self.found_by()),
             others: self.0.others.clone(),
             undecided: self.0.undecided.clone(),
+            others_searched: self.0.others_searched,
             absent: absent(self.pdb()),
             ..KernelInfo::default()
         }
@@ -166,7 +175,9 @@ impl MemoryImage {
     /// As [`locate_kernel`](Self::locate_kernel).
     pub fn locate_kernel_with(&self, store: &SymbolStore, options: &LocateOptions<'_>) -> Result<Kernel<'_>, Error> {
         let found = self.find_kernel(store, options)?;
-        Kernel::open(self, found, store)
+        let rivals = found.0.rivals.clone();
+        let kernel = Kernel::open(self, found, store)?;
+        Ok(if rivals.is_empty() { kernel } else { ran_last::settle(kernel, &rivals, store) })
     }
 }
 
@@ -174,7 +185,7 @@ impl<'m> Kernel<'m> {
     /// Loads symbols, and reads what the rest depends on: the true page-table root and the mask of entries not present.
     fn open(image: &'m MemoryImage, found: KernelImage<'m>, store: &SymbolStore) -> Result<Self, Error> {
         let found_by = found.found_by();
-        let Located { space, shared, found, others, undecided, named, warnings: odd, .. } = found.0;
+        let Located { space, shared, found, others, undecided, others_searched, named, warnings: odd, .. } = found.0;
         let place = Place { space, base: found.base, header: image.hints(), shared: shared.as_ref() };
         let Known { symbols, mut warnings, invalid_pte_mask } = match (found.symbols, &found.pdb) {
             (Some(symbols), Some(pdb)) => ladder::named(symbols, pdb, store, place),
@@ -199,6 +210,7 @@ impl<'m> Kernel<'m> {
             found_by,
             others,
             undecided,
+            others_searched,
             anchor: None,
             types: OnceLock::new(),
             warnings: odd,
@@ -386,6 +398,7 @@ impl<'m> Kernel<'m> {
             page_files: if self.absent.has_list() { self.page_files() } else { Vec::new() },
             others: self.others.clone(),
             undecided: self.undecided.clone(),
+            others_searched: self.others_searched,
             absent: absent(self.pdb.as_ref()),
         }
     }

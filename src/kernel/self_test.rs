@@ -3,6 +3,7 @@
 //!
 //! Each field is checked against something independent in the same dump: its header, the block for debuggers, the other structure.
 
+use super::crash_objects::CrashObjects;
 use super::layouts::Layouts;
 use super::triage::{TriageDump, number};
 use crate::Timestamp;
@@ -46,6 +47,8 @@ pub struct SelfTest {
     pub layouts: String,
     /// The fields.
     pub checks: Vec<FieldCheck>,
+    /// The crashing process and thread, as these layouts read them.
+    pub objects: CrashObjects,
 }
 
 /// System's pid on every version.
@@ -83,7 +86,9 @@ impl SelfTest {
                 facts.captured,
                 facts.dtb.map(|dtb| dtb.0),
             );
-            Self { build: facts.build, layouts, checks }
+            let contradicted = checks.iter().filter(|check| check.result == FieldResult::Contradicted).count();
+            let objects = CrashObjects::read(dump, &symbols, &layouts, contradicted);
+            Self { build: facts.build, layouts, checks, objects }
         });
         Ok(tested.min_by_key(|test| (test.count(FieldResult::Contradicted), test.count(FieldResult::CannotTell))))
     }

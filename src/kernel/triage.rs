@@ -3,6 +3,7 @@
 //!
 //! `TRIAGE_DUMP64` lies behind the header; its members, and how the images follow one another, are as measured on 58 dumps.
 
+use super::crash_objects::CrashObjects;
 use super::objects::eprocess::time;
 use crate::{Error, Hex, PhysicalAddress, Timestamp, VirtualAddress};
 use serde::Serialize;
@@ -59,6 +60,8 @@ pub struct CrashFacts {
     pub process: Option<VirtualAddress>,
     /// Address of the crashing `_ETHREAD`.
     pub thread: Option<VirtualAddress>,
+    /// Their fields, by layouts of the dump's build. `None`: there are none.
+    pub objects: Option<CrashObjects>,
     /// The drivers that were loaded, the kernel first.
     pub drivers: Vec<CrashDriver>,
     /// Drivers that were unloaded before.
@@ -216,6 +219,7 @@ impl TriageDump {
             lab,
             process: self.process_address(),
             thread: self.thread_address(),
+            objects: None,
             drivers: self.drivers(),
             unloaded: self.unloaded(),
         }

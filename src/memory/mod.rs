@@ -12,6 +12,7 @@ mod space;
 #[cfg(test)]
 mod tests;
 mod transition;
+mod user_pages;
 mod windows_pte;
 
 pub use absent::PageFile;
@@ -28,4 +29,5 @@ pub use resolve::Where;
 pub use scan::{Hit, Scan, ScanEnd, Scanner};
 pub use space::{AddressSpace, MappedRegion};
 pub(crate) use transition::transition_frames;
+pub(crate) use user_pages::UserPage;
 pub(crate) use windows_pte::{PageFileBits, WindowsPte};

@@ -157,7 +157,7 @@ impl AddressSpace<'_> {
     }
 
     /// A page that a number of a page file names, and an index in it.
-    fn paged(&self, number: u32, index: u64) -> Where {
+    pub(super) fn paged(&self, number: u32, index: u64) -> Where {
         if self.absent().is_some_and(|absent| absent.is_store(*self, number, index)) {
             Where::VirtualStore { number, index }
         } else {
@@ -184,6 +184,16 @@ impl AddressSpace<'_> {
             VadAnswer::Private => Where::Missing(Fault::DemandZero { at, entry }),
             VadAnswer::Prototype(prototype) => self.shared(at, entry, &[prototype]),
             VadAnswer::Failed(why) => shared(why),
+        }
+    }
+
+    /// Where the section that is mapped at `at` has its page, whatever the process's own tables say. `None`: no section is, or the
+    /// page is not in memory.
+    pub(crate) fn section_page(&self, at: VirtualAddress) -> Option<PhysicalAddress> {
+        let (absent, root) = (self.absent()?, self.vad_root()?);
+        match absent.ask_vad(self.for_kernel_structures(), root, at) {
+            VadAnswer::Prototype(prototype) => self.shared(at, 0, &[prototype]).physical(),
+            _ => None,
         }
     }
 

@@ -8,6 +8,7 @@ mod modes;
 mod motion;
 mod rows;
 mod sessions;
+mod stamps;
 mod tree;
 
 pub use cross_view::{Explanation, Sighting};
@@ -16,6 +17,7 @@ pub use motion::{Motion, Sign, SignKind};
 pub(crate) use rows::Rows;
 pub use sessions::{Creator, NamedBy, Session, SessionKind};
 pub(crate) use sessions::{FIRST_WITH_SILOS, Members, SessionModel, VISTA};
+pub(crate) use stamps::{Discord, between, discords};
 pub(crate) use tree::clock_step_by;
 pub use tree::{Parent, ProcessTree};
 

@@ -221,6 +221,10 @@ impl<'a> Rows<'a> {
         if self.in_order && is_linked(parent) && is_linked(child) {
             return up < at;
         }
+        // No step of the clock moves this one.
+        if let Some(distance) = super::stamps::between(parent, child).filter(|distance| distance.0 != 0) {
+            return distance.0 > 0;
+        }
         let (Some(older), Some(younger)) = (parent.started(), child.started()) else { return true };
         if older == younger {
             // Stamps cut to seconds: the pid of the exited smss child can have a new owner within the same second.
@@ -243,7 +247,7 @@ impl Rows<'_> {
 }
 
 /// True for rows that the active list holds: if they come in its order, that is the order in which they were made.
-fn is_linked(process: &Process) -> bool {
+pub(super) fn is_linked(process: &Process) -> bool {
     process.sources.contains(&Source::ActiveList)
 }
 

@@ -1,6 +1,6 @@
 //! What is in one process: its address ranges, its threads, its handles, and who has handles to it.
 
-use crate::kernel::{Handle, Thread, Vad};
+use crate::kernel::{AlteredPage, CodeRun, Handle, Thread, Vad};
 use crate::reading::record;
 use crate::{Hex, ListEnd, VirtualAddress};
 
@@ -11,10 +11,28 @@ record! {
         vads: Vec<Vad>,
         /// How the walk over them ended.
         vads_end: ListEnd,
+        /// `EPROCESS.VadCount`: ranges that the kernel counts. Nothing: this build does not count them so.
+        vads_counted: u64,
+        /// Pages that the process's own page tables make executable: outside image ranges all of them, inside those that can be
+        /// written to as well. VADs tell how a range was made; tables, what the processor does.
+        code: Vec<CodeRun>,
+        /// All pages that are executable, in memory or out.
+        code_pages: u64,
+        /// Whether any page of the process may not be executed. False: the machine runs without the bit for it, or somebody
+        /// cleared it everywhere.
+        no_execute: bool,
+        /// How the walk over the page tables ended: `broken` where one of them was not in memory.
+        code_end: ListEnd,
+        /// Executable pages of images, and the first page of each image, that hold other bytes than the same page of the same
+        /// image elsewhere: in another process that was looked into, or in the section itself.
+        altered: Vec<AlteredPage>,
+        /// Type of the object that `EPROCESS.Token` leads to, by the header in front of it: `Token`.
+        token_type: String,
         /// True if a private range was made executable: code that came from no file. Unknown: none was found, and not all
-        /// ranges could be read. Protection changed later, page by page, is not seen.
+        /// ranges could be read. Protection changed later, page by page, is in `code`.
         private_executable: bool,
-        /// Threads, in list order.
+        /// Threads: those of `EPROCESS.ThreadListHead` in list order, then those that only the scheduler's list, the table of ids
+        /// or a search of memory has.
         threads: Vec<Thread>,
         /// How the walk over them ended: the worse of the two directions.
         threads_end: ListEnd,
@@ -24,7 +42,7 @@ record! {
         handle_count: u64,
         /// How the walk over them ended.
         handles_end: ListEnd,
-        /// Handles to this process that other processes have.
+        /// Handles to this process and to its threads that other processes have.
         held_by: Vec<Holder>,
         /// Whether all handle tables of all processes could be read, at the worst.
         held_by_end: ListEnd,
@@ -32,7 +50,7 @@ record! {
 }
 
 record! {
-    /// A handle to a process, in another process.
+    /// A handle to a process, or to one of its threads, in another process.
     pub struct Holder {
         /// The other process's id.
         pid: u64,
@@ -42,7 +60,9 @@ record! {
         eprocess: VirtualAddress,
         /// The handle.
         value: u64,
-        /// Granted access: `PROCESS_*` bits (winnt.h).
+        /// Granted access: `PROCESS_*` bits, to a thread `THREAD_*` (winnt.h).
         access: Hex,
+        /// Id of the thread that it leads to. Nothing: to the process itself.
+        thread: u64,
     }
 }

@@ -1,12 +1,13 @@
 //! Reads what is in a process, for those processes where it is worth its time.
 
 use super::inside::{Holder, Inside};
+use super::witnesses::{Looked, Targets, ThreadsElsewhere, read_code, targets, tell_altered, token_type};
 use super::{Process, Source};
 use crate::budget::{Budget, Use, spent};
 use crate::kernel::objects::file_object;
 use crate::kernel::objects::thread::threads_up_to;
 use crate::kernel::objects::vad::vads_up_to;
-use crate::kernel::{Eprocess, Handle, HandleEntry, Kernel, ObjectTypes, Vad, WalkEnd, handles};
+use crate::kernel::{Eprocess, Handle, HandleEntry, Kernel, ObjectTypes, OtherThreads, Vad, WalkEnd, handles};
 use crate::{Absent, Hex, ListEnd, ProcessList, Reading, Ticks, Timestamp, VirtualAddress};
 use std::collections::HashMap;
 
@@ -34,6 +35,10 @@ const MAX_HANDLE_NAMES: usize = 1 << 22;
 const MAX_COMPARED: usize = 1 << 23;
 /// Holders recorded in all.
 const MAX_HOLDERS: usize = 1 << 16;
+/// Page tables read in all: those of 64 GiB in small pages.
+const MAX_TABLES: usize = 1 << 15;
+/// System's own memory is looked at, and neither its threads nor its handles: there are thousands, and nobody judges them.
+const SYSTEM: u64 = 4;
 /// Threads that are looked at where it is the question whether a process runs: one answers it.
 const MOST_OF_SUSPECT: usize = 1 << 10;
 /// Bytes that the record of an address range, a thread or a handle takes, in memory and in a document.
@@ -51,7 +56,13 @@ impl InsideOf {
 }
 
 /// Looks into the chosen processes of a list.
-pub(crate) fn look(kernel: &Kernel<'_>, budget: &Budget, list: &mut ProcessList, of: InsideOf) {
+pub(crate) fn look(
+    kernel: &Kernel<'_>,
+    budget: &Budget,
+    list: &mut ProcessList,
+    of: InsideOf,
+    elsewhere: &ThreadsElsewhere,
+) {
     let suspects = match of {
         InsideOf::One(_) => HashMap::new(),
         InsideOf::Nobody | InsideOf::Named(_) | InsideOf::Everybody => threads_of_suspects(kernel, budget, list),
@@ -70,17 +81,12 @@ pub(crate) fn look(kernel: &Kernel<'_>, budget: &Budget, list: &mut ProcessList,
         return;
     }
     let types = ObjectTypes::read(kernel);
-    let (mut held, held_end) = holders(kernel, list, &held_of);
-    for (address, index) in suspects.into_iter().filter(|(address, _)| !chosen.contains_key(address)) {
-        if let Some(Reading::Value(inside)) = list.items.get_mut(index).map(|process| &mut process.inside) {
-            inside.held_by = Reading::Value(held.remove(&address).unwrap_or_default());
-            inside.held_by_end = Reading::Value(held_end);
-        }
-    }
+    let others = elsewhere.by_process(kernel, &chosen);
+    let (mut tables, mut looked) = (MAX_TABLES, Vec::<Looked<'_>>::new());
     // In list order, so that it is always the same ones that get no record where there is no room.
-    let mut chosen: Vec<_> = chosen.into_iter().collect();
-    chosen.sort_by_key(|(_, index)| *index);
-    for (address, index) in chosen {
+    let mut order: Vec<_> = chosen.iter().map(|(address, index)| (*address, *index)).collect();
+    order.sort_by_key(|(_, index)| *index);
+    for (address, index) in order {
         let Some(process) = list.items.get_mut(index) else { continue };
         if budget.is_spent(Use::Core) {
             process.inside = Reading::Absent(spent());
@@ -88,8 +94,28 @@ pub(crate) fn look(kernel: &Kernel<'_>, budget: &Budget, list: &mut ProcessList,
         }
         let object = Eprocess::read_at(kernel, address, process.unmapped(kernel));
         let room = budget.records(RECORD, Use::Core);
-        let mut inside = read(kernel, &object, &types, matches!(of, InsideOf::One(_)), room);
-        inside.held_by = Reading::Value(held.remove(&address).unwrap_or_default());
+        let mut inside = Inside::default();
+        read_memory(&object, &mut inside, room);
+        inside.token_type = token_type(kernel, &object, &types);
+        let code = read_code(kernel, &object, &mut inside, &mut tables);
+        if matches!(of, InsideOf::One(_) | InsideOf::Everybody) || process.pid.value() != Some(&SYSTEM) {
+            let others = others.get(&address).cloned().unwrap_or_default();
+            let all_types = matches!(of, InsideOf::One(_));
+            read_threads_and_handles(kernel, &object, &others, &types, all_types, room, &mut inside);
+        }
+        looked.push((index, object, inside, code));
+    }
+    tell_altered(kernel, &mut looked);
+    let (mut held, held_end) = holders(kernel, list, &targets(&held_of, &looked));
+    for (address, index) in suspects.into_iter().filter(|(address, _)| !chosen.contains_key(address)) {
+        if let Some(Reading::Value(inside)) = list.items.get_mut(index).map(|process| &mut process.inside) {
+            inside.held_by = Reading::Value(held.remove(&address).unwrap_or_default());
+            inside.held_by_end = Reading::Value(held_end);
+        }
+    }
+    for (index, object, mut inside, _) in looked {
+        let Some(process) = list.items.get_mut(index) else { continue };
+        inside.held_by = Reading::Value(held.remove(&object.address()).unwrap_or_default());
         inside.held_by_end = Reading::Value(held_end);
         // What stopped at its share is told to have done so, and was not too much.
         let taken = budget.take(records(&inside).saturating_mul(RECORD), Use::Core);
@@ -127,7 +153,7 @@ fn threads_of_suspects(kernel: &Kernel<'_>, budget: &Budget, list: &mut ProcessL
         let Some(address) = process.eprocess.value().copied() else { continue };
         let object = Eprocess::read_at(kernel, address, process.unmapped(kernel));
         let room = budget.records(RECORD, Use::Details).min(MOST_OF_SUSPECT);
-        let Ok((threads, joined)) = threads_up_to(&object, room) else { continue };
+        let Ok((threads, joined)) = threads_up_to(&object, &OtherThreads::default(), room) else { continue };
         let taken = u64::try_from(threads.len()).unwrap_or(u64::MAX).saturating_mul(RECORD);
         if threads.is_empty() || budget.take(taken, Use::Details).is_err() {
             continue;
@@ -154,14 +180,9 @@ fn records(inside: &Inside) -> u64 {
     u64::try_from(all).unwrap_or(u64::MAX)
 }
 
-fn read(
-    kernel: &Kernel<'_>,
-    process: &Eprocess<'_>,
-    types: &Result<ObjectTypes<'_>, Absent>,
-    all_types: bool,
-    room: usize,
-) -> Inside {
-    let mut inside = Inside::default();
+/// Reads the address ranges.
+fn read_memory(process: &Eprocess<'_>, inside: &mut Inside, room: usize) {
+    inside.vads_counted = process.vads_counted();
     match vads_up_to(process, room) {
         Ok((vads, end)) => {
             let known = |vad: &Vad| match (vad.private.value(), vad.executable.value()) {
@@ -184,7 +205,19 @@ fn read(
             inside.private_executable = Reading::Absent(absent);
         }
     }
-    match threads_up_to(process, room) {
+}
+
+/// Reads the threads and the handles.
+fn read_threads_and_handles(
+    kernel: &Kernel<'_>,
+    process: &Eprocess<'_>,
+    others: &OtherThreads,
+    types: &Result<ObjectTypes<'_>, Absent>,
+    all_types: bool,
+    room: usize,
+    inside: &mut Inside,
+) {
+    match threads_up_to(process, others, room) {
         Ok((threads, joined)) => {
             inside.threads = Reading::Value(threads);
             inside.threads_end = Reading::Value(joined.end());
@@ -217,7 +250,6 @@ fn read(
             inside.handles_end = Reading::Absent(absent.clone());
         }
     }
-    inside
 }
 
 /// The handle table of a process. Nothing: it has none, as after its end.
@@ -280,12 +312,12 @@ fn thread_pid(kernel: &Kernel<'_>, thread: VirtualAddress) -> Result<u64, Absent
     Ok(kernel.space().read_u64(thread.wrapping_add(layout.pid.offset))?)
 }
 
-/// Who holds handles to the chosen processes, by the address of each: all handle tables are walked once, and their entries
+/// Who holds handles to the chosen processes and their threads, by the address of each process: all handle tables are walked once, and their entries
 /// compared by address alone.
 fn holders(
     kernel: &Kernel<'_>,
     list: &ProcessList,
-    chosen: &HashMap<VirtualAddress, usize>,
+    targets: &Targets,
 ) -> (HashMap<VirtualAddress, Vec<Holder>>, ListEnd) {
     let mut held: HashMap<VirtualAddress, Vec<Holder>> = HashMap::new();
     let mut worst = ListEnd::Complete;
@@ -310,19 +342,18 @@ fn holders(
         }
         for entry in &table.entries {
             let body = entry.object.wrapping_add(layout.body.offset);
-            if body == *own || !chosen.contains_key(&body) {
-                continue;
-            }
+            let Some((target, thread)) = targets.get(&body).filter(|(target, _)| target != own) else { continue };
             holders = holders.saturating_add(1);
             if holders > MAX_HOLDERS {
                 break;
             }
-            held.entry(body).or_default().push(Holder {
+            held.entry(*target).or_default().push(Holder {
                 pid: process.pid.clone(),
                 name: process.name.clone(),
                 eprocess: process.eprocess.clone(),
                 value: Reading::Value(entry.value),
                 access: Reading::Value(Hex(u64::from(entry.access))),
+                thread: thread.clone(),
             });
         }
     }

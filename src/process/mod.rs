@@ -1,6 +1,7 @@
 //! Processes as owned records: from where the kernel keeps them, and what is in them.
 
 pub(crate) mod allocation;
+mod code;
 mod dump;
 pub(crate) mod found;
 mod inside;
@@ -15,6 +16,7 @@ mod source;
 mod sources;
 pub(crate) mod thread_scan;
 pub(crate) mod views;
+pub(crate) mod witnesses;
 
 pub use dump::{Dumped, Hole, MAX_DUMPED, dump, file_name};
 pub use inside::{Holder, Inside};

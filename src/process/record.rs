@@ -31,10 +31,15 @@ record! {
         peb: VirtualAddress,
         /// `EPROCESS.CreateTime`. Nothing: zero, as for System before Vista.
         created: Timestamp,
+        /// `EPROCESS.CreateInterruptTime`: units of 100 ns from the start of the system to the creation, which no step of the clock moves.
+        /// Nothing: zero, or a build without it (before 8.1, but for updated 7).
+        created_interrupt: u64,
         /// `EPROCESS.ExitTime`. Nothing: not exited.
         exited: Timestamp,
         /// Session id by `EPROCESS.Session`. Nothing: in no session.
         session: u32,
+        /// `EPROCESS.Session`: the structure of the session. Nothing: null, in no session.
+        session_space: VirtualAddress,
         /// True for a 32-bit process on a 64-bit system (`EPROCESS.WoW64Process` or `Wow64Process`).
         wow64: bool,
         /// `EPROCESS.ActiveThreads`.
@@ -75,10 +80,15 @@ record! {
         critical: bool,
         /// `EPROCESS.MitigationFlags.DisableDynamicCode`. Nothing: this build has no such flag.
         dynamic_code_disabled: bool,
+        /// `EPROCESS.Flags4.SessionFirstProcess`, which by its name marks the process that opened a session. Nothing: this build has no
+        /// such flag (before 24H2).
+        session_first: bool,
         /// `KPROCESS.BasePriority`.
         base_priority: i32,
         /// `EPROCESS.DebugPort`. Nothing: null.
         debug_port: VirtualAddress,
+        /// `KPROCESS.InstrumentationCallback`: where user mode continues after each system call. Nothing: null.
+        instrumentation: VirtualAddress,
         /// `EPROCESS.Win32Process`. Nothing: null, no thread ever used the window manager.
         win32_process: VirtualAddress,
         /// `EPROCESS.Job`. Nothing: in no job.
@@ -90,8 +100,12 @@ record! {
         /// True where the memory of the object was given back, and what is told of it is what has not been written over yet:
         /// the header in front of it says so, or no page table maps it. Not collected without a scan.
         freed: bool,
+        /// `EPROCESS.SectionObject`: the image's section. Nothing: null.
+        section: VirtualAddress,
         /// Name in the `FILE_OBJECT` of the image section.
         section_file: SectionFile,
+        /// The `FILE_OBJECT` behind `EPROCESS.ImageFilePointer`. Nothing: null, or this build has no such field.
+        image_file: SectionFile,
         /// How `EPROCESS.ActiveProcessLinks` hang together.
         active_links: Links,
         /// What is in it. Not collected for every process.
@@ -200,8 +214,10 @@ impl Process {
             shares_kernel: process.shares_kernel(),
             peb: process.peb(),
             created: process.created(),
+            created_interrupt: process.created_interrupt(),
             exited: process.exited(),
             session: process.session(),
+            session_space: process.session_space(),
             wow64: process.wow64(),
             threads: process.threads(),
             numbered_threads: Reading::default(),
@@ -222,14 +238,18 @@ impl Process {
             protection: process.protection(),
             critical: process.critical(),
             dynamic_code_disabled: process.dynamic_code_disabled(),
+            session_first: process.session_first(),
             base_priority: process.base_priority(),
             debug_port: process.debug_port(),
+            instrumentation: process.instrumentation(),
             win32_process: process.win32_process(),
             job: process.job(),
             silo: process.silo(),
             minimal: process.minimal(),
             freed: Reading::default(),
+            section: process.section(),
             section_file,
+            image_file: process.image_file(),
             active_links: Self::links(process, source),
             inside: Reading::default(),
             sources: vec![source],

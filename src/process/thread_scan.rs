@@ -83,9 +83,9 @@ impl<'k> ThreadLook<'k> {
             && links.iter().any(|head| *head != Some((0, 0)))
     }
 
-    /// The processes of the thread at `physical`, if one is there that the kernel maps and that has not ended: the one that it belongs
+    /// The address of the thread at `physical`, and its processes, if one is there that the kernel maps and that has not ended: the one that it belongs
     /// to, and the one whose memory it uses, if that is another.
-    fn owners(&self, physical: PhysicalAddress) -> Option<Vec<VirtualAddress>> {
+    fn owners(&self, physical: PhysicalAddress) -> Option<(VirtualAddress, Vec<VirtualAddress>)> {
         let layout = self.kernel.layouts().thread.as_ref().ok()?;
         let place = own_address(self.kernel.space(), physical, &self.links_at).filter(|place| place.mapped)?;
         let thread = View::read(self.kernel.space(), place.address, layout.size);
@@ -115,7 +115,7 @@ impl<'k> ThreadLook<'k> {
         let next = self.kernel.space().read_pointer(place.address.wrapping_add(layout.links.offset)).ok();
         let listed_by = next.and_then(|next| self.head_of_list(next, Timestamp(created)));
         owners.extend(listed_by.filter(|by| !owners.contains(by)));
-        (!owners.is_empty()).then_some(owners)
+        (!owners.is_empty()).then_some((place.address, owners))
     }
 
     /// The process whose list of threads begins where the last thread of it leads: that list the process needs, whatever process its
@@ -161,16 +161,30 @@ pub(crate) struct ThreadOwners {
     seen: BTreeSet<VirtualAddress>,
     /// In the order of the places of their first threads.
     owners: Vec<VirtualAddress>,
+    /// Each thread and the process that it belongs to.
+    threads: Vec<(VirtualAddress, VirtualAddress)>,
 }
+
+/// Threads kept: a busy server has some ten thousand, and what only looks like one can lie every 16 bytes.
+const MAX_THREADS: usize = 1 << 20;
 
 impl ThreadOwners {
     /// Takes the place of a thread that a scan gave.
     pub(crate) fn take(&mut self, look: &ThreadLook<'_>, at: PhysicalAddress) {
-        for owner in look.owners(at).into_iter().flatten() {
+        let Some((thread, owners)) = look.owners(at) else { return };
+        if let Some(owner) = owners.first().filter(|_| self.threads.len() < MAX_THREADS) {
+            self.threads.push((thread, *owner));
+        }
+        for owner in owners {
             if self.seen.insert(owner) {
                 self.owners.push(owner);
             }
         }
+    }
+
+    /// Each thread and the process that it belongs to.
+    pub(crate) fn take_threads(&mut self) -> Vec<(VirtualAddress, VirtualAddress)> {
+        std::mem::take(&mut self.threads)
     }
 
     /// What the scan gives to the list.

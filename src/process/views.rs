@@ -4,6 +4,7 @@ use super::Process;
 use super::found::Found;
 use super::list;
 use super::source::{SOURCES, Source};
+use super::sources::cid_table::Ids;
 use super::sources::{Looking, cid_table};
 use crate::budget::Budget;
 use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT};
@@ -25,14 +26,14 @@ record! {
 }
 
 /// Reads every source that takes no scan, and adds what is in it and not in `list`. Sources are added to what is in both. Handle
-/// tables of all processes are searched with `thorough` only: there can be a million handles.
+/// tables of all processes are searched with `thorough` only: there can be a million handles. Gives the table of ids.
 pub(crate) fn add(
     kernel: &Kernel<'_>,
     budget: &Budget,
     list: &mut ProcessList,
     warnings: &mut Vec<Warning>,
     thorough: bool,
-) {
+) -> Result<Ids, Absent> {
     let ids = cid_table::read(kernel, warnings);
     for (address, why) in ids.iter().flat_map(|ids| &ids.lost) {
         // A job has an id too.
@@ -45,6 +46,7 @@ pub(crate) fn add(
         let found = find(&mut Looking { kernel, list, ids: &ids, thorough, warnings });
         merge(kernel, budget, list, warnings, about.source, found);
     }
+    ids
 }
 
 /// Adds what a search of physical memory found and is not in `list`.

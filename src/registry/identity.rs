@@ -4,6 +4,7 @@ use super::{Registry, RegistryData};
 use crate::{Absent, Reading};
 use serde::{Deserialize, Serialize};
 
+const CURRENT_VERSION: &str = r"\REGISTRY\MACHINE\SOFTWARE\Microsoft\Windows NT\CurrentVersion";
 const PROFILE_LIST: &str = r"\REGISTRY\MACHINE\SOFTWARE\Microsoft\Windows NT\CurrentVersion\ProfileList";
 /// A terminal server of years has some ten thousand.
 const MAX_PROFILES: usize = 1 << 16;
@@ -38,6 +39,8 @@ pub(crate) struct Identity {
     pub(crate) bias: Reading<i32>,
     /// `ProfileList`.
     pub(crate) profiles: Reading<Vec<Profile>>,
+    /// `SystemRoot` of `CurrentVersion`.
+    pub(crate) root: Reading<String>,
 }
 
 impl Identity {
@@ -73,7 +76,8 @@ impl Identity {
             Reading::Nothing => Reading::Nothing,
             Reading::Absent(why) => Reading::Absent(why),
         };
-        Self { host, domain, time_zone, bias, profiles: profiles(registry) }
+        let root = text(data(registry, CURRENT_VERSION, "SystemRoot"));
+        Self { host, domain, time_zone, bias, profiles: profiles(registry), root }
     }
 }
 

@@ -36,6 +36,6 @@ pub use identity::Profile;
 pub use key::Key;
 pub use open::{HiveList, Registry};
 pub use record::{KeyRecord, RegistryValue};
-pub use session_manager::{ControlSet, DEBUGGABLE, SessionManagerKeys};
+pub use session_manager::{ControlSet, DEBUGGABLE, RivalHive, SessionManagerKeys};
 pub use value::Value;
 pub use write::WrittenHive;

@@ -18,6 +18,11 @@ use std::sync::Arc;
 const MAX_LINKS: usize = 16;
 /// The root of the SYSTEM hive.
 const SYSTEM: &str = r"\REGISTRY\MACHINE\SYSTEM";
+/// The root of a hive beside it, and the folder of both as the kernel is given it.
+const SOFTWARE: &str = r"\REGISTRY\MACHINE\SOFTWARE";
+const CONFIG: &str = r"\SystemRoot\System32\Config";
+/// How records call the list of hives.
+const LISTED: &str = "hive_list";
 /// The link, below [`SYSTEM`], to the control set in use.
 const CURRENT_CONTROL_SET: &str = "CurrentControlSet";
 
@@ -27,6 +32,8 @@ pub struct Registry<'k> {
     pub(super) kernel: &'k Kernel<'k>,
     pub(super) user: Result<Option<AddressSpace<'k>>, Absent>,
     pub(super) hives: Vec<Hive<'k>>,
+    /// Members of the list of hives whose signature is not that of one.
+    spoilt: Vec<Hive<'k>>,
     end: Result<ListEnd, Absent>,
     pub(super) warnings: Vec<Warning>,
     budget: Option<Arc<Budget>>,
@@ -58,7 +65,8 @@ impl<'k> Registry<'k> {
     fn opened(kernel: &'k Kernel<'k>, budget: Option<Arc<Budget>>) -> Self {
         let user = CellMap::user_space(kernel);
         let end = Err(Absent::not_collected(""));
-        let mut registry = Self { kernel, user, hives: Vec::new(), end, warnings: Vec::new(), budget };
+        let mut registry =
+            Self { kernel, user, hives: Vec::new(), spoilt: Vec::new(), end, warnings: Vec::new(), budget };
         if let Err(why) = &registry.user {
             registry.warnings.push(Warning::new("registry", why.to_string()));
         }
@@ -72,7 +80,7 @@ impl<'k> Registry<'k> {
                 }
                 registry.end = Ok(list.end());
                 for address in list.entries {
-                    registry.add(address, "hive_list");
+                    registry.add(address, LISTED);
                 }
             }
             Err(why) => {
@@ -91,10 +99,13 @@ impl<'k> Registry<'k> {
             return;
         }
         let hive = Cmhive::read(self.kernel, address).and_then(|cmhive| {
-            if !cmhive.is_hive()? {
+            let is_hive = cmhive.is_hive()?;
+            let hive = Hive::read(self.kernel, &cmhive, self.user.clone(), source);
+            if !is_hive {
+                self.spoilt.extend(hive.ok().filter(|_| source == LISTED));
                 return Err(Absent::unparsable("its signature is not that of a hive"));
             }
-            let hive = Hive::read(self.kernel, &cmhive, self.user.clone(), source)?;
+            let hive = hive?;
             match &self.budget {
                 Some(budget) => hive.within(budget),
                 None => Ok(hive),
@@ -248,22 +259,21 @@ impl<'k> Registry<'k> {
         }))
     }
 
-    /// The control set in use: by `Select\Current`; if that cannot be read, by the link that the kernel made at start, or
-    /// because there is only one.
+    /// The control set in use: by the link that the kernel made when it started, which is what programs go by; if that cannot be
+    /// read, by `Select\Current`, or because there is only one.
     ///
     /// # Errors
     /// Why it cannot be said.
     pub fn control_set(&self) -> Result<ControlSet, Absent> {
-        let why = match self.selected_control_set() {
-            Ok(found) => return Ok(found),
-            Err(why) => why,
+        let selected = self.selected_control_set();
+        let why = match (self.linked_control_set(), selected) {
+            (Ok(Some(number)), Ok(found)) if found.number == number => return Ok(found),
+            (Ok(Some(number)), _) => {
+                return Ok(ControlSet { number, assumed: false, source: CURRENT_CONTROL_SET.to_owned() });
+            }
+            (_, Ok(found)) => return Ok(found),
+            (_, Err(why)) => why,
         };
-        if let Ok(Some(link)) = self.key_or_link(r"\REGISTRY\MACHINE\SYSTEM\CurrentControlSet")
-            && let Some(number) =
-                link.link().value().and_then(|target| target.rsplit('\\').next()).and_then(ControlSet::parse)
-        {
-            return Ok(ControlSet { number, assumed: false, source: CURRENT_CONTROL_SET.to_owned() });
-        }
         match self.control_sets() {
             Ok(Listing { items, missing }) if missing.is_empty() => match items.as_slice() {
                 [number] => {
@@ -273,6 +283,57 @@ impl<'k> Registry<'k> {
             },
             _ => Err(why),
         }
+    }
+
+    /// The control set that the kernel's link names. `None`: there is no such link, as in a hive's file.
+    ///
+    /// # Errors
+    /// It cannot be read, or leads to no control set.
+    pub fn linked_control_set(&self) -> Result<Option<u32>, Absent> {
+        let Some(key) = self.key_or_link(r"\REGISTRY\MACHINE\SYSTEM\CurrentControlSet")? else { return Ok(None) };
+        let link = key.link();
+        let Some(target) = link.known().map_err(Clone::clone)? else { return Ok(None) };
+        let number = target.rsplit('\\').next().and_then(ControlSet::parse);
+        let number =
+            number.ok_or_else(|| Absent::unparsable(format!("the link CurrentControlSet leads to {target}")))?;
+        Ok(Some(number))
+    }
+
+    /// Hives beside the one that answers for `mount` of which something says that they are mounted there: their own path, or the
+    /// name of their file below the system root. Hives whose signature is spoilt are among them.
+    pub(super) fn rivals(&self, mount: &str) -> Vec<Hive<'k>> {
+        let is_mounted = |hive: &&Hive<'k>| hive.mount().is_some_and(|own| same(own, SOFTWARE) || same(own, mount));
+        let folder = |file: &str| file.rsplit_once('\\').map(|(folder, _)| folder.to_owned());
+        // The folder of this Windows's own hives: other installations may be mounted, and have files of the same names.
+        let own: Vec<String> = self
+            .hives
+            .iter()
+            .filter(is_mounted)
+            .filter_map(|hive| folder(hive.record().file.value()?))
+            .chain([CONFIG.to_owned()])
+            .collect();
+        let claims = |hive: &&Hive<'k>| {
+            let file = hive.record().file.value();
+            let of_windows =
+                |file: &String| folder(file).is_some_and(|folder| own.iter().any(|own| same(own, &folder)));
+            let by_file = file.filter(|file| of_windows(file)).and_then(|file| path::mount_by_file(file));
+            let listed = hive.record().sources.iter().any(|source| source == LISTED);
+            listed && [hive.mount(), by_file.as_deref()].into_iter().flatten().any(|own| same(own, mount))
+        };
+        let mut all = self.hives.iter().filter(claims);
+        let answers = self.hives.iter().find(|hive| hive.mount().is_some_and(|own| same(own, mount)));
+        let answers = answers.map(|hive| hive.record().cmhive.clone());
+        let others = all.by_ref().filter(|hive| Some(&hive.record().cmhive) != answers.as_ref());
+        others.chain(self.spoilt.iter().filter(claims)).cloned().collect()
+    }
+
+    /// What `read` makes of the registry if this hive answers for `mount`.
+    pub(super) fn with_answer<T>(&mut self, mut hive: Hive<'k>, mount: &str, read: impl FnOnce(&Self) -> T) -> T {
+        hive.set_mount(mount.to_owned(), "rival");
+        self.hives.insert(0, hive);
+        let answer = read(self);
+        self.hives.remove(0);
+        answer
     }
 
     fn selected_control_set(&self) -> Result<ControlSet, Absent> {

@@ -2,7 +2,7 @@
 
 use super::KeyRecord;
 use crate::reading::record;
-use crate::{Absent, Reading};
+use crate::{Absent, Reading, VirtualAddress};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -16,6 +16,10 @@ record! {
         select: KeyRecord,
         /// Which control set the keys below were read from.
         control_set: ControlSet,
+        /// The number of the control set that the kernel's own link, `SYSTEM\CurrentControlSet`, names. Nothing: there is no link.
+        linked: u32,
+        /// The same keys of the control set that the next start uses. Nothing: `Select\Default` names the one in use.
+        next_start: Box<SessionManagerKeys>,
         /// The numbers of all `SYSTEM\ControlSetNNN`, in order.
         control_sets: Vec<u32>,
         /// `Control\Session Manager`: all values, and the names of the subkeys.
@@ -41,11 +45,34 @@ record! {
         /// `SOFTWARE\Microsoft\Windows NT\CurrentVersion\Image File Execution Options`, without its values: the subkeys of
         /// [`DEBUGGABLE`], with theirs. One that `keys` does not have is really absent if `keys_missing` is empty.
         image_file_execution_options: KeyRecord,
+        /// `SOFTWARE\Classes\CLSID`, without its values: the classes that `Environment` names as profilers of .NET
+        /// ([`PROFILERS`]), with their subkeys. One that `keys` does not have is not registered if `keys_missing` is empty.
+        profiler_classes: KeyRecord,
+        /// The same for 32-bit programs: `SOFTWARE\Classes\WOW6432Node\CLSID`.
+        profiler_classes_32: KeyRecord,
+        ;
+        /// Other hives that may be SYSTEM, with what they say.
+        rivals: Vec<RivalHive>,
     }
+}
+
+/// A second hive that answers for `\REGISTRY\MACHINE\SYSTEM`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RivalHive {
+    /// Address of its `_CMHIVE`.
+    pub cmhive: VirtualAddress,
+    /// Its file.
+    pub file: String,
+    /// The same keys, read from it.
+    pub keys: SessionManagerKeys,
 }
 
 /// The programs whose `Image File Execution Options` are read.
 pub const DEBUGGABLE: [&str; 5] = ["winlogon.exe", "smss.exe", "csrss.exe", "wininit.exe", "autochk.exe"];
+
+/// Values of `Environment` whose data are the class of a profiler.
+pub const PROFILERS: [&str; 2] = ["COR_PROFILER", "CORECLR_PROFILER"];
 
 /// How the control set was chosen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +120,16 @@ impl SessionManagerKeys {
         }
     }
 
+    /// What else the keys may be, each with what makes it so: those of the next start, those that another hive holds.
+    pub(crate) fn others(&self) -> impl Iterator<Item = (String, &Self)> {
+        let next = self.next_start.value().map(|keys| {
+            let set = keys.control_set.value().map_or_else(String::new, ControlSet::key_name);
+            (format!("at the next start ({set})"), &**keys)
+        });
+        let rivals = self.rivals.iter().map(|rival| (format!("by the hive at {}", rival.cmhive), &rival.keys));
+        next.into_iter().chain(rivals)
+    }
+
     /// Every key that was looked for, by its name in documents.
     pub fn keys(&self) -> BTreeMap<&'static str, &Reading<KeyRecord>> {
         [
@@ -108,6 +145,8 @@ impl SessionManagerKeys {
             ("safe_boot_option", &self.safe_boot_option),
             ("setup", &self.setup),
             ("image_file_execution_options", &self.image_file_execution_options),
+            ("profiler_classes", &self.profiler_classes),
+            ("profiler_classes_32", &self.profiler_classes_32),
         ]
         .into()
     }

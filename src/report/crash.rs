@@ -1,6 +1,6 @@
 //! What a triage dump says, as a document.
 
-use crate::kernel::{CrashFacts, TriageDump};
+use crate::kernel::{CrashFacts, CrashObjects, TriageDump};
 use serde::Serialize;
 
 /// The document of a triage dump: the members that every document has, and `crash`.
@@ -20,9 +20,9 @@ struct Kind {
 }
 
 impl CrashDocument {
-    /// The document of this dump.
+    /// The document of this dump, with what layouts made of its process and thread.
     #[must_use]
-    pub fn new(dump: &TriageDump) -> Self {
+    pub fn new(dump: &TriageDump, objects: Option<CrashObjects>) -> Self {
         Self {
             schema: super::document::SCHEMA,
             generator: super::generator(),
@@ -30,7 +30,7 @@ impl CrashDocument {
                 "image: a triage dump holds no memory of the machine: no process can be listed or judged".to_owned(),
             ],
             image: Kind { format: "crash_dump_triage" },
-            crash: dump.facts(),
+            crash: CrashFacts { objects, ..dump.facts() },
         }
     }
 }

@@ -73,6 +73,10 @@ pub struct Embedded;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Natural(pub u64);
 
+/// A number of 8 bytes that may be the first of several: a field that was an array in some builds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct First(pub u64);
+
 macro_rules! stored {
     ($($type:ty),*) => { $(impl Stored for $type {
         const SIZE: Option<u64> = Some(size_of::<$type>() as u64);
@@ -97,6 +101,14 @@ impl Stored for Embedded {
 
     fn decode(_: &[u8]) -> Option<Self> {
         Some(Self)
+    }
+}
+
+impl Stored for First {
+    const SIZE: Option<u64> = None;
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        u64::decode(bytes).map(Self)
     }
 }
 
@@ -249,7 +261,13 @@ impl<P: Placed> Resolve for Option<P> {
     fn resolve(symbols: &Symbols, structure: &'static str, names: &[&'static str]) -> Result<Self, SymbolError> {
         match place_first(symbols, structure, names) {
             Ok(placed) => Ok(Some(placed)),
-            Err(SymbolError::NoField { .. } | SymbolError::NoType { .. }) => Ok(None),
+            // One that does not fit is none of ours: what needs it says so, and all else is read.
+            Err(
+                SymbolError::NoField { .. }
+                | SymbolError::NoType { .. }
+                | SymbolError::WrongSize { .. }
+                | SymbolError::NotBits { .. },
+            ) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -170,6 +170,15 @@ impl Symbols {
 
     /// Takes a field away that stands under its whole path, as if the symbols lacked it.
     #[must_use]
+    pub fn with_field(mut self, structure: &str, path: &str, field: FieldInfo) -> Self {
+        if let Some(info) = self.types.get_mut(structure) {
+            info.fields.insert(path.to_owned(), field);
+        }
+        self
+    }
+
+    /// The same without a field.
+    #[must_use]
     pub fn without_field(mut self, structure: &str, path: &str) -> Self {
         if let Some(info) = self.types.get_mut(structure) {
             info.fields.remove(path);

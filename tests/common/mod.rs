@@ -11,6 +11,8 @@
 
 pub mod counted;
 #[cfg(feature = "isf")]
+pub mod edited;
+#[cfg(feature = "isf")]
 pub mod forged;
 #[cfg(feature = "isf")]
 pub mod judged;

@@ -70,6 +70,78 @@ fn one_thing_wrong_is_found_where_it_lies() {
     }
 }
 
+/// A profiler of .NET that the environment names by its class is looked up in the SOFTWARE hive.
+#[test]
+fn a_profiler_by_its_class() {
+    const CLASS: &str = "{846F5F1C-F9AE-4B07-969E-05C26BC060D8}";
+    for build in [Build::W7_7601, Build::W10_19045, Build::W11_26100] {
+        let judged = |below: &str, file: Option<&str>| {
+            let mut scenario = Scenario::clean(build);
+            scenario.session_manager("Environment").sz("COR_ENABLE_PROFILING", "1").sz("COR_PROFILER", CLASS);
+            let software =
+                &mut scenario.hives.iter_mut().find(|hive| hive.root_path.ends_with("SOFTWARE")).unwrap().root;
+            let classes = software.at(below);
+            classes.at("{00000000-0000-0000-0000-000000000001}");
+            if let Some(file) = file {
+                classes
+                    .at(&format!("{}\\InprocServer32", CLASS.to_lowercase()))
+                    .expand("", file)
+                    .sz("ThreadingModel", "Both");
+            }
+            let findings = findings(&scenario);
+            let found = outcome(&findings, "SMR-16");
+            (found.severity, found.to_string())
+        };
+        let (native, other) = (r"Classes\CLSID", r"Classes\WOW6432Node\CLSID");
+        let (severity, _) = judged(native, Some(r"C:\Program Files\Datadog\.NET Tracer\win-x64\Profiler.dll"));
+        assert_eq!(severity, Some(Severity::Info), "{build:?}");
+        assert_eq!(judged(native, Some(r"%ProgramFiles%\Vendor\Profiler.dll")).0, Some(Severity::Info), "{build:?}");
+        assert_eq!(judged(native, Some(r"C:\Users\Public\p.dll")).0, Some(Severity::High), "{build:?}");
+        assert_eq!(judged(other, Some(r"C:\ProgramData\p.dll")).0, Some(Severity::High), "{build:?}");
+        assert_eq!(judged(native, None).0, Some(Severity::Medium), "{build:?}");
+    }
+}
+
+/// Debuggers and verifiers of one path (`UseFilter`, with a subkey for each) are read from the SOFTWARE hive.
+#[test]
+fn image_file_execution_options_with_filters() {
+    const OPTIONS: &str = r"Microsoft\Windows NT\CurrentVersion\Image File Execution Options";
+    for build in [Build::W7_7601, Build::W10_19045, Build::W11_26100] {
+        let judged = |program: &str, change: &dyn Fn(&mut Key)| {
+            let mut scenario = Scenario::clean(build);
+            let software =
+                &mut scenario.hives.iter_mut().find(|hive| hive.root_path.ends_with("SOFTWARE")).unwrap().root;
+            change(software.at(&format!("{OPTIONS}\\{program}")));
+            let findings = findings(&scenario);
+            let found = outcome(&findings, "SMR-12");
+            (found.outcome, found.severity)
+        };
+        let debugger = |used: u32| {
+            move |key: &mut Key| {
+                key.dword("UseFilter", used);
+                key.at("0").sz("FilterFullPath", r"C:\Windows\System32\winlogon.exe").sz("Debugger", "evil.exe");
+            }
+        };
+        let high = (Judgement::Violation, Some(Severity::High));
+        assert_eq!(judged("winlogon.exe", &debugger(1)), high, "{build:?}");
+        assert_eq!(judged("winlogon.exe", &debugger(0)).0, Judgement::Pass, "{build:?}: filters are off");
+        let verifier = |flag: u32| {
+            move |key: &mut Key| {
+                key.sz("VerifierDlls", "evil.dll").dword("GlobalFlag", flag);
+            }
+        };
+        let medium = (Judgement::Violation, Some(Severity::Medium));
+        assert_eq!(judged("smss.exe", &verifier(0x100)), medium, "{build:?}");
+        assert_eq!(judged("smss.exe", &verifier(0)).0, Judgement::Pass, "{build:?}: the verifier is off");
+        let filtered = |key: &mut Key| {
+            key.dword("UseFilter", 1);
+            verifier(0x100)(key.at("0"));
+        };
+        assert_eq!(judged("csrss.exe", &filtered), medium, "{build:?}");
+        assert_eq!(judged("notepad.exe", &verifier(0x100)).0, Judgement::Pass, "{build:?}: no program of the start");
+    }
+}
+
 /// The other control set's evil is nobody's.
 #[test]
 fn only_the_control_set_in_use_is_judged() {

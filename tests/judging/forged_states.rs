@@ -76,6 +76,29 @@ fn containers_are_judged_each_for_itself() {
     }
 }
 
+/// A guest whose own files come from a share of its host (Windows Sandbox, isolated containers): `os` is its volume. Files of any
+/// other share are its host's.
+#[test]
+fn a_guest_whose_files_come_over_vmbus() {
+    const SHARE: &str = "\\Device\\vmsmb\\VSMB-{dcc079ae-60ba-4d07-847c-3493609c0870}";
+    for build in BUILDS {
+        let guest = |smss: &str| {
+            let mut scenario = Scenario::clean(build);
+            let usual = scenario.volume.clone();
+            scenario.volume = format!("{SHARE}\\os");
+            for process in &mut scenario.processes {
+                let share = if process.pid == 348 { smss } else { "os" };
+                process.path = process.path.as_ref().map(|path| path.replace(&usual, &format!("{SHARE}\\{share}")));
+            }
+            check_smss(&system(&scenario))
+        };
+        assert_nothing_counts(&format!("{build:?}, a guest"), &guest("os"));
+        let findings = guest("data");
+        let found = outcome(&findings, "SMSS-002", Some(348));
+        assert_eq!(found.outcome, Judgement::Violation, "{build:?}: {found}");
+    }
+}
+
 /// The jobs cannot be read: the sessions still say that there is a container, and nothing counts.
 #[test]
 fn containers_whose_jobs_are_lost() {

@@ -171,7 +171,8 @@ fn no_shared_page() {
             let system = opened.system();
             assert_whole(&what, &system, &forged);
             assert!(system.machine.captured.absent().is_some(), "{what}");
-            assert!(system.machine.root.absent().is_some(), "{what}");
+            // The registry says it too.
+            assert_eq!(system.machine.root.value().map(String::as_str), Some(r"C:\Windows"), "{what}");
             assert!(warned(&system, &["KUSER_SHARED_DATA"]), "{what}");
             assert!(system.kernel.unwrap().dtb.unwrap().0 == forged.truth.dtb, "{what}");
             for options in [
@@ -412,4 +413,141 @@ fn advice_that_works() {
     assert_eq!(advised, forged.truth.dtb, "{text}");
     let right = LocateOptions { dtb: Some(PhysicalAddress(advised)), ..LocateOptions::default() };
     opened.image.locate_kernel_with(&opened.store, &right).unwrap();
+}
+
+/// Writes the clock of the shared page: `SystemTime` is at 0x14, its high part twice (`_KSYSTEM_TIME`, ntddk.h).
+fn set_clock(edit: &mut Edit, root: u64, time: u64) {
+    let own = std::mem::replace(&mut edit.root, root);
+    let page = edit.physical(KUSER);
+    edit.root = own;
+    let [low, high] = [time as u32, (time >> 32) as u32].map(u32::to_le_bytes);
+    edit.put(page + 0x14, &[low, high, high].concat());
+}
+
+/// Whoever sets the clock of an earlier boot's shared page on has it judged, but not without a word.
+#[test]
+fn a_clock_alone_does_not_prove_who_ran_last() {
+    for build in BUILDS {
+        let usual = Scenario::clean(build).forge();
+        let earlier = elsewhere(build, -3).forge();
+        for stub in [Some(&usual), Some(&earlier), None] {
+            let mut edit = Edit { image: together(&[&usual.image, &earlier.image]), root: usual.truth.dtb };
+            edit.without_stub();
+            if let Some(to) = stub {
+                edit.stub(0x1000, to.truth.dtb, to.truth.kernel_base + 0x1000);
+            }
+            set_clock(&mut edit, earlier.truth.dtb, usual.truth.captured.0 + 36_000_000_000);
+            let system = read(&usual, edit.image);
+            let why = system.kernel.as_ref().unwrap().undecided.clone().expect("it cannot be told");
+            assert!(why.contains("not stopped"), "{why}");
+            assert_eq!(check_smss(&system).verdict, Verdict::Inconclusive, "{build:?}");
+        }
+    }
+}
+
+/// Without the shared page of one system or of both, what was made in each tells which ran last.
+#[test]
+fn stamps_tell_who_ran_last_where_clocks_are_gone() {
+    for build in BUILDS {
+        let usual = Scenario::clean(build).forge();
+        for days in [-3, 3] {
+            let other = elsewhere(build, days).forge();
+            let (first, last) = if days < 0 { (&other, &usual) } else { (&usual, &other) };
+            for gone in [vec![first], vec![last], vec![first, last]] {
+                let mut edit = Edit { image: together(&[&usual.image, &other.image]), root: usual.truth.dtb };
+                edit.without_stub();
+                for system in gone {
+                    edit.root = system.truth.dtb;
+                    edit.wipe(KUSER);
+                }
+                let system = read(&usual, edit.image);
+                let what = format!("{build:?}, {days} days");
+                assert_whole(&what, &system, last);
+                let kernel = system.kernel.as_ref().unwrap();
+                assert_eq!(kernel.undecided, None, "{what}");
+                assert_eq!(kernel.others.len(), 1, "{what}");
+                assert!(!kernel.found_by.as_ref().unwrap().contains("by hand"), "{what}: {:?}", kernel.found_by);
+                assert_ne!(check_smss(&system).verdict, Verdict::Violations, "{what}");
+            }
+        }
+    }
+}
+
+/// Of a large image a quick look takes the first 64 MiB, and says so; `--scan` finds the other system behind them.
+#[test]
+fn a_system_behind_the_quick_look() {
+    let build = Build::W10_19045;
+    let usual = Scenario::clean(build).forge();
+    let mut scenario = elsewhere(build, 2);
+    let up = 0x480_0000 - 0x80_0000;
+    scenario.memory = std::iter::once(0x480_0000..0x4d0_0000).collect();
+    scenario.paging.system_dtb += up;
+    let later = scenario.forge();
+    let path = std::env::temp_dir().join(format!("ntmem-behind-{}.raw", std::process::id()));
+    std::fs::write(&path, together(&[&usual.image, &later.image])).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(600 << 20).unwrap();
+    let image = ntmem::MemoryImage::open(&path).unwrap();
+    let store = Opened::new(&usual).store;
+    let quick = System::read(&image.locate_kernel(&store).unwrap()).unwrap();
+    assert_whole("quick", &quick, &usual);
+    assert_eq!(quick.kernel.as_ref().unwrap().others_searched, Some(false));
+    let findings = check_smss(&quick);
+    assert!(outcome(&findings, "SYS-03", None).observed.as_ref().unwrap().contains("64 MiB"));
+    let options = LocateOptions { thorough: true, ..LocateOptions::default() };
+    let thorough = System::read(&image.locate_kernel_with(&store, &options).unwrap()).unwrap();
+    assert_whole("thorough", &thorough, &later);
+    assert_eq!(thorough.kernel.as_ref().unwrap().others_searched, Some(true));
+    assert_eq!(thorough.kernel.as_ref().unwrap().others.len(), 1);
+    drop(image);
+    let _ = std::fs::remove_file(&path);
+}
+
+/// What the two stamps of one process's creation say of it: `CreateTime` and `CreateInterruptTime` (8.1 on).
+#[test]
+fn two_stamps_of_one_creation() {
+    let hours = 2 * 3_600_000;
+    for build in [Build::W10_17763, Build::W10_19045, Build::W11_26100] {
+        let judged = |change: &dyn Fn(&mut Scenario)| {
+            let mut scenario = Scenario::clean(build);
+            change(&mut scenario);
+            let forged = scenario.forge();
+            check_smss(&read(&forged, forged.image.clone()))
+        };
+        let clean = judged(&|_| ());
+        assert_eq!(outcome(&clean, "SYS-04", None).outcome, Judgement::Pass, "{build:?}");
+        assert_eq!(clean.verdict, Verdict::Clean, "{build:?}");
+        // It came late, and its creation time was written over; the other way round.
+        let dressed = judged(&|scenario| {
+            scenario.interrupt_ahead.insert(SMSS, hours);
+        });
+        let odd = outcome(&dressed, "SYS-04", Some(SMSS));
+        assert_eq!(odd.severity, Some(Severity::Low), "{build:?}");
+        assert!(odd.observed.as_ref().unwrap().contains("-7200.000 s"), "{build:?}: {:?}", odd.observed);
+        assert_eq!(outcome(&dressed, "SMSS-012", Some(SMSS)).severity, Some(Severity::High), "{build:?}");
+        let aged = judged(&|scenario| {
+            let smss = scenario.process(SMSS);
+            smss.created = smss.created.plus_ms(hours);
+            scenario.interrupt_ahead.insert(SMSS, -hours);
+        });
+        assert_eq!(outcome(&aged, "SYS-04", Some(SMSS)).outcome, Judgement::Violation, "{build:?}");
+        assert_eq!(outcome(&aged, "SMSS-012", Some(SMSS)).severity, Some(Severity::High), "{build:?}");
+        // A clock that was set, at any moment and by any amount, is none of theirs.
+        for seconds in [9 * 3600, -9 * 3600, 40, -7] {
+            let stepped = judged(&|scenario| *scenario = scenario.clone().with_clock_step(seconds));
+            assert_eq!(outcome(&stepped, "SYS-04", None).outcome, Judgement::Pass, "{build:?}, {seconds} s");
+            // Between System and smss.exe: only interrupt time tells how far they are apart.
+            let early = judged(&|scenario| {
+                let started = scenario.process(SMSS).created;
+                for process in scenario.processes.iter_mut().filter(|process| process.created >= started) {
+                    process.created = process.created.plus_ms(seconds * 1000);
+                    scenario.interrupt_ahead.insert(process.pid, -seconds * 1000);
+                }
+            });
+            assert_eq!(outcome(&early, "SYS-04", None).outcome, Judgement::Pass, "{build:?}, {seconds} s");
+            assert_eq!(outcome(&early, "SMSS-012", Some(SMSS)).outcome, Judgement::Pass, "{build:?}, {seconds} s");
+        }
+    }
+    let old = Scenario::clean(Build::W8_9200).forge();
+    let findings = check_smss(&read(&old, old.image.clone()));
+    assert_eq!(outcome(&findings, "SYS-04", None).outcome, Judgement::NotApplicable);
 }

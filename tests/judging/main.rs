@@ -21,6 +21,8 @@ mod forged_cases;
 #[cfg(feature = "isf")]
 mod forged_damage;
 #[cfg(feature = "isf")]
+mod forged_edits;
+#[cfg(feature = "isf")]
 mod forged_hive_files;
 #[cfg(feature = "isf")]
 mod forged_inside;
@@ -34,6 +36,8 @@ mod forged_motion;
 mod forged_pages;
 #[cfg(feature = "isf")]
 mod forged_psxview;
+#[cfg(feature = "isf")]
+mod forged_registry_lies;
 #[cfg(feature = "isf")]
 mod forged_session_manager;
 #[cfg(feature = "isf")]

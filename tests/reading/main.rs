@@ -41,3 +41,5 @@ mod scan;
 #[cfg(feature = "isf")]
 mod scan_forms;
 mod scanner;
+#[cfg(feature = "isf")]
+mod triage;

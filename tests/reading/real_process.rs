@@ -25,7 +25,7 @@ fn system_of_a_triage_dump() {
     }
     assert_eq!(get(object, process.pid), 4);
     assert_eq!(get(object, process.ppid), 0);
-    assert_eq!(get(object, process.dtb), 0x1a_d000);
+    assert_eq!(get(object, process.dtb).0, 0x1a_d000);
     assert!(bytes(process.name.offset).starts_with(b"System\0"));
     // What a scan goes by: the kind of object, and two empty lists that agree on where it lay. Its size is not filled in.
     assert_eq!(get(object, process.header_type.unwrap()), 3);

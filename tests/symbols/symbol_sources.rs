@@ -5,7 +5,7 @@ use crate::common;
 use crate::common::{assert_agrees, kernels};
 use ntmem::symbols::{SymbolSource, SymbolStore, Trust};
 use ntmem::{Findings, MemoryImage, Report, System, Verdict, check_smss};
-use ntmem_forge::{Build, Damage, Forged, Impostor, Layout, Paged, Scenario};
+use ntmem_forge::{Build, Damage, DebuggerData, Forged, Impostor, Layout, Paged, Scenario};
 use serde_json::Value;
 use std::ops::RangeInclusive;
 
@@ -181,6 +181,76 @@ fn sample_images_without_a_symbol_file() {
         assert_eq!(source(&system), "heuristic", "{name}");
         assert_same(&format!("{name}, without {hidden:?}"), &system, &exact, &truth);
     }
+}
+
+/// A serviced 9600 (9600.18821, as triage dumps show it): its `_EPROCESS` has a size between those of the known updates, some fields
+/// lie where the older one has them, some where the newer one does.
+#[test]
+fn a_serviced_build_between_two_that_are_known() {
+    let known = Layout::of(Build::W81_9600);
+    let layout = known
+        .clone()
+        .moved("_EPROCESS", "MmProcessLinks", 0x5c0)
+        .moved("_EPROCESS", "ModifiedPageCount", 0x5d0)
+        .moved("_EPROCESS", "ExitStatus", 0x5d4)
+        .sized("_EPROCESS", 0x6f0)
+        .unknown(7);
+    assert_ne!(known.offset("_EPROCESS", "MmProcessLinks"), 0x5c0);
+    assert_eq!(layout.offset("_EPROCESS", "CreateInterruptTime"), 0x6e0);
+    for debugger in [DebuggerData::Clear, DebuggerData::Encoded] {
+        let mut scenario = Scenario::of(&layout);
+        scenario.kernel.debugger = debugger;
+        let forged = scenario.forge();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("symbols.json");
+        std::fs::write(&file, &forged.isf).unwrap();
+        let exact = read(&forged.image, &SymbolStore::new().file(&file));
+        let system = read(&forged.image, &SymbolStore::new());
+        assert_eq!(source(&system), "built_in");
+        let notes = system.kernel.as_ref().unwrap().symbols_notes.join("\n");
+        assert!(notes.contains("MmProcessLinks: at 0x5c0") && notes.contains("0x6f0 bytes"), "{notes}");
+        let contradicted = system.warnings.iter().find(|warning| warning.message.contains("contradict"));
+        assert_eq!(contradicted, None);
+        assert_same("9600 between", &system, &exact, &serde_json::from_str(&forged.truth.to_json()).unwrap());
+        let smss = system.processes.items.iter().find(|process| process.is_named("smss.exe")).unwrap();
+        let own = exact.processes.items.iter().find(|process| process.is_named("smss.exe")).unwrap();
+        assert!(smss.created_interrupt.value().is_some());
+        assert_eq!(smss.created_interrupt, own.created_interrupt);
+        let views = |system: &System| {
+            let view = system.processes.views.iter().find(|view| view.source == ntmem::process::Source::MmList);
+            view.and_then(|view| view.processes.value().copied())
+        };
+        assert!(views(&system).is_some(), "{:?}", system.processes.views);
+        assert_eq!(views(&system), views(&exact));
+        assert_eq!(check_smss(&system).verdict, Verdict::Clean);
+    }
+}
+
+/// In NT 5.2 for x64 the page-table root is the first of an array, and a symbol file may have one field of another size than usual:
+/// neither takes the rest away.
+#[test]
+fn fields_of_another_size() {
+    let forged = Scenario::clean(Build::W7_7601).forge();
+    let mut isf: Value = serde_json::from_str(&forged.isf).unwrap();
+    let field = |isf: &mut Value, structure: &str, field: &str, kind: Value| {
+        isf["user_types"][structure]["fields"][field]["type"] = kind;
+    };
+    let longs = serde_json::json!({"kind": "array", "count": 2,
+        "subtype": isf["user_types"]["_KPROCESS"]["fields"]["DirectoryTableBase"]["type"].clone()});
+    field(&mut isf, "_KPROCESS", "DirectoryTableBase", longs);
+    let byte = isf["user_types"]["_KPROCESS"]["fields"]["BasePriority"]["type"].clone();
+    field(&mut isf, "_EPROCESS", "DebugPort", byte);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("symbols.json");
+    std::fs::write(&file, isf.to_string()).unwrap();
+    let system = read(&forged.image, &SymbolStore::new().file(&file));
+    assert_eq!(source(&system), "isf");
+    let live = forged.truth.processes.iter().filter(|process| process.in_active_list).count();
+    assert_eq!(system.processes.items.len(), live);
+    let smss = system.processes.items.iter().find(|process| process.is_named("smss.exe")).unwrap();
+    let truth = forged.truth.processes.iter().find(|process| process.pid == 348).unwrap();
+    assert_eq!(smss.dtb.value().map(|root| root.0), Some(truth.dtb));
+    assert!(smss.debug_port.absent().is_some(), "{:?}", smss.debug_port);
 }
 
 /// What a build that is not out yet may look like: fields added to three structures of the newest one that is known.

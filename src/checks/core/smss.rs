@@ -3,8 +3,8 @@
 use super::{Children, CoreProcess, Count, InSession, LOCAL_SYSTEM, StartedBy};
 use crate::checks::Baseline;
 use crate::checks::rules::{
-    children, command_line, file, handles, hardening, instances, look_alike, memory, modules, name, parent, path,
-    session, stale_child, stamps, start, systems, token, user, views,
+    children, code, command_line, core_processes, file, handles, hardening, instances, look_alike, memory, modules,
+    name, parent, path, session, singletons, stale_child, stamps, start, systems, token, user, views,
 };
 use crate::checks::session_manager as keys;
 use crate::checks::sessions;
@@ -48,11 +48,16 @@ pub static BASELINE: Baseline = Baseline {
     name: "smss",
     title: "smss.exe, what it reads and what it builds",
     process: &SMSS,
-    look_into: &["smss.exe", "csrss.exe", "wininit.exe", "winlogon.exe"],
+    look_into: &["System", "smss.exe", "csrss.exe", "wininit.exe", "winlogon.exe"],
     rules: Cow::Borrowed(&[
         &systems::KERNEL_HALF,
         &systems::PAGE_TABLES,
         &systems::RAN_LAST,
+        &start::TWO_STAMPS,
+        &core_processes::CODE,
+        &core_processes::WATCHED,
+        &core_processes::NAMES,
+        &singletons::ONE_OF_EACH,
         &instances::MASTER_PRESENT,
         &parent::PARENT,
         &path::KERNEL_PATH,
@@ -71,7 +76,7 @@ pub static BASELINE: Baseline = Baseline {
         &hardening::CRITICAL,
         &modules::MODULES,
         &memory::IMAGE_BASE,
-        &memory::CODE,
+        &code::CODE,
         &children::CHILDREN,
         &look_alike::LOOK_ALIKE,
         &views::EVERY_VIEW,

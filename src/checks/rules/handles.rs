@@ -1,15 +1,17 @@
 //! Who has a hand in the process, and what it holds itself: SMSS-022, 028.
 
+use super::core_processes::NO_CALLBACK;
 use super::ranges::text;
 use crate::checks::case::{Case, ImagePath};
 use crate::checks::core::smss::SMSS;
 use crate::checks::core::{LOCAL_SYSTEM, SYSTEM_PID};
+use crate::checks::paths::VolumePath;
 use crate::checks::rule::{About, INJECTION, Rule};
 use crate::checks::subject::{Role, Subject};
 use crate::checks::{Confidence, Outcome, Severity, Why};
 use crate::kernel::Handle;
 use crate::process::Holder;
-use crate::{Hex, ListEnd, Process, Reading};
+use crate::{ListEnd, Process, Reading};
 
 /// SMSS-022: no debugger, no invasive handles.
 pub static HOLDERS: Rule = Rule {
@@ -19,12 +21,16 @@ pub static HOLDERS: Rule = Rule {
     core: false,
     attack: &[INJECTION],
     about: About {
-        what: "EPROCESS.DebugPort is null, and no other process has a handle to it with PROCESS_VM_WRITE or \
-               PROCESS_CREATE_THREAD.",
-        why: "It takes such a handle, or a debug port, to write code into another process and run it.",
+        what: "EPROCESS.DebugPort and KPROCESS.InstrumentationCallback are null, and no other process has a handle to it with one \
+               of PROCESS_CREATE_THREAD, VM_OPERATION, VM_WRITE, DUP_HANDLE, CREATE_PROCESS, SET_INFORMATION, SUSPEND_RESUME, \
+               WRITE_DAC or WRITE_OWNER, or to a thread of it with SET_CONTEXT, SET_INFORMATION, SUSPEND_RESUME, \
+               SET_THREAD_TOKEN, WRITE_DAC or WRITE_OWNER.",
+        why: "Each of these is enough to run code in another process, or a step on the way: memory can be written, handles \
+               copied out, a child inherits, more rights be granted.",
         benign: "System, the smss.exe that made it, csrss, services, lsass, wininit and winlogon of System32 and \
-               known security products from where they are installed have reasons: not reported, or info. Handles \
-               of smss.exe itself to strangers are info.",
+               known security products from where they are installed have reasons: not reported, or info; not those that hold \
+               another process's very token. Before 8.1 smss.exe is not protected: svchost.exe of System32 is info, and other \
+               services that are installed are low. Suspending alone is low. Handles of smss.exe itself to strangers are info.",
         source: "Process access rights of winnt.h; MITRE ATT&CK T1055; _HANDLE_TABLE_ENTRY of public symbols.",
     },
     judge: |case, rule| case.each(rule, |subject, outcome| invasive(case, subject.process, outcome)),
@@ -47,37 +53,58 @@ pub static CSRSS: Rule = Rule {
     judge: |case, rule| case.each_if(rule, is_of_system, |subject, outcome| csrss(case, subject.process, outcome)),
 };
 
-/// `PROCESS_VM_WRITE` and `PROCESS_CREATE_THREAD` (winnt.h): what it takes to run code in another process.
-const INVASIVE_ACCESS: u64 = 0x20 | 0x2;
+/// `WRITE_DAC` and `WRITE_OWNER` (winnt.h): every other right can be had by them.
+const WRITE_RIGHTS: u64 = 0x4_0000 | 0x8_0000;
+/// `PROCESS_CREATE_THREAD`, `VM_OPERATION`, `VM_WRITE`, `DUP_HANDLE`, `CREATE_PROCESS`, `SET_INFORMATION` (winnt.h): what it takes to
+/// run code in another process, or to take from it what it holds.
+const INVASIVE_ACCESS: u64 = 0x2 | 0x8 | 0x20 | 0x40 | 0x80 | 0x200 | WRITE_RIGHTS;
+/// `PROCESS_SUSPEND_RESUME`: the process can be stopped. Protected processes too give it to administrators.
+const SUSPEND: u64 = 0x800;
+/// `THREAD_SUSPEND_RESUME`, `SET_CONTEXT`, `SET_INFORMATION`, `SET_THREAD_TOKEN` (winnt.h).
+const INVASIVE_TO_THREAD: u64 = 0x2 | 0x10 | 0x20 | 0x80 | WRITE_RIGHTS;
+/// `PROCESS_VM_WRITE` and `PROCESS_CREATE_THREAD`.
+const WRITING_ACCESS: u64 = 0x20 | 0x2;
 /// `PROCESS_VM_READ` (winnt.h).
 const VM_READ: u64 = 0x10;
 /// Processes of Windows that have handles to others for their work.
 const CORE_HOLDERS: &[&str] = &["csrss.exe", "services.exe", "lsass.exe", "wininit.exe", "winlogon.exe"];
-/// Services of products that watch other processes. By the vendors' documentation; more exist.
-const SECURITY_PRODUCTS: &[&str] = &[
-    "MsMpEng.exe",
-    "MsSense.exe",
-    "CSFalconService.exe",
-    "SentinelAgent.exe",
-    "RepMgr.exe",
-    "cyserver.exe",
-    "elastic-endpoint.exe",
-    "ekrn.exe",
-    "avp.exe",
-    "AvastSvc.exe",
-    "AVGSvc.exe",
-    "bdservicehost.exe",
-    "mfemms.exe",
-    "SSPService.exe",
-    "xagt.exe",
+/// Services of products that watch other processes, each with the folder of its vendor below Program Files, or in Common Files there
+/// (any one whose name begins so). By the vendors' documentation; more exist. A name alone anybody can take.
+const SECURITY_PRODUCTS: &[(&str, &[&str])] = &[
+    ("MsMpEng.exe", &["Windows Defender", "Microsoft Security Client"]),
+    ("MsSense.exe", &["Windows Defender Advanced Threat Protection"]),
+    ("CSFalconService.exe", &["CrowdStrike"]),
+    ("SentinelAgent.exe", &["SentinelOne"]),
+    ("RepMgr.exe", &["Confer"]),
+    ("cyserver.exe", &["Palo Alto Networks"]),
+    ("elastic-endpoint.exe", &["Elastic"]),
+    ("ekrn.exe", &["ESET"]),
+    ("avp.exe", &["Kaspersky Lab"]),
+    ("AvastSvc.exe", &["Avast Software", "AVAST Software"]),
+    ("AVGSvc.exe", &["AVG"]),
+    ("bdservicehost.exe", &["Bitdefender"]),
+    ("mfemms.exe", &["McAfee", "Trellix"]),
+    ("McShield.exe", &["McAfee"]),
+    ("SSPService.exe", &["Sophos"]),
+    ("SavService.exe", &["Sophos"]),
+    ("ccSvcHst.exe", &["Symantec", "Norton"]),
+    ("xagt.exe", &["FireEye"]),
 ];
+/// The first build in which smss.exe is protected.
+const FIRST_PROTECTED: u32 = 9600;
 
 fn is_of_system(subject: &Subject<'_>) -> bool {
     matches!(subject.role, Role::Master | Role::Claimant)
 }
 
-fn is_invasive(access: &Reading<Hex>) -> bool {
-    access.value().is_some_and(|access| access.0 & INVASIVE_ACCESS != 0)
+/// How bad a handle is in the hands of a stranger. `None`: it changes nothing.
+fn invasive_by(holder: &Holder) -> Option<Severity> {
+    let access = holder.access.value()?.0;
+    let (invasive, suspends) = match holder.thread {
+        Reading::Nothing | Reading::Absent(_) => (INVASIVE_ACCESS, SUSPEND),
+        Reading::Value(_) => (INVASIVE_TO_THREAD, 0),
+    };
+    if access & invasive != 0 { Some(Severity::Medium) } else { (access & suspends != 0).then_some(Severity::Low) }
 }
 
 fn invasive(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
@@ -91,18 +118,31 @@ fn invasive(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
         found.push((Severity::Medium, format!("debug port {at}")));
         outcome = outcome.seen(process, "debug_port", Some(at.to_string()));
     }
+    if let Some(at) = process.instrumentation.value() {
+        found.push((Severity::Medium, format!("instrumentation callback {at}")));
+        outcome = outcome.seen(process, "instrumentation", Some(at.to_string()));
+    }
     let held = process.inside.value().and_then(|inside| inside.held_by.value());
-    for holder in held.into_iter().flatten().filter(|holder| is_invasive(&holder.access)) {
+    for (holder, worst) in held.into_iter().flatten().filter_map(|holder| Some((holder, invasive_by(holder)?))) {
         let severity = match standing(case, holder) {
             Standing::Usual => continue,
             Standing::Known(why) => {
                 guard = Some(why);
                 Severity::Info
             }
-            Standing::Other => Severity::Medium,
+            // Whoever opens smss.exe for all that it may have gets the right to suspend it.
+            Standing::Installed if worst == Severity::Low => Severity::Info,
+            Standing::Installed if !is_protected(case) => Severity::Low,
+            Standing::Installed => worst,
+            Standing::Other => worst,
         };
         let (name, pid, access) = (text(&holder.name), text(&holder.pid), text(&holder.access));
-        found.push((severity, format!("{name} (pid {pid}) has handle {} with access {access}", handle(&holder.value))));
+        let thread = match holder.thread.value() {
+            Some(tid) => format!(" to its thread {tid}"),
+            None => String::new(),
+        };
+        let words = format!("{name} (pid {pid}) has handle {}{thread} with access {access}", handle(&holder.value));
+        found.push((severity, words));
         outcome = outcome.seen_at(
             process,
             "_HANDLE_TABLE_ENTRY",
@@ -134,6 +174,10 @@ fn invasive(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
     if let Some(absent) = process.debug_port.absent() {
         return outcome.unknown("EPROCESS.DebugPort", absent);
     }
+    let outcome = match process.instrumentation.absent() {
+        None => outcome,
+        Some(_) => outcome.confidence(Confidence::Medium).reason(NO_CALLBACK),
+    };
     let outcome = outcome.observed("no debug port");
     let Some(inside) = process.inside.value() else {
         return outcome.unknown("the handle table of every process", Why::no_value(&process.inside));
@@ -158,7 +202,7 @@ fn reaches<'a>(case: &Case<'a>, process: &'a Process) -> Vec<(&'a Handle, &'a Pr
     let handles = process.inside.value().and_then(|inside| inside.handles.value());
     let reaches = |handle: &&Handle| {
         handle.kind.value().is_some_and(|kind| kind == "Process")
-            && handle.access.value().is_some_and(|access| access.0 & (INVASIVE_ACCESS | VM_READ) != 0)
+            && handle.access.value().is_some_and(|access| access.0 & (WRITING_ACCESS | VM_READ) != 0)
     };
     let target = |handle: &'a Handle| {
         let (_, target) = case.at_address(*handle.object.value()?)?;
@@ -173,6 +217,8 @@ enum Standing {
     Usual,
     /// Windows or a security product, which has reasons.
     Known(&'static str),
+    /// A service where only administrators install.
+    Installed,
     Other,
 }
 
@@ -195,18 +241,50 @@ fn standing(case: &Case<'_>, holder: &Holder) -> Standing {
     if matches!(role, Some(Role::Master | Role::Child | Role::Silo)) && placed(SMSS.path) {
         return Standing::Usual;
     }
-    if process.user.value().is_none_or(|user| user != LOCAL_SYSTEM) {
+    // Who runs with another process's very token is not who it says.
+    let shares = || {
+        let token = |process: &Process| process.token.value().map(|token| token.address).filter(|at| !at.is_null());
+        let own = token(process);
+        own.is_some()
+            && case.rows.iter().any(|(_, other)| {
+                !std::ptr::eq(*other, process)
+                    && !other.has_exited()
+                    && other.eprocess != process.eprocess
+                    && token(other) == own
+            })
+    };
+    if process.user.value().is_none_or(|user| user != LOCAL_SYSTEM) || shares() {
         return Standing::Other;
     }
     let own = |name: &&str| process.is_named(name) && placed(&format!("\\System32\\{name}"));
     if CORE_HOLDERS.iter().any(own) {
         return Standing::Known("a core process of Windows, from System32 and of Local System");
     }
-    let product = SECURITY_PRODUCTS.iter().any(|name| process.is_named(name));
-    if product && case.is_installed(process) {
-        return Standing::Known("a security product, installed and of Local System");
+    if is_security_product(process) && case.is_installed(process) {
+        return Standing::Known("a security product, in its vendor's folder and of Local System");
     }
-    Standing::Other
+    if !is_protected(case) && own(&"svchost.exe") {
+        return Standing::Known("svchost.exe, from System32 and of Local System, and smss.exe is not protected");
+    }
+    if case.is_installed(process) { Standing::Installed } else { Standing::Other }
+}
+
+/// Whether this build protects smss.exe from services. One that is not known does.
+fn is_protected(case: &Case<'_>) -> bool {
+    case.build.is_none_or(|build| build >= FIRST_PROTECTED)
+}
+
+/// By the name and the folder of the vendor.
+fn is_security_product(process: &Process) -> bool {
+    let Some(path) = process.path.value().and_then(|path| VolumePath::read(path)) else { return false };
+    let in_folder = |folder: &&str| {
+        ["Program Files", "Program Files (x86)"].iter().any(|top| {
+            path.begins_with(&format!("\\{top}\\{folder}"))
+                || path.begins_with(&format!("\\{top}\\Common Files\\{folder}"))
+        }) || path.is_below(&format!("\\ProgramData\\Microsoft\\{folder}\\Platform"))
+    };
+    let product = SECURITY_PRODUCTS.iter().find(|(name, _)| process.is_named(name));
+    product.is_some_and(|(_, folders)| folders.iter().any(in_folder))
 }
 
 fn handle(value: &Reading<u64>) -> String {

@@ -5,7 +5,7 @@ use crate::checks::core::level;
 use crate::checks::rule::{About, INJECTION, MASQUERADE, Rule};
 use crate::checks::subject::{Role, Subject};
 use crate::checks::{Confidence, Outcome, Severity, Why};
-use crate::{Absent, AbsentKind, Process, Reading, VirtualAddress};
+use crate::{Absent, AbsentKind, Process, Reading, Ticks, VirtualAddress};
 
 /// SMSS-013: protection is WinTcb-Light (0x61).
 pub static PROTECTION: Rule = Rule {
@@ -16,10 +16,11 @@ pub static PROTECTION: Rule = Rule {
     attack: &["T1562.001"],
     about: About {
         what: "EPROCESS.Protection.Level is 0x61 (signer WinTcb, type protected light) from build 9600 on.",
-        why: "Protection keeps administrators from opening the process with rights to write. 0 means that it was \
-               stripped by kernel code, or that the process was never smss.exe.",
+        why: "Protection keeps administrators from opening the process with rights to write. A type of none, whoever the signer, \
+               means that it was stripped by kernel code, or that the process was never smss.exe; a signer below WinTcb lets \
+               more processes in.",
         benign: "Builds before 9600 have no such protection. The values of a container's processes have not been \
-               observed: info. A protection of another signer or type is info.",
+                 observed: info. A stronger signer or type is info.",
         source: "CrowdStrike, Evolution of Protected Processes part 2; PS_PROTECTION of public symbols and phnt.",
     },
     judge: protected,
@@ -156,10 +157,27 @@ pub(in crate::checks) fn protection(
         outcome.unknown("the build", format!("not known: before {first} there was no protection"))
     } else if lenient {
         outcome.guard("the protection of a container's processes has not been observed yet").violation(Severity::Info)
-    } else if found.0 == 0 {
-        outcome.reason("Stripped, or an impostor.").violation(Severity::High)
     } else {
-        outcome.violation(Severity::Info)
+        let (severity, reason) = weaker(found.0, right);
+        outcome.reason(reason).violation(severity)
+    }
+}
+
+/// What another level means. Its low three bits are the type (`PS_PROTECTED_TYPE`: none, light, protected), the upper four the
+/// signer (`PS_PROTECTED_SIGNER`): a signer protects from those below it, and without a type there is no protection whoever signed.
+fn weaker(found: u64, right: u64) -> (Severity, &'static str) {
+    const TYPES: std::ops::RangeInclusive<u64> = 1..=2;
+    /// `PsProtectedSignerApp`: the last number, and no rank.
+    const APP: u64 = 8;
+    let (kind, signer) = (found & 7, (found >> 4) & 0xf);
+    if kind == 0 {
+        (Severity::High, "Its type is none: stripped, or an impostor.")
+    } else if !TYPES.contains(&kind) || signer >= APP {
+        (Severity::Medium, "No Windows process has such a type or signer.")
+    } else if signer < (right >> 4) & 0xf {
+        (Severity::Medium, "Its signer is below the right one, so that more processes can open it.")
+    } else {
+        (Severity::Info, "It is protected as well or better.")
     }
 }
 
@@ -185,6 +203,9 @@ fn wow64(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
     }
 }
 
+/// A process runs its first instructions within this, on a machine that is busy starting.
+const YOUNG: Ticks = Ticks::seconds(5);
+
 fn critical(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
     if !case.core.critical {
         return outcome.not_applicable("It need not be.");
@@ -194,7 +215,13 @@ fn critical(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
         None => outcome.unknown("EPROCESS.Flags", Why::no_value(&process.critical)),
         Some(true) => outcome.observed("set").seen(process, "critical", Some("set".into())).pass(),
         Some(false) => {
-            outcome.observed("clear").seen(process, "critical", Some("clear".into())).violation(Severity::Medium)
+            let outcome = outcome.observed("clear").seen(process, "critical", Some("clear".into()));
+            match case.age(process) {
+                Ok(age) if age <= YOUNG => outcome
+                    .guard("it was made a moment before the image, and marks itself when it has begun to run")
+                    .violation(Severity::Info),
+                _ => outcome.violation(Severity::Medium),
+            }
         }
     }
 }

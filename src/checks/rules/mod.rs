@@ -2,7 +2,9 @@
 //! [`CoreProcess`](super::CoreProcess).
 
 pub mod children;
+pub mod code;
 pub mod command_line;
+pub mod core_processes;
 pub mod file;
 pub mod handles;
 pub mod hardening;
@@ -11,11 +13,13 @@ pub mod look_alike;
 pub mod memory;
 pub mod modules;
 pub mod name;
+mod pages;
 pub mod parent;
 pub mod path;
 mod ranges;
 pub(super) mod resemblance;
 pub mod session;
+pub mod singletons;
 pub mod stale_child;
 pub mod stamps;
 pub mod start;

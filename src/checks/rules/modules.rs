@@ -9,6 +9,7 @@ use crate::checks::subject::{Role, Subject};
 use crate::checks::words::same;
 use crate::checks::{Confidence, Outcome, Severity, Why, Witness};
 use crate::kernel::Vad;
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 /// SMSS-016: native modules only.
@@ -82,6 +83,15 @@ fn modules(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome 
                 Some(other) => other.push_str(&format!(" at {}", text(&vad.start))),
                 None => others.push(format!("{file} at {}", text(&vad.start))),
             }
+        }
+    }
+    // A range that claims a file which is mapped elsewhere in the process already: a program is mapped once.
+    let mut places: BTreeMap<String, String> = BTreeMap::new();
+    for vad in images.iter().filter(|vad| vad.file.value().is_some_and(|file| known(file))) {
+        let (file, start) = (text(&vad.file), text(&vad.start));
+        if let Some(first) = places.insert(file.to_ascii_lowercase(), start.clone()) {
+            outcome = outcome.seen_at(process, "_MMVAD", "Subsection", &vad.address, Some(file.clone()));
+            others.push(format!("a second {file} at {start}, beside the one at {first}"));
         }
     }
     if !others.is_empty() {

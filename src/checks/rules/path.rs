@@ -1,11 +1,12 @@
 //! Which image the process runs from, by the kernel and by its own account: SMSS-002, 003.
 
-use crate::Absent;
 use crate::checks::case::{Case, ImagePath};
 use crate::checks::paths::VolumePath;
 use crate::checks::rule::{About, MASQUERADE, Rule};
 use crate::checks::subject::{Role, Subject};
+use crate::checks::words::same;
 use crate::checks::{Confidence, Outcome, Severity, Why};
+use crate::{Absent, Process};
 
 /// SMSS-002: image path (kernel).
 pub static KERNEL_PATH: Rule = Rule {
@@ -64,6 +65,12 @@ fn path(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
             .confidence(Confidence::Medium)
             .reason("The system root is not known: \\Windows and \\WINNT are accepted.");
     }
+    if let Some(text) = text.filter(|text| is_no_device(process, text))
+        && matches!(case.image_path(process, case.core.path), ImagePath::Right)
+    {
+        let reason = format!("The kernel writes the path of a device here: {text:?} is not its writing.");
+        return outcome.expected(format!("\\Device\\...{}", case.core.path)).reason(reason).violation(Severity::Low);
+    }
     match case.image_path(process, case.core.path) {
         ImagePath::Right => match case.other_volume(subject) {
             None => outcome.pass(),
@@ -94,6 +101,11 @@ fn path(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
             }
         }
     }
+}
+
+/// Whether a path that was read out of the kernel begins with no device, as other tools show paths and the kernel does not.
+fn is_no_device(process: &Process, path: &str) -> bool {
+    process.located.contains_key("path") && !path.get(..8).is_some_and(|start| same(start, "\\Device\\"))
 }
 
 fn peb_path(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {

@@ -1,11 +1,11 @@
 //! Which session the process belongs to: SMSS-011.
 
-use crate::Ticks;
 use crate::checks::case::Case;
 use crate::checks::core::InSession;
 use crate::checks::rule::{About, MASQUERADE, Rule};
 use crate::checks::subject::{Role, Subject};
 use crate::checks::{Outcome, Severity};
+use crate::{Reading, Ticks};
 
 /// SMSS-011: session of the master is none.
 pub static SESSION: Rule = Rule {
@@ -31,6 +31,16 @@ fn session(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome 
     let process = subject.process;
     if process.has_exited() && subject.role != Role::Master {
         return outcome.not_applicable("It has exited: its session says nothing any more.");
+    }
+    // A pointer that leads nowhere is not null all the same.
+    if let (Role::Master, Reading::Absent(_), Some(at)) =
+        (subject.role, &process.session, process.session_space.value())
+    {
+        return outcome
+            .expected("none")
+            .observed(format!("EPROCESS.Session is {at}, where no session can be read"))
+            .seen(process, "session_space", Some(at.to_string()))
+            .violation(Severity::High);
     }
     let value = match process.session.known() {
         Ok(value) => value.copied(),

@@ -50,7 +50,8 @@ pub static RAN_LAST: Rule = Rule {
     attack: &[],
     about: About {
         what: "Of the systems in the image that prove themselves by their System process, one has the latest \
-               KUSER_SHARED_DATA.SystemTime, and the header of a dump leads to it.",
+               KUSER_SHARED_DATA.SystemTime (where that is gone: the newest stamp of its processes and threads), was started \
+               after the others had stopped, and has its own threads on its processors; the header of a dump leads to it.",
         why: "An earlier boot may still lie whole in memory, and a page that leads tools to it is soon rewritten.",
         benign: "Earlier boots are usual; they are named, and change nothing.",
         source: "This project's own trials with two systems in one image.",
@@ -150,6 +151,7 @@ fn ran_last(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         return vec![outcome.not_applicable("A process list, without an image.")];
     };
     let outcome = match kernel.others.as_slice() {
+        [] if kernel.others_searched == Some(false) => outcome.observed("no other system was met in the first 64 MiB"),
         [] => outcome.observed("no other system was met"),
         [one] => outcome.observed(format!("beside it {one}")),
         several => outcome.observed(format!("{} further systems", several.len())),

@@ -7,7 +7,7 @@ use crate::checks::subject::{Role, Subject};
 use crate::checks::words::is_sid;
 use crate::checks::{Confidence, Missing, Outcome, Severity, Why};
 use crate::picture::VISTA;
-use crate::{Process, VirtualAddress};
+use crate::{AbsentKind, Process, VirtualAddress};
 
 /// SMSS-009: token has the shape of System's.
 pub static SHAPE: Rule = Rule {
@@ -37,7 +37,7 @@ pub static SHARED: Rule = Rule {
     core: false,
     attack: &["T1134.001"],
     about: About {
-        what: "EPROCESS.Token leads to an object that no other live process but System has.",
+        what: "EPROCESS.Token leads to a token, by the header of the object, that no other live process but System has.",
         why: "Each process has a token object of its own. Token theft by an exploit writes the address of one \
                process's token into another's EPROCESS.",
         benign: "System is left out of the comparison: its token is where that of smss.exe comes from.",
@@ -124,6 +124,18 @@ fn extra_groups<'a>(case: &Case<'_>, process: &'a Process) -> Option<Vec<&'a str
     Some(groups.iter().filter(|sid| !of_system.contains(sid)).map(String::as_str).collect())
 }
 
+/// What is wrong with where `EPROCESS.Token` of a process that runs leads, in words.
+fn no_token(process: &Process) -> Option<String> {
+    let kind = &process.inside.value().filter(|_| process.is_live())?.token_type;
+    match kind.known() {
+        Ok(Some(kind)) if kind == "Token" => None,
+        Ok(Some(kind)) => Some(format!("EPROCESS.Token leads to an object of type {kind}")),
+        Ok(None) => Some("EPROCESS.Token is null".to_owned()),
+        Err(absent) if absent.kind == AbsentKind::Unparsable => Some(absent.detail.clone()),
+        Err(_) => None,
+    }
+}
+
 fn token_at(process: &Process) -> Option<VirtualAddress> {
     process.token.value().map(|token| token.address).filter(|at| !at.is_null())
 }
@@ -131,6 +143,10 @@ fn token_at(process: &Process) -> Option<VirtualAddress> {
 fn shared(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     let process = subject.process;
     let outcome = outcome.expected("a token of its own");
+    if let Some(wrong) = no_token(process) {
+        let pointer = process.token.value().map(|token| token.address.to_string());
+        return outcome.observed(wrong).seen(process, "token", pointer).violation(Severity::High);
+    }
     let Some(own) = token_at(process) else {
         return outcome.unknown("the address of the token", Why::no_value(&process.token));
     };

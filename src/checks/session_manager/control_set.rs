@@ -9,14 +9,16 @@ use crate::checks::{Outcome, Severity};
 pub static RESOLVED: Rule = Rule {
     id: "SMR-00",
     title: "control set resolved",
-    wrong: "control set in use is not the default one",
+    wrong: "control set or hive in use is not the only one",
     core: false,
     attack: &[],
     about: About {
-        what: "SYSTEM\\Select\\Current names a control set that exists, and Default names the same one. All other \
-               SMR rules read this set.",
-        why: "smss.exe reads the control set that Current names. Another Default means that the last known good \
-               configuration is in use.",
+        what: "The kernel's link SYSTEM\\CurrentControlSet and SYSTEM\\Select\\Current name one control set, which exists, Default \
+               names the same one, and one hive alone answers for SYSTEM. All other SMR rules read the set that the link names, and \
+               judge that of Default as well, and that of another hive.",
+        why: "smss.exe reads the control set that the link names, and at the next start the one that Default does. Select can be \
+               written over to lead tools to another set, and so can the list of hives. Another Default means that the last known \
+               good configuration is in use.",
         benign: "A start with the last known good configuration: info.",
         source: "ReactOS base/system/smss; Microsoft documentation of HKLM\\SYSTEM\\Select.",
     },
@@ -28,7 +30,18 @@ fn resolved(keys: &Keys<'_>) -> Outcome {
     let mut answer = Answer::new(keys, &RESOLVED, "Current is Default");
     let select = keys.key("Select", &keys.read.select);
     let Some(set) = keys.read.control_set.value() else { return answer.judge() };
-    let _ = answer.number(select, "Current");
+    let current = answer.number(select, "Current");
+    if let (Some(linked), Some(Some(current))) = (keys.read.linked.value(), current)
+        && current != u64::from(*linked)
+    {
+        let words = format!("the kernel's link names ControlSet{linked:03}, Current says {current}");
+        answer.violation(select, "Current", Severity::High, words, "one control set");
+    }
+    if !keys.read.rivals.is_empty() {
+        let rivals: Vec<String> = keys.read.rivals.iter().map(|rival| rival.cmhive.to_string()).collect();
+        let words = format!("beside the hive that is read, SYSTEM may be the one at {}", rivals.join(", "));
+        answer.violation(select, "Current", Severity::High, words, "one hive for SYSTEM");
+    }
     answer.pass(format!("{} ({})", set.key_name(), set.source));
     if let Some(all) = keys.read.control_sets.value() {
         let others: Vec<String> =

@@ -23,8 +23,9 @@ pub static ENVIRONMENT: Rule = Rule {
         why: "Every process is born with these variables. They decide which program runs under a name, and .NET \
                loads a profiler that they name into every process of its own.",
         benign: "Directories that installers put first in Path, of ProgramData or below the root of a drive: info. \
-               Profilers and startup hooks below Program Files belong to products that watch performance: info; a \
-               profiler that is named by its class alone is medium at most.",
+               Profilers and startup hooks below Program Files belong to products that watch performance: info. A \
+               profiler that is named by its class is looked up in SOFTWARE\\Classes\\CLSID; where that does not tell its \
+               file, it is medium at most.",
         source: "MITRE ATT&CK T1574.007, T1574.012 and T1562.006; Microsoft's documentation of .NET profilers, \
                startup hooks and runtime switches.",
     },
@@ -129,12 +130,17 @@ fn profiler<'a>(answer: &mut Answer<'_, 'a>, key: HiveKey<'a>, prefix: &str, ena
     let is_path = |name: &str| strip(name, &of_profiler).is_some_and(|rest| strip(rest, "_PATH").is_some());
     let places: Vec<Place> =
         values.iter().filter(|(name, _)| is_path(name)).map(|(_, data)| place(&keys.case.root, data)).collect();
+    let by_class = if places.is_empty() { classes(answer, &values, enabled) } else { Vec::new() };
+    let places: Vec<Place> = places.into_iter().chain(by_class.iter().map(|(place, _)| *place)).collect();
     let installed = !places.is_empty() && places.iter().all(|place| *place == Place::ProgramFiles);
+    for (_, file) in &by_class {
+        answer.note(format!("By its class the profiler is {}.", shortened(file, 200)));
+    }
     for (name, data) in &values {
         let words = format!("{name} = {}", shortened(data, 200));
         let severity = match (on, named) {
             (_, true) if installed => Severity::Info,
-            // By its class alone: the registry of classes says where its file is, and was not looked at.
+            // By its class alone, of which the registry of classes does not say where its file is.
             (_, true) if places.is_empty() => Severity::Medium,
             (true, true) => Severity::High,
             (false, true) => Severity::Medium,
@@ -146,6 +152,23 @@ fn profiler<'a>(answer: &mut Answer<'_, 'a>, key: HiveKey<'a>, prefix: &str, ena
             answer.guard("the profiler is below Program Files, where products that watch performance live");
         }
     }
+}
+
+/// Files of the classes that are named as profilers, as `SOFTWARE\Classes\CLSID` has them, for 64-bit and 32-bit programs.
+fn classes(answer: &Answer<'_, '_>, values: &[(&str, String)], enabled: &str) -> Vec<(Place, String)> {
+    let keys = answer.keys;
+    let read = [&keys.read.profiler_classes, &keys.read.profiler_classes_32];
+    let records = || read.into_iter().filter_map(|classes| classes.value());
+    let named = values.iter().filter(|(name, _)| !same(name, enabled)).map(|(_, class)| class);
+    let files = named.flat_map(|class| {
+        records().filter_map(move |classes| {
+            let class = classes.key(class);
+            let server = class.value()?.key("InprocServer32");
+            let file = trim(&server.value()?.data("").value()?.to_string()).trim_matches('"').to_owned();
+            (!file.is_empty()).then_some(file)
+        })
+    });
+    files.map(|file| (place(&keys.case.root, &file), file)).collect()
 }
 
 /// Assemblies that .NET loads into every process of its own before its program.

@@ -83,28 +83,32 @@ fn setup_command<'a>(answer: &mut Answer<'_, 'a>) {
 
 /// What the options of one program of the system's start name: debuggers, also those for one path, and verifier DLLs.
 fn execution_options(answer: &mut Answer<'_, '_>, program: &str, options: &KeyRecord) {
-    match options.data("Debugger").known() {
-        Ok(None) => {}
-        Ok(Some(data)) => debugger(answer, program, options, data),
-        Err(absent) => answer.unknown(format!("the debugger of {program}"), absent),
-    }
-    let number = |name: &str| options.data(name).value().and_then(|data| data.as_number()).unwrap_or(0);
+    one_set_of_options(answer, program, options);
     // With UseFilter the options of a subkey hold, whose FilterFullPath is the program's path.
-    if number("UseFilter") != 0 {
+    if number_of(options, "UseFilter") != 0 {
         for (filter, options) in options.keys.value().into_iter().flatten() {
-            let program = format!("{program}\\{filter}");
-            match options.data("Debugger").known() {
-                Ok(None) => {}
-                Ok(Some(data)) => debugger(answer, &program, options, data),
-                Err(absent) => answer.unknown(format!("the debugger of {program}"), absent),
-            }
+            one_set_of_options(answer, &format!("{program}\\{filter}"), options);
         }
         if let Some(absent) = options.keys_missing.first() {
             answer.unknown(format!("the filters of {program}"), absent);
         }
     }
+}
+
+fn number_of(options: &KeyRecord, name: &str) -> u64 {
+    options.data(name).value().and_then(|data| data.as_number()).unwrap_or(0)
+}
+
+fn one_set_of_options(answer: &mut Answer<'_, '_>, program: &str, options: &KeyRecord) {
+    match options.data("Debugger").known() {
+        Ok(None) => {}
+        Ok(Some(data)) => debugger(answer, program, options, data),
+        Err(absent) => answer.unknown(format!("the debugger of {program}"), absent),
+    }
     let verifier = options.data("VerifierDlls");
-    if let Some(dlls) = verifier.value().filter(|dlls| !dlls.is_empty() && number("GlobalFlag") & VERIFIER != 0) {
+    if let Some(dlls) =
+        verifier.value().filter(|dlls| !dlls.is_empty() && number_of(options, "GlobalFlag") & VERIFIER != 0)
+    {
         let words = format!("VerifierDlls of {program}: {}", escaped(&dlls.to_string(), 200));
         of_options(answer, program, options, "VerifierDlls", Severity::Medium, words, "no verifier");
     }

@@ -36,7 +36,7 @@ const BOOT_WRITES: Ticks = Ticks::seconds(60);
 
 impl<'a> Keys<'a> {
     pub(super) fn new(case: &'a Case<'a>) -> Self {
-        let keys = &case.system.session_manager;
+        let keys = case.keys;
         let system = case.system_process().and_then(Process::started);
         let dangling = match (keys.control_set.value(), keys.control_sets.value()) {
             (Some(set), Some(all)) => !all.contains(&set.number),

@@ -113,13 +113,22 @@ fn missing(case: &Case<'_>, session: &Members<'_>, severity: Severity, words: St
         _ => false,
     };
     let ending = |name: &str| session.all.iter().any(|(_, process)| process.is_named(name) && just_over(process));
-    if ending("winlogon.exe") || ending("csrss.exe") {
+    if is_young(case, session) {
+        tally.not_applicable(format!("session {} is being made", session.id));
+    } else if ending("winlogon.exe") || ending("csrss.exe") {
         tally.not_applicable(format!("session {} is ending", session.id));
     } else if perhaps_in_the_making(case, session) {
         tally.unknown("an age and session for the smss.exe child that runs", "not known");
     } else {
         tally.absence(case, severity.min(late(case, session)), words);
     }
+}
+
+/// Whether nothing that runs in a session is older than a minute: it is being made, by whomever, or the whole system is.
+fn is_young(case: &Case<'_>, session: &Members<'_>) -> bool {
+    let mut ages =
+        session.running.iter().filter(|process| process.is_live()).map(|process| case.age(process)).peekable();
+    ages.peek().is_some() && ages.all(|age| age.is_ok_and(|age| age <= Ticks::seconds(60)))
 }
 
 /// The worst that can be said of a session whose child is still at work on it: a slow machine takes minutes.

@@ -219,10 +219,22 @@ fn tokens_and_protections_in_between() {
     let medium = with(|s| master(s).integrity = text("S-1-16-8192"));
     assert_eq!(severity(&medium, "SMSS-009", MASTER), Some(Severity::Medium));
     assert_eq!(outcome(&medium, "SMSS-008", MASTER).outcome, Pass);
-    // Sheet 5.2: another protection than none is worth knowing.
-    for level in [0x31, 0x41, 0x62, 0x72] {
+    // A type of none protects from nobody, whoever the signer; a lower signer lets more in; more protection is worth knowing.
+    for (level, worst) in [
+        (0x60, Severity::High),
+        (0x70, Severity::High),
+        (0x68, Severity::High),
+        (0x01, Severity::Medium),
+        (0x31, Severity::Medium),
+        (0x41, Severity::Medium),
+        (0x81, Severity::Medium),
+        (0x63, Severity::Medium),
+        (0x62, Severity::Info),
+        (0x69, Severity::Info),
+        (0x72, Severity::Info),
+    ] {
         let findings = with(|s| master(s).protection = Reading::Value(Hex(level)));
-        assert_eq!(severity(&findings, "SMSS-013", MASTER), Some(Severity::Info), "{level:x}");
+        assert_eq!(severity(&findings, "SMSS-013", MASTER), Some(worst), "{level:x}");
     }
     let lsass = with(|s| {
         let token = find(s, 660).token.clone();

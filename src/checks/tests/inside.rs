@@ -171,9 +171,19 @@ fn code_that_came_from_no_file() {
     }
     assert_eq!(outcome(&with_range("private", "PAGE_READWRITE"), "SMSS-018", MASTER).outcome, Pass);
     assert_eq!(outcome(&with_range("mapped", "PAGE_EXECUTE_READ"), "SMSS-018", MASTER).severity, Some(Severity::Info));
-    // Where pages can be made executable later, the map shows less.
-    let later = with(|s| master(s).dynamic_code_disabled = Reading::Value(false));
-    assert_eq!(outcome(&later, "SMSS-018", MASTER).confidence, Some(Confidence::Medium));
+    // Without page tables, ranges alone are one witness; so are tables of a machine that forbids no page to be executed, and a part.
+    let one_witness: [fn(&mut crate::process::Inside); 3] = [
+        |inside| inside.code = Reading::default(),
+        |inside| inside.no_execute = Reading::Value(false),
+        |inside| inside.code_end = Reading::Value(ListEnd::Broken),
+    ];
+    for spoil in one_witness {
+        let findings = with(|s| spoil(within(s, MASTER)));
+        let found = outcome(&findings, "SMSS-018", MASTER);
+        assert_eq!((found.outcome, found.confidence), (Pass, Some(Confidence::Medium)), "{found}");
+    }
+    let both = with(|s| master(s).dynamic_code_disabled = Reading::Value(false));
+    assert_eq!(outcome(&both, "SMSS-018", MASTER).confidence, Some(Confidence::High));
 }
 
 #[test]

@@ -57,6 +57,7 @@ fn process(pid: u64, ppid: u64, name: &str, session: Option<u32>, second: u64) -
         critical: Reading::Value(false),
         base_priority: Reading::Value(8),
         debug_port: Reading::Nothing,
+        instrumentation: Reading::Nothing,
         win32_process: Reading::Nothing,
         silo: Reading::Nothing,
         minimal: Reading::Value(false),
@@ -100,6 +101,7 @@ fn holder(pid: u64, name: &str, access: u64) -> Holder {
         name: text(name),
         value: Reading::Value(0x2c),
         access: Reading::Value(Hex(access)),
+        thread: Reading::Nothing,
         ..Holder::default()
     }
 }
@@ -122,6 +124,11 @@ fn inside() -> Inside {
             image(NTDLL, "\\Windows\\System32\\ntdll.dll"),
         ]),
         vads_end: Reading::Value(ListEnd::Complete),
+        code: Reading::Value(Vec::new()),
+        code_pages: Reading::Value(40),
+        no_execute: Reading::Value(true),
+        code_end: Reading::Value(ListEnd::Complete),
+        altered: Reading::Value(Vec::new()),
         private_executable: Reading::Value(false),
         threads: Reading::Value(vec![
             thread(352, NTDLL + 0x1000, IMAGE + 0x1000),
@@ -134,6 +141,7 @@ fn inside() -> Inside {
         handles_end: Reading::Value(ListEnd::Complete),
         held_by: Reading::Value(vec![holder(4, "System", 0x1f_ffff), holder(800, "svchost.exe", 0x1000)]),
         held_by_end: Reading::Value(ListEnd::Complete),
+        ..Inside::default()
     }
 }
 
@@ -164,6 +172,7 @@ fn smss(pid: u64, ppid: u64, session: Option<u32>, second: u64, command: &str) -
             name: "\\Windows\\System32\\smss.exe".into(),
             delete_pending: false,
             transaction: Some(false),
+            ..SectionFile::default()
         }),
         protection: Reading::Value(Hex(0x61)),
         critical: Reading::Value(true),

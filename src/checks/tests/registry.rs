@@ -99,6 +99,9 @@ pub(super) fn clean() -> System {
     system.session_manager = SessionManagerKeys {
         select: key(r"..\..\Select"),
         control_set: Reading::Value(ControlSet { number: 1, assumed: false, source: r"Select\Current".into() }),
+        linked: Reading::Value(1),
+        next_start: Reading::Nothing,
+        rivals: Vec::new(),
         control_sets: Reading::Value(vec![1]),
         session_manager: key("Session Manager"),
         sub_systems: key(r"Session Manager\SubSystems"),
@@ -111,6 +114,8 @@ pub(super) fn clean() -> System {
         safe_boot_option: Reading::Nothing,
         setup: key(r"..\..\Setup"),
         image_file_execution_options: key("Image File Execution Options"),
+        profiler_classes: Reading::Absent(crate::Absent::not_applicable("no profiler is named")),
+        profiler_classes_32: Reading::Absent(crate::Absent::not_applicable("no profiler is named")),
     };
     let all: [(Field, &str, RegistryData); 27] = [
         (SELECT, "Current", dword(1)),

@@ -101,6 +101,51 @@ fn a_session_in_the_making_is_clean() {
     assert_eq!(outcome(&findings, "SMSS-007", 4400).severity, Some(Severity::Low));
 }
 
+/// A system that was started a second ago: csrss.exe is there, winlogon.exe not yet; smss.exe has not marked itself.
+#[test]
+fn a_system_of_a_second_is_clean() {
+    let young = |s: &mut System| {
+        s.processes
+            .items
+            .retain(|p| ["System", "Registry", "smss.exe", "csrss.exe"].iter().any(|name| p.is_named(name)));
+        for process in &mut s.processes.items {
+            process.created = at(0);
+        }
+        s.machine.captured = at(1);
+        master(s).critical = Reading::Value(false);
+    };
+    let findings = with(young);
+    for id in ["SES-01", "SES-05", "SMSS-015"] {
+        let counts: Vec<_> = findings.of(id).filter(|outcome| outcome.counts()).collect();
+        assert!(counts.is_empty(), "{counts:?}");
+    }
+    // A session of its own that is as young, on a system that is not, and without its smss.exe child.
+    let session = |age: u64| {
+        with(move |s| {
+            let csrss = process(4408, 4400, "csrss.exe", Some(2), 4000 - age);
+            add(s, Process { protection: Reading::Value(Hex(0x61)), ..csrss });
+            s.machine.captured = at(4000);
+        })
+    };
+    for age in [1, 50] {
+        let findings = session(age);
+        let found = outcome(&findings, "SES-05", None);
+        assert!(!found.counts(), "{age} s: {found}");
+    }
+    let other = |age: u64| {
+        with(move |s| {
+            let csrss = process(4408, 4400, "csrss.exe", Some(2), 4000 - age);
+            add(s, Process { protection: Reading::Value(Hex(0x61)), ..csrss });
+            add(s, process(4500, 4400, "evil.exe", Some(2), 4000 - age));
+            s.machine.captured = at(4000);
+        })
+    };
+    assert_eq!(outcome(&other(90), "SES-05", None).severity, Some(Severity::High));
+    // A master of an hour that is not critical stays one that was changed.
+    let findings = with(|s| master(s).critical = Reading::Value(false));
+    assert_eq!(outcome(&findings, "SMSS-015", MASTER).severity, Some(Severity::Medium));
+}
+
 #[test]
 fn a_session_that_ends_is_clean() {
     let over = |s: &mut System| {

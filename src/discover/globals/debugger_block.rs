@@ -37,6 +37,26 @@ const GLOBALS: [(usize, &str); 10] = [
     (0x270, "MmPhysicalMemoryBlock"),
 ];
 
+/// Sizes of structures (without a field) and offsets of fields, by where they stand: numbers of 16 bits.
+const PROOFS: [(usize, &str, &str); 8] = [
+    (0x2a0, "_ETHREAD", "Tcb.ApcState.Process"),
+    (0x2a8, "_EPROCESS", ""),
+    (0x2aa, "_EPROCESS", "Peb"),
+    (0x2ac, "_EPROCESS", "InheritedFromUniqueProcessId"),
+    (0x2ae, "_EPROCESS", "Pcb.DirectoryTableBase"),
+    (0x2b0, "_KPRCB", ""),
+    (0x2b4, "_KPRCB", "CurrentThread"),
+    (0x2c0, "_ETHREAD", ""),
+];
+
+/// What the debugger's block says of one structure (`field` is empty: its size) or field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Proof {
+    pub structure: &'static str,
+    pub field: &'static str,
+    pub value: u64,
+}
+
 /// Sizes and offsets of `_EPROCESS` that the debugger's block names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcessOffsets {
@@ -101,15 +121,26 @@ impl DebuggerBlock {
 
     /// What it says of `_EPROCESS`. `None`: it says nothing.
     pub(super) fn process(&self) -> Option<ProcessOffsets> {
-        let short = |offset: usize| {
-            let [a, b, c, d, e, f, g, h] = self.word(offset)?.to_le_bytes();
-            let pair = [[a, b], [c, d], [e, f], [g, h]].get(offset % 8 / 2).copied()?;
-            Some(u16::from_le_bytes(pair))
-        };
+        let short = |offset: usize| self.short(offset);
         let process =
             ProcessOffsets { size: short(0x2a8)?, peb: short(0x2aa)?, ppid: short(0x2ac)?, dtb: short(0x2ae)? };
         let within = |offset: u16| offset != 0 && offset < process.size;
         [process.peb, process.ppid, process.dtb].into_iter().all(within).then_some(process)
+    }
+
+    /// All that it says of structures; nothing where it says nothing of `_EPROCESS`.
+    pub(super) fn proofs(&self) -> Vec<Proof> {
+        let says = |(offset, structure, field): (usize, &'static str, &'static str)| {
+            let value = u64::from(self.short(offset)?);
+            (value != 0).then_some(Proof { structure, field, value })
+        };
+        self.process().map_or_else(Vec::new, |_| PROOFS.into_iter().filter_map(says).collect())
+    }
+
+    fn short(&self, offset: usize) -> Option<u16> {
+        let [a, b, c, d, e, f, g, h] = self.word(offset)?.to_le_bytes();
+        let pair = [[a, b], [c, d], [e, f], [g, h]].get(offset % 8 / 2).copied()?;
+        Some(u16::from_le_bytes(pair))
     }
 
     fn word(&self, offset: usize) -> Option<&u64> {

@@ -10,6 +10,7 @@ mod debugger_block;
 mod invalid_mask;
 
 pub use debugger_block::ProcessOffsets;
+pub(crate) use debugger_block::Proof;
 
 use super::data::KernelData;
 use crate::image::Hints;
@@ -116,6 +117,12 @@ pub(crate) fn find(
     found.process = blocks.iter().find_map(debugger_block::DebuggerBlock::process);
     found.invalid_pte_mask = invalid_mask::find(space, layouts, &processes);
     found
+}
+
+/// What the debugger's block in the kernel's data says of structures.
+pub(crate) fn proofs(space: AddressSpace<'_>, data: &KernelData) -> Vec<Proof> {
+    let blocks = debugger_block::find(space, data, None);
+    blocks.iter().map(debugger_block::DebuggerBlock::proofs).find(|proofs| !proofs.is_empty()).unwrap_or_default()
 }
 
 /// Adds what the search finds, and returns the processes that it met on the way.

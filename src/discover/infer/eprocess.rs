@@ -34,7 +34,7 @@ const fn place(
 }
 
 /// Fields that values tell, each after those that its judgement rests on.
-const BY_VALUE: [Place; 23] = [
+const BY_VALUE: [Place; 24] = [
     place(&["UniqueProcessId"], 8, 8, process::pid, None),
     place(&["ActiveProcessLinks"], 16, 8, process::links, None),
     place(&["ImageFileName"], 15, 8, process::name, Some(|known| &mut known.name)),
@@ -70,6 +70,7 @@ const BY_VALUE: [Place; 23] = [
     place(&["Pcb.Header.Type"], 1, 4096, process::header_type, None),
     place(&["WoW64Process", "Wow64Process"], 8, 8, pointers::wow64, None),
     place(&["ExitTime"], 8, 8, process::exited, None),
+    place(&["CreateInterruptTime"], 8, 8, process::created_interrupt, None),
 ];
 
 /// Fields that values can only speak against: they are placed between those of the list above, or stay out.
@@ -165,6 +166,12 @@ fn flag(info: &FieldInfo) -> Option<Flag> {
     info.bits
         .filter(|(bit, length)| info.size == 4 && *length == 1 && *bit < 32)
         .map(|(bit, _)| Flag { at: info.offset, bit })
+}
+
+/// Judges one place of one field.
+pub(super) fn tell(ground: Ground<'_, '_>, path: &str, at: u64) -> Judgement {
+    let place = BY_VALUE.iter().chain(&BY_PLACE).find(|place| place.paths.contains(&path));
+    place.map_or(Judgement::Silent, |place| (place.judge)(ground, at))
 }
 
 /// Judges the fields of a whole layout.

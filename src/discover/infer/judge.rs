@@ -2,7 +2,7 @@
 
 /// How one invariant came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Judgement {
+pub(crate) enum Judgement {
     /// The values there are what this field has, and hardly another.
     Held,
     /// Nothing in this image speaks for it or against it.

@@ -20,6 +20,7 @@ mod vote;
 mod work;
 
 use super::data::KernelData;
+use super::globals::{self, Proof};
 use crate::VirtualAddress;
 use crate::kernel::Layouts;
 use crate::kernel::find::kuser::SharedData;
@@ -31,7 +32,7 @@ use crate::memory::AddressSpace;
 use crate::symbols::{FieldInfo, Symbols};
 use ground::{Ground, Known};
 use hive::Hives;
-use judge::Judgement;
+pub(crate) use judge::Judgement;
 use place::Neighbours;
 use scene::Scene;
 pub(crate) use scene::systems;
@@ -89,6 +90,8 @@ pub(crate) struct Witness<'m> {
     scene: Scene<'m>,
     types: Option<Types>,
     hives: Option<Hives<'m>>,
+    /// What the debugger's block says of structures.
+    proofs: Vec<Proof>,
 }
 
 /// Holds layouts against an image: every invariant that it can be asked for. `base`: the kernel's image base; `system`: System's
@@ -124,7 +127,7 @@ impl<'m> Witness<'m> {
     pub(crate) fn find(space: AddressSpace<'m>, data: &KernelData, system: VirtualAddress) -> Option<Self> {
         let scene = Scene::find(space, data, system)?;
         let (types, hives) = (Types::find(&scene, data), Hives::find(&scene, data));
-        Some(Self { scene, types, hives })
+        Some(Self { scene, types, hives, proofs: globals::proofs(space, data) })
     }
 }
 
@@ -132,6 +135,22 @@ impl Witness<'_> {
     /// `PsActiveProcessHead`.
     pub(crate) const fn head(&self) -> VirtualAddress {
         self.scene.head
+    }
+
+    /// What the debugger's block says of the size of a structure.
+    pub(crate) fn size_of(&self, structure: &str) -> Option<u64> {
+        self.proofs.iter().find(|proof| proof.structure == structure && proof.field.is_empty()).map(|proof| proof.value)
+    }
+
+    /// What the image says of one place of a field of `_EPROCESS`, given layouts for the rest.
+    pub(crate) fn tell(&self, types: &Symbols, path: &str, at: u64) -> Judgement {
+        let Ok(layout) = EprocessLayout::resolve(types) else { return Judgement::Silent };
+        let proof = self.proofs.iter().find(|proof| proof.structure == "_EPROCESS" && proof.field == path);
+        if let Some(proof) = proof {
+            return (proof.value == at).into();
+        }
+        let ground = Ground { scene: &self.scene, known: Known::from(&layout), vads: &[], types: self.types.as_ref() };
+        eprocess::tell(ground, path, at)
     }
 
     /// See [`confirm`].
@@ -151,6 +170,16 @@ impl Witness<'_> {
             if let Some(judgement) = judge(ground, structures, types) {
                 confirmation.add(&structures.join(", "), judgement);
             }
+        }
+        for Proof { structure, field, value } in &self.proofs {
+            let judgement = match types.field(structure, field) {
+                // Serviced builds have sizes between those of the updates that are known.
+                _ if field.is_empty() && types.size_of(structure).ok() == Some(*value) => Judgement::Held,
+                Ok(place) if !field.is_empty() => (place.offset == *value).into(),
+                _ => Judgement::Silent,
+            };
+            let name = if field.is_empty() { "size".to_owned() } else { (*field).to_owned() };
+            confirmation.add(&format!("KdDebuggerDataBlock: {structure}.{name}"), judgement);
         }
         if let (Some(hives), Ok(layout)) = (&self.hives, CmhiveLayout::resolve(types)) {
             confirmation.add("_CMHIVE.HiveList", hives.has_links(layout.links.offset).into());
@@ -245,7 +274,7 @@ const GROUPS: [&[&str]; 14] = [
 
 /// What a confirmation depends on: layouts that have the same of this are confirmed alike.
 pub(crate) fn judged_shape(types: &Symbols) -> Vec<Option<FieldInfo>> {
-    let named = |structure: &str| ["_EPROCESS", "_CMHIVE", "_DUAL", "_HMAP_ENTRY"].contains(&structure);
+    let named = |structure: &str| ["_EPROCESS", "_KPRCB", "_CMHIVE", "_DUAL", "_HMAP_ENTRY"].contains(&structure);
     let judged = |structure: &str| named(structure) || GROUPS.iter().any(|group| group.contains(&structure));
     let wanted = Layouts::wanted();
     let sizes = wanted.types.iter().filter(|structure| judged(structure)).map(|structure| {

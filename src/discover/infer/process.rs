@@ -74,6 +74,38 @@ pub(super) fn created(ground: Ground<'_, '_>, at: u64) -> Judgement {
     (past.yes >= 3 && all_but_one && rising.share(60) && first < last).into()
 }
 
+/// `CreateInterruptTime`: as far from `CreateTime` in most processes, which is when the system was started. A clock that was set
+/// parts them into two groups. Zero in all says nothing: not every kernel writes it.
+pub(super) fn created_interrupt(ground: Ground<'_, '_>, at: u64) -> Judgement {
+    /// In units of 100 ns: both are read one after the other when a process is made; no process is made earlier than this; processes
+    /// of one moment tell nothing.
+    const TOGETHER: u64 = 1_000_000;
+    const EARLIEST: u64 = 10_000_000;
+    const SPREAD: u64 = 100_000_000;
+    let Some(created) = ground.known.created.filter(|created| *created != at) else { return Judgement::Silent };
+    let stamps = |sample: &Sample<'_>| Some((sample.get::<u64>(created)?, sample.get::<u64>(at)?));
+    let written: Vec<(u64, u64)> =
+        ground.samples().filter_map(stamps).filter(|(time, since)| *time != 0 && *since != 0).collect();
+    if written.len() < 3 {
+        return Judgement::Silent;
+    }
+    let late: Vec<(u64, u64)> = written.into_iter().filter(|(_, since)| *since >= EARLIEST).collect();
+    let mut starts: Vec<u64> = late.iter().filter_map(|(time, since)| time.checked_sub(*since)).collect();
+    starts.sort_unstable();
+    let Some(middle) = starts.get(starts.len() / 2).copied().filter(|middle| ground.scene.is_past(*middle)) else {
+        return Judgement::Failed;
+    };
+    let fits =
+        |(time, since): &(u64, u64)| time.checked_sub(*since).is_some_and(|start| start.abs_diff(middle) < TOGETHER);
+    let tally = Tally::of(late.iter().map(|stamps| Some(fits(stamps))));
+    let fitting = || late.iter().filter(|stamps| fits(stamps)).map(|(_, since)| *since);
+    let spread = fitting().max().zip(fitting().min()).map_or(0, |(last, first)| last.saturating_sub(first));
+    match tally.judge(3, 50) {
+        Judgement::Held if spread < SPREAD => Judgement::Silent,
+        other => other,
+    }
+}
+
 /// `ExitTime`: nothing in most, and a time after that of creation in those that have ended.
 pub(super) fn exited(ground: Ground<'_, '_>, at: u64) -> Judgement {
     let Some(created) = ground.known.created else { return Judgement::Silent };

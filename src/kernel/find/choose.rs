@@ -91,11 +91,10 @@ pub(crate) fn choose<'m>(
         let led = if led.is_empty() { String::new() } else { format!("; the {} leads to it", led.join(" and the ")) };
         warnings.push(Warning::new("kernel", format!("in this image there is also {other}{led}")));
     }
-    if let Some(why) = &undecided {
-        warnings.push(Warning::new("kernel", format!("which system ran last cannot be told: {why}")));
-    }
+    let rivals = if is_given { Vec::new() } else { rivals(&first, &rest).map(dtb).collect() };
     let Proven { root, space, found, shared, named, .. } = first;
-    Ok(Located { space, shared, found, way: root.way, named, others, undecided, warnings })
+    let others_searched = None;
+    Ok(Located { space, shared, found, way: root.way, named, others, undecided, others_searched, rivals, warnings })
 }
 
 /// Two groups of roots that lead to one kernel are two views of one system: the one that proves itself better is kept.
@@ -130,9 +129,19 @@ fn time(system: &Proven<'_>) -> Option<Timestamp> {
     system.shared.as_ref().map(|shared| shared.system_time).filter(|time| time.0 != 0)
 }
 
+/// Those that prove themselves as well.
+fn rivals<'a, 'm>(first: &'a Proven<'m>, rest: &'a [Proven<'m>]) -> impl Iterator<Item = &'a Proven<'m>> {
+    rest.iter().filter(|other| other.grade == first.grade && first.grade >= Grade::System)
+}
+
+/// A root that opens it.
+fn dtb(system: &Proven<'_>) -> PhysicalAddress {
+    system.own.unwrap_or(system.space.root())
+}
+
 /// Why it cannot be told that `first` ran last. `None`: it can.
 fn undecided(first: &Proven<'_>, rest: &[Proven<'_>]) -> Option<String> {
-    let rivals = || rest.iter().filter(|other| other.grade == first.grade && first.grade >= Grade::System);
+    let rivals = || rivals(first, rest);
     let leads = |system: &Proven<'_>| system.named.iter().any(|root| matches!(root.way, Way::Hint(_)));
     if let Some(other) = rivals().find(|other| leads(other) && !leads(first)) {
         return Some(format!(
@@ -161,7 +170,7 @@ fn other(system: &Proven<'_>) -> OtherSystem {
     };
     OtherSystem {
         base: Some(system.found.base),
-        dtb: Some(system.own.unwrap_or(system.space.root())),
+        dtb: Some(dtb(system)),
         build: system.build,
         captured: time(system),
         boot: system.shared.as_ref().and_then(super::kuser::SharedData::boot),

@@ -119,6 +119,10 @@ pub(crate) struct Located<'m> {
     pub others: Vec<OtherSystem>,
     /// Why it cannot be told that this is the one that ran.
     pub undecided: Option<String>,
+    /// Whether all memory was searched for other systems; not so where a quick look finds one. `None`: the caller named a root.
+    pub others_searched: Option<bool>,
+    /// Roots of other systems that prove themselves as well as this one.
+    pub rivals: Vec<PhysicalAddress>,
     pub warnings: Vec<Warning>,
 }
 
@@ -177,11 +181,13 @@ pub(crate) fn locate<'m>(
     survey.examine();
     let whole = survey.proven.values().filter(|proven| proven.grade == Grade::Whole).count();
     let given = options.dtb.is_some() && !survey.proven.is_empty();
-    if !all && !given && (options.thorough || whole != 1) {
+    let search = !all && !given && (options.thorough || whole != 1);
+    if search {
         survey.take_found(roots::scan(memory, options.progress.unwrap_or(&|_, _| ())));
         survey.examine();
     }
-    survey.finish()
+    let searched = (!given).then_some(all || search);
+    survey.finish().map(|located| Located { others_searched: searched, ..located })
 }
 
 /// The system that `roots` lead to, if it proves itself by its System process.

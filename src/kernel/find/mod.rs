@@ -3,6 +3,7 @@
 
 pub(crate) mod base;
 pub(crate) mod choose;
+mod distance;
 pub(crate) mod exports;
 mod hints;
 pub(crate) mod kuser;

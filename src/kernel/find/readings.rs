@@ -3,6 +3,7 @@
 //! A raw file may lack the hole below 4 GiB, or begin with somebody's header. Under the right reading the tables that the kernel's
 //! entries lead to are tables; under a wrong one they are other pages, or beyond the end.
 
+use super::distance;
 use super::locate::{LocateFailure, LocateOptions, Located, among, locate};
 use super::roots::{Way, low_stubs, refers_to_itself};
 use crate::image::{PhysicalMemory, runs};
@@ -64,7 +65,9 @@ fn with_suspicions(error: Error, image: &MemoryImage) -> Error {
     if let Some(fit) = reach.find(|fit| fit.ends_early()) {
         failure.suspicions.push(fit.beyond_text(end));
     }
-    failure.suspicions.extend(image.suspicion());
+    let apart = distance::of(image);
+    failure.suspicions.extend(image.suspicion(failure.candidates.is_empty() && apart.is_none()));
+    failure.suspicions.extend(apart);
     Error::NoKernel(failure)
 }
 
@@ -125,9 +128,9 @@ impl Fit {
         fit
     }
 
-    /// Whether the image is cut: several tables lie behind its end, all within what a machine may have.
+    /// Whether the image is cut: tables lie behind its end, within what a machine may have. A single one may be smeared.
     const fn ends_early(self) -> bool {
-        self.beyond >= 4
+        self.beyond >= 2
     }
 
     fn beyond_text(self, end: PhysicalAddress) -> String {

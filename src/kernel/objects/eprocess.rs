@@ -6,7 +6,7 @@ use crate::kernel::view::{View, fast_ref, pointer};
 use crate::kernel::{Kernel, ObjectTypes, SectionFile, list_both_ways, text};
 use crate::location::{DataLocation, Location};
 use crate::memory::AddressSpace;
-use crate::symbols::{Bits, Embedded, Field, Stored as _};
+use crate::symbols::{Bits, Embedded, Field, Stored as _, SymbolSource};
 use crate::words::words;
 use crate::{Absent, Hex, PhysicalAddress, Reading, Timestamp, VirtualAddress};
 use std::collections::HashSet;
@@ -204,7 +204,7 @@ impl<'k> Eprocess<'k> {
     /// # Errors
     /// It cannot be read.
     pub fn dtb(&self) -> Result<PhysicalAddress, Absent> {
-        Ok(self.kernel.space().with_root(PhysicalAddress(self.view.get(self.layout().dtb)?)).root())
+        Ok(self.kernel.space().with_root(PhysicalAddress(self.view.get(self.layout().dtb)?.0)).root())
     }
 
     /// The same, if it can be the address of a page table at all.
@@ -214,7 +214,7 @@ impl<'k> Eprocess<'k> {
     pub fn root(&self) -> Result<PhysicalAddress, Absent> {
         /// The top bit of CR3 tells the processor to keep what it cached; no other lies above a physical address.
         const ADDRESS: u64 = 0x800f_ffff_ffff_ffff;
-        let raw: u64 = self.view.get(self.layout().dtb)?;
+        let raw = self.view.get(self.layout().dtb)?.0;
         let root = self.dtb()?;
         if root.is_null() || raw & !ADDRESS != 0 {
             return Err(Absent::unparsable(format!("DirectoryTableBase is {raw:#x}, which is no page-table root")));
@@ -245,6 +245,21 @@ impl<'k> Eprocess<'k> {
     /// `CreateTime`.
     pub fn created(&self) -> Reading<Timestamp> {
         time(self.view.get(self.layout().created))
+    }
+
+    /// `CreateInterruptTime`, in units of 100 ns. Builds before 8.1 have none.
+    pub fn created_interrupt(&self) -> Reading<u64> {
+        match self.layout().created_interrupt {
+            Some(field) => match self.view.get(field) {
+                Ok(0) => Reading::Absent(Absent::unparsable("_EPROCESS.CreateInterruptTime is 0")),
+                ticks => ticks.into(),
+            },
+            // Updates of Windows 7 have it, and layouts that were worked out may lack it.
+            None if self.kernel.build() == Ok(7601) || self.kernel.symbols().source == SymbolSource::Heuristic => {
+                Reading::Absent(Absent::no_symbol("_EPROCESS.CreateInterruptTime"))
+            }
+            None => self.missing_since(9600, "_EPROCESS.CreateInterruptTime"),
+        }
     }
 
     /// `ExitTime`.
@@ -451,9 +466,14 @@ impl<'k> Eprocess<'k> {
         self.optional_pointer(self.layout().section_base, "_EPROCESS.SectionBaseAddress")
     }
 
+    /// `SectionObject`.
+    pub fn section(&self) -> Reading<VirtualAddress> {
+        self.optional_pointer(self.layout().section, "_EPROCESS.SectionObject")
+    }
+
     /// The file behind the image section: through `SectionObject`, or `ImageFilePointer` where that leads nowhere.
     pub fn section_file(&self) -> Reading<SectionFile> {
-        let section = self.optional_pointer(self.layout().section, "_EPROCESS.SectionObject");
+        let section = self.section();
         let file: Reading<SectionFile> = match section.known() {
             Ok(Some(section)) => file_object::of_section(self.kernel, *section).into(),
             Ok(None) => Reading::Nothing,
@@ -494,9 +514,42 @@ impl<'k> Eprocess<'k> {
         }
     }
 
+    /// `Flags4.SessionFirstProcess`. Builds before 24H2 have none.
+    pub fn session_first(&self) -> Reading<bool> {
+        match self.layout().session_first {
+            Some(bits) => self.flag(Some(bits), ""),
+            None => self.missing_since(26100, "_EPROCESS.SessionFirstProcess"),
+        }
+    }
+
     /// `Pcb.BasePriority`.
     pub fn base_priority(&self) -> Reading<i32> {
         self.view.optional(self.layout().base_priority, "_KPROCESS.BasePriority").map(i32::from).into()
+    }
+
+    /// `VadCount`. Builds before 8.1 count ranges elsewhere.
+    pub fn vads_counted(&self) -> Reading<u64> {
+        match self.layout().vad_count {
+            Some(field) => self.view.get(field).into(),
+            None => self.missing_since(9600, "_EPROCESS.VadCount"),
+        }
+    }
+
+    /// `Pcb.InstrumentationCallback`. Nothing: null, as in all processes that nobody watches in this way.
+    pub fn instrumentation(&self) -> Reading<VirtualAddress> {
+        self.optional_pointer(self.layout().instrumentation, "_KPROCESS.InstrumentationCallback")
+    }
+
+    /// The file behind `ImageFilePointer`. Nothing: it is null, or this build has no such field.
+    pub fn image_file(&self) -> Reading<SectionFile> {
+        let Some(field) = self.layout().image_file else {
+            return self.missing_since(10586, "_EPROCESS.ImageFilePointer");
+        };
+        match pointer(self.view.get(field)) {
+            Reading::Value(address) => file_object::read(self.kernel, address).into(),
+            Reading::Nothing => Reading::Nothing,
+            Reading::Absent(absent) => Reading::Absent(absent),
+        }
     }
 
     /// `DebugPort`.
@@ -581,17 +634,22 @@ impl<'k> Eprocess<'k> {
             ("dtb", self.view.locate(layout.dtb)),
         ];
         let mut add = |name, place: Option<Location>| places.extend(place.map(|place| (name, place)));
+        add("created_interrupt", layout.created_interrupt.map(|field| self.view.locate(field)));
         add("exited", layout.exited.map(|field| self.view.locate(field)));
         add("active_links", Some(self.view.locate(layout.links)));
         add(
             "session",
             layout.session.map(|field| Location { data: self.session_id_data(), ..self.view.locate(field) }),
         );
+        add("session_space", layout.session.map(|field| self.view.locate(field)));
+        add("image_file", layout.image_file.map(|field| self.view.locate(field)));
+        add("instrumentation", layout.instrumentation.map(|field| self.view.locate(field)));
         add("threads", layout.threads.map(|field| self.view.locate(field)));
         add("wow64", layout.wow64.map(|field| self.view.locate(field)));
         let name = |field| text::unicode_string_data(self.kernel.space(), self.view.get(field).ok()?);
         add("path", layout.audit_name.map(|field| Location { data: name(field), ..self.view.locate(field) }));
         add("section_file", layout.section.map(|field| self.view.locate(field)));
+        add("section", layout.section.map(|field| self.view.locate(field)));
         add("section_base", layout.section_base.map(|field| self.view.locate(field)));
         add("protection", layout.protection.map(|field| self.view.locate(field)));
         add("critical", layout.critical.map(|bits| self.view.locate(bits.storage)));

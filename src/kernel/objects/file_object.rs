@@ -1,9 +1,10 @@
 //! `_FILE_OBJECT`, and the way to it from an image section.
 
-use crate::kernel::view::{View, fast_ref};
+use super::object;
+use crate::kernel::view::{View, fast_ref, pointer};
 use crate::kernel::{Kernel, text};
 use crate::location::DataLocation;
-use crate::{Absent, VirtualAddress};
+use crate::{Absent, Reading, VirtualAddress};
 use serde::{Deserialize, Serialize};
 
 /// The file behind the image section.
@@ -17,8 +18,14 @@ pub struct SectionFile {
     pub name: String,
     /// `FILE_OBJECT.DeletePending`.
     pub delete_pending: bool,
-    /// A transaction is attached (`FILE_OBJECT.FileObjectExtension` holds one). Unknown: `null`.
+    /// A transaction is attached (`FILE_OBJECT.FileObjectExtension` holds one). False: there is no extension. Unknown: `null`.
     pub transaction: Option<bool>,
+    /// `FILE_OBJECT.FileObjectExtension`, where it is not null: what it holds is not described by public symbols.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extension: Option<VirtualAddress>,
+    /// The name of `FILE_OBJECT.DeviceObject` in its directory: `HarddiskVolume3`. `None`: it has none, or it could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
 }
 
 /// `FILE_OBJECT.Type` (wdm.h: `IO_TYPE_FILE`).
@@ -97,10 +104,23 @@ pub(crate) fn read(kernel: &Kernel<'_>, address: VirtualAddress) -> Result<Optio
     if kind != IO_TYPE_FILE {
         return Err(Absent::unparsable(format!("no FILE_OBJECT at {address}: its type is {kind}")));
     }
+    let extension = pointer(view.optional(layout.extension, "_FILE_OBJECT.FileObjectExtension"));
     Ok(Some(SectionFile {
         address,
         name: text::file_name(kernel.space(), view.address_of(layout.name))?.unwrap_or_default(),
         delete_pending: view.get(layout.delete_pending)? != 0,
-        transaction: None,
+        transaction: match extension {
+            Reading::Nothing => Some(false),
+            _ => None,
+        },
+        extension: extension.value().copied(),
+        device: device(kernel, view.optional(layout.device, "_FILE_OBJECT.DeviceObject")),
     }))
+}
+
+/// The name of a device.
+fn device(kernel: &Kernel<'_>, device: Result<VirtualAddress, Absent>) -> Option<String> {
+    let device = device.ok().filter(|device| device.is_kernel())?;
+    let header = device.wrapping_sub(kernel.layouts().object_header.as_ref().ok()?.body.offset);
+    object::name_of(kernel, header).ok()?
 }

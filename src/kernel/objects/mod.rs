@@ -1,6 +1,7 @@
 //! Objects of the kernel, one file each: where its fields are, the record that is read of it, and where that was read.
 
 pub(crate) mod cmhive;
+pub(crate) mod code;
 pub(crate) mod driver;
 pub(crate) mod eprocess;
 pub(crate) mod file_cache;
@@ -9,6 +10,7 @@ pub(crate) mod handles;
 pub(crate) mod module;
 pub(crate) mod object;
 pub(crate) mod peb;
+pub(crate) mod processors;
 pub(crate) mod thread;
 pub(crate) mod token;
 pub(crate) mod vad;

@@ -92,18 +92,23 @@ impl<'k> ObjectTypes<'k> {
     /// # Errors
     /// The header or the name cannot be read.
     pub fn name_of(&self, header: VirtualAddress) -> Result<Option<String>, Absent> {
-        let layouts = self.kernel.layouts();
-        let layout = layouts.object_header.as_ref()?;
-        let space = self.kernel.space();
-        let [mask] = space.read_array(header.wrapping_add(layout.info_mask.offset))?;
-        if mask & NAME_INFO == 0 {
-            return Ok(None);
-        }
-        let creator = if mask & CREATOR_INFO == 0 { 0 } else { layouts.creator_info.as_ref()?.size };
-        let name = layouts.name_info.as_ref()?;
-        let info = header.wrapping_sub(creator).wrapping_sub(name.size);
-        text::unicode_string(space, info.wrapping_add(name.name.offset))
+        name_of(self.kernel, header)
     }
+}
+
+/// See [`ObjectTypes::name_of`]: it takes no types.
+pub(super) fn name_of(kernel: &Kernel<'_>, header: VirtualAddress) -> Result<Option<String>, Absent> {
+    let layouts = kernel.layouts();
+    let layout = layouts.object_header.as_ref()?;
+    let space = kernel.space();
+    let [mask] = space.read_array(header.wrapping_add(layout.info_mask.offset))?;
+    if mask & NAME_INFO == 0 {
+        return Ok(None);
+    }
+    let creator = if mask & CREATOR_INFO == 0 { 0 } else { layouts.creator_info.as_ref()?.size };
+    let name = layouts.name_info.as_ref()?;
+    let info = header.wrapping_sub(creator).wrapping_sub(name.size);
+    text::unicode_string(space, info.wrapping_add(name.name.offset))
 }
 
 impl TypeTable {

@@ -8,6 +8,7 @@ use crate::reading::record;
 use crate::symbols::Bits;
 use crate::words::words;
 use crate::{Absent, Reading, Timestamp, VirtualAddress};
+use std::collections::{BTreeSet, HashSet};
 
 words! {
     /// What a thread is doing: `_KTHREAD_STATE`.
@@ -60,6 +61,12 @@ record! {
         terminated: bool,
         /// `CrossThreadFlags.BreakOnTermination`.
         critical: bool,
+        /// It is in `EPROCESS.ThreadListHead`.
+        in_process_list: bool,
+        /// It is in `KPROCESS.ThreadListHead`, the scheduler's list.
+        in_kernel_list: bool,
+        /// It is in `PspCidTable`, the table of ids.
+        in_cid_table: bool,
     }
 }
 
@@ -73,29 +80,58 @@ impl Thread {
     }
 }
 
+/// Threads of one process that other places than its lists have.
+#[derive(Clone, Debug, Default)]
+pub struct OtherThreads {
+    /// Those of `PspCidTable`. `None`: it could not be read.
+    pub numbered: Option<Vec<VirtualAddress>>,
+    /// Those that a search of memory found.
+    pub scanned: Vec<VirtualAddress>,
+}
+
 /// A process has fewer threads than this: each takes kernel memory that is never paged out.
 const MAX_THREADS: usize = 1 << 16;
 
-/// The threads in `EPROCESS.ThreadListHead`, walked both ways, with how the walks ended.
+/// The threads in `EPROCESS.ThreadListHead`, walked both ways, with how the walks ended; and behind them those that only
+/// `KPROCESS.ThreadListHead` has, or `others`.
 ///
 /// # Errors
 /// The symbols lack `_ETHREAD` or the head.
-pub fn threads(process: &Eprocess<'_>) -> Result<(Vec<Thread>, Joined), Absent> {
-    threads_up_to(process, MAX_THREADS)
+pub fn threads(process: &Eprocess<'_>, others: &OtherThreads) -> Result<(Vec<Thread>, Joined), Absent> {
+    threads_up_to(process, others, MAX_THREADS)
 }
 
 /// The same, each way not more than `cap`.
 ///
 /// # Errors
 /// As [`threads`].
-pub(crate) fn threads_up_to(process: &Eprocess<'_>, cap: usize) -> Result<(Vec<Thread>, Joined), Absent> {
+pub(crate) fn threads_up_to(
+    process: &Eprocess<'_>,
+    others: &OtherThreads,
+    cap: usize,
+) -> Result<(Vec<Thread>, Joined), Absent> {
+    let cap = cap.min(MAX_THREADS);
     let kernel = process.kernel();
     let layout = kernel.layouts().thread.as_ref()?;
     let head = process.layout().threads_head.ok_or_else(|| Absent::no_symbol("_EPROCESS.ThreadListHead"))?;
     let head = process.view().address_of(head);
-    let joined = list_both_ways(kernel.space(), head, cap.min(MAX_THREADS), VirtualAddress::is_kernel);
-    let threads = joined.entries.iter().map(|entry| {
-        let view = View::read(kernel.space(), entry.wrapping_sub(layout.links.offset), layout.size);
+    let joined = list_both_ways(kernel.space(), head, cap, VirtualAddress::is_kernel);
+    let of_scheduler = kernel_list(process, cap);
+    let listed: Vec<VirtualAddress> =
+        joined.entries.iter().map(|entry| entry.wrapping_sub(layout.links.offset)).collect();
+    let in_list: HashSet<VirtualAddress> = listed.iter().copied().collect();
+    let numbered: Option<HashSet<VirtualAddress>> =
+        others.numbered.as_ref().map(|numbered| numbered.iter().copied().collect());
+    let elsewhere: BTreeSet<VirtualAddress> = of_scheduler
+        .iter()
+        .flatten()
+        .chain(numbered.iter().flatten())
+        .chain(&others.scanned)
+        .copied()
+        .filter(|thread| !in_list.contains(thread))
+        .collect();
+    let threads = listed.into_iter().chain(elsewhere).take(cap).map(|address| {
+        let view = View::read(kernel.space(), address, layout.size);
         let flag = |bits: Option<Bits>, name: &str| -> Result<bool, Absent> {
             Ok(view.bits(bits.ok_or_else(|| Absent::no_symbol(name))?)? != 0)
         };
@@ -117,9 +153,26 @@ pub(crate) fn threads_up_to(process: &Eprocess<'_>, cap: usize) -> Result<(Vec<T
             state: view.optional(layout.state, "_KTHREAD.State").and_then(state).into(),
             terminated: terminated.into(),
             critical: flag(layout.critical, "_ETHREAD.BreakOnTermination").into(),
+            in_process_list: Reading::Value(in_list.contains(&address)),
+            in_kernel_list: of_scheduler.as_ref().map(|list| list.contains(&address)).map_err(Clone::clone).into(),
+            in_cid_table: match &numbered {
+                Some(numbered) => Reading::Value(numbered.contains(&address)),
+                None => Reading::Absent(Absent::unreadable("PspCidTable could not be read")),
+            },
         }
     });
     Ok((threads.collect(), joined))
+}
+
+/// The threads in `KPROCESS.ThreadListHead`.
+fn kernel_list(process: &Eprocess<'_>, cap: usize) -> Result<HashSet<VirtualAddress>, Absent> {
+    let kernel = process.kernel();
+    let layout = kernel.layouts().thread.as_ref()?;
+    let links = layout.kernel_links.ok_or_else(|| Absent::no_symbol("_KTHREAD.ThreadListEntry"))?;
+    let head = process.layout().kernel_threads_head.ok_or_else(|| Absent::no_symbol("_KPROCESS.ThreadListHead"))?;
+    let head = process.view().address_of(head);
+    let joined = list_both_ways(kernel.space(), head, cap, VirtualAddress::is_kernel);
+    Ok(joined.entries.into_iter().map(|entry| entry.wrapping_sub(links.offset)).collect())
 }
 
 /// `_KTHREAD_STATE`, in its order.

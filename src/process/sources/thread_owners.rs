@@ -2,16 +2,13 @@
 //! run.
 
 use super::MAX_FOUND;
-use crate::kernel::{Eprocess, Kernel};
+use crate::kernel::{Eprocess, Kernel, processors};
 use crate::process::found::Found;
 use crate::{Absent, ListEnd, VirtualAddress};
 use std::collections::BTreeSet;
 
 /// `_KTHREAD_STATE.Terminated`: what is left of a thread says nothing of its process being there.
 pub(in crate::process) const TERMINATED: u8 = 4;
-/// More processors than Windows runs on (32 groups of 64).
-const MAX_PROCESSORS: u32 = 2048;
-
 /// The owners of these threads (those that have an id) and of the threads that the processors run, where those have not ended:
 /// `KTHREAD.Process`, and the process whose memory they use (`KTHREAD.ApcState.Process`).
 ///
@@ -27,7 +24,7 @@ pub(in crate::process) fn find(
     if owners.iter().all(Option::is_none) {
         return Err(Absent::no_symbol("_KTHREAD.Process"));
     }
-    let processors = on_processors(kernel);
+    let processors = processors::threads(kernel);
     let (threads, end) = match &numbered {
         Ok((threads, end)) => (*threads, *end),
         // Those that run now are a few only.
@@ -67,20 +64,4 @@ pub(in crate::process) fn find(
         }
     }
     Ok(found)
-}
-
-/// The threads that run on the processors, or are next: `KiProcessorBlock`, `KPRCB.CurrentThread`, `NextThread`.
-fn on_processors(kernel: &Kernel<'_>) -> Vec<VirtualAddress> {
-    let (Ok(layout), Ok(block)) = (kernel.layouts().kprcb.as_ref(), kernel.global("KiProcessorBlock")) else {
-        return Vec::new();
-    };
-    let space = kernel.space();
-    let number = kernel.shared_data().map_or(1, |shared| shared.processors).min(MAX_PROCESSORS);
-    let blocks = (0..u64::from(number))
-        .filter_map(|processor| space.read_pointer(block.wrapping_add(processor.wrapping_mul(8))).ok())
-        .filter(|block| block.is_kernel());
-    let threads = blocks.flat_map(|block| {
-        [layout.current, layout.next].map(|field| space.read_pointer(block.wrapping_add(field.offset)))
-    });
-    threads.flatten().filter(|thread| thread.is_kernel()).collect()
 }

@@ -1,6 +1,6 @@
 //! What a triage dump says, and what layouts came to that were held against it.
 
-use crate::kernel::{CrashDriver, CrashFacts, FieldResult, SelfTest};
+use crate::kernel::{CrashDriver, CrashFacts, CrashObjects, FieldResult, SelfTest};
 use crate::report::page::{Blocks as _, Facts, Page, Tone};
 
 /// What a triage dump says.
@@ -24,6 +24,9 @@ pub fn crash(of: &CrashFacts) -> Page {
     line("page tables", of.dtb.map(|at| at.to_string()));
     line("process", of.process.map(|at| at.to_string()));
     line("thread", of.thread.map(|at| at.to_string()));
+    if let Some(objects) = &of.objects {
+        of_objects(objects, &mut line);
+    }
     let driver = |driver: &CrashDriver| format!("{} {:#x} bytes {}", driver.base, driver.size, driver.name);
     for (word, drivers) in [("drivers", &of.drivers), ("unloaded", &of.unloaded)] {
         for (number, each) in drivers.iter().enumerate() {
@@ -33,6 +36,37 @@ pub fn crash(of: &CrashFacts) -> Page {
     let mut page = Page::new("Crash");
     page.facts(facts);
     page
+}
+
+/// The process and the thread, field by field.
+fn of_objects(of: &CrashObjects, line: &mut dyn FnMut(&str, Option<String>)) {
+    let text = |name: &str, value: Option<String>| value.map(|value| format!("{name} {value}"));
+    let join = |parts: Vec<Option<String>>| {
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    };
+    line(
+        "ran",
+        join(vec![
+            of.name.clone(),
+            text("pid", of.pid.map(|pid| pid.to_string())),
+            text("ppid", of.ppid.map(|ppid| ppid.to_string())),
+            text("created", of.created.map(|time| time.to_string())),
+            of.threads.map(|threads| format!("{threads} threads")),
+            text("protection", of.protection.map(|level| level.to_string())),
+        ]),
+    );
+    line(
+        "in",
+        join(vec![
+            text("thread", of.tid.map(|tid| tid.to_string())),
+            text("of pid", of.owner.map(|owner| owner.to_string())),
+            text("created", of.thread_created.map(|time| time.to_string())),
+            text("started at", of.start.or(of.win32_start).map(|at| at.to_string())),
+        ]),
+    );
+    let doubt = if of.contradicted > 0 { "; the dump contradicts them: `ntmem selftest`" } else { "" };
+    line("layouts", Some(format!("{}{doubt}", of.layouts)));
 }
 
 /// What a self-test of layouts came to: what is contradicted first.

@@ -40,12 +40,15 @@ const POINTERS: [(u64, &str); 16] = [
 ];
 
 /// Offset of a 16-bit size (no field) or offset.
-const SHORTS: [(u64, &str, &str); 6] = [
+const SHORTS: [(u64, &str, &str); 9] = [
     (0x29a, "_ETHREAD", "Tcb.Teb"),
+    (0x2a0, "_ETHREAD", "Tcb.ApcState.Process"),
     (0x2a8, "_EPROCESS", ""),
     (0x2aa, "_EPROCESS", "Peb"),
     (0x2ac, "_EPROCESS", "InheritedFromUniqueProcessId"),
     (0x2ae, "_EPROCESS", "Pcb.DirectoryTableBase"),
+    (0x2b0, "_KPRCB", ""),
+    (0x2b4, "_KPRCB", "CurrentThread"),
     (0x2c0, "_ETHREAD", ""),
 ];
 

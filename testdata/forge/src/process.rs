@@ -68,6 +68,11 @@ impl Machine {
         self.put(body, KIND, "UniqueProcessId", proc.pid);
         self.put(body, KIND, "InheritedFromUniqueProcessId", proc.ppid);
         self.put(body, KIND, "CreateTime", proc.created.0);
+        let ahead = self.plan.interrupt_ahead.get(&proc.pid).copied().unwrap_or(0);
+        let since = proc.created.plus_ms(ahead).0.saturating_sub(self.plan.boot.0);
+        self.maybe(body, KIND, "CreateInterruptTime", if proc.created.0 == 0 { 0 } else { since });
+        // A number that each process gets in turn; System has 1.
+        self.maybe(body, KIND, "SequenceNumber", (proc.pid / 4).max(1));
         self.put(body, KIND, "ExitTime", proc.exited.map_or(0, |t| t.0));
         self.put(body, KIND, "ExitStatus", if proc.exited.is_some() { 0 } else { 0x103 });
         self.put(body, KIND, "Pcb.BasePriority", u64::from(proc.base_priority));

@@ -46,6 +46,8 @@ pub struct Scenario {
     pub hives: Vec<HivePlan>,
     /// Job objects, silos among them.
     pub jobs: Vec<JobPlan>,
+    /// By how many milliseconds interrupt time is further than the clock says when a process is made, by id: the clock was set.
+    pub interrupt_ahead: BTreeMap<u64, i64>,
     /// How the objects of processes are allocated, by id; the others in a small block.
     pub pool_forms: BTreeMap<u64, PoolForm>,
     /// What is left of processes that are over, and what only looks like one.

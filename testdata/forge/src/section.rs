@@ -8,21 +8,26 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     known: BTreeMap<String, (u64, u64)>,
-    device: u64,
+    /// By name: `HarddiskVolume3`.
+    devices: BTreeMap<String, u64>,
 }
 
 impl Machine {
     /// A file object for a path below the volume.
     pub fn file_object(&mut self, files: &mut Files, path: &str) -> u64 {
-        if files.device == 0 {
-            let volume = self.plan.volume.rsplit('\\').next().unwrap_or("").to_owned();
-            files.device = self.forge_device(&volume);
-        }
+        let own = self.plan.volume.rsplit('\\').next().unwrap_or("").to_owned();
+        let mut parts = path.strip_prefix(r"\Device\").into_iter().flat_map(|rest| rest.split('\\'));
+        let volume = parts.next().map_or(own, str::to_owned);
+        let device = match files.devices.get(&volume) {
+            Some(&device) => device,
+            None => self.forge_device(&volume),
+        };
+        files.devices.insert(volume, device);
         let relative = path.strip_prefix(self.plan.volume.as_str()).unwrap_or(path).to_owned();
         let file = self.object("File", self.layout.size("_FILE_OBJECT"), None);
         self.put(file, "_FILE_OBJECT", "Type", 5);
         self.put(file, "_FILE_OBJECT", "Size", self.layout.size("_FILE_OBJECT"));
-        self.put(file, "_FILE_OBJECT", "DeviceObject", files.device);
+        self.put(file, "_FILE_OBJECT", "DeviceObject", device);
         for field in ["ReadAccess", "SharedRead", "SharedDelete"] {
             self.put(file, "_FILE_OBJECT", field, 1);
         }

@@ -45,6 +45,32 @@ impl Layout {
         }
     }
 
+    /// The same layout with a field at another place in its type, as an update may have it.
+    ///
+    /// # Panics
+    /// When there is no such type or field.
+    #[must_use]
+    pub fn moved(mut self, kind: &str, field: &str, to: u64) -> Self {
+        let owner = self.types.get_mut(kind).unwrap_or_else(|| panic!("no type {kind}"));
+        owner
+            .fields
+            .iter_mut()
+            .find(|known| known.name == field)
+            .unwrap_or_else(|| panic!("no {kind}.{field}"))
+            .offset = to;
+        self
+    }
+
+    /// The same layout with a type of another size.
+    ///
+    /// # Panics
+    /// When there is no such type.
+    #[must_use]
+    pub fn sized(mut self, kind: &str, bytes: u64) -> Self {
+        self.types.get_mut(kind).unwrap_or_else(|| panic!("no type {kind}")).size = bytes;
+        self
+    }
+
     /// The same kernel under another build number, such as one that is beyond all known ones.
     #[must_use]
     pub fn numbered(mut self, number: u32) -> Self {

@@ -239,6 +239,7 @@ impl Scenario {
             if proc.created > turn {
                 proc.created = proc.created.plus_ms(-seconds * 1000);
                 proc.exited = proc.exited.map(|t| t.plus_ms(-seconds * 1000));
+                self.interrupt_ahead.insert(proc.pid, seconds * 1000);
             }
         }
         self

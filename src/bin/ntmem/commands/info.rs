@@ -2,10 +2,10 @@
 
 use crate::args::Run;
 use crate::options::{Common, Images};
-use crate::output::Rows;
+use crate::output::{Progress, Rows};
 use crate::{images, open};
 use ntmem::Picture;
-use ntmem::kernel::TriageDump;
+use ntmem::kernel::{SelfTest, TriageDump};
 use ntmem::report::{self, CrashDocument, Document, Lists, MachineRow};
 use std::path::Path;
 
@@ -31,7 +31,9 @@ impl Run for Args {
         images::run(&self.images.images, &self.common, |image, sheet| {
             // A triage dump holds no memory of the machine, and says much of its crash all the same.
             if let Some(dump) = TriageDump::open(image)? {
-                let (report, facts) = (self.common.report(), CrashDocument::new(&dump));
+                let store = self.common.symbols.store(image, &Progress::new("reading layouts"));
+                let objects = SelfTest::run(&dump, &store).ok().flatten().map(|test| test.objects);
+                let (report, facts) = (self.common.report(), CrashDocument::new(&dump, objects));
                 let rows = |rows: &mut Rows<'_>| rows.add("crash", &facts.crash);
                 let pages = || vec![report::crash(&facts.crash)];
                 return sheet.answer_with(&report, &Picture::new(&report.system), &facts, pages, rows);

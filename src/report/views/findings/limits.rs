@@ -70,6 +70,12 @@ pub(super) fn limits(page: &mut Page, report: &Report) {
                 .to_owned(),
         );
     }
+    if system.kernel.as_ref().is_some_and(|kernel| kernel.others_searched == Some(false)) {
+        limits.push(
+            "Other systems, such as an earlier boot, were looked for in the first 64 MiB alone: --scan looks through all memory."
+                .to_owned(),
+        );
+    }
     if report.checks.iter().any(|findings| !findings.not_looked_for.is_empty()) {
         limits.push("Memory was not searched: --scan adds processes and hives that are in no list.".to_owned());
     }

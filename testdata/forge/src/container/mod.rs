@@ -8,11 +8,13 @@ mod hibernation;
 mod hypervisor;
 mod kdump;
 mod qemu;
+mod triage;
 
 pub use elf::Core;
 pub use hibernation::Hibernation;
 pub use hypervisor::StateFile;
 pub use qemu::Stream;
+pub use triage::Driver;
 
 use crate::forge::Forged;
 use crate::physical::PAGE;

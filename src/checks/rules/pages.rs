@@ -1,0 +1,234 @@
+//! Code in a process's memory, by its ranges and by its page tables: what SMSS-018 and SYS-11 share.
+
+use super::modules::is_image;
+use super::ranges::{Ranges, text};
+use crate::checks::case::Case;
+use crate::checks::{Missing, Outcome, Severity, Why};
+use crate::kernel::{AlteredPage, CodeRun, Vad};
+use crate::{ListEnd, Process, Reading, VirtualAddress};
+
+/// How much code from nowhere says about a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Grade {
+    /// smss.exe: nothing is ever loaded into it.
+    Alone,
+    /// A process that others cannot open to write.
+    Guarded,
+    /// One that loads what others install.
+    Open,
+}
+
+impl Grade {
+    /// Of code that came from no image.
+    const fn foreign(self) -> Severity {
+        match self {
+            Self::Alone | Self::Guarded => Severity::High,
+            Self::Open => Severity::Medium,
+        }
+    }
+
+    /// Of a few bytes that were changed in an image, as a hook does.
+    const fn hooked(self) -> Severity {
+        match self {
+            Self::Alone => Severity::Medium,
+            Self::Guarded => Severity::Low,
+            // Products hook functions in what they load into.
+            Self::Open => Severity::Info,
+        }
+    }
+}
+
+/// One thing that was found.
+pub(super) struct Found {
+    pub severity: Severity,
+    pub words: String,
+    structure: &'static str,
+    field: &'static str,
+    object: Reading<VirtualAddress>,
+    value: String,
+}
+
+/// What the memory of one process shows.
+pub(super) struct Memory {
+    pub found: Vec<Found>,
+    /// What could not be judged.
+    pub open: Option<Missing>,
+    /// Why a pass rests on one witness.
+    pub one_witness: Option<String>,
+}
+
+/// A page that differs in more bytes than this was not patched: it is another page. Memory that was copied while the machine ran
+/// can show that too.
+const MOST_PATCHED: u64 = 1024;
+/// Things of one kind that are told.
+const MAX_TOLD: usize = 8;
+
+/// Looks at ranges and pages.
+pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade) -> Memory {
+    let mut memory = Memory { found: Vec::new(), open: None, one_witness: None };
+    for vad in ranges.vads.iter().filter(|vad| vad.executable.value() == Some(&true) && !is_image(vad)) {
+        let of = |severity, kind: &str| Found {
+            severity,
+            words: format!("{kind} {} at {}", text(&vad.protection), text(&vad.start)),
+            structure: "_MMVAD_SHORT",
+            field: "u.VadFlags",
+            object: vad.address.clone(),
+            value: text(&vad.protection),
+        };
+        memory.found.push(if vad.private.value() == Some(&true) {
+            of(grade.foreign(), "private")
+        } else {
+            // Seen in no image of smss.exe, and no source says that it cannot be.
+            of(Severity::Info, "mapped data with")
+        });
+    }
+    let Some(inside) = process.inside.value() else { return memory };
+    tables(case, process, ranges, grade, &mut memory);
+    let altered = inside.altered.value().into_iter().flatten();
+    memory.found.extend(altered.take(MAX_TOLD).map(|page| changed(page, grade)));
+    if let (Some(counted), None) = (inside.vads_counted.value(), &ranges.part) {
+        let there = u64::try_from(ranges.vads.len()).unwrap_or(u64::MAX);
+        if *counted > there {
+            memory.found.push(Found {
+                severity: Severity::Info,
+                words: format!("{counted} ranges are counted, and {there} are in the tree"),
+                structure: "_EPROCESS",
+                field: "VadCount",
+                object: process.eprocess.clone(),
+                value: counted.to_string(),
+            });
+        }
+    }
+    memory
+}
+
+/// What the page tables say, against the ranges.
+fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade, memory: &mut Memory) {
+    let Some(inside) = process.inside.value() else { return };
+    let Some(runs) = inside.code.value() else {
+        let why = "The protection that ranges were made with: a later change of single pages does not show.";
+        memory.one_witness = Some(why.to_owned());
+        return;
+    };
+    let forbids =
+        |process: &Process| process.inside.value().is_some_and(|inside| inside.no_execute.value() == Some(&true));
+    if !case.rows.iter().any(|(_, process)| forbids(process)) {
+        memory.one_witness = Some("No page table forbids execution: the machine runs without that.".to_owned());
+        return;
+    }
+    let mut told = 0usize;
+    for run in runs {
+        let Some(start) = run.start.value() else { continue };
+        let vad = ranges.at(*start);
+        let found = match vad {
+            None => match &ranges.part {
+                None => Ok(foreign(run, "in no range", grade.foreign())),
+                Some(part) => Err(Missing::new(
+                    format!("the range of the executable pages at {start}"),
+                    format!("not found: the memory map is {part}"),
+                )),
+            },
+            Some(vad) => match vad.kind.value() {
+                None => Err(Missing::new(format!("the kind of the range at {start}"), Why::no_value(&vad.kind))),
+                Some(kind) if kind == "image" => Ok(writable(case, run, vad, grade)),
+                // Said of the range already.
+                Some(_) if vad.executable.value() == Some(&true) => continue,
+                Some(kind) => {
+                    let place = format!("in {kind} memory that was made {}", text(&vad.protection));
+                    Ok(foreign(run, &place, grade.foreign()))
+                }
+            },
+        };
+        match found {
+            Ok(found) if told < MAX_TOLD => {
+                told = told.saturating_add(1);
+                memory.found.push(found);
+            }
+            Ok(_) => {}
+            Err(missing) => {
+                memory.open.get_or_insert(missing);
+            }
+        }
+    }
+    match inside.code_end.value() {
+        Some(ListEnd::Complete) => {}
+        Some(_) => {
+            let why =
+                "Not all page tables are there: for what they map, the protection that ranges were made with counts.";
+            memory.one_witness = Some(why.to_owned());
+        }
+        None => memory.one_witness = Some("How the walk over the page tables ended is not known.".to_owned()),
+    }
+}
+
+fn of_run(run: &CodeRun, severity: Severity, words: String) -> Found {
+    let place = match run.physical.value() {
+        Some(physical) => {
+            format!("pages {} to {}, the first at {physical} in memory", text(&run.start), text(&run.end))
+        }
+        None => format!("pages {} to {}", text(&run.start), text(&run.end)),
+    };
+    Found { severity, words, structure: "_MMPTE", field: "NoExecute", object: Reading::Nothing, value: place }
+}
+
+fn rights(run: &CodeRun) -> &'static str {
+    if run.writable.value() == Some(&true) { "executable and writable" } else { "executable" }
+}
+
+/// Pages that came from no image.
+fn foreign(run: &CodeRun, place: &str, severity: Severity) -> Found {
+    of_run(run, severity, format!("pages at {} are {} in the page tables, {place}", text(&run.start), rights(run)))
+}
+
+/// Pages of an image that can be written to and run.
+fn writable(case: &Case<'_>, run: &CodeRun, vad: &Vad, grade: Grade) -> Found {
+    let file = text(&vad.file);
+    // Of what vendors make, some images ask for such pages.
+    let of_windows = grade == Grade::Alone
+        || crate::checks::paths::VolumePath::read(&file)
+            .is_some_and(|path| case.root.holds(&path, "\\System32\\ntdll.dll"));
+    let severity = if of_windows { grade.foreign() } else { Severity::Info };
+    of_run(run, severity, format!("pages at {} of {file} are {}", text(&run.start), rights(run)))
+}
+
+/// A page of an image that is another elsewhere.
+fn changed(page: &AlteredPage, grade: Grade) -> Found {
+    let bytes = page.bytes.value().copied().unwrap_or_default();
+    let elsewhere = match page.pid.value() {
+        Some(pid) => format!("in pid {pid}"),
+        None => "in its section".to_owned(),
+    };
+    let severity = match page.executable.value() {
+        Some(true) if bytes <= MOST_PATCHED => grade.hooked(),
+        _ => Severity::Info,
+    };
+    let at = page.at.value().copied().unwrap_or_default();
+    let first = at.wrapping_add(page.offset.value().copied().unwrap_or_default());
+    Found {
+        severity,
+        words: format!("{bytes} bytes of {} from {first} on are not those {elsewhere}", text(&page.file)),
+        structure: "_MMPTE",
+        field: "PageFrameNumber",
+        object: Reading::Nothing,
+        value: format!("page {at} at {} in memory, compared with {}", text(&page.physical), text(&page.other)),
+    }
+}
+
+impl Memory {
+    /// The worst of what was found.
+    pub(super) fn worst(&self) -> Option<Severity> {
+        self.found.iter().map(|found| found.severity).max()
+    }
+
+    /// What was found, in words.
+    pub(super) fn words(&self) -> Vec<String> {
+        self.found.iter().map(|found| found.words.clone()).collect()
+    }
+
+    /// Adds the evidence.
+    pub(super) fn show(&self, process: &Process, outcome: Outcome) -> Outcome {
+        self.found.iter().fold(outcome, |outcome, found| {
+            outcome.seen_at(process, found.structure, found.field, &found.object, Some(found.value.clone()))
+        })
+    }
+}

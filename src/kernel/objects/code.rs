@@ -1,0 +1,40 @@
+//! Code in user memory, by the page tables of its process.
+
+use crate::reading::record;
+use crate::{PhysicalAddress, VirtualAddress};
+
+record! {
+    /// Pages in a row that page tables make executable.
+    pub struct CodeRun {
+        /// First address.
+        start: VirtualAddress,
+        /// Last address.
+        end: VirtualAddress,
+        /// They can be written to as well.
+        writable: bool,
+        /// Where the first of them lies. Nothing: it is not in memory.
+        physical: PhysicalAddress,
+    }
+}
+
+record! {
+    /// A page of an image that holds other bytes than the same page elsewhere.
+    pub struct AlteredPage {
+        /// Its address.
+        at: VirtualAddress,
+        /// Where it lies.
+        physical: PhysicalAddress,
+        /// Where the page lies that it was compared with.
+        other: PhysicalAddress,
+        /// The process that maps the other. Nothing: the section itself has it.
+        pid: u64,
+        /// `FILE_OBJECT.FileName` of the image.
+        file: String,
+        /// The first byte that differs, from the start of the page.
+        offset: u64,
+        /// How many bytes differ.
+        bytes: u64,
+        /// Code in it may run. False: the headers.
+        executable: bool,
+    }
+}

@@ -1,0 +1,44 @@
+//! Where the kernel's own variables lead that have one object each: System, the process Registry, the master hive.
+
+use super::objects::cmhive::hive_list;
+use super::objects::handles::object_of;
+use super::{Kernel, master_hive, pointer};
+use crate::reading::record;
+use crate::{Absent, VirtualAddress};
+
+/// System's id on every version.
+const SYSTEM: u64 = 4;
+
+record! {
+    /// What leads to the objects that there is one of: each can be compared with another way to the same object.
+    pub struct Singletons {
+        /// `PsInitialSystemProcess`: the `_EPROCESS` of System.
+        system: VirtualAddress,
+        /// What the id 4 leads to in `PspCidTable`: the same.
+        numbered_system: VirtualAddress,
+        /// `CmpRegistryProcess`: the `_EPROCESS` of the process Registry, in which hives are mapped. Nothing: null.
+        registry: VirtualAddress,
+        /// `CmpMasterHive`: the `_CMHIVE` of `\REGISTRY`.
+        master_hive: VirtualAddress,
+        /// That hive is in `CmpHiveListHead`.
+        master_hive_listed: bool,
+    }
+}
+
+impl Singletons {
+    /// Reads the variables.
+    pub(crate) fn read(kernel: &Kernel<'_>) -> Self {
+        let space = kernel.space();
+        let variable = |name: &str| -> Result<VirtualAddress, Absent> { Ok(space.read_pointer(kernel.global(name)?)?) };
+        let numbered = || object_of(space, kernel.layouts(), variable("PspCidTable")?, SYSTEM);
+        let hive = master_hive(kernel);
+        let listed = hive.clone().and_then(|hive| Ok(hive_list(kernel)?.entries.contains(&hive)));
+        Self {
+            system: pointer(variable("PsInitialSystemProcess")),
+            numbered_system: numbered().into(),
+            registry: pointer(variable("CmpRegistryProcess")),
+            master_hive: pointer(hive),
+            master_hive_listed: listed.into(),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What the page tables of a process say of its user half, page by page: what the processor goes by, whatever VADs say.
+
+use super::arch::{Level, Present};
+use super::space::AddressSpace;
+use super::windows_pte::Form;
+use crate::addr::PAGE_BYTES;
+use crate::image::PhysicalMemory;
+use crate::{ListEnd, PhysicalAddress, VirtualAddress};
+use std::collections::HashSet;
+
+/// What one entry without a table below it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UserPage {
+    pub at: VirtualAddress,
+    /// Where it lies. `None`: it is not in memory.
+    pub physical: Option<PhysicalAddress>,
+    /// Its size.
+    pub bytes: u64,
+    /// Code in it may run, or may as soon as the page is back in memory.
+    pub executable: bool,
+    /// It can be written to.
+    pub writable: bool,
+}
+
+/// What a walk over the tables met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UserTables {
+    /// Some page may not be executed: where none says so, the machine runs without the bit for it.
+    pub no_execute: bool,
+    /// Tables that were read.
+    pub tables: usize,
+    /// How the walk ended: `Broken` where a table was not there, or made no sense.
+    pub end: ListEnd,
+}
+
+/// Entry: reachable from user mode.
+const USER: u64 = 1 << 2;
+/// Entry: the page was written to; Windows sets the processor's bit only then.
+const WRITTEN: u64 = 1 << 1;
+/// `_MMPTE_HARDWARE.Write`: the page may be written to.
+const WRITE: u64 = 1 << 11;
+/// Entry: no code may run from here.
+const NO_EXECUTE: u64 = 1 << 63;
+/// Bits of an address that no machine has memory for.
+const NO_FRAME: u64 = 0x000f_0000_0000_0000;
+/// Entries of one table that may make no sense: with more it is no table.
+const MAX_ODD: usize = 16;
+
+/// Rights in `Protection` of an entry that is not present: `MM_*` of ntosp.h, its low three bits.
+const fn rights(entry: u64) -> (bool, bool) {
+    let protection = (entry >> 5) & 7;
+    (matches!(protection, 2 | 3 | 6 | 7), matches!(protection, 4 | 6))
+}
+
+/// A table to look at.
+struct Table {
+    bytes: Box<[u8; PAGE_BYTES]>,
+    level: usize,
+    /// The address that its first entry translates.
+    first: u64,
+    /// A table above forbids execution.
+    no_execute: bool,
+}
+
+impl AddressSpace<'_> {
+    /// Calls `visit` with every page that the tables of the user half have, in no certain order; reads at most `room` tables.
+    ///
+    /// The bit that forbids execution is not looked at in the top table: where the kernel keeps page tables of its own for each
+    /// process (KVA shadow), it is set there for the whole user half, which other tables map for user mode.
+    pub(crate) fn user_pages(&self, room: usize, visit: &mut dyn FnMut(UserPage)) -> UserTables {
+        let arch = self.architecture();
+        let mut walked = UserTables { no_execute: false, tables: 0, end: ListEnd::Complete };
+        let mut seen = HashSet::new();
+        let Some(top) = read_table(self.memory(), self.root()) else {
+            return UserTables { end: ListEnd::Broken, ..walked };
+        };
+        let mut open = vec![Table { bytes: top, level: 0, first: 0, no_execute: false }];
+        while let Some(table) = open.pop() {
+            walked.tables = walked.tables.saturating_add(1);
+            let Some(level) = arch.level(table.level) else { continue };
+            let (entries, _) = table.bytes.as_chunks::<8>();
+            let entries = entries.iter().map(|entry| u64::from_le_bytes(*entry));
+            // The upper half of the top table is the kernel's.
+            let take = if table.level == 0 { entries.len() / 2 } else { entries.len() };
+            let lowest = arch.level(table.level.saturating_add(1)).is_none();
+            if lowest && is_torn(entries.clone(), arch.present) {
+                walked.end = walked.end.max(ListEnd::Broken);
+                continue;
+            }
+            for (entry, number) in entries.take(take).zip(0u64..).filter(|(entry, _)| *entry != 0) {
+                let at = table.first.wrapping_add(number.wrapping_shl(level.shift));
+                let forbids = table.level > 0 && entry & NO_EXECUTE != 0 && entry & arch.present != 0;
+                let no_execute = table.no_execute || forbids;
+                walked.no_execute |= no_execute;
+                let below = match self.leaf_or_table(level, entry, at, lowest, no_execute) {
+                    Next::Page(page) => {
+                        visit(page);
+                        continue;
+                    }
+                    Next::Table(at) if seen.insert((at, table.level)) => read_table(self.memory(), at),
+                    Next::Supplied(bytes) => Some(bytes),
+                    Next::Table(_) | Next::Nothing => continue,
+                    Next::Lost => None,
+                };
+                if open.len().saturating_add(walked.tables) >= room {
+                    walked.end = walked.end.max(ListEnd::Limit);
+                    continue;
+                }
+                match below {
+                    Some(bytes) => {
+                        open.push(Table { bytes, level: table.level.saturating_add(1), first: at, no_execute });
+                    }
+                    None => walked.end = walked.end.max(ListEnd::Broken),
+                }
+            }
+        }
+        walked
+    }
+
+    fn leaf_or_table(&self, level: &Level, entry: u64, at: u64, lowest: bool, no_execute: bool) -> Next {
+        let arch = self.architecture();
+        let at = VirtualAddress(at);
+        let page = |physical, executable, writable| {
+            Next::Page(UserPage { at, physical, bytes: 1u64.wrapping_shl(level.shift), executable, writable })
+        };
+        if entry & arch.present != 0 {
+            return match arch.present(entry, level) {
+                Present::Page(physical) => page(Some(physical), !no_execute, entry & (WRITTEN | WRITE) != 0),
+                Present::Table(table) => Next::Table(table),
+            };
+        }
+        let (executable, writable) = rights(entry);
+        match self.ptes().form(entry) {
+            Form::Transition(physical) if lowest => page(Some(physical), executable, writable),
+            Form::Transition(table) => Next::Table(table),
+            Form::PageFile { .. } | Form::PagedOut | Form::DemandZero if lowest => page(None, executable, writable),
+            Form::PageFile { number, index } => match self.supply(at, &self.paged(number, index)) {
+                Ok(bytes) => Next::Supplied(Box::new(*bytes)),
+                Err(_) => Next::Lost,
+            },
+            Form::PagedOut => Next::Lost,
+            // Of shared pages other entries tell the rights, and they are in ranges that VADs call mapped.
+            _ => Next::Nothing,
+        }
+    }
+}
+
+enum Next {
+    Page(UserPage),
+    Table(PhysicalAddress),
+    Supplied(Box<[u8; PAGE_BYTES]>),
+    Nothing,
+    Lost,
+}
+
+fn read_table(memory: &dyn PhysicalMemory, at: PhysicalAddress) -> Option<Box<[u8; PAGE_BYTES]>> {
+    let mut bytes = Box::new([0u8; PAGE_BYTES]);
+    (memory.read(at, bytes.as_mut_slice()) == PAGE_BYTES).then_some(bytes)
+}
+
+/// Whether a page holds something else than entries of user pages: it was given to another while memory was copied.
+fn is_torn(entries: impl Iterator<Item = u64>, present: u64) -> bool {
+    let odd = |entry: &u64| entry & present != 0 && (entry & USER == 0 || entry & NO_FRAME != 0);
+    entries.filter(odd).count() > MAX_ODD
+}

@@ -1,0 +1,186 @@
+//! Which code a process has, by its page tables, and whether its images are what others have of them.
+
+use crate::addr::PAGE_BYTES;
+use crate::image::PhysicalMemory;
+use crate::kernel::{AlteredPage, CodeRun, Eprocess, KUSER_SHARED_DATA, Kernel, Vad, VadKind};
+use crate::memory::UserPage;
+use crate::{Absent, ListEnd, PAGE_SIZE, PhysicalAddress, Reading, VirtualAddress};
+use std::collections::{BTreeMap, HashMap};
+
+/// Pages outside images, or to be written to, that are kept of one process: a compiler of code at run time has some thousand.
+const MAX_ODD: usize = 1 << 14;
+/// Pages of images that are kept of one process: 1 GiB of code.
+const MAX_IMAGE_PAGES: usize = 1 << 18;
+/// Pages that are compared, or asked of sections, in all: those that only one process has, and those that differ.
+const MAX_COMPARED: usize = 1 << 13;
+/// Pages that are told of one process.
+const MAX_ALTERED: usize = 256;
+
+/// What the tables of one process say.
+pub(super) struct Code {
+    pub runs: Vec<CodeRun>,
+    pub pages: u64,
+    pub no_execute: bool,
+    pub end: ListEnd,
+    images: Vec<ImagePage>,
+}
+
+/// A page of an image that is in memory.
+#[derive(Clone, Copy)]
+struct ImagePage {
+    at: VirtualAddress,
+    physical: PhysicalAddress,
+    executable: bool,
+    /// Its range, among those of the process.
+    range: usize,
+}
+
+/// Reads the tables. `vads`: the ranges, in rising order; `room`: tables that may be read.
+///
+/// # Errors
+/// There is no page-table root.
+pub(super) fn read(
+    kernel: &Kernel<'_>,
+    process: &Eprocess<'_>,
+    vads: &[Vad],
+    room: &mut usize,
+) -> Result<Code, Absent> {
+    let space = process.space()?;
+    // Every process has this page of the kernel's, to read; Windows 7 does not forbid to execute it.
+    let shared = kernel.space().translate(KUSER_SHARED_DATA).ok().map(PhysicalAddress::page);
+    let mut images: Vec<(VirtualAddress, VirtualAddress, usize)> = vads
+        .iter()
+        .enumerate()
+        .filter(|(_, vad)| vad.kind.value() == Some(&VadKind::Image))
+        .filter_map(|(range, vad)| Some((*vad.start.value()?, *vad.end.value()?, range)))
+        .collect();
+    images.sort_unstable();
+    let image_at = |at: VirtualAddress| {
+        let before = images.partition_point(|(start, _, _)| *start <= at);
+        images.get(before.checked_sub(1)?).filter(|(_, end, _)| at <= *end)
+    };
+    let mut code = Code { runs: Vec::new(), pages: 0, no_execute: false, end: ListEnd::Complete, images: Vec::new() };
+    let (mut odd, mut cut) = (Vec::<UserPage>::new(), false);
+    let walked = space.user_pages(*room, &mut |page| {
+        let image = image_at(page.at);
+        if page.executable {
+            if page.physical.map(PhysicalAddress::page) == shared && shared.is_some() && !page.writable {
+                return;
+            }
+            code.pages = code.pages.saturating_add(page.bytes / PAGE_SIZE);
+            if image.is_none() || page.writable {
+                if odd.len() < MAX_ODD { odd.push(page) } else { cut = true }
+            }
+        }
+        if let (Some((start, _, range)), Some(physical)) = (image, page.physical)
+            && (page.executable || page.at == *start)
+            && code.images.len() < MAX_IMAGE_PAGES
+        {
+            code.images.push(ImagePage { at: page.at, physical, executable: page.executable, range: *range });
+        }
+    });
+    *room = room.saturating_sub(walked.tables);
+    code.no_execute = walked.no_execute;
+    code.end = walked.end.max(if cut { ListEnd::Limit } else { ListEnd::Complete });
+    odd.sort_unstable_by_key(|page| page.at);
+    for page in odd {
+        let last = page.at.wrapping_add(page.bytes.wrapping_sub(1));
+        if let Some(run) = code.runs.last_mut()
+            && run.writable.value() == Some(&page.writable)
+            && run.end.value().map(|end| end.wrapping_add(1)) == Some(page.at)
+        {
+            run.end = Reading::Value(last);
+            continue;
+        }
+        code.runs.push(CodeRun {
+            start: Reading::Value(page.at),
+            end: Reading::Value(last),
+            writable: Reading::Value(page.writable),
+            physical: page.physical.map_or(Reading::Nothing, Reading::Value),
+        });
+    }
+    Ok(code)
+}
+
+/// One process in the comparison.
+pub(super) struct Compared<'k, 'v> {
+    pub process: Eprocess<'k>,
+    pub code: &'v Code,
+    pub vads: &'v [Vad],
+}
+
+/// Compares the pages of images that several processes have, and those of one process with the image's section. Gives the pages that
+/// differ, for each process in the same order. What all share in one frame was not looked at: there is only one witness of it.
+pub(super) fn altered(kernel: &Kernel<'_>, processes: &[Compared<'_, '_>]) -> Vec<Vec<AlteredPage>> {
+    let memory = kernel.space().memory();
+    // Who has which page of which image: images of one file lie at one address in all processes.
+    let mut images: BTreeMap<(&str, VirtualAddress), Vec<(usize, ImagePage)>> = BTreeMap::new();
+    for (who, compared) in processes.iter().enumerate() {
+        for page in &compared.code.images {
+            let file = compared.vads.get(page.range).and_then(|vad| vad.file.value());
+            images.entry((file.map_or("", String::as_str), page.at)).or_default().push((who, *page));
+        }
+    }
+    let mut found: Vec<Vec<AlteredPage>> = processes.iter().map(|_| Vec::new()).collect();
+    let mut room = MAX_COMPARED;
+    let mut tell = |who: usize, file: &str, page: &ImagePage, other: PhysicalAddress, pid: Option<u64>| {
+        let Some((offset, bytes)) = difference(memory, page.physical, other) else { return };
+        let Some(list) = found.get_mut(who).filter(|list| list.len() < MAX_ALTERED) else { return };
+        list.push(AlteredPage {
+            at: Reading::Value(page.at),
+            physical: Reading::Value(page.physical),
+            other: Reading::Value(other),
+            pid: pid.map_or(Reading::Nothing, Reading::Value),
+            file: Reading::Value(file.to_owned()),
+            offset: Reading::Value(offset),
+            bytes: Reading::Value(bytes),
+            executable: Reading::Value(page.executable),
+        });
+    };
+    for ((file, at), pages) in &images {
+        let mut frames: HashMap<PhysicalAddress, usize> = HashMap::new();
+        for (_, page) in pages {
+            let count = frames.entry(page.physical).or_default();
+            *count = count.saturating_add(1);
+        }
+        if pages.len() > 1 && frames.len() == 1 {
+            continue;
+        }
+        let Some(left) = room.checked_sub(pages.len()) else { break };
+        room = left;
+        let section = pages.iter().find_map(|(who, _)| {
+            processes.get(*who).and_then(|compared| compared.process.space().ok()?.section_page(*at))
+        });
+        // What the section has, or else what most have.
+        let most = frames.iter().max_by_key(|(frame, count)| (**count, **frame)).map(|(frame, _)| *frame);
+        let (Some(right), true) = (section.or(most), section.is_some() || pages.len() > 1) else { continue };
+        for (who, page) in pages {
+            if page.physical != right {
+                let owner = pages.iter().find(|(_, other)| other.physical == right);
+                let owner = owner.filter(|_| section.is_none()).and_then(|(owner, _)| processes.get(*owner));
+                tell(*who, file, page, right, owner.and_then(|owner| owner.process.pid().ok()));
+            } else if section.is_none() && frames.get(&right) == Some(&1) {
+                // Two pages, one process each: which is the true one is not to be told.
+                let other = pages.iter().find(|(_, other)| other.physical != right);
+                if let Some((other, theirs)) = other {
+                    let pid = processes.get(*other).and_then(|other| other.process.pid().ok());
+                    tell(*who, file, page, theirs.physical, pid);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The first byte in which two pages differ, and how many do. `None`: none does, or one of them is not in the image.
+fn difference(memory: &dyn PhysicalMemory, one: PhysicalAddress, other: PhysicalAddress) -> Option<(u64, u64)> {
+    let read = |at: PhysicalAddress| {
+        let mut bytes = [0u8; PAGE_BYTES];
+        (memory.read(at, &mut bytes) == PAGE_BYTES).then_some(bytes)
+    };
+    let (one, other) = (read(one)?, read(other)?);
+    let mut differing = one.iter().zip(&other).zip(0u64..).filter(|((one, other), _)| one != other);
+    let (_, first) = differing.next()?;
+    let more = differing.count();
+    Some((first, u64::try_from(more).unwrap_or(u64::MAX).saturating_add(1)))
+}

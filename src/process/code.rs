@@ -5,7 +5,7 @@ use crate::image::PhysicalMemory;
 use crate::kernel::{AlteredPage, CodeRun, Eprocess, KUSER_SHARED_DATA, Kernel, Vad, VadKind};
 use crate::memory::UserPage;
 use crate::{Absent, ListEnd, PAGE_SIZE, PhysicalAddress, Reading, VirtualAddress};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Pages outside images, or to be written to, that are kept of one process: a compiler of code at run time has some thousand.
 const MAX_ODD: usize = 1 << 14;
@@ -59,10 +59,23 @@ pub(super) fn read(
         let before = images.partition_point(|(start, _, _)| *start <= at);
         images.get(before.checked_sub(1)?).filter(|(_, end, _)| at <= *end)
     };
+    let range_at = |at: VirtualAddress| {
+        let after = vads.partition_point(|vad| vad.start.value().is_none_or(|start| *start <= at));
+        vads.get(after.checked_sub(1)?).filter(|vad| vad.end.value().is_some_and(|end| at <= *end))
+    };
+    // Tables of which some page is as the ranges say, by the region that they map.
+    let mut proven = HashSet::new();
     let mut code = Code { runs: Vec::new(), pages: 0, no_execute: false, end: ListEnd::Complete, images: Vec::new() };
     let (mut odd, mut cut) = (Vec::<UserPage>::new(), false);
     let walked = space.user_pages(*room, &mut |page| {
         let image = image_at(page.at);
+        let as_made = range_at(page.at).is_some_and(|vad| match vad.kind.value() {
+            Some(VadKind::Image) => !(page.executable && page.writable),
+            _ => vad.executable.value() == Some(&page.executable),
+        });
+        if as_made || page.physical.is_some() && page.physical.map(PhysicalAddress::page) == shared {
+            proven.insert(region(page.at));
+        }
         if page.executable {
             if page.physical.map(PhysicalAddress::page) == shared && shared.is_some() && !page.writable {
                 return;
@@ -97,9 +110,15 @@ pub(super) fn read(
             end: Reading::Value(last),
             writable: Reading::Value(page.writable),
             physical: page.physical.map_or(Reading::Nothing, Reading::Value),
+            alone: Reading::Value(!proven.contains(&region(page.at))),
         });
     }
     Ok(code)
+}
+
+/// What one table of the lowest level maps: 2 MiB.
+const fn region(at: VirtualAddress) -> u64 {
+    at.0 >> 21
 }
 
 /// One process in the comparison.

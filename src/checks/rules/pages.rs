@@ -5,6 +5,7 @@ use super::ranges::{Ranges, text};
 use crate::checks::case::Case;
 use crate::checks::{Missing, Outcome, Severity, Why};
 use crate::kernel::{AlteredPage, CodeRun, Vad};
+use crate::process::Inside;
 use crate::{ListEnd, Process, Reading, VirtualAddress};
 
 /// How much code from nowhere says about a process.
@@ -86,9 +87,9 @@ pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grad
     tables(case, process, ranges, grade, &mut memory);
     let altered = inside.altered.value().into_iter().flatten();
     memory.found.extend(altered.take(MAX_TOLD).map(|page| changed(page, grade)));
-    if let (Some(counted), None) = (inside.vads_counted.value(), &ranges.part) {
-        let there = u64::try_from(ranges.vads.len()).unwrap_or(u64::MAX);
-        if *counted > there {
+    if let Some(counted) = inside.vads_counted.value() {
+        let there = ranges.vads.len();
+        if is_short(inside, ranges) {
             memory.found.push(Found {
                 severity: Severity::Info,
                 words: format!("{counted} ranges are counted, and {there} are in the tree"),
@@ -100,6 +101,12 @@ pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grad
         }
     }
     memory
+}
+
+/// Fewer ranges are in the tree than the process counts.
+fn is_short(inside: &Inside, ranges: &Ranges<'_>) -> bool {
+    let there = u64::try_from(ranges.vads.len()).unwrap_or(u64::MAX);
+    ranges.part.is_none() && inside.vads_counted.value().is_some_and(|counted| *counted > there)
 }
 
 /// What the page tables say, against the ranges.
@@ -122,6 +129,11 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
         let vad = ranges.at(*start);
         let found = match vad {
             None => match &ranges.part {
+                // A page of another table in the place of this one maps whatever that one does.
+                None if run.alone.value() == Some(&true) && !is_short(inside, ranges) => Err(Missing::new(
+                    format!("whose pages the page table at {start} maps"),
+                    "it makes pages executable that are in no range, and nothing else in it is as the ranges say: it may be torn",
+                )),
                 None => Ok(foreign(run, "in no range", grade.foreign())),
                 Some(part) => Err(Missing::new(
                     format!("the range of the executable pages at {start}"),

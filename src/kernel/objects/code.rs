@@ -14,6 +14,8 @@ record! {
         writable: bool,
         /// Where the first of them lies. Nothing: it is not in memory.
         physical: PhysicalAddress,
+        /// Nothing else in their page table is as the process's ranges say: the table may be torn, and not this process's.
+        alone: bool,
     }
 }
 

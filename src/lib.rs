@@ -95,7 +95,7 @@ pub use machine::{Clock, Machine};
 pub use memory::PageFile;
 pub use memory_read::{FieldRead, MemoryRead, PageRead, StructureRead};
 pub use origin::Origin;
-pub use picture::{Creator, Mode, ModeKind, Parent, Picture, ProcessTree, Session};
+pub use picture::{Creator, Mode, ModeKind, Motion, Parent, Picture, ProcessTree, Session};
 pub use process::{Liveness, Process, ProcessList};
 pub use reading::{Absent, AbsentKind, Reading};
 pub use report::Report;

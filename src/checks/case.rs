@@ -193,6 +193,27 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// What sources lead to and could not be read: any process may have been there. `None`: there is no such place.
+    #[must_use]
+    pub fn unread(&self) -> Option<String> {
+        /// Places that are named.
+        const NAMED: usize = 4;
+        // What a search met at another place than where the kernel maps it was read there.
+        let read = |process: &Process| !process.is_known_by_object_alone();
+        let known =
+            |address| self.rows.iter().any(|(_, process)| process.eprocess.value() == Some(&address) && read(process));
+        let unread: Vec<_> = self.system.processes.unread.iter().filter(|unread| !known(unread.address)).collect();
+        let words = |unread: &&crate::process::Unread| {
+            format!("{} (by {}): {}", unread.address, Source::names(&unread.sources), unread.why)
+        };
+        let named = unread.iter().take(NAMED).map(words).collect::<Vec<_>>().join("; ");
+        match unread.len().saturating_sub(NAMED) {
+            _ if unread.is_empty() => None,
+            0 => Some(format!("not read at {named}")),
+            more => Some(format!("not read at {named}; and {more} more")),
+        }
+    }
+
     /// The processes that are not known to be over and have this name.
     pub fn running(&self, name: &str) -> impl Iterator<Item = &'a Process> {
         self.rows

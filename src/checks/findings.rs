@@ -54,9 +54,9 @@ impl Verdict {
     /// `master` is the pid whose unknowns count; unknowns of other processes do not.
     pub(super) fn of(baseline: &Baseline, outcomes: &[Outcome], master: Option<u64>) -> Self {
         let open = |outcome: &Outcome| {
-            outcome.outcome == Judgement::Unknown
-                && baseline.rule(&outcome.id).is_some_and(|rule| rule.core)
-                && (outcome.pid.is_none() || master.is_none() || outcome.pid == master)
+            let core = || baseline.rule(&outcome.id).is_some_and(|rule| rule.core);
+            let of_master = || outcome.pid.is_none() || master.is_none() || outcome.pid == master;
+            outcome.outcome == Judgement::Unknown && (outcome.decides || core() && of_master())
         };
         if outcomes.iter().any(Outcome::counts) {
             Self::Violations

@@ -86,6 +86,9 @@ pub struct Outcome {
     /// ATT&CK technique ids of what a violation would mean.
     #[serde(default)]
     pub attack: Vec<String>,
+    /// Of an unknown: while it is open, the verdict is not clean, whatever rule and process it is about.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub decides: bool,
 }
 
 impl Outcome {
@@ -108,6 +111,7 @@ impl Outcome {
             missing: None,
             guard: None,
             attack: rule.attack.iter().map(|&id| id.to_owned()).collect(),
+            decides: false,
         }
     }
 
@@ -152,6 +156,13 @@ impl Outcome {
             if self.pid.is_some() { "the process is normal" } else { "the machine is normal" },
         ));
         self.missing = Some(missing);
+        self
+    }
+
+    /// While it is unknown, the verdict is not clean: something was seen that is one of two things.
+    #[must_use]
+    pub fn decides(mut self) -> Self {
+        self.decides = true;
         self
     }
 

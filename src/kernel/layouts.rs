@@ -89,6 +89,8 @@ layout! {
         vad_root: Option<Field<VirtualAddress>> = "VadRoot.Root" | "VadRoot.BalancedRoot.RightChild",
         /// Number of address ranges (8.1 on).
         vad_count: Option<Field<u64>> = "VadCount",
+        /// The same before.
+        vad_elements: Option<Bits> = "VadRoot.NumberGenericTableElements",
     }
 }
 

@@ -29,7 +29,7 @@ pub use objects::cmhive::{BlockPlace, Cmhive, HIVE_SIGNATURE, Storage, hive_list
 pub use objects::code::{AlteredPage, CodeRun};
 pub use objects::driver::{Driver, DriverList};
 pub use objects::eprocess::{Eprocess, Links};
-pub(crate) use objects::eprocess::{PROCESS_OBJECT, THREAD_OBJECT};
+pub(crate) use objects::eprocess::{PROCESS_OBJECT, SESSION_PROCESSES, THREAD_OBJECT};
 pub(crate) use objects::file_cache::CachedFile;
 pub use objects::file_object::SectionFile;
 pub(crate) use objects::file_object::file_of_area;
@@ -57,7 +57,9 @@ use crate::memory::absent::AbsentPages;
 use crate::symbols::{SymbolError, SymbolStore, Symbols};
 use crate::{Absent, Error, MemoryImage, PdbInfo, PhysicalAddress, VirtualAddress, Warning};
 use find::locate::Located;
+use objects::object::TypeTable;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 /// A list of processes longer than this is no list of processes: the largest terminal servers run some ten thousand.
 pub(crate) const MAX_LISTED: usize = 1 << 15;
@@ -82,8 +84,13 @@ pub struct Kernel<'m> {
     others_searched: Option<bool>,
     /// System's `_EPROCESS`: it lies where process objects do, which all page tables map alike.
     anchor: Option<VirtualAddress>,
+    /// The types of its objects, once somebody asked for them.
+    types: OnceLock<Result<TypeTable, Absent>>,
     warnings: Vec<Warning>,
 }
+
+/// Numbers of builds: from XP on, the first whose structures are known, in 16 bits, of which Windows is far from having used all.
+const BUILDS: std::ops::Range<u32> = 2600..0xff00;
 
 /// A kernel that was found, before symbols are looked for.
 #[derive(Debug)]
@@ -205,6 +212,7 @@ impl<'m> Kernel<'m> {
             undecided,
             others_searched,
             anchor: None,
+            types: OnceLock::new(),
             warnings: odd,
         };
         kernel.warnings.append(&mut warnings);
@@ -256,7 +264,17 @@ impl<'m> Kernel<'m> {
     fn read_build(&self) -> Result<u32, Absent> {
         match self.shared.as_ref().map(|shared| shared.build).filter(|build| *build != 0) {
             Some(build) => Ok(build & 0xffff),
-            None => Ok(self.space.read_u32(self.global("NtBuildNumber")?)? & 0xffff),
+            None => {
+                let at = self.global("NtBuildNumber")?;
+                let number = self.space.read_u32(at)?;
+                // The top bits say that this is a free build, or a checked one; kernels that debuggers wrote have none.
+                if !matches!(number >> 28, 0 | 0xc | 0xf) || !BUILDS.contains(&(number & 0x0fff_ffff)) {
+                    return Err(Absent::unparsable(format!(
+                        "NtBuildNumber at {at} is {number:#x}, which no build has"
+                    )));
+                }
+                Ok(number & 0xffff)
+            }
         }
     }
 

@@ -20,8 +20,18 @@ const FRAME: u64 = 0x000f_ffff_ffff_f000;
 /// The entry of a root's table through which `at` is mapped: the frame of the table below. `None`: the table is not in the
 /// image. 0: nothing is mapped.
 fn entry(space: AddressSpace<'_>, at: VirtualAddress) -> Option<u64> {
+    entry_of(space, space.architecture().top_index(at))
+}
+
+/// The entry in the upper half of a root's table that leads to the table itself. `None`: there is none.
+fn self_reference(space: AddressSpace<'_>) -> Option<u64> {
+    (256..512).find(|slot| entry_of(space, *slot) == Some(space.root().0 & FRAME))
+}
+
+/// The same by the entry's number.
+fn entry_of(space: AddressSpace<'_>, slot: u64) -> Option<u64> {
     let mut bytes = [0u8; 8];
-    let slot = space.root().wrapping_add(space.architecture().top_index(at).wrapping_mul(8));
+    let slot = space.root().wrapping_add(slot.wrapping_mul(8));
     (space.memory().read(slot, &mut bytes) == bytes.len()).then(|| {
         let entry = u64::from_le_bytes(bytes);
         if entry & 1 == 0 { 0 } else { entry & FRAME }
@@ -57,7 +67,7 @@ impl<'m> Kernel<'m> {
     /// are compared that lead to the kernel's image, to `KUSER_SHARED_DATA`, to System and to the process itself.
     ///
     /// # Errors
-    /// The table is not in the image.
+    /// The table is not in the image, or is none: Windows has one entry of every top table lead to the table itself, the same in all.
     pub fn shares_kernel(&self, root: PhysicalAddress, process: VirtualAddress) -> Result<bool, Absent> {
         let own = self.space.with_root(root);
         if own.root() == self.space.root() {
@@ -65,6 +75,14 @@ impl<'m> Kernel<'m> {
         }
         let missing =
             |root: PhysicalAddress| Absent::unreadable(format!("the page table at {root} is not in the image"));
+        if let Some(slot) = self_reference(self.space) {
+            let leads = entry_of(own, slot).ok_or_else(|| missing(root))?;
+            if leads != own.root().0 & FRAME {
+                return Err(Absent::unparsable(format!(
+                    "the page at {root} is no page table: its entry {slot:#x} leads to {leads:#x}, not to itself"
+                )));
+            }
+        }
         for at in self.anchors(process) {
             let ours = entry(self.space, at).ok_or_else(|| missing(self.space.root()))?;
             if entry(own, at).ok_or_else(|| missing(root))? != ours {

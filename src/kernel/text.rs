@@ -27,6 +27,29 @@ pub fn unicode_string(space: AddressSpace<'_>, at: VirtualAddress) -> Result<Opt
     Ok(Some(utf16(&bytes)))
 }
 
+/// The same for the name of a file or an image: what has a NUL or U+FFFF in it is none. The kernel makes no such names, and pages that
+/// were lost are full of one or the other.
+///
+/// # Errors
+/// As [`unicode_string`], or the text is no name.
+pub fn file_name(space: AddressSpace<'_>, at: VirtualAddress) -> Result<Option<String>, Absent> {
+    let name = unicode_string(space, at)?;
+    match &name {
+        Some(text) if text.contains(['\0', '\u{ffff}']) => {
+            Err(Absent::unparsable(format!("UNICODE_STRING at {at}: {:?}... is no name", text.chars().next())))
+        }
+        _ => Ok(name),
+    }
+}
+
+/// Whether a `_UNICODE_STRING` is all zero, as a page that was lost leaves it: an empty text has room all the same.
+///
+/// # Errors
+/// The structure cannot be read.
+pub fn is_blank(space: AddressSpace<'_>, at: VirtualAddress) -> Result<bool, Absent> {
+    Ok(space.read_array::<16>(at)? == [0; 16])
+}
+
 /// Where the text of the `_UNICODE_STRING` at `at` lies, for evidence. `None`: it is empty, or nothing can be read there.
 #[must_use]
 pub fn unicode_string_data(space: AddressSpace<'_>, at: VirtualAddress) -> Option<DataLocation> {

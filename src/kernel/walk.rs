@@ -30,6 +30,13 @@ pub enum WalkEnd {
         /// Where it leads.
         to: VirtualAddress,
     },
+    /// What an entry says of the others, or what is said of all of them elsewhere, does not agree with what was met.
+    Contradicted {
+        /// The entry.
+        at: VirtualAddress,
+        /// What does not agree.
+        what: &'static str,
+    },
     /// There were more entries than there can be.
     Limit {
         /// The cap.
@@ -44,7 +51,7 @@ impl WalkEnd {
         match self {
             Self::Complete => ListEnd::Complete,
             Self::Cycle { .. } => ListEnd::Cycle,
-            Self::Broken { .. } | Self::Astray { .. } => ListEnd::Broken,
+            Self::Broken { .. } | Self::Astray { .. } | Self::Contradicted { .. } => ListEnd::Broken,
             Self::Limit { .. } => ListEnd::Limit,
         }
     }
@@ -57,6 +64,7 @@ impl fmt::Display for WalkEnd {
             Self::Cycle { at } => write!(f, "runs in a circle that its head is not part of, closed at {at}"),
             Self::Broken { at, fault } => write!(f, "breaks off at {at}: {fault}"),
             Self::Astray { at, to } => write!(f, "goes astray at {at}, whose link is {to}"),
+            Self::Contradicted { at, what } => write!(f, "is contradicted at {at} by {what}"),
             Self::Limit { cap } => write!(f, "was stopped after {cap} entries"),
         }
     }

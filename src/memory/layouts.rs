@@ -11,6 +11,8 @@ layout! {
         left: Field<VirtualAddress> = "VadNode.Left" | "VadNode.LeftChild" | "LeftChild",
         /// Higher ranges.
         right: Field<VirtualAddress> = "VadNode.Right" | "VadNode.RightChild" | "RightChild",
+        /// The range above it in the tree, with marks in the low bits.
+        parent: Option<Field<Natural>> = "VadNode.ParentValue" | "VadNode.u1.Parent" | "u1.Parent",
         /// First page number.
         start: Field<Natural> = "StartingVpn",
         /// Last page number.

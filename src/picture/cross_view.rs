@@ -2,6 +2,7 @@
 //! saved document gives the same answer.
 
 use super::Picture;
+use super::motion::{ACQUISITION, Motion, is_core};
 use crate::kernel::Links;
 use crate::process::{Liveness, Source};
 use crate::{ListEnd, Process, Ticks, Timestamp, VirtualAddress};
@@ -32,6 +33,9 @@ pub enum Explanation {
     Leftover,
     /// It runs, and may have stood where the active list is torn.
     Torn,
+    /// It runs, the active list does not have it or has it in one direction alone, and other processes show that parts of the image are
+    /// from different times: it may have ended, or been made, meanwhile.
+    InMotion,
     /// Nothing tells whether it runs, or where it was found.
     #[default]
     Undetermined,
@@ -58,6 +62,7 @@ impl Explanation {
             Self::Freed => "freed",
             Self::Leftover => "from an earlier boot",
             Self::Torn => "list torn here",
+            Self::InMotion => "perhaps moved on meanwhile",
             Self::Undetermined => "cannot be told",
         }
     }
@@ -90,9 +95,6 @@ pub struct Sighting {
 
 /// A process that was made, or ended, so long before the image was taken may be half there: an acquisition takes its time.
 const SMEAR: Ticks = Ticks::seconds(60);
-/// So long the copying of a large memory may take. What says that it was made or ended longer than that after the image's own time
-/// does not tell the truth.
-const ACQUISITION: Ticks = Ticks::seconds(3600);
 
 /// So long it takes at most from the stamp of a new process to its place in the list.
 const IN_THE_MAKING: Ticks = Ticks::seconds(10);
@@ -108,7 +110,8 @@ pub(super) fn cross_view(picture: &Picture<'_>) -> Vec<Sighting> {
 }
 
 /// What one process is held against.
-struct Judge {
+struct Judge<'p> {
+    motion: &'p Motion,
     captured: Option<Timestamp>,
     /// Creation of System, if the clock was not set back since.
     boot: Option<Timestamp>,
@@ -124,8 +127,8 @@ struct Judge {
     relied_on: Vec<Source>,
 }
 
-impl Judge {
-    fn new(picture: &Picture<'_>) -> Self {
+impl<'p> Judge<'p> {
+    fn new(picture: &'p Picture<'_>) -> Self {
         let system = picture.system();
         let captured = system.machine.captured.value().copied();
         let list = &system.processes;
@@ -147,7 +150,16 @@ impl Judge {
         let youngest = items.iter().filter(linked).filter_map(Process::started).max();
         let even = picture.clock_step().is_none();
         let whole_one_way = whole || one_way && listed;
-        Self { captured, boot, whole, whole_one_way, even, youngest, relied_on: relied_on.collect() }
+        Self {
+            motion: picture.motion(),
+            captured,
+            boot,
+            whole,
+            whole_one_way,
+            even,
+            youngest,
+            relied_on: relied_on.collect(),
+        }
     }
 
     fn sighting(&self, process: &Process) -> Sighting {
@@ -226,7 +238,8 @@ impl Judge {
             Some(_) if self.is_young(process) || self.is_just_over(process) || self.is_youngest(process) => {
                 (Explanation::BeingCreated, "it was linked or unlinked while the image was taken".to_owned())
             }
-            Some(way) => (
+            Some(way) => self.unless_in_motion(
+                process,
                 Explanation::HalfLinked,
                 format!("both walks along the active list are whole, and only the one {way} comes to it"),
             ),
@@ -256,14 +269,37 @@ impl Judge {
         // Where its neighbours are linked past it, no tear elsewhere explains that it is not there.
         if self.whole || self.whole_one_way || matches!(links, Some(Links::Bypassed | Links::Alone)) {
             let doubts: String = self.doubts(process).into_iter().map(|doubt| format!("; {doubt}")).collect();
-            return (Explanation::Unlinked, format!("it runs, and {why}{doubts}"));
+            let why = format!("it runs, and {why}{doubts}");
+            // Windows leaves the links of what it takes off the list as they were, and no copying makes threads that contradict
+            // themselves, or are older than their process.
+            let lies = process.has_contradictory_threads() || process.thread_before_it().is_some();
+            return if links == Some(Links::Alone) || lies {
+                (Explanation::Unlinked, why)
+            } else {
+                self.unless_in_motion(process, Explanation::Unlinked, why)
+            };
         }
         (Explanation::Torn, "it runs, and the active list could not be read to its end".to_owned())
     }
 
-    /// Made within a minute of the image, or after, and nothing that it cannot have written alone says otherwise.
+    /// What hides a process is told from what has merely happened while the image was taken, by what other processes show of that. The
+    /// processes without which Windows does not run do not come and go.
+    fn unless_in_motion(&self, process: &Process, found: Explanation, why: String) -> (Explanation, String) {
+        if !self.motion.is_seen_beside(process) {
+            (found, why)
+        } else if is_core(process) {
+            (found, format!("{why} (the image was {})", self.motion))
+        } else {
+            (Explanation::InMotion, format!("{why}; the image was {}", self.motion))
+        }
+    }
+
+    /// Made within a minute of the image, or after, or while others show that it was taken; and nothing that it cannot have written alone
+    /// says otherwise.
     fn is_young(&self, process: &Process) -> bool {
+        let within = |(at, captured)| self.motion.spans(process, at, captured);
         self.is_recent(process.started(), SMEAR) && self.doubts_of_youth(process).is_empty()
+            || process.thread_before_it().is_none() && process.started().zip(self.captured).is_some_and(within)
     }
 
     /// What contradicts a process that says that it was just made.

@@ -202,3 +202,67 @@ fn a_source_that_was_not_understood_accuses_nobody() {
     });
     assert_eq!((seen.explanation, seen.missing.len()), (Explanation::Listed, 0));
 }
+
+/// What others show of the image being taken over some time is no excuse that a process has of itself, nor one for the processes that do
+/// not come and go.
+#[test]
+fn motion_is_shown_by_others() {
+    let off = |process: &mut Process| {
+        process.sources.retain(|own| *own != Source::ActiveList);
+        process.active_links = Reading::Value("bypassed".into());
+        process.eprocess = Reading::Value(crate::VirtualAddress(0xffff_8000_0000_1000));
+    };
+    // The image says of itself that it was taken 5000 s after the start.
+    let later = |process: &mut Process| process.exited = Reading::Value(Timestamp(START + 5030 * SECOND));
+    let alone = explained(|process, _| off(process));
+    assert_eq!(alone.explanation, Explanation::Unlinked);
+    let by_itself = explained(|process, _| {
+        off(process);
+        let thread = crate::kernel::Thread {
+            created: Reading::Value(Timestamp(START + 5030 * SECOND)),
+            ..crate::kernel::Thread::default()
+        };
+        let threads = Reading::Value(vec![thread]);
+        process.inside = Reading::Value(crate::process::Inside { threads, ..crate::process::Inside::default() });
+    });
+    assert_eq!(by_itself.explanation, Explanation::Unlinked, "its own threads");
+    let by_another = explained(|process, list| {
+        off(process);
+        later(&mut list.items[2]);
+    });
+    assert_eq!(by_another.explanation, Explanation::InMotion, "{}", by_another.why);
+    assert!(by_another.why.contains("taken from"), "{}", by_another.why);
+    let core = explained(|process, list| {
+        off(process);
+        process.name = Reading::Value("csrss.exe".into());
+        later(&mut list.items[2]);
+    });
+    assert_eq!(core.explanation, Explanation::Unlinked, "{}", core.why);
+    assert!(core.why.contains("taken from"), "{}", core.why);
+    // Windows does not leave a process so that it takes off its list.
+    let by_hand = explained(|process, list| {
+        off(process);
+        process.active_links = Reading::Value("alone".into());
+        later(&mut list.items[2]);
+    });
+    assert_eq!(by_hand.explanation, Explanation::Unlinked);
+}
+
+/// One process whose threads are counted otherwise than they are may just be ending one; two show that time went by.
+#[test]
+fn thread_counts_take_two() {
+    let differs = |number: usize| {
+        explained(|process, list| {
+            process.sources.retain(|own| *own != Source::ActiveList);
+            process.active_links = Reading::Value("bypassed".into());
+            for other in list.items.iter_mut().take(number) {
+                other.numbered_threads = Reading::Value(1);
+            }
+        })
+        .explanation
+    };
+    assert_eq!(
+        [differs(0), differs(1), differs(2)],
+        [Explanation::Unlinked, Explanation::Unlinked, Explanation::InMotion]
+    );
+}

@@ -5,6 +5,7 @@ mod cross_view;
 #[cfg(test)]
 mod cross_view_tests;
 mod modes;
+mod motion;
 mod rows;
 mod sessions;
 mod stamps;
@@ -12,6 +13,7 @@ mod tree;
 
 pub use cross_view::{Explanation, Sighting};
 pub use modes::{Mode, ModeKind};
+pub use motion::{Motion, Sign, SignKind};
 pub(crate) use rows::Rows;
 pub use sessions::{Creator, NamedBy, Session, SessionKind};
 pub(crate) use sessions::{FIRST_WITH_SILOS, Members, SessionModel, VISTA};
@@ -35,6 +37,7 @@ pub struct Picture<'s> {
     sessions: OnceLock<Vec<Session>>,
     cross_view: OnceLock<Vec<Sighting>>,
     modes: OnceLock<Vec<Mode>>,
+    motion: OnceLock<Motion>,
 }
 
 impl<'s> Picture<'s> {
@@ -51,6 +54,7 @@ impl<'s> Picture<'s> {
             sessions: OnceLock::new(),
             cross_view: OnceLock::new(),
             modes: OnceLock::new(),
+            motion: OnceLock::new(),
         }
     }
 
@@ -117,6 +121,12 @@ impl<'s> Picture<'s> {
     #[must_use]
     pub fn cross_view(&self) -> &[Sighting] {
         self.cross_view.get_or_init(|| cross_view::cross_view(self))
+    }
+
+    /// From when to when the image was taken, and what shows that it was not taken at once.
+    #[must_use]
+    pub fn motion(&self) -> &Motion {
+        self.motion.get_or_init(|| Motion::of(self))
     }
 
     /// The states of the machine that change what is usual on it.

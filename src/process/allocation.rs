@@ -31,9 +31,6 @@ impl<'k> Allocations<'k> {
     /// # Errors
     /// The header cannot be read, or names another type.
     pub(super) fn is_freed(&self, place: Place, kind: &str, tag: [u8; 4]) -> Result<bool, Absent> {
-        if !place.mapped {
-            return Ok(true);
-        }
         let header = self.header(place.address)?;
         let layout = self.kernel.layouts().object_header.as_ref()?;
         let [stored] = self.kernel.space().read_array(header.wrapping_add(layout.type_index.offset))?;
@@ -52,6 +49,22 @@ impl<'k> Allocations<'k> {
 
     /// Whether the header of an object that was met at `physical` says that it is or was of this type, wherever it is mapped.
     pub(super) fn is_or_was(&self, address: VirtualAddress, physical: PhysicalAddress, kind: &str) -> bool {
+        let freed = |stored: u8, index: u8| index == ObjectTypes::FREED || stored == ObjectTypes::FREED;
+        self.header_at(address, physical)
+            .is_some_and(|(stored, index)| freed(stored, index) || self.is_index_of(index, kind))
+    }
+
+    /// Whether it says that it is of this type.
+    fn is_of_type(&self, address: VirtualAddress, physical: PhysicalAddress, kind: &str) -> bool {
+        self.header_at(address, physical).is_some_and(|(_, index)| self.is_index_of(index, kind))
+    }
+
+    fn is_index_of(&self, index: u8, kind: &str) -> bool {
+        self.types.as_ref().is_ok_and(|types| types.name(index) == Some(kind))
+    }
+
+    /// The type index in the header of an object that was met at `physical`, as it is stored and as it is meant.
+    fn header_at(&self, address: VirtualAddress, physical: PhysicalAddress) -> Option<(u8, u8)> {
         let index = || {
             let types = self.types.as_ref().ok()?;
             let layout = self.kernel.layouts().object_header.as_ref().ok()?;
@@ -63,11 +76,9 @@ impl<'k> Allocations<'k> {
             let memory: &dyn PhysicalMemory = self.kernel.image();
             (memory.read(place, &mut stored) == 1).then_some(())?;
             let [stored] = stored;
-            let index = types.decode(header, stored);
-            let freed = index == ObjectTypes::FREED || stored == ObjectTypes::FREED;
-            Some(freed || types.name(index) == Some(kind))
+            Some((stored, types.decode(header, stored)))
         };
-        index() == Some(true)
+        index()
     }
 
     fn header(&self, body: VirtualAddress) -> Result<VirtualAddress, Absent> {
@@ -105,7 +116,10 @@ pub(crate) fn judge(kernel: &Kernel<'_>, list: &mut ProcessList) {
         let mapped = process.unmapped(kernel).is_none();
         // An object whose page cannot be found at all is none that a scan met.
         process.freed = match process.physical.known() {
-            Ok(Some(_)) => allocations.is_freed(Place { address, mapped }, "Process", *b"Proc").into(),
+            Ok(Some(_)) if mapped => allocations.is_freed(Place { address, mapped }, "Process", *b"Proc").into(),
+            // A page table that was cut or lost does not map a process that runs: where the header in front of it is that of a process of
+            // this kernel, nobody gave it back.
+            Ok(Some(physical)) => Reading::Value(!allocations.is_of_type(address, *physical, "Process")),
             Ok(None) => Reading::Nothing,
             Err(absent) => Reading::Absent(absent.clone()),
         };

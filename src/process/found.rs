@@ -12,11 +12,13 @@ pub(crate) struct Found {
     /// Whether they were found by what they look like, and so need not prove again to be processes.
     pub judged: bool,
     pub end: ListEnd,
+    /// How many threads that have an id and have not ended belong to each, where that was counted.
+    pub threads: HashMap<VirtualAddress, u32>,
 }
 
 impl Found {
     /// Addresses that a walk led to, and that may be anything yet.
     pub(super) fn by_walk(addresses: Vec<VirtualAddress>, end: ListEnd) -> Self {
-        Self { addresses, places: HashMap::new(), judged: false, end }
+        Self { addresses, places: HashMap::new(), judged: false, end, threads: HashMap::new() }
     }
 }

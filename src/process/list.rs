@@ -30,7 +30,40 @@ pub struct ProcessList {
     /// The views beside the active list that were looked at.
     #[serde(deserialize_with = "null_is_default")]
     pub views: Vec<ProcessView>,
+    /// What sources lead to and could not be read.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<Unread>,
 }
+
+impl ProcessList {
+    /// Notes that a source leads to what cannot be read as a process.
+    pub(super) fn note_unread(&mut self, address: VirtualAddress, source: Source, why: &str) {
+        if let Some(unread) = self.unread.iter_mut().find(|unread| unread.address == address) {
+            if !unread.sources.contains(&source) {
+                unread.sources.push(source);
+            }
+        } else if self.unread.len() < MAX_UNREAD {
+            self.unread.push(Unread { address, sources: vec![source], why: why.to_owned() });
+        }
+    }
+}
+
+/// An object that sources lead to and that cannot be read as a process: one may have been there, and what it was is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Unread {
+    /// Where it would lie.
+    pub address: VirtualAddress,
+    /// The sources that lead there.
+    pub sources: Vec<Source>,
+    /// What is there instead, or why it cannot be read.
+    pub why: String,
+}
+
+/// What is said of a place where something else is.
+pub(super) const NO_PROCESS: &str = "no process is there";
+/// So many of them are told. A hostile list leads to any number of such places, and one is enough to make a rule unknown.
+const MAX_UNREAD: usize = 1 << 8;
 
 /// Every record takes some KiB, and links every few bytes would make a list of millions out of a small image.
 pub(super) const MAX_PROCESSES: usize = MAX_LISTED;
@@ -55,6 +88,7 @@ pub(crate) fn active_list(kernel: &Kernel<'_>, budget: &Budget) -> Result<(Proce
         end = end.max(ListEnd::Broken);
     }
     let one_way: HashMap<VirtualAddress, Direction> = one_way.into_iter().collect();
+    let mut list = ProcessList::default();
     let (mut items, mut left_out) = (Vec::new(), 0usize);
     for entry in entries {
         let address = entry.wrapping_sub(kernel.layouts().process.links.offset);
@@ -73,14 +107,17 @@ pub(crate) fn active_list(kernel: &Kernel<'_>, budget: &Budget) -> Result<(Proce
                 process.active_links = Reading::Value(reached(one_way.get(&entry)));
                 items.push(process);
             }
-            Ok(false) => warnings.push(Warning::new(
-                "processes",
-                format!("the active list leads to {address}, where no process is; what stood there is lost"),
-            )),
-            Err(Absent { detail, .. }) => warnings.push(Warning::new(
-                "processes",
-                format!("the process at {address} is in the active list and cannot be read: {detail}"),
-            )),
+            Ok(false) => {
+                list.note_unread(address, Source::ActiveList, NO_PROCESS);
+                let message =
+                    format!("the active list leads to {address}, where no process is; what stood there is lost");
+                warnings.push(Warning::new("processes", message));
+            }
+            Err(Absent { detail, .. }) => {
+                list.note_unread(address, Source::ActiveList, &detail);
+                let message = format!("the process at {address} is in the active list and cannot be read: {detail}");
+                warnings.push(Warning::new("processes", message));
+            }
         }
     }
     if left_out > 0 {
@@ -91,7 +128,7 @@ pub(crate) fn active_list(kernel: &Kernel<'_>, budget: &Budget) -> Result<(Proce
     let lost = end > forward.kind().max(backward.kind());
     let way = |walk: &WalkEnd| Some(if lost { end } else { walk.kind() });
     let (forward, backward) = (way(&forward), way(&backward));
-    Ok((ProcessList { end: Some(end), forward, backward, items, ..ProcessList::default() }, warnings))
+    Ok((ProcessList { end: Some(end), forward, backward, items, ..list }, warnings))
 }
 
 /// Which of the two walks came to an entry.

@@ -44,6 +44,8 @@ record! {
         wow64: bool,
         /// `EPROCESS.ActiveThreads`.
         threads: u32,
+        /// Threads that lead to it, have an id in `PspCidTable` and have not ended. Not collected where that table is not whole.
+        numbered_threads: u32,
         /// `HANDLE_TABLE.HandleCount`, or the count of free-list users where the build has none. Nothing: no table.
         handles: u32,
         /// `EPROCESS.SeAuditProcessCreationInfo`: the kernel's own path of the image. Nothing: none was recorded.
@@ -218,6 +220,7 @@ impl Process {
             session_space: process.session_space(),
             wow64: process.wow64(),
             threads: process.threads(),
+            numbered_threads: Reading::default(),
             handles: process.handles(),
             path: process.path(),
             peb_path: user_half.path,

@@ -169,7 +169,13 @@ impl ProcessHits {
             self.by_address.into_iter().map(|(address, (at, mapped))| (at, address, mapped)).collect();
         hits.sort_unstable();
         let places = hits.iter().filter(|(_, _, mapped)| !mapped).map(|(at, address, _)| (*address, *at)).collect();
-        Found { addresses: hits.iter().map(|(_, address, _)| *address).collect(), places, judged: true, end }
+        Found {
+            addresses: hits.iter().map(|(_, address, _)| *address).collect(),
+            places,
+            judged: true,
+            end,
+            threads: Default::default(),
+        }
     }
 }
 

@@ -189,6 +189,6 @@ impl ThreadOwners {
 
     /// What the scan gives to the list.
     pub(crate) fn found(self, end: ListEnd) -> Found {
-        Found { addresses: self.owners, places: Default::default(), judged: true, end }
+        Found { addresses: self.owners, places: Default::default(), judged: true, end, threads: Default::default() }
     }
 }

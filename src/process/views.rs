@@ -35,6 +35,12 @@ pub(crate) fn add(
     thorough: bool,
 ) -> Result<Ids, Absent> {
     let ids = cid_table::read(kernel, warnings);
+    for (address, why) in ids.iter().flat_map(|ids| &ids.lost) {
+        // A job has an id too.
+        if !list.items.iter().any(|process| process.job.value() == Some(address)) {
+            list.note_unread(*address, Source::CidTable, why);
+        }
+    }
     for about in &SOURCES {
         let Some(find) = about.find else { continue };
         let found = find(&mut Looking { kernel, list, ids: &ids, thorough, warnings });
@@ -85,6 +91,9 @@ pub(super) fn merge(
     list.views.push(view);
 }
 
+/// Sources whose every entry is a process.
+const OF_PROCESSES_ALONE: [Source; 4] = [Source::CidTable, Source::SessionList, Source::Threads, Source::HandleTables];
+
 /// Returns the number of processes among what was found.
 fn add_found(
     kernel: &Kernel<'_>,
@@ -100,6 +109,12 @@ fn add_found(
         .enumerate()
         .filter_map(|(index, process)| Some((*process.eprocess.value()?, index)))
         .collect();
+    if source == Source::Threads && found.end == ListEnd::Complete {
+        for process in &mut list.items {
+            let threads = process.eprocess.value().and_then(|address| found.threads.get(address));
+            process.numbered_threads = Reading::Value(threads.copied().unwrap_or(0));
+        }
+    }
     let idle = idle_process(kernel);
     let mut held = 0u64;
     for address in found.addresses.iter().filter(|address| idle != Some(**address)) {
@@ -130,14 +145,19 @@ fn add_found(
                 list.items.push(process);
                 held = held.saturating_add(1);
             }
-            Ok(false) => warnings.push(Warning::new(
-                "processes",
-                format!("{source} leads to {address}, where no process is; what stood there is lost"),
-            )),
-            Err(Absent { detail, .. }) => warnings.push(Warning::new(
-                "processes",
-                format!("the process at {address} is in {source} and cannot be read: {detail}"),
-            )),
+            Ok(false) => {
+                // Rings that no known global begins have heads that are no processes.
+                if OF_PROCESSES_ALONE.contains(&source) {
+                    list.note_unread(*address, source, list::NO_PROCESS);
+                }
+                let message = format!("{source} leads to {address}, where no process is; what stood there is lost");
+                warnings.push(Warning::new("processes", message));
+            }
+            Err(Absent { detail, .. }) => {
+                list.note_unread(*address, source, &detail);
+                let message = format!("the process at {address} is in {source} and cannot be read: {detail}");
+                warnings.push(Warning::new("processes", message));
+            }
         }
     }
     held

@@ -5,7 +5,7 @@ use crate::image::ImageInfo;
 use crate::kernel::objects::driver::DriverList;
 use crate::machine::Machine;
 use crate::memory_read::MemoryRead;
-use crate::picture::{Mode, Picture};
+use crate::picture::{Mode, Motion, Picture};
 use crate::registry::{HiveList, KeyRecord, SessionManagerKeys};
 use crate::symbols::Manifest;
 use crate::{Findings, KernelInfo, ProcessList, System, Warning};
@@ -118,6 +118,7 @@ struct MachineInModes<'a> {
     #[serde(flatten)]
     machine: &'a Machine,
     modes: &'a [Mode],
+    motion: &'a Motion,
 }
 
 impl Serialize for Document<'_, '_> {
@@ -125,7 +126,7 @@ impl Serialize for Document<'_, '_> {
         let Self { report, picture, .. } = self;
         let system = picture.system();
         let warnings: Vec<String> = system.warnings.iter().map(Warning::to_string).collect();
-        let machine = MachineInModes { machine: &system.machine, modes: picture.modes() };
+        let machine = MachineInModes { machine: &system.machine, modes: picture.modes(), motion: picture.motion() };
         let mut document = to.serialize_struct("Report", 15)?;
         document.serialize_field("schema", &SCHEMA)?;
         document.serialize_field("generator", &report.generator)?;
@@ -137,8 +138,12 @@ impl Serialize for Document<'_, '_> {
         if self.holds(Lists::Processes) {
             document.serialize_field("processes", &system.processes)?;
         } else {
-            let end_and_views =
-                ProcessList { items: Vec::new(), views: system.processes.views.clone(), ..system.processes };
+            let end_and_views = ProcessList {
+                items: Vec::new(),
+                views: system.processes.views.clone(),
+                unread: system.processes.unread.clone(),
+                ..system.processes
+            };
             document.serialize_field("processes", &end_and_views)?;
         }
         document.serialize_field("sessions", picture.sessions())?;

@@ -14,6 +14,8 @@ pub mod counted;
 pub mod edited;
 #[cfg(feature = "isf")]
 pub mod forged;
+#[cfg(feature = "isf")]
+pub mod judged;
 pub mod kernels;
 pub mod registry;
 pub mod skipped;

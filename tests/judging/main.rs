@@ -19,6 +19,8 @@ mod forged_budget;
 #[cfg(feature = "isf")]
 mod forged_cases;
 #[cfg(feature = "isf")]
+mod forged_damage;
+#[cfg(feature = "isf")]
 mod forged_edits;
 #[cfg(feature = "isf")]
 mod forged_hive_files;
@@ -28,6 +30,8 @@ mod forged_inside;
 mod forged_liars;
 #[cfg(feature = "isf")]
 mod forged_lives;
+#[cfg(feature = "isf")]
+mod forged_motion;
 #[cfg(feature = "isf")]
 mod forged_pages;
 #[cfg(feature = "isf")]

@@ -163,20 +163,23 @@ fn handle_tables_of_one_page() {
     assert_eq!(inside.handles_end.value(), Some(&ListEnd::Limit));
 }
 
-/// A list with a link every 16 bytes: each could be a process, in a session whose list is the rest of the same links.
+/// A list with an entry every 32 bytes: each could be a process, since its neighbours point back to it, in a session whose list is the
+/// rest of the same links.
 #[test]
 fn processes_every_few_bytes() {
+    const FRAMES: u64 = 160;
     let mut bytes = Bytes::new(&Scenario::clean(Build::W10_19045));
-    let (at, frames) = bytes.map(0x100..0x1ef, 64);
+    let (at, frames) = bytes.map(0x100..0x1ef, FRAMES as usize);
     let place = |address: u64| frames[((address - at) / 4096) as usize] + (address - at) % 4096;
     let first = at + 0x1008;
-    let count = (64 * 4096 - 0x2000) / 16u64;
+    let count = (FRAMES * 4096 - 0x2000) / 32;
     for index in 0..count {
-        let entry = first + index * 16;
-        let next = if index + 1 == count { bytes.forged.globals["PsActiveProcessHead"] } else { entry + 16 };
+        let entry = first + index * 32;
+        let next = if index + 1 == count { bytes.forged.globals["PsActiveProcessHead"] } else { entry + 32 };
         bytes.put(place(entry), next);
-        // What stands before the next entry: its pid, and the backward link of this one.
-        bytes.put(place(entry + 8), 0x1000 + index * 4);
+        bytes.put(place(entry + 8), entry - 32);
+        // What stands before the next entry: its pid.
+        bytes.put(place(entry + 24), 0x1000 + index * 4);
     }
     let last = bytes.forged.truth.processes.iter().rfind(|process| process.in_active_list).unwrap().physical;
     bytes.put(last + 0x448, first);

@@ -171,6 +171,9 @@ fn one_master(case: &Case<'_>, rule: &Rule) -> Outcome {
     if let Some(part) = case.part_reason() {
         return outcome.unknown("the whole process list", part);
     }
+    if let Some(unread) = case.unread() {
+        return outcome.unknown("every process that sources lead to", unread);
+    }
     match maybe.as_slice() {
         [] => outcome.unknown("a master to count", "not in the list"),
         [_] if case.master().is_some_and(|master| !master.process.has_exited()) => outcome.pass(),

@@ -101,6 +101,9 @@ fn the_rest(case: &Case<'_>, rule: &Rule, found: usize) -> Outcome {
     if let Some(part) = case.part_reason() {
         return outcome.unknown("the whole process list", part);
     }
+    if let Some(unread) = case.unread() {
+        return outcome.unknown("every process that sources lead to", unread);
+    }
     let unread = |process: &Process| process.name.absent().is_some() || process.path.absent().is_some();
     let number = case.rows.iter().filter(|(_, process)| !process.has_exited() && unread(process)).count();
     if number > 0 {

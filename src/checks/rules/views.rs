@@ -58,6 +58,8 @@ fn views(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         let torn = rows.iter().filter(|(_, sighting)| sighting.explanation == Explanation::Torn).count();
         let rest = if torn > 0 { rest.observed(format!("{hidden} unlinked, {torn} lost by the tear")) } else { rest };
         rest.unknown("the whole process list", part)
+    } else if let Some(unread) = case.unread() {
+        rest.unknown("every process that sources lead to", unread)
     } else if !views.is_empty() && !views.iter().any(whole) {
         // A document may name the sources of its rows without saying how the views ended.
         rest.unknown("another view of the processes that is whole", "not read to its end")
@@ -113,6 +115,17 @@ fn judge(rule: &Rule, process: &Process, sighting: &Sighting) -> Option<Outcome>
                 .seen(process, "active_links", process.active_links.value().map(ToString::to_string));
             Some(outcome.confidence(Confidence::Medium).violation(Severity::Medium))
         }
+        // What Windows would have done meanwhile looks the same, and one of the two it was.
+        Explanation::InMotion => {
+            let seen = format!("{name}, only in {}: {}", Source::names(&process.sources), sighting.why);
+            let outcome = outcome.observed(seen).expected("in the active list").seen(
+                process,
+                "active_links",
+                process.active_links.value().map(ToString::to_string),
+            );
+            let why = format!("not the case: pid {} ({name}) may have ended or been made meanwhile", pid(process));
+            Some(outcome.unknown("an image that was taken at once", why).decides())
+        }
         // An acquisition copies the list at one time and the process at another.
         Explanation::BeingCreated if process.is_live() && !process.sources.contains(&LIST) => {
             let outcome = outcome
@@ -131,6 +144,11 @@ fn judge(rule: &Rule, process: &Process, sighting: &Sighting) -> Option<Outcome>
         }
         _ => None,
     }
+}
+
+/// Its pid in words.
+fn pid(process: &Process) -> String {
+    process.pid.value().map_or_else(|| "?".to_owned(), u64::to_string)
 }
 
 /// Nothing says that it runs: worth knowing, no more.

@@ -6,7 +6,7 @@ use crate::kernel::view::{View, fast_ref, pointer};
 use crate::kernel::{Kernel, ObjectTypes, SectionFile, list_both_ways, text};
 use crate::location::{DataLocation, Location};
 use crate::memory::AddressSpace;
-use crate::symbols::{Bits, Field, Stored as _, SymbolSource};
+use crate::symbols::{Bits, Embedded, Field, Stored as _, SymbolSource};
 use crate::words::words;
 use crate::{Absent, Hex, PhysicalAddress, Reading, Timestamp, VirtualAddress};
 use std::collections::HashSet;
@@ -47,6 +47,10 @@ pub(crate) const PROCESS_OBJECT: u8 = 3;
 pub(crate) const THREAD_OBJECT: u8 = 6;
 /// More processes than a list of them has.
 const MAX_PROCESSES: usize = 1 << 18;
+/// Ids of sessions are counted from 0, one for each logon: no machine comes near this.
+const MAX_SESSION: u32 = 1 << 24;
+/// From 24H2 on the symbols do not describe the structure of a session, and the list of its processes lies where it always did on x64.
+pub(crate) const SESSION_PROCESSES: u64 = 0x10;
 /// Jobs nest a few levels deep.
 const MAX_JOBS: usize = 64;
 
@@ -109,7 +113,7 @@ impl<'k> Eprocess<'k> {
     }
 
     /// True unless what was read cannot be a process: a pid beyond 32 bits or no page-table root, in what does not say by its
-    /// type that it is a process. The kernel does not need the pid that stands there, and a driver can take the root away for a
+    /// type that it is a process; or what does not [lie where it says](Self::is_at_home). The kernel does not need the pid that stands there, and a driver can take the root away for a
     /// while, so that neither makes a process vanish; without a root its links must be those of a process. A root that cannot be
     /// read is no objection: it lies far in front of the rest, often in another page.
     ///
@@ -119,7 +123,7 @@ impl<'k> Eprocess<'k> {
         let typed = self.object_kind() == Ok(PROCESS_OBJECT);
         let numbered = self.pid()? <= u64::from(u32::MAX) || typed;
         let rooted = self.dtb().map_or(true, |root| !root.is_null());
-        Ok(numbered && (rooted || typed && self.has_links()))
+        Ok(numbered && (rooted || typed && self.has_links()) && self.is_at_home())
     }
 
     /// True if every value here is one that a process can have, read where nothing says that there is one: what
@@ -281,6 +285,7 @@ impl<'k> Eprocess<'k> {
             if session.is_null() {
                 return Ok(None);
             }
+            self.is_session(session)?;
             let at = self
                 .session_id_at(session)
                 .ok_or_else(|| Absent::unparsable(format!("_EPROCESS.Session is {session}")))?;
@@ -289,9 +294,65 @@ impl<'k> Eprocess<'k> {
                 Ok(space) => space.read_u32(at).map_err(|_| fault),
                 Err(_) => Err(fault),
             })?;
+            if id >= MAX_SESSION {
+                return Err(Absent::unparsable(format!(
+                    "the session at {session} has the id {id:#x}, which none can have"
+                )));
+            }
             Ok(Some(id))
         };
         read().into()
+    }
+
+    /// Whether what `Session` leads to has the head of a list that its neighbours agree with: the list of its processes, in which this
+    /// one is. A structure without it is none, and its id is nobody's. Where it cannot be read, nothing speaks against it.
+    fn is_session(&self, session: VirtualAddress) -> Result<(), Absent> {
+        let layout = self.kernel.layouts().session.as_ref();
+        let head = session.wrapping_add(layout.map_or(SESSION_PROCESSES, |layout| layout.processes.offset));
+        let own = self.kernel.space();
+        let space = match own.read_u64(head) {
+            Ok(_) => own,
+            Err(_) => self.space()?,
+        };
+        let (Ok(next), Ok(before)) = (space.read_pointer(head), space.read_pointer(head.wrapping_add(8))) else {
+            return Ok(());
+        };
+        // Where the symbols do not say where the list lies, its links must be such as a list has, no more.
+        let astray = |link: VirtualAddress, offset: u64| {
+            !link.is_kernel()
+                || layout.is_ok() && own.read_pointer(link.wrapping_add(offset)).is_ok_and(|to| to != head)
+        };
+        if astray(next, 8) && astray(before, 0) {
+            let why = format!(
+                "no session at {session}: the list of its processes ({next}, {before}) does not come back to it"
+            );
+            return Err(Absent::unparsable(why));
+        }
+        Ok(())
+    }
+
+    /// Whether this is the object that lies at its address: of the heads of lists in it, which are empty and point to themselves or whose
+    /// neighbours point back, one at least agrees. A copy of a process, and what was read from another page, does not. What has none of
+    /// them, or none that can be read, is not told.
+    #[must_use]
+    pub fn is_at_home(&self) -> bool {
+        let layout = self.layout();
+        let heads = [layout.wait_list, layout.profile_list, layout.threads_head, Some(layout.links), layout.mm_links];
+        let space = self.kernel.space();
+        let agrees = |head: Field<Embedded>| {
+            let at = self.view.address_of(head);
+            let link = |offset: u64| {
+                let bytes = self.view.bytes(head.offset.saturating_add(offset), 8).ok()?;
+                u64::decode(bytes).map(VirtualAddress)
+            };
+            let (next, before) = (link(0)?, link(8)?);
+            let points_back = |link: VirtualAddress, offset: u64| {
+                link == at || link.is_kernel() && space.read_pointer(link.wrapping_add(offset)) == Ok(at)
+            };
+            Some(points_back(next, 8) || points_back(before, 0))
+        };
+        let mut told = heads.into_iter().flatten().filter_map(agrees).peekable();
+        told.peek().is_none() || told.any(|agrees| agrees)
     }
 
     /// Where the id lies in the structure that `Session` leads to.
@@ -384,7 +445,18 @@ impl<'k> Eprocess<'k> {
     pub fn path(&self) -> Reading<String> {
         let read = || {
             let name = self.view.optional(self.layout().audit_name, "_EPROCESS.SeAuditProcessCreationInfo")?;
-            if name.is_null() { Ok(None) } else { text::unicode_string(self.kernel.space(), name) }
+            if name.is_null() {
+                return Ok(None);
+            }
+            let space = self.kernel.space();
+            let path = text::file_name(space, name)?;
+            // System and minimal processes have no image to be named after.
+            if path.is_none() && self.peb().value().is_some() && text::is_blank(space, name)? {
+                return Err(Absent::unparsable(format!(
+                    "UNICODE_STRING at {name} is all zero, where an image has its path"
+                )));
+            }
+            Ok(path)
         };
         read().into()
     }

@@ -50,7 +50,7 @@ pub fn modules(process: &Eprocess<'_>) -> Result<Option<(Vec<Module>, ListEnd)>,
     let module = |entry: &VirtualAddress| {
         let at = entry.wrapping_sub(layout.load_order.offset);
         let mut string = |offset| {
-            let text = text::unicode_string(space, at.wrapping_add(offset))?.unwrap_or_default();
+            let text = text::file_name(space, at.wrapping_add(offset))?.unwrap_or_default();
             room = room.checked_sub(text.len()).ok_or_else(|| {
                 Absent::not_collected(format!("the names of the modules before it have {MAX_TEXT} bytes"))
             })?;

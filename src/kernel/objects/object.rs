@@ -8,6 +8,12 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 pub struct ObjectTypes<'k> {
     kernel: &'k Kernel<'k>,
+    table: &'k TypeTable,
+}
+
+/// What is read of the types of objects, once for a kernel.
+#[derive(Clone, Debug)]
+pub(crate) struct TypeTable {
     /// Names by index.
     names: BTreeMap<u8, String>,
     /// `ObHeaderCookie`, which hides the index since Windows 10.
@@ -29,26 +35,8 @@ impl<'k> ObjectTypes<'k> {
     /// # Errors
     /// The symbols lack the table, nothing tells the cookie, or no type can be read.
     pub fn read(kernel: &'k Kernel<'k>) -> Result<Self, Absent> {
-        let layout = kernel.layouts().object_type.as_ref()?;
-        let space = kernel.space();
-        let table = kernel.global("ObTypeIndexTable")?;
-        let name = |index: u8| {
-            let address = space.read_pointer(table.wrapping_add(u64::from(index).wrapping_mul(8))).ok()?;
-            let own = space.read_array::<1>(address.wrapping_add(layout.index.offset)).ok()?;
-            // A type knows its index: what follows the table, and its first two entries, do not.
-            (address.is_kernel() && own == [index]).then_some(())?;
-            text::unicode_string(space, address.wrapping_add(layout.name.offset)).ok()?
-        };
-        let names: BTreeMap<u8, String> = (0..=u8::MAX).filter_map(|index| Some((index, name(index)?))).collect();
-        if names.is_empty() {
-            return Err(Absent::unreadable(format!("no object type in ObTypeIndexTable at {table}")));
-        }
-        let cookie = match kernel.global("ObHeaderCookie") {
-            Ok(at) => Some(u8::from_le_bytes(space.read_array(at)?)),
-            Err(_) if kernel.build().is_ok_and(|build| build < HIDDEN_SINCE) => None,
-            Err(error) => shown_cookie(kernel, &names).ok_or_else(|| Absent::from(error)).map(Some)?,
-        };
-        Ok(Self { kernel, names, cookie })
+        let table = kernel.types.get_or_init(|| TypeTable::read(kernel)).as_ref().map_err(Clone::clone)?;
+        Ok(Self { kernel, table })
     }
 
     /// The address of the object whose header lies at `header`.
@@ -71,7 +59,7 @@ impl<'k> ObjectTypes<'k> {
     /// the cookie and the second byte of the header's address.
     #[must_use]
     pub const fn decode(&self, header: VirtualAddress, stored: u8) -> u8 {
-        match self.cookie {
+        match self.table.cookie {
             Some(cookie) => {
                 let [_, second, ..] = header.0.to_le_bytes();
                 stored ^ cookie ^ second
@@ -83,7 +71,7 @@ impl<'k> ObjectTypes<'k> {
     /// `_OBJECT_TYPE.Name` of an index.
     #[must_use]
     pub fn name(&self, index: u8) -> Option<&str> {
-        self.names.get(&index).map(String::as_str)
+        self.table.names.get(&index).map(String::as_str)
     }
 
     /// The type of the object whose header lies at `header`: `Process`, `Thread`, `File` ...
@@ -121,6 +109,31 @@ pub(super) fn name_of(kernel: &Kernel<'_>, header: VirtualAddress) -> Result<Opt
     let name = layouts.name_info.as_ref()?;
     let info = header.wrapping_sub(creator).wrapping_sub(name.size);
     text::unicode_string(space, info.wrapping_add(name.name.offset))
+}
+
+impl TypeTable {
+    fn read(kernel: &Kernel<'_>) -> Result<Self, Absent> {
+        let layout = kernel.layouts().object_type.as_ref()?;
+        let space = kernel.space();
+        let table = kernel.global("ObTypeIndexTable")?;
+        let name = |index: u8| {
+            let address = space.read_pointer(table.wrapping_add(u64::from(index).wrapping_mul(8))).ok()?;
+            let own = space.read_array::<1>(address.wrapping_add(layout.index.offset)).ok()?;
+            // A type knows its index: what follows the table, and its first two entries, do not.
+            (address.is_kernel() && own == [index]).then_some(())?;
+            text::unicode_string(space, address.wrapping_add(layout.name.offset)).ok()?
+        };
+        let names: BTreeMap<u8, String> = (0..=u8::MAX).filter_map(|index| Some((index, name(index)?))).collect();
+        if names.is_empty() {
+            return Err(Absent::unreadable(format!("no object type in ObTypeIndexTable at {table}")));
+        }
+        let cookie = match kernel.global("ObHeaderCookie") {
+            Ok(at) => Some(u8::from_le_bytes(space.read_array(at)?)),
+            Err(_) if kernel.build().is_ok_and(|build| build < HIDDEN_SINCE) => None,
+            Err(error) => shown_cookie(kernel, &names).ok_or_else(|| Absent::from(error)).map(Some)?,
+        };
+        Ok(Self { names, cookie })
+    }
 }
 
 /// Processes whose headers are asked for the cookie.

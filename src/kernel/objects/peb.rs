@@ -72,8 +72,10 @@ impl UserHalf {
         };
         let view = View::read(space, peb, layout.size);
         // A PEB page that was never filled, or was torn while memory was copied, says nothing.
-        if view.bytes(0, layout.size).is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0)) {
-            return Self::all(|| Reading::Absent(Absent::unreadable(format!("the PEB at {peb} is all zero"))));
+        for (byte, word) in [(0, "zero"), (0xff, "0xff")] {
+            if view.bytes(0, layout.size).is_ok_and(|bytes| bytes.iter().all(|own| *own == byte)) {
+                return Self::all(|| Reading::Absent(Absent::unreadable(format!("the PEB at {peb} is all {word}"))));
+            }
         }
         // A page file is copied after memory: by then the page may be somebody else's. A PEB proves itself by where it leads.
         if let Ok(origin @ Origin::PageFile(_)) = space.origin(peb) {
@@ -162,7 +164,7 @@ fn modules(kernel: &Kernel<'_>, space: AddressSpace<'_>, ldr: VirtualAddress) ->
     let mut room = MAX_MODULE_TEXT;
     for entry in entries {
         let module = entry.wrapping_sub(layout.load_order.offset);
-        match text::unicode_string(space, module.wrapping_add(layout.full_name.offset)) {
+        match text::file_name(space, module.wrapping_add(layout.full_name.offset)) {
             Ok(name) => {
                 let name = name.unwrap_or_default();
                 let Some(left) = room.checked_sub(name.len()) else {

@@ -2,10 +2,10 @@
 
 use crate::kernel::text::bytes_as_text;
 use crate::kernel::view::View;
-use crate::kernel::{Kernel, privilege_name, sid_name};
+use crate::kernel::{Kernel, ObjectTypes, privilege_name, sid_name};
 use crate::location::{DataLocation, Location};
 use crate::memory::AddressSpace;
-use crate::{Absent, Hex, Reading, VirtualAddress};
+use crate::{Absent, AbsentKind, Hex, Reading, VirtualAddress};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -108,10 +108,18 @@ impl TokenReadings {
             Ok(layout) => layout,
             Err(error) => return Self::all(&error.into()),
         };
+        if let Err(absent) = is_token(kernel, address) {
+            return Self::all(&absent);
+        }
         let space = kernel.space();
         let view = View::read(space, address, layout.size);
         let sids = view.get(layout.sid_count).and_then(|count| Ok((count, view.get(layout.sids)?)));
         let sids = sids.and_then(|(count, array)| sids_and_attributes(space, array, count));
+        // What has no user or is of neither kind is no token, and none of its other fields says anything.
+        let kind: Result<u64, Absent> = view.get(layout.kind).map(|kind| kind.0 & 0xffff_ffff);
+        if let Some(absent) = no_token(address, &kind, &sids) {
+            return Self::all(&absent);
+        }
         let sid = |index: u32| -> Result<String, Absent> {
             let index = usize::try_from(index).unwrap_or(usize::MAX);
             let sids = sids.as_ref().map_err(Clone::clone)?;
@@ -130,8 +138,8 @@ impl TokenReadings {
         };
         let token = Token {
             address,
-            kind: match view.get(layout.kind) {
-                Ok(kind) => token_kind(kind.0 & 0xffff_ffff),
+            kind: match kind {
+                Ok(kind) => token_kind(kind),
                 Err(reason) => {
                     keep("kind", reason);
                     String::new()
@@ -189,6 +197,34 @@ impl TokenReadings {
             locations: locations.into_iter().chain(integrity_location).collect(),
         }
     }
+}
+
+/// Whether the header in front of an object says that it is a token. Where the types of objects are not known, or the header cannot be
+/// read, nothing speaks against it.
+fn is_token(kernel: &Kernel<'_>, address: VirtualAddress) -> Result<(), Absent> {
+    let Ok(types) = ObjectTypes::read(kernel) else { return Ok(()) };
+    match types.header(address).and_then(|header| types.type_of(header)) {
+        Ok("Token") => Ok(()),
+        Ok(other) => Err(Absent::unparsable(format!("no token at {address}: its header says that it is a {other}"))),
+        Err(absent) if absent.kind == AbsentKind::Unparsable => {
+            Err(Absent::unparsable(format!("no token at {address}: {}", absent.detail)))
+        }
+        Err(_) => Ok(()),
+    }
+}
+
+/// What shows in a token's own fields that it is none.
+fn no_token(address: VirtualAddress, kind: &Result<u64, Absent>, sids: &Result<Sids, Absent>) -> Option<Absent> {
+    let unparsable = |absent: &&Absent| absent.kind == AbsentKind::Unparsable;
+    let user = match sids {
+        Ok(sids) => sids.first().and_then(|user| user.as_ref().err()),
+        Err(absent) => Some(absent),
+    };
+    let why = match kind {
+        Ok(1 | 2) | Err(_) => user.filter(unparsable)?.detail.clone(),
+        Ok(other) => format!("its type is {other}"),
+    };
+    Some(Absent::unparsable(format!("no token at {address}: {why}")))
 }
 
 /// `_TOKEN_TYPE`.

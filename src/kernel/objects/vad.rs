@@ -7,6 +7,7 @@ use crate::kernel::{Eprocess, Kernel};
 use crate::reading::record;
 use crate::words::words;
 use crate::{Absent, Reading, VirtualAddress};
+use std::collections::HashSet;
 
 words! {
     /// What a range of addresses holds.
@@ -68,6 +69,7 @@ pub(crate) fn vads_up_to(process: &Eprocess<'_>, cap: usize) -> Result<(Vec<Vad>
     let layout = kernel.layouts().vad.as_ref()?;
     let root = process.view().optional(process.layout().vad_root, "_EPROCESS.VadRoot")?;
     let (nodes, end) = tree(kernel.space(), root, (layout.left.offset, layout.right.offset), cap.min(MAX_VADS));
+    let (nodes, end) = prove(process, root, nodes, end);
     let mut room = MAX_NAMES;
     let mut limited = |mut vad: Vad| {
         if let Some(name) = vad.file.value() {
@@ -82,8 +84,63 @@ pub(crate) fn vads_up_to(process: &Eprocess<'_>, cap: usize) -> Result<(Vec<Vad>
         vad
     };
     let vads = nodes.into_iter().map(|node| vad(kernel, node)).map(|vad| vad.map(&mut limited));
-    let vads = vads.collect::<Result<_, _>>()?;
+    let vads: Vec<Vad> = vads.collect::<Result<_, _>>()?;
+    let end = match out_of_order(&vads) {
+        Some(at) if end == WalkEnd::Complete => WalkEnd::Contradicted { at, what: "the order of the ranges" },
+        _ => end,
+    };
     Ok((vads, end))
+}
+
+/// The nodes that prove to be of this tree: the one above each is the one that led to it. Whoever takes a range out of the tree by hand,
+/// and a page that was lost, betray themselves by that, or by the number that the process has of them.
+fn prove(
+    process: &Eprocess<'_>,
+    root: VirtualAddress,
+    nodes: Vec<VirtualAddress>,
+    end: WalkEnd,
+) -> (Vec<VirtualAddress>, WalkEnd) {
+    /// Marks in the low bits of a pointer: the balance, or the colour, of a node.
+    const MARKS: u64 = 7;
+    let kernel = process.kernel();
+    let (Ok(layout), space) = (kernel.layouts().vad.as_ref(), kernel.space()) else { return (nodes, end) };
+    let mut end = end;
+    let mut contradicted = |at, what| {
+        if end == WalkEnd::Complete {
+            end = WalkEnd::Contradicted { at, what };
+        }
+    };
+    let mut strays: HashSet<VirtualAddress> = HashSet::new();
+    if let Some(parent) = layout.parent {
+        for node in &nodes {
+            for side in [layout.left, layout.right] {
+                let Ok(child) = space.read_pointer(node.wrapping_add(side.offset)) else { continue };
+                let above = space.read_u64(child.wrapping_add(parent.offset));
+                if !child.is_null() && above.is_ok_and(|above| above & !MARKS != node.0) {
+                    contradicted(child, "the range above it in the tree");
+                    strays.insert(child);
+                }
+            }
+        }
+    }
+    let (layout, view) = (process.layout(), process.view());
+    let count = layout.vad_count.and_then(|field| view.get(field).ok());
+    let count = count.or_else(|| layout.vad_elements.and_then(|bits| view.bits(bits).ok()));
+    if count.is_some_and(|count| count != u64::try_from(nodes.len()).unwrap_or(u64::MAX)) {
+        contradicted(root, "the number of ranges that the process has");
+    }
+    (nodes.into_iter().filter(|node| !strays.contains(node)).collect(), end)
+}
+
+/// The first range that does not lie behind the one before it.
+fn out_of_order(vads: &[Vad]) -> Option<VirtualAddress> {
+    let mut last: Option<VirtualAddress> = None;
+    vads.iter().find_map(|vad| {
+        let (start, end) = (vad.start.value()?, vad.end.value()?);
+        let wrong = start > end || last.is_some_and(|last| *start <= last);
+        last = Some(*end);
+        wrong.then(|| vad.address.value().copied()).flatten()
+    })
 }
 
 fn vad(kernel: &Kernel<'_>, node: VirtualAddress) -> Result<Vad, Absent> {

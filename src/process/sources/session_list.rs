@@ -1,7 +1,7 @@
 //! `_MM_SESSION_SPACE.ProcessList`: the list of its processes that every session keeps.
 
 use super::{MAX_FOUND, note_ends};
-use crate::kernel::{Eprocess, Kernel, list_both_ways};
+use crate::kernel::{Eprocess, Kernel, SESSION_PROCESSES, list_both_ways};
 use crate::process::found::Found;
 use crate::{Absent, ListEnd, ProcessList, VirtualAddress, Warning};
 use std::collections::BTreeSet;
@@ -15,11 +15,9 @@ pub(in crate::process) fn find(
     list: &ProcessList,
     warnings: &mut Vec<Warning>,
 ) -> Result<Found, Absent> {
-    // From 24H2 on the symbols do not describe the structure, and the list lies where it always did on x64.
-    const PROCESSES: u64 = 0x10;
     let layouts = kernel.layouts();
     let links = layouts.process.session_links.ok_or_else(|| Absent::no_symbol("_EPROCESS.SessionProcessLinks"))?;
-    let offset = layouts.session.as_ref().map_or(PROCESSES, |layout| layout.processes.offset);
+    let offset = layouts.session.as_ref().map_or(SESSION_PROCESSES, |layout| layout.processes.offset);
     let sessions: BTreeSet<VirtualAddress> = list
         .items
         .iter()

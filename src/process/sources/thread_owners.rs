@@ -33,7 +33,7 @@ pub(in crate::process) fn find(
     };
     let mut found = Found::by_walk(Vec::new(), end);
     let mut seen = BTreeSet::new();
-    for thread in threads.iter().chain(&processors) {
+    for (number, thread) in threads.iter().chain(&processors).enumerate() {
         if found.addresses.len() >= MAX_FOUND {
             found.end = found.end.max(ListEnd::Limit);
             break;
@@ -41,6 +41,13 @@ pub(in crate::process) fn find(
         let state = layout.state.and_then(|state| space.read_array(thread.wrapping_add(state.offset)).ok());
         if state == Some([TERMINATED]) {
             continue;
+        }
+        if let Some(Ok(owner)) = layout.process.map(|own| space.read_pointer(thread.wrapping_add(own.offset)))
+            && owner.is_kernel()
+            && number < threads.len()
+        {
+            let count = found.threads.entry(owner).or_default();
+            *count = count.saturating_add(1);
         }
         for field in owners.into_iter().flatten() {
             let attached = Some(field.offset) != layout.process.map(|own| own.offset);

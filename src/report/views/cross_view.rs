@@ -46,7 +46,9 @@ fn row(sighting: &Sighting, sources: &[&AboutSource]) -> Row {
     cells.push(Cell::of(format!(" {}", sighting.explanation.words())));
     let row = Row::new(cells).tone(tone(sighting.explanation));
     // What is as usual needs no reasons.
-    if sighting.hidden || matches!(sighting.explanation, Explanation::PartlyListed | Explanation::Torn) {
+    if sighting.hidden
+        || matches!(sighting.explanation, Explanation::PartlyListed | Explanation::Torn | Explanation::InMotion)
+    {
         let object = sighting.eprocess.map_or_else(String::new, |at| format!(" (_EPROCESS {at})"));
         return row.below(7, format!("{}{object}", sighting.why));
     }
@@ -64,9 +66,11 @@ fn mark(sighting: &Sighting, source: Source) -> &'static str {
 const fn tone(explanation: Explanation) -> Tone {
     match explanation {
         Explanation::Unlinked | Explanation::HalfLinked => Tone::Bad,
-        Explanation::PartlyListed | Explanation::Torn | Explanation::BeingCreated | Explanation::Undetermined => {
-            Tone::Odd
-        }
+        Explanation::PartlyListed
+        | Explanation::Torn
+        | Explanation::InMotion
+        | Explanation::BeingCreated
+        | Explanation::Undetermined => Tone::Odd,
         Explanation::ExitedReferenced | Explanation::Exited | Explanation::Freed | Explanation::Leftover => Tone::Faint,
         Explanation::Listed => Tone::Plain,
     }

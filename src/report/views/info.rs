@@ -54,6 +54,10 @@ pub fn info(picture: &Picture<'_>) -> Page {
     }
     lines.add("started", known(&machine.boot));
     lines.add("captured", known(&machine.captured));
+    let motion = picture.motion();
+    if !motion.signs.is_empty() {
+        lines.add("in motion", motion.to_string());
+    }
     for clock in machine.clocks.value().into_iter().flatten() {
         lines.add("clock", format!("{} {}", clock.time, clock.source));
     }

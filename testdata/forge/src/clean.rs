@@ -109,6 +109,7 @@ impl Cast<'_> {
             shares_token_of: None,
             thread_starts: Vec::new(),
             opens: Vec::new(),
+            stage: crate::motion::Stage::default(),
         });
         self.list.last_mut().expect("just added")
     }

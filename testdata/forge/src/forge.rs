@@ -80,6 +80,7 @@ impl Scenario {
         let relics = machine.forge_relics(self);
         machine.forge_damage(self, &made);
         machine.settle_pages(self, &mut made, &mut files, &hives, &hive_files);
+        machine.settle_stages(self, &mut made);
         machine.finish_page_tables(&made);
         let home = self.processes.iter().position(|p| p.name == b"Registry" && p.ppid == 4);
         machine.lose_hive_views(&hive_files, home.map(|n| &made[n]));
@@ -129,6 +130,7 @@ impl Scenario {
 impl Machine {
     /// The lists that run through all processes, and the tables that name them.
     fn join_processes(&mut self, plan: &Scenario, made: &mut [Made], sessions: &BTreeMap<u32, Session>) {
+        self.release_ids(plan, made);
         let kind = "_EPROCESS";
         let active: Vec<u64> =
             plan.processes.iter().zip(made.iter()).filter(|(p, _)| p.linked).map(|(_, m)| m.body).collect();

@@ -34,6 +34,7 @@ mod large;
 pub mod layout;
 mod lz4;
 mod machine;
+mod motion;
 mod object;
 pub mod page_plan;
 mod page_variants;
@@ -75,6 +76,7 @@ pub use container::{Core, Driver, DumpType, Hibernation, StateFile, Stream};
 pub use forge::Forged;
 pub use hive_plan::{Data, HiveDamage, HivePlan, Key, ListKind};
 pub use layout::Layout;
+pub use motion::{Moments, Stage};
 pub use page_plan::{Form, Held, HiveViews, PagePlan, PagingFile, PrivateCopy, StoreDamage, StorePlan, Way};
 pub use page_variants::{Behind, Needs};
 pub use scenario::{

@@ -3,6 +3,7 @@
 use crate::builds::Build;
 use crate::hive_plan::HivePlan;
 use crate::layout::Layout;
+use crate::motion::Stage;
 pub use crate::page_plan::{Form, Held, PagePlan, Paged, PagingFile, PrivateCopy, StoreDamage, StorePlan, Way};
 use crate::time::Time;
 use std::collections::BTreeMap;
@@ -383,6 +384,8 @@ pub struct Proc {
     pub thread_starts: Vec<u64>,
     /// Handles it has to processes: id and granted access.
     pub opens: Vec<(u64, u32)>,
+    /// What has become of it at the moment that is forged.
+    pub stage: Stage,
 }
 
 /// What `ActiveProcessLinks` of a process hold that is not in the list.

@@ -55,6 +55,7 @@ impl Scenario {
             shares_token_of: None,
             thread_starts: Vec::new(),
             opens: Vec::new(),
+            stage: crate::motion::Stage::default(),
         }
     }
 

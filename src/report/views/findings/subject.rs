@@ -23,6 +23,10 @@ pub(super) fn add(page: &mut Page, report: &Report, picture: &Picture<'_>) {
     if let Some(times) = times(system) {
         facts.add("times", times);
     }
+    let motion = picture.motion();
+    if !motion.signs.is_empty() {
+        facts.add("in motion", motion.to_string());
+    }
     if let Some(symbols) = system.kernel.as_ref().and_then(|kernel| kernel.symbols.as_ref()) {
         let file = system.kernel.as_ref().and_then(|kernel| kernel.symbols_file.as_ref());
         let file = file.map_or_else(String::new, |file| format!(" ({file})"));

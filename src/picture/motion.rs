@@ -1,0 +1,203 @@
+//! Whether the machine ran on while its memory was copied, and from when to when that took. It is concluded from many objects, and of
+//! a process that is judged never from its own: whoever writes its fields cannot have it excused.
+
+use super::Picture;
+use crate::kernel::Links;
+use crate::process::{Liveness, Source};
+use crate::{ListEnd, Process, Ticks, Timestamp, VirtualAddress};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What tells that parts of the image are from different times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SignKind {
+    /// A process was made or has ended, or a thread was made, later than `KUSER_SHARED_DATA.SystemTime` says that it is.
+    LaterStamp,
+    /// A process is over, and a thread or a handle table that leads to it is not; or its memory was given back, and the active list
+    /// still leads to it.
+    OverAndHeld,
+    /// A process of the active list is younger than another source, which was read to its end and does not have it.
+    NotYetThere,
+    /// One of the two walks along the active list comes to a process, and the other, which is whole too, does not.
+    OneWay,
+    /// A process has more or fewer threads than the table of ids, which was read to its end, has of them.
+    ThreadsDiffer,
+    /// Sources lead to a process whose memory was given back.
+    FreedAndHeld,
+    /// Sources lead to where no process is any more, or not yet.
+    Unread,
+    /// A sign that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// One object that is from another time than the rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Sign {
+    /// What tells it.
+    pub kind: SignKind,
+    /// Id of the process.
+    pub pid: Option<u64>,
+    /// Its `_EPROCESS`.
+    pub eprocess: Option<VirtualAddress>,
+    /// When what it shows happened, if that is known.
+    pub at: Option<Timestamp>,
+}
+
+/// From when to when the image was taken, and what tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Motion {
+    /// The earliest time that a part of the image is known to be from. `None`: no clock was read.
+    pub from: Option<Timestamp>,
+    /// The latest. The same as `from` where nothing shows that it was not taken at once.
+    pub to: Option<Timestamp>,
+    /// The objects that show it, in the order of the list.
+    pub signs: Vec<Sign>,
+}
+
+/// So long the copying of a large memory may take. What is dated longer than that from the image's own time does not tell the truth.
+pub(super) const ACQUISITION: Ticks = Ticks::seconds(3600);
+/// Stamps and the shared page's time are not of one clock tick.
+const TICK: Ticks = Ticks::seconds(1);
+/// Objects, beside the one that is judged, that must agree before what is dated between them counts as dated.
+const MIN_DATED: usize = 2;
+/// What the signs must weigh together.
+const MIN_WEIGHT: usize = 2;
+/// Signs that are kept. They are there to be shown; a hostile list could have one for each of a million rows.
+const MAX_SIGNS: usize = 1 << 12;
+/// Processes without which Windows does not run. None of them comes or goes while an image is taken, but with its session.
+const CORE: [&str; 8] =
+    ["smss.exe", "csrss.exe", "wininit.exe", "winlogon.exe", "services.exe", "lsass.exe", "lsm.exe", "System"];
+
+impl Motion {
+    pub(super) fn of(picture: &Picture<'_>) -> Self {
+        let system = picture.system();
+        let captured = system.machine.captured.value().copied();
+        let list = &system.processes;
+        let whole = list.end == Some(ListEnd::Complete);
+        let stepped = picture.clock_step().is_some();
+        let complete = |source: Source| {
+            list.views.iter().any(|view| view.source == source && view.end.value() == Some(&ListEnd::Complete))
+        };
+        let of_process = |process: &Process| {
+            // After the clock was set back stamps are later than the time of day.
+            let later = captured.filter(|_| !stepped).and_then(|captured| later_stamp(process, captured));
+            let near = |at: &Timestamp| captured.is_some_and(|captured| captured.since(*at).abs() <= ACQUISITION);
+            let sign = |kind, at| Some((kind, at));
+            if let Some(at) = later {
+                return sign(SignKind::LaterStamp, Some(at));
+            }
+            let ended = process.exited.value().copied().filter(near);
+            let held = |source| process.sources.contains(&source);
+            let listed = held(Source::ActiveList);
+            let led_to = held(Source::Threads) || held(Source::HandleTables);
+            if ended.is_some() && led_to || listed && process.freed.value() == Some(&true) {
+                return sign(SignKind::OverAndHeld, ended);
+            }
+            let one_way = matches!(process.active_links.value(), Some(Links::ForwardOnly | Links::BackwardOnly));
+            if whole && listed && one_way {
+                return sign(SignKind::OneWay, ended.or(process.started().filter(near)));
+            }
+            let due = [Source::CidTable, Source::Threads, Source::HandleTables];
+            let lacks = due.into_iter().any(|source| complete(source) && source.is_due(process) && !held(source));
+            if process.freed.value() == Some(&true) && !process.is_known_by_object_alone() {
+                return sign(SignKind::FreedAndHeld, ended);
+            }
+            let live = listed && !one_way && process.liveness() == Liveness::Live;
+            if let Some(born) = process.started().filter(near).filter(|_| live && lacks) {
+                return sign(SignKind::NotYetThere, Some(born));
+            }
+            let counts = process.threads.value().zip(process.numbered_threads.value());
+            if live && counts.is_some_and(|(own, numbered)| own != numbered) {
+                return sign(SignKind::ThreadsDiffer, None);
+            }
+            None
+        };
+        let signs = list.items.iter().filter(|process| !process.is_garbage()).filter_map(|process| {
+            let (kind, at) = of_process(process)?;
+            let (pid, eprocess) = (process.pid.value().copied(), process.eprocess.value().copied());
+            Some(Sign { kind, pid, eprocess, at })
+        });
+        let unread = list.unread.iter().map(|unread| Sign {
+            kind: SignKind::Unread,
+            pid: None,
+            eprocess: Some(unread.address),
+            at: None,
+        });
+        let signs: Vec<Sign> = signs.chain(unread).take(MAX_SIGNS).collect();
+        let dated = || signs.iter().filter_map(|sign| sign.at);
+        let from = captured.into_iter().chain(dated()).min().filter(|_| captured.is_some());
+        let to = captured.into_iter().chain(dated()).max().filter(|_| captured.is_some());
+        Self { from, to, signs }
+    }
+
+    /// Whether other objects than this process show that the image was not taken at once.
+    ///
+    /// One whose threads are counted otherwise than they are is not enough, since a thread may just be ending when a machine stands still;
+    /// nor is one that was given back or lost, which a damaged page makes.
+    #[must_use]
+    pub fn is_seen_beside(&self, process: &Process) -> bool {
+        let weight = |sign: &Sign| match sign.kind {
+            SignKind::ThreadsDiffer | SignKind::FreedAndHeld | SignKind::Unread | SignKind::Other => 1,
+            SignKind::LaterStamp | SignKind::OverAndHeld | SignKind::NotYetThere | SignKind::OneWay => MIN_WEIGHT,
+        };
+        let mut sum = 0usize;
+        self.beside(process).any(|sign| {
+            sum = sum.saturating_add(weight(sign));
+            sum >= MIN_WEIGHT
+        })
+    }
+
+    /// Whether a time lies within the interval in which the image was taken, by other objects than this process. Two at least must
+    /// tell it.
+    #[must_use]
+    pub fn spans(&self, process: &Process, at: Timestamp, captured: Timestamp) -> bool {
+        let dated: Vec<Timestamp> = self.beside(process).filter_map(|sign| sign.at).collect();
+        let ends = || dated.iter().copied().chain([captured]);
+        dated.len() >= MIN_DATED
+            && ends().min().is_some_and(|from| from <= at)
+            && ends().max().is_some_and(|to| at <= to)
+    }
+
+    fn beside(&self, process: &Process) -> impl Iterator<Item = &Sign> {
+        let (pid, own) = (process.pid.value().copied(), process.eprocess.value().copied());
+        self.signs.iter().filter(move |sign| {
+            let same = if sign.eprocess.is_some() && own.is_some() { sign.eprocess == own } else { sign.pid == pid };
+            !same
+        })
+    }
+}
+
+/// `taken from 2026-03-14T15:09:26.2004443Z to 2026-03-14T15:12:20.0000000Z, as 5 objects show`
+impl fmt::Display for Motion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = self.signs.len();
+        match self.from.zip(self.to).filter(|(from, to)| from != to) {
+            Some((from, to)) => write!(f, "taken from {from} to {to}, as {number} objects show")?,
+            None => write!(f, "not taken at once, as {number} objects show")?,
+        }
+        Ok(())
+    }
+}
+
+/// The latest stamp of a process and of its threads that is later than the image's own time, and not by more than copying takes.
+fn later_stamp(process: &Process, captured: Timestamp) -> Option<Timestamp> {
+    let threads = process.inside.value().and_then(|inside| inside.threads.value()).into_iter().flatten();
+    let of_threads = threads.flat_map(|thread| [thread.created.value(), thread.exited.value()]);
+    [process.created.value(), process.exited.value()]
+        .into_iter()
+        .chain(of_threads)
+        .flatten()
+        .copied()
+        .filter(|at| at.since(captured) > TICK && at.since(captured) <= ACQUISITION)
+        .max()
+}
+
+/// Whether a process is one of those without which Windows does not run, by its name or by what its image is called.
+pub(super) fn is_core(process: &Process) -> bool {
+    process.pid.value() == Some(&4) || CORE.iter().any(|name| process.is_called(name))
+}

@@ -1,0 +1,83 @@
+//! What the checks say of an image, in short: for thousands of images.
+
+use ntmem::symbols::SymbolStore;
+use ntmem::{MemoryImage, ReadOptions, System, Verdict, check_smss};
+
+/// What became of one image.
+#[derive(Debug)]
+pub struct Judged {
+    /// The verdict; none: no kernel or no process was found, and why.
+    pub verdict: Result<Verdict, String>,
+    /// What counts: rule, severity, pid, what was observed.
+    pub counted: Vec<Counted>,
+    /// What is unknown: rule, pid, why.
+    pub unknown: Vec<(String, Option<u64>, String)>,
+    /// What was read.
+    pub system: Option<System>,
+}
+
+/// A violation that counts.
+#[derive(Debug)]
+pub struct Counted {
+    pub rule: String,
+    pub severity: String,
+    pub pid: Option<u64>,
+    pub observed: String,
+}
+
+impl Judged {
+    /// Opens an image from its bytes and judges it.
+    pub fn new(store: &SymbolStore, bytes: Vec<u8>, scan: bool) -> Self {
+        match read(store, bytes, scan) {
+            Ok(system) => {
+                let findings = check_smss(&system);
+                let counted = findings.violations().filter(|outcome| outcome.counts()).map(|outcome| Counted {
+                    rule: outcome.id.clone(),
+                    severity: outcome.severity.map_or_else(String::new, |severity| severity.to_string()),
+                    pid: outcome.pid,
+                    observed: outcome.observed.clone().unwrap_or_default(),
+                });
+                let unknown = findings
+                    .unknown()
+                    .map(|outcome| (outcome.id.clone(), outcome.pid, outcome.reason.clone().unwrap_or_default()));
+                Self {
+                    verdict: Ok(findings.verdict),
+                    counted: counted.collect(),
+                    unknown: unknown.collect(),
+                    system: Some(system),
+                }
+            }
+            Err(why) => Self { verdict: Err(why), counted: Vec::new(), unknown: Vec::new(), system: None },
+        }
+    }
+
+    /// The verdict in a word.
+    pub fn word(&self) -> &'static str {
+        match self.verdict {
+            Ok(Verdict::Clean) => "clean",
+            Ok(Verdict::Violations) => "violations",
+            Ok(Verdict::Inconclusive) => "inconclusive",
+            Err(_) => "no result",
+        }
+    }
+
+    /// True where something counts.
+    pub fn accuses(&self) -> bool {
+        self.verdict.as_ref().is_ok_and(|verdict| *verdict == Verdict::Violations)
+    }
+
+    /// What counts, a line.
+    pub fn words(&self) -> String {
+        let line = |counted: &Counted| {
+            let Counted { rule, severity, pid, observed } = counted;
+            format!("{rule} ({severity}) {pid:?}: {observed}")
+        };
+        self.counted.iter().map(line).collect::<Vec<_>>().join(" | ")
+    }
+}
+
+fn read(store: &SymbolStore, bytes: Vec<u8>, scan: bool) -> Result<System, String> {
+    let image = MemoryImage::from_bytes(bytes).map_err(|error| error.to_string())?;
+    let kernel = image.locate_kernel(store).map_err(|error| error.to_string())?;
+    System::read_with(&kernel, &ReadOptions { scan, ..ReadOptions::default() }).map_err(|error| error.to_string())
+}

@@ -1,0 +1,109 @@
+//! One bad page costs one thing: every used page of machines, one at a time, zeroed, set to 0xff, or replaced by another page.
+
+use crate::common::forged::Opened;
+use crate::common::judged::Judged;
+use ntmem_forge::variants::Impostor;
+use ntmem_forge::{Build, Forged, Scenario, Unlinked};
+use std::collections::BTreeMap;
+
+const BUILDS: [Build; 3] = [Build::W7_7601, Build::W10_19045, Build::W11_26100];
+const PAGE: usize = 4096;
+
+/// What a page becomes.
+#[derive(Clone, Copy, Debug)]
+enum Into {
+    Zeros,
+    Ones,
+    /// Another page of the machine, so many used pages further on.
+    Another(usize),
+}
+
+fn damaged(forged: &Forged, frames: &[usize], n: usize, into: Into) -> Vec<u8> {
+    let mut image = forged.image.clone();
+    let at = frames[n] * PAGE;
+    match into {
+        Into::Zeros => image[at..at + PAGE].fill(0),
+        Into::Ones => image[at..at + PAGE].fill(0xff),
+        Into::Another(step) => {
+            let from = frames[(n + step) % frames.len()] * PAGE;
+            image[at..at + PAGE].copy_from_slice(&forged.image[from..from + PAGE]);
+        }
+    }
+    image
+}
+
+/// What one sweep gave: verdicts by how often, and the lines of those that are of interest.
+#[derive(Default)]
+struct Sweep {
+    verdicts: BTreeMap<&'static str, usize>,
+    lines: Vec<String>,
+    by_rule: BTreeMap<String, usize>,
+}
+
+/// Goes over every `step`-th page from `first` on. `odd`: which verdicts are of interest.
+fn sweep(name: &str, scenario: &Scenario, first: usize, step: usize, scan: bool, odd: fn(&Judged) -> bool) -> Sweep {
+    let forged = scenario.forge();
+    let store = &Opened::with_bytes(&forged, vec![0; 0x10_0000]).store;
+    let frames: Vec<usize> = forged.memory.frames().map(|(n, _)| n as usize).collect();
+    let mut sweep = Sweep::default();
+    for n in (first..frames.len()).step_by(step) {
+        for into in [Into::Zeros, Into::Ones, Into::Another(1), Into::Another(97)] {
+            let judged = Judged::new(store, damaged(&forged, &frames, n, into), scan);
+            *sweep.verdicts.entry(judged.word()).or_default() += 1;
+            if odd(&judged) {
+                for counted in &judged.counted {
+                    *sweep.by_rule.entry(counted.rule.clone()).or_default() += 1;
+                }
+                let why = judged.verdict.as_ref().err().cloned().unwrap_or_else(|| judged.words());
+                let (at, word) = (frames[n] * PAGE, judged.word());
+                sweep.lines.push(format!("{name} {at:#x} {into:?} scan {scan}: {word} {why}"));
+            }
+        }
+    }
+    sweep
+}
+
+fn hidden_second_master(build: Build) -> Scenario {
+    let mut hidden = Scenario::clean(build).with_impostor(Impostor::Late);
+    let fake = hidden.process(3636);
+    (fake.linked, fake.unlinked) = (false, Unlinked::Alone);
+    hidden
+}
+
+#[test]
+fn one_bad_page_of_a_clean_machine_accuses_nobody() {
+    for (n, build) in BUILDS.into_iter().enumerate() {
+        let found = sweep(&format!("{build:?}"), &Scenario::clean(build), n, 41, false, Judged::accuses);
+        assert!(found.lines.is_empty(), "{:#?}", found.lines);
+    }
+}
+
+#[test]
+#[ignore = "long: `cargo test --test judging -- --ignored --nocapture every_page`"]
+fn every_page_of_clean_machines() {
+    let step = std::env::var("NTMEM_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(1);
+    let mut lines = Vec::new();
+    for build in BUILDS {
+        for scan in [false, true] {
+            let found = sweep(&format!("{build:?}"), &Scenario::clean(build), 0, step, scan, |judged| {
+                judged.accuses() || judged.verdict.is_err()
+            });
+            println!("{build:?} scan {scan}: {:?}, violations by rule {:?}", found.verdicts, found.by_rule);
+            lines.extend(found.lines);
+        }
+    }
+    lines.iter().for_each(|line| println!("{line}"));
+    assert!(!lines.iter().any(|line| line.contains(": violations")));
+}
+
+#[test]
+#[ignore = "long: `cargo test --test judging -- --ignored --nocapture every_page`"]
+fn every_page_of_a_machine_with_a_hidden_second_master() {
+    let step = std::env::var("NTMEM_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(1);
+    for build in BUILDS {
+        let found =
+            sweep(&format!("{build:?}"), &hidden_second_master(build), 0, step, false, |judged| !judged.accuses());
+        println!("{build:?}: {:?}", found.verdicts);
+        found.lines.iter().for_each(|line| println!("{line}"));
+    }
+}

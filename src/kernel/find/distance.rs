@@ -33,10 +33,12 @@ pub(super) fn of(memory: &(impl PhysicalMemory + ?Sized)) -> Option<String> {
             *count = count.saturating_add(1);
         }
     }
+    // Where most refer to themselves as they lie, the file begins where the memory does.
     let ((_, distance), count) = counts
         .into_iter()
-        .filter(|((_, distance), count)| *distance != 0 && *count >= ENOUGH)
-        .max_by_key(|(place, count)| (*count, std::cmp::Reverse(*place)))?;
+        .filter(|(_, count)| *count >= ENOUGH)
+        .max_by_key(|(place, count)| (*count, std::cmp::Reverse(*place)))
+        .filter(|((_, distance), _)| *distance != 0)?;
     let bytes = distance.unsigned_abs();
     Some(if distance > 0 {
         format!(

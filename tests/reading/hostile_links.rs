@@ -169,7 +169,7 @@ fn handle_tables_of_one_page() {
 fn processes_every_few_bytes() {
     const FRAMES: u64 = 160;
     let mut bytes = Bytes::new(&Scenario::clean(Build::W10_19045));
-    let (at, frames) = bytes.map(0x100..0x1ef, FRAMES as usize);
+    let (at, frames) = bytes.map(0x100..0x1ef, FRAMES);
     let place = |address: u64| frames[((address - at) / 4096) as usize] + (address - at) % 4096;
     let first = at + 0x1008;
     let count = (FRAMES * 4096 - 0x2000) / 32;

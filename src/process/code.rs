@@ -5,7 +5,7 @@ use crate::image::PhysicalMemory;
 use crate::kernel::{AlteredPage, CodeRun, Eprocess, KUSER_SHARED_DATA, Kernel, Vad, VadKind};
 use crate::memory::UserPage;
 use crate::{Absent, ListEnd, PAGE_SIZE, PhysicalAddress, Reading, VirtualAddress};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// Pages outside images, or to be written to, that are kept of one process: a compiler of code at run time has some thousand.
 const MAX_ODD: usize = 1 << 14;
@@ -63,8 +63,8 @@ pub(super) fn read(
         let after = vads.partition_point(|vad| vad.start.value().is_none_or(|start| *start <= at));
         vads.get(after.checked_sub(1)?).filter(|vad| vad.end.value().is_some_and(|end| at <= *end))
     };
-    // Tables of which some page is as the ranges say, by the region that they map.
-    let mut proven = HashSet::new();
+    // How many pages of a table are as the ranges say, less those that are not, by the region that it maps.
+    let mut fitting = HashMap::<u64, i64>::new();
     let mut code = Code { runs: Vec::new(), pages: 0, no_execute: false, end: ListEnd::Complete, images: Vec::new() };
     let (mut odd, mut cut) = (Vec::<UserPage>::new(), false);
     let walked = space.user_pages(*room, &mut |page| {
@@ -73,9 +73,9 @@ pub(super) fn read(
             Some(VadKind::Image) => !(page.executable && page.writable),
             _ => vad.executable.value() == Some(&page.executable),
         });
-        if as_made || page.physical.is_some() && page.physical.map(PhysicalAddress::page) == shared {
-            proven.insert(region(page.at));
-        }
+        let as_made = as_made || page.physical.is_some() && page.physical.map(PhysicalAddress::page) == shared;
+        let fit = fitting.entry(region(page.at)).or_default();
+        *fit = fit.saturating_add(if as_made { 1 } else { -1 });
         if page.executable {
             if page.physical.map(PhysicalAddress::page) == shared && shared.is_some() && !page.writable {
                 return;
@@ -110,7 +110,7 @@ pub(super) fn read(
             end: Reading::Value(last),
             writable: Reading::Value(page.writable),
             physical: page.physical.map_or(Reading::Nothing, Reading::Value),
-            alone: Reading::Value(!proven.contains(&region(page.at))),
+            fit: Reading::Value(fitting.get(&region(page.at)).copied().unwrap_or_default()),
         });
     }
     Ok(code)

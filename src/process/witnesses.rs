@@ -129,7 +129,8 @@ pub(super) fn token_type(
             // The kernel's page tables are never paged out: where an upper one has nothing, nothing was ever mapped.
             Err(Fault::NotPresent { level, entry: 0, .. }) if level != EntryLevel::Pte => Err(nowhere()),
             Err(Fault::NonCanonical { .. }) => Err(nowhere()),
-            _ => types.type_of(header).map(str::to_owned),
+            // A header that is none may be a page that is torn.
+            _ => types.type_of(header).map(str::to_owned).map_err(|none| Absent::unreadable(none.detail)),
         }
     };
     match process.token() {

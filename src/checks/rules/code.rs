@@ -54,6 +54,7 @@ fn code(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     let memory = pages::look(case, process, &ranges, grade);
     let mut outcome = memory.show(process, outcome);
     let (mut worst, mut found) = (memory.worst(), memory.words());
+    let torn = memory.torn;
     let mut open = memory.open;
     let (threads, missing) = threads(process);
     for &thread in &threads {
@@ -81,9 +82,13 @@ fn code(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
         found.push(format!("thread {} {words}", text(&thread.tid)));
         worst = worst.max(Some(severity));
     }
-    if let Some(worst) = worst {
+    // What is for information only does not outweigh what is one of two things.
+    if let Some(worst) = worst.filter(|worst| *worst > Severity::Info || torn.is_none()) {
         let outcome = outcome.observed(found.join("; "));
         return if worst == Severity::Info { outcome.confidence(Confidence::Low) } else { outcome }.violation(worst);
+    }
+    if let Some(torn) = torn {
+        return outcome.missing(torn).decides();
     }
     if let Some(part) = ranges.part {
         return outcome.unknown("the whole memory map", part);

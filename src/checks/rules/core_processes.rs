@@ -110,6 +110,8 @@ fn code(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
             let outcome = Outcome::about(rule, process).expected("none").confidence(Confidence::Medium);
             let outcome = outcome.observed(format!("in {}: {}", name(process), memory.words().join("; ")));
             outcomes.push(memory.show(process, outcome).violation(worst));
+        } else if let Some(torn) = memory.torn {
+            outcomes.push(Outcome::about(rule, process).expected("none").missing(torn).decides());
         }
     }
     if !outcomes.is_empty() {

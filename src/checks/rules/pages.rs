@@ -54,6 +54,8 @@ pub(super) struct Memory {
     pub found: Vec<Found>,
     /// What could not be judged.
     pub open: Option<Missing>,
+    /// What only a page table says that may be torn.
+    pub torn: Option<Missing>,
     /// Why a pass rests on one witness.
     pub one_witness: Option<String>,
 }
@@ -66,7 +68,7 @@ const MAX_TOLD: usize = 8;
 
 /// Looks at ranges and pages.
 pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade) -> Memory {
-    let mut memory = Memory { found: Vec::new(), open: None, one_witness: None };
+    let mut memory = Memory { found: Vec::new(), open: None, torn: None, one_witness: None };
     for vad in ranges.vads.iter().filter(|vad| vad.executable.value() == Some(&true) && !is_image(vad)) {
         let of = |severity, kind: &str| Found {
             severity,
@@ -127,13 +129,16 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
     for run in runs {
         let Some(start) = run.start.value() else { continue };
         let vad = ranges.at(*start);
+        // A page of another table in the place of this one maps whatever that one does. Of the many processes that are no smss.exe,
+        // a page table alone proves nothing.
+        let doubtful =
+            (grade != Grade::Alone || run.fit.value().is_some_and(|fit| *fit < 0)) && !is_short(inside, ranges);
         let found = match vad {
             None => match &ranges.part {
-                // A page of another table in the place of this one maps whatever that one does.
-                None if run.alone.value() == Some(&true) && !is_short(inside, ranges) => Err(Missing::new(
-                    format!("whose pages the page table at {start} maps"),
-                    "it makes pages executable that are in no range, and nothing else in it is as the ranges say: it may be torn",
-                )),
+                None if doubtful => {
+                    memory.torn.get_or_insert_with(|| torn(*start));
+                    continue;
+                }
                 None => Ok(foreign(run, "in no range", grade.foreign())),
                 Some(part) => Err(Missing::new(
                     format!("the range of the executable pages at {start}"),
@@ -142,6 +147,10 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
             },
             Some(vad) => match vad.kind.value() {
                 None => Err(Missing::new(format!("the kind of the range at {start}"), Why::no_value(&vad.kind))),
+                Some(kind) if kind == "image" && scattered(runs, *start) => {
+                    memory.torn.get_or_insert_with(|| torn(*start));
+                    continue;
+                }
                 Some(kind) if kind == "image" => Ok(writable(case, run, vad, grade)),
                 // Said of the range already.
                 Some(_) if vad.executable.value() == Some(&true) => continue,
@@ -171,6 +180,22 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
         }
         None => memory.one_witness = Some("How the walk over the page tables ended is not known.".to_owned()),
     }
+}
+
+/// Whether executable pages lie in many places of what one table maps, 2 MiB: nobody changes the protection of pages here and there,
+/// and the entries of another table in its place are that.
+fn scattered(runs: &[CodeRun], at: VirtualAddress) -> bool {
+    const PLACES: usize = 6;
+    let region = |at: &VirtualAddress| at.0 >> 21;
+    let near = runs.iter().filter_map(|run| run.start.value()).filter(|start| region(start) == region(&at));
+    near.take(PLACES).count() == PLACES
+}
+
+fn torn(start: VirtualAddress) -> Missing {
+    Missing::new(
+        format!("whose pages the page table for {start} maps"),
+        "it makes pages executable that no range has so, and most of it is otherwise than the ranges say: it may be torn",
+    )
 }
 
 fn of_run(run: &CodeRun, severity: Severity, words: String) -> Found {

@@ -7,7 +7,7 @@ use crate::checks::subject::{Role, Subject};
 use crate::checks::words::is_sid;
 use crate::checks::{Confidence, Missing, Outcome, Severity, Why};
 use crate::picture::VISTA;
-use crate::{AbsentKind, Process, VirtualAddress};
+use crate::{AbsentKind, Process, Reading, VirtualAddress};
 
 /// SMSS-009: token has the shape of System's.
 pub static SHAPE: Rule = Rule {
@@ -146,6 +146,13 @@ fn shared(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     if let Some(wrong) = no_token(process) {
         let pointer = process.token.value().map(|token| token.address.to_string());
         return outcome.observed(wrong).seen(process, "token", pointer).violation(Severity::High);
+    }
+    // A header that is none may be a page that is torn.
+    if let Some(Reading::Absent(absent)) = process.inside.value().map(|inside| &inside.token_type)
+        && process.is_live()
+        && absent.kind == AbsentKind::Unreadable
+    {
+        return outcome.unknown("the header of the token", absent).decides();
     }
     let Some(own) = token_at(process) else {
         return outcome.unknown("the address of the token", Why::no_value(&process.token));

@@ -14,8 +14,9 @@ record! {
         writable: bool,
         /// Where the first of them lies. Nothing: it is not in memory.
         physical: PhysicalAddress,
-        /// Nothing else in their page table is as the process's ranges say: the table may be torn, and not this process's.
-        alone: bool,
+        /// Pages of their page table that are as the process's ranges say, less those that are not: where most are not, it may be
+        /// another's table, and this one torn.
+        fit: i64,
     }
 }
 

@@ -46,7 +46,11 @@ fn an_image_far_away_is_judged_as_one_that_is_here() {
     let store = SymbolStore::new();
     let far = System::read(&image.locate_kernel(&store).unwrap()).unwrap();
     let near = System::read(&here.locate_kernel(&store).unwrap()).unwrap();
-    let told = |system: &System| check_smss(system).outcomes.iter().map(ToString::to_string).collect::<Vec<_>>();
+    // Less is searched for other systems where each look is a round trip, and SYS-03 says so.
+    let told = |system: &System| {
+        let outcomes = check_smss(system).outcomes.into_iter().filter(|outcome| outcome.id != "SYS-03");
+        outcomes.map(|outcome| outcome.to_string()).collect::<Vec<_>>()
+    };
     assert!(told(&far) == told(&near), "other outcomes far away");
     let rows = |system: &System| {
         let items = system.processes.items.iter();

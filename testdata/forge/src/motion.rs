@@ -127,7 +127,7 @@ impl Moments {
     /// An image that was copied in so many passes, each over every so many-th MiB, the later of them at the later moment.
     #[must_use]
     pub fn passes(&self, passes: u64, early: u64) -> Vec<u8> {
-        self.mixed(|page| (page * PAGE >> 20) % passes >= early)
+        self.mixed(|page| ((page * PAGE) >> 20) % passes >= early)
     }
 
     /// An image with the pages from the later moment for which `later` says so.

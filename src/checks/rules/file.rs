@@ -100,13 +100,13 @@ fn file(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     }
     let extension = file.extension.or_else(|| process.image_file.value()?.extension);
     match of_section {
-        Some(of_file) if case.root.agree(&of_kernel, &of_file) => match file.transaction {
-            _ if let Some(extension) = extension => outcome.unknown(
+        Some(of_file) if case.root.agree(&of_kernel, &of_file) => match (extension, file.transaction) {
+            (Some(extension), _) => outcome.unknown(
                 "whether the file is part of a transaction",
                 format!("not told: FILE_OBJECT.FileObjectExtension is {extension}, and what it holds is not described"),
             ),
-            Some(_) => outcome.pass(),
-            None => {
+            (None, Some(_)) => outcome.pass(),
+            (None, None) => {
                 outcome.confidence(Confidence::Medium).reason("Whether a transaction is attached is not known.").pass()
             }
         },

@@ -46,7 +46,7 @@ record! {
         /// [`DEBUGGABLE`], with theirs. One that `keys` does not have is really absent if `keys_missing` is empty.
         image_file_execution_options: KeyRecord,
         /// `SOFTWARE\Classes\CLSID`, without its values: the classes that `Environment` names as profilers of .NET
-        /// ([`PROFILERS`]), with their subkeys. One that `keys` does not have is not registered if `keys_missing` is empty.
+        /// (the `CLSID` keys of profilers), with their subkeys. One that `keys` does not have is not registered if `keys_missing` is empty.
         profiler_classes: KeyRecord,
         /// The same for 32-bit programs: `SOFTWARE\Classes\WOW6432Node\CLSID`.
         profiler_classes_32: KeyRecord,

@@ -7,6 +7,7 @@ use crate::checks::{Missing, Outcome, Severity, Why};
 use crate::kernel::{AlteredPage, CodeRun, Vad};
 use crate::process::Inside;
 use crate::{ListEnd, Process, Reading, VirtualAddress};
+use std::collections::HashMap;
 
 /// How much code from nowhere says about a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,9 @@ pub(super) struct Memory {
 /// A page that differs in more bytes than this was not patched: it is another page. Memory that was copied while the machine ran
 /// can show that too.
 const MOST_PATCHED: u64 = 1024;
+/// Executable pages in so many places of what one table maps are the entries of another table in its place: nobody changes the
+/// protection of pages here and there.
+const SCATTERED: usize = 6;
 /// Things of one kind that are told.
 const MAX_TOLD: usize = 8;
 
@@ -125,6 +129,12 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
         memory.one_witness = Some("No page table forbids execution: the machine runs without that.".to_owned());
         return;
     }
+    let mut places: HashMap<u64, usize> = HashMap::new();
+    for start in runs.iter().filter_map(|run| run.start.value()) {
+        let count = places.entry(region(*start)).or_default();
+        *count = count.saturating_add(1);
+    }
+    let scattered = |at: VirtualAddress| places.get(&region(at)).is_some_and(|count| *count >= SCATTERED);
     let mut told = 0usize;
     for run in runs {
         let Some(start) = run.start.value() else { continue };
@@ -147,7 +157,7 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
             },
             Some(vad) => match vad.kind.value() {
                 None => Err(Missing::new(format!("the kind of the range at {start}"), Why::no_value(&vad.kind))),
-                Some(kind) if kind == "image" && scattered(runs, *start) => {
+                Some(kind) if kind == "image" && scattered(*start) => {
                     memory.torn.get_or_insert_with(|| torn(*start));
                     continue;
                 }
@@ -182,13 +192,9 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
     }
 }
 
-/// Whether executable pages lie in many places of what one table maps, 2 MiB: nobody changes the protection of pages here and there,
-/// and the entries of another table in its place are that.
-fn scattered(runs: &[CodeRun], at: VirtualAddress) -> bool {
-    const PLACES: usize = 6;
-    let region = |at: &VirtualAddress| at.0 >> 21;
-    let near = runs.iter().filter_map(|run| run.start.value()).filter(|start| region(start) == region(&at));
-    near.take(PLACES).count() == PLACES
+/// The part of memory that one table of the lowest level maps: 2 MiB.
+const fn region(at: VirtualAddress) -> u64 {
+    at.0 >> 21
 }
 
 fn torn(start: VirtualAddress) -> Missing {

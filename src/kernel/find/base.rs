@@ -123,14 +123,14 @@ impl<'m> Search<'m, '_> {
     }
 
     /// The headers are gone: a CodeView record of the kernel's tells which symbols fit, and these tell at which distance from
-    /// the base the build number and System lie. A base is right if both are there.
+    /// the base the build number and System lie. A base is right if both are there. No more than `pages` are looked at.
     ///
     /// # Errors
     /// There is a record, and its symbols are needed to go on, or fit no base; the second for people. `None`: there is no record.
-    pub(crate) fn by_code_view(&self) -> Option<Result<FoundBase, BaseFailure>> {
+    pub(crate) fn by_code_view(&self, pages: usize) -> Option<Result<FoundBase, BaseFailure>> {
         let mut failed = None;
         let mut known: Vec<(PdbInfo, Option<Symbols>)> = Vec::new();
-        for (at, pdb) in self.kernel_records().take(MAX_BASE_SEARCHES) {
+        for (at, pdb) in self.kernel_records(pages).take(MAX_BASE_SEARCHES) {
             let index = known.iter().position(|(known, _)| *known == pdb);
             if index.is_none() {
                 if known.len() >= MAX_PDBS {
@@ -171,15 +171,13 @@ impl<'m> Search<'m, '_> {
         })
     }
 
-    /// The CodeView records of kernels in the pages where system images lie, with their addresses.
-    fn kernel_records(&self) -> impl Iterator<Item = (VirtualAddress, PdbInfo)> + use<'m> {
-        /// Pages looked at: real systems map some ten thousand in this part, and hostile tables could map a hundred million.
-        const MAX_PAGES: usize = 1 << 22;
+    /// The CodeView records of kernels in the first `pages` pages where system images lie, with their addresses.
+    fn kernel_records(&self, pages: usize) -> impl Iterator<Item = (VirtualAddress, PdbInfo)> + use<'m> {
         let space = self.space;
         // Pages without any need no second look where they are mapped again, as hostile tables can do without end.
         let mut without = HashSet::new();
         let mut buffer = Vec::new();
-        let places = self.system_pages().take(MAX_PAGES).flat_map(move |(page, physical)| {
+        let places = self.system_pages().take(pages).flat_map(move |(page, physical)| {
             let mut offsets = Vec::new();
             if !without.contains(&physical) {
                 offsets.extend(record_offsets(bytes_at(space.memory(), physical, 0x1000, &mut buffer)));
@@ -252,8 +250,5 @@ fn kernel_at(space: AddressSpace<'_>, base: VirtualAddress) -> Option<(PeImage, 
 
 /// Where `RSDS` stands in a page.
 fn record_offsets(page: &[u8]) -> impl Iterator<Item = u64> + '_ {
-    page.windows(4)
-        .enumerate()
-        .filter(|(_, four)| *four == b"RSDS")
-        .filter_map(|(offset, _)| u64::try_from(offset).ok())
+    memchr::memmem::find_iter(page, b"RSDS").filter_map(|offset| u64::try_from(offset).ok())
 }

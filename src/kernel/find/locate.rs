@@ -154,6 +154,9 @@ const MAX_BASES: usize = 64;
 /// Pages in which the kernel is looked for under one group of roots: at first, and where none was found so in any group. Systems
 /// map some ten thousand where system images lie; hostile tables could map a hundred million.
 const PAGES: [usize; 2] = [1 << 17, 1 << 22];
+/// The same for a root that nobody else vouches for, beside a system that is whole: a page that refers to itself by chance leads to
+/// as many pages as memory has, and a system that is there has this many at most where its images lie.
+const DOUBTFUL_PAGES: usize = 1 << 14;
 /// The same for all groups together, in each of the two rounds.
 const ALL_PAGES: usize = 1 << 25;
 
@@ -165,6 +168,13 @@ struct Group {
     shared: bool,
     /// Whether there are roots that were not looked at.
     fresh: bool,
+}
+
+impl Group {
+    /// Whether nothing but a page that refers to itself speaks for it.
+    fn is_doubtful(&self) -> bool {
+        !self.shared && self.roots.len() <= 1 && self.roots.iter().all(|root| root.way == Way::SelfReference)
+    }
 }
 
 /// Tries every way, the cheap ones first, and everything that they name.
@@ -323,6 +333,9 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
                 group.roots.sort_by_key(|root| (root.way, root.dtb));
                 group.fresh = false;
                 let mut left = pages.min(all);
+                if self.any_whole() && group.is_doubtful() {
+                    left = left.min(DOUBTFUL_PAGES);
+                }
                 all = all.saturating_sub(left);
                 let found = match left {
                     0 => Err("too many others were looked at before it".to_owned()),
@@ -343,7 +356,7 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
                     }
                 }
             });
-            if self.proven.values().any(|proven| proven.grade == Grade::Whole) {
+            if self.any_whole() {
                 break;
             }
         }
@@ -360,6 +373,10 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
         }
     }
 
+    fn any_whole(&self) -> bool {
+        self.proven.values().any(|proven| proven.grade == Grade::Whole)
+    }
+
     /// Looks for the kernel of one group, and for its System process through each of its roots. The kernel that proves itself best is
     /// taken.
     ///
@@ -370,7 +387,7 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
         let space = roots::space(self.memory, first.dtb);
         let shared = group.roots.iter().find_map(|root| self.shared(root));
         let near = group.roots.iter().find_map(|root| root.near);
-        let once = *pages <= PAGES[0];
+        let all_pages = *pages;
         let others: Vec<AddressSpace<'m>> =
             group.roots.iter().skip(1).take(MAX_OTHERS).map(|root| roots::space(self.memory, root.dtb)).collect();
         let search = Search {
@@ -404,9 +421,8 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
         let mut failed = None;
         if !whole || best.as_ref().is_none_or(|best| best.grade < Grade::System) {
             // Without headers, or without exports that lead to System.
-            // Once: what it looks at does not grow with the round.
-            if !whole && once {
-                match search.by_code_view() {
+            if !whole {
+                match search.by_code_view(all_pages) {
                     Some(Ok(found)) => bases.push(found),
                     Some(Err(failure)) => failed = Some(failure),
                     None => {}

@@ -126,7 +126,6 @@ pub(crate) fn quick_look(memory: &dyn PhysicalMemory) -> (Vec<Root>, bool) {
         let mut at = PhysicalAddress(first);
         while at.0 < run.end().0 && left > 0 {
             left = left.saturating_sub(1);
-            // The entry that leads to the system's images first: it rules out nearly all pages.
             let leads_to_table = |slot: u64| {
                 let mut entry = [0u8; 8];
                 memory.read(at.wrapping_add(slot), &mut entry) == entry.len() && u64::from_le_bytes(entry) & 0x81 == 1
@@ -146,7 +145,15 @@ pub(crate) fn quick_look(memory: &dyn PhysicalMemory) -> (Vec<Root>, bool) {
 /// Scans all of physical memory for tables that refer to themselves; every process has one.
 pub(crate) fn scan(memory: &dyn PhysicalMemory, progress: &(dyn Fn(u64, u64) + Sync)) -> Vec<Root> {
     let mut found = Vec::new();
-    Scanner::new().pages(refers_to_itself).max_hits(usize::MAX).progress(progress).run(memory, |hit| {
+    // The entry that leads to the system's images first: it rules out nearly all pages by one line of each.
+    let slots = MODES.map(|arch| base::images_slot(arch).wrapping_mul(8));
+    let is_root = |page: Page<'_>| {
+        let leads_to_table = |slot: u64| {
+            usize::try_from(slot).ok().and_then(|slot| page.u64(slot)).is_some_and(|entry| entry & 0x81 == 1)
+        };
+        slots.into_iter().any(leads_to_table) && refers_to_itself(page)
+    };
+    Scanner::new().pages(is_root).max_hits(usize::MAX).progress(progress).run(memory, |hit| {
         found.push(Root { way: Way::SelfReference, dtb: AddressSpace::new(memory, hit.at).root(), near: None });
         ControlFlow::Continue(())
     });

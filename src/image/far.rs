@@ -5,8 +5,9 @@ use super::blocks::{Chunked, Unpack};
 use super::fetched::Fetched;
 use super::source::Source;
 use crate::http;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read as _};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 use ureq::Agent;
@@ -14,6 +15,12 @@ use ureq::http::{StatusCode, header};
 
 /// Bytes of a piece: a page table or a process object is seldom alone, and a round trip costs as much as these.
 const PIECE: u64 = 0x1_0000;
+/// Pieces of one request at most, where they are read one after the other: more would be fetched for nothing at the end.
+const MAX_AHEAD: u64 = 8;
+/// Places from which reading may go on in order, as many as threads read at a time.
+const STREAMS: usize = 8;
+/// Pieces that came before they were asked for; the cache of blocks keeps what was.
+const MAX_WAITING: usize = 128;
 /// How long a server may be silent.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How often a piece is asked for, if the server is busy or the connection breaks off.
@@ -28,6 +35,40 @@ struct Far {
     /// What the server calls this version of the object. `None`: it does not say, and its length alone tells.
     version: Option<String>,
     log: Arc<Fetched>,
+    ahead: Mutex<Ahead>,
+}
+
+/// What is fetched before it is asked for: where pieces are read in order, a request brings twice as many as the one before.
+#[derive(Default)]
+struct Ahead {
+    /// Where each goes on: the number of the next piece, and how many the last request brought.
+    streams: VecDeque<(u64, u64)>,
+    waiting: HashMap<u64, Vec<u8>>,
+}
+
+impl Ahead {
+    /// How many pieces to ask for, given that `number` is not here.
+    fn pieces(&mut self, number: u64) -> u64 {
+        let before = self.streams.iter().position(|(next, _)| *next == number).and_then(|at| self.streams.remove(at));
+        let count = before.map_or(1, |(_, count)| count.saturating_mul(2).min(MAX_AHEAD));
+        if self.streams.len() >= STREAMS {
+            self.streams.pop_front();
+        }
+        self.streams.push_back((number.saturating_add(count), count));
+        count
+    }
+
+    /// Keeps what came, and gives the first of it.
+    fn keep(&mut self, number: u64, bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut pieces = bytes.chunks(usize::try_from(PIECE).ok()?).map(<[u8]>::to_vec);
+        let first = pieces.next();
+        // Nobody came for them.
+        if self.waiting.len() >= MAX_WAITING {
+            self.waiting.clear();
+        }
+        self.waiting.extend((number.saturating_add(1)..).zip(pieces));
+        first
+    }
 }
 
 /// Why a piece did not come.
@@ -40,9 +81,20 @@ enum Failure {
 /// Asks for the first piece, which tells length and version.
 pub(super) fn open(url: &str) -> io::Result<(Source, Arc<Fetched>)> {
     let log = Arc::new(Fetched::default());
-    let mut far = Far { agent: http::agent(url, SILENCE), url: url.to_owned(), length: 0, version: None, log };
-    let (_, length, version) = far.patiently(0, PIECE).map_err(io::Error::other)?;
+    let mut far = Far {
+        agent: http::agent(url, SILENCE),
+        url: url.to_owned(),
+        length: 0,
+        version: None,
+        log,
+        ahead: Mutex::default(),
+    };
+    let (bytes, length, version) = far.patiently(0, PIECE).map_err(io::Error::other)?;
     (far.length, far.version) = (length, version);
+    // It is asked for first thing.
+    let ahead = far.ahead.get_mut().unwrap_or_else(PoisonError::into_inner);
+    ahead.waiting.insert(0, bytes);
+    ahead.pieces(0);
     let log = Arc::clone(&far.log);
     Ok((Source::new(Chunked::even(PIECE, length, far)), log))
 }
@@ -111,8 +163,10 @@ impl Far {
         }
         let wanted = total.saturating_sub(start).min(length);
         let mut bytes = Vec::new();
-        let mut body = answer.into_body().into_reader().take(wanted);
+        // To its end, which is behind the last byte: only then is the connection used again.
+        let mut body = answer.into_body().into_reader().take(wanted.saturating_add(1));
         body.read_to_end(&mut bytes).map_err(|error| passing(&error.into()))?;
+        bytes.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
         self.log.received(bytes.len());
         if u64::try_from(bytes.len()) != Ok(wanted) {
             return Err(Failure::Passing("the connection broke off".into()));
@@ -128,8 +182,17 @@ impl Unpack for Far {
             return None;
         }
         let from = number.checked_mul(PIECE).filter(|from| *from < self.length)?;
-        match self.patiently(from, PIECE.min(self.length.saturating_sub(from))) {
-            Ok((bytes, ..)) => Some(bytes),
+        let ahead = || self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = {
+            let mut ahead = ahead();
+            if let Some(bytes) = ahead.waiting.remove(&number) {
+                return Some(bytes);
+            }
+            ahead.pieces(number)
+        };
+        // Without the lock: nobody waits for somebody else's request.
+        match self.patiently(from, PIECE.saturating_mul(count).min(self.length.saturating_sub(from))) {
+            Ok((bytes, ..)) => ahead().keep(number, &bytes),
             Err(why) => {
                 self.log.failed(why);
                 None

@@ -2,9 +2,10 @@
 
 use crate::server::{Request, head, send, serve};
 use ntmem::symbols::SymbolStore;
-use ntmem::{MemoryImage, System, check_smss};
+use ntmem::{MemoryImage, PhysicalAddress, PhysicalMemory as _, System, check_smss};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn sample() -> Vec<u8> {
     std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/samples/suspicious.raw")).unwrap()
@@ -83,6 +84,36 @@ fn what_is_not_needed_is_not_fetched() {
     assert!(fetched.bytes() < 8 << 20, "{} bytes in {} requests", fetched.bytes(), fetched.requests());
 }
 
+/// What is read in order comes in few requests, each piece of it once, also where two places are read by turns.
+#[test]
+fn what_is_read_in_order_is_fetched_ahead() {
+    const READ: u64 = 2 << 20;
+    let length = 64 << 20;
+    let bytes: Vec<u8> = (0..length).map(|at: usize| (at >> 12) as u8 ^ at as u8).collect();
+    let expected = bytes.clone();
+    let url = far(move |request, stream| part(stream, &bytes, range(request, length).unwrap(), "ETag: \"1\"\r\n"));
+    let image = MemoryImage::open(&url).unwrap();
+    let before = (image.fetched().unwrap().requests(), image.fetched().unwrap().bytes());
+    for at in (0..READ).step_by(0x1000) {
+        for start in [4 << 20, 32 << 20] {
+            let mut page = [0; 0x1000];
+            let from = start + at;
+            assert_eq!(image.read(PhysicalAddress(from), &mut page), page.len());
+            assert!(page == expected[from as usize..][..0x1000], "{from:#x}");
+        }
+    }
+    let fetched = image.fetched().unwrap();
+    let (requests, bytes) = (fetched.requests() - before.0, fetched.bytes() - before.1);
+    // 1, 2, 4, 8, 8, 8 and 8 pieces of 64 KiB for 32 of them, twice.
+    assert!(requests <= 14, "{requests} requests");
+    assert!(bytes <= 2 * (READ + (512 << 10)), "{bytes} bytes");
+    // Single pages far from one another are single pieces.
+    for at in [20 << 20, 24 << 20, 28 << 20] {
+        image.read(PhysicalAddress(at), &mut [0; 64]);
+    }
+    assert_eq!((fetched.requests() - before.0 - requests, fetched.bytes() - before.1 - bytes), (3, 3 << 16));
+}
+
 #[test]
 fn a_busy_server_is_asked_again() {
     let bytes = sample();
@@ -97,12 +128,14 @@ fn a_busy_server_is_asked_again() {
 #[test]
 fn a_file_that_was_replaced_is_an_error() {
     let bytes = sample();
-    let asked = AtomicUsize::new(0);
+    let replaced = Arc::new(AtomicBool::new(false));
+    let is_replaced = Arc::clone(&replaced);
     let url = far(move |request, stream| {
-        let version = if asked.fetch_add(1, Ordering::Relaxed) < 40 { "1" } else { "2" };
+        let version = if is_replaced.load(Ordering::Relaxed) { "2" } else { "1" };
         part(stream, &bytes, range(request, bytes.len()).unwrap(), &format!("ETag: \"{version}\"\r\n"));
     });
     let image = MemoryImage::open(&url).unwrap();
+    replaced.store(true, Ordering::Relaxed);
     let _ = image.locate_kernel(&SymbolStore::new()).map(|kernel| System::read(&kernel));
     assert!(image.fetched().unwrap().failure().unwrap().contains("replaced"));
 }

@@ -19,7 +19,7 @@ record! {
         registry: VirtualAddress,
         /// `CmpMasterHive`: the `_CMHIVE` of `\REGISTRY`.
         master_hive: VirtualAddress,
-        /// That hive is in `CmpHiveListHead`. Not parsable: what stands there is no hive. Unreadable: the list is not whole.
+        /// That hive is in `CmpHiveListHead`. Unreadable: nothing is mapped there, or the list is not whole.
         master_hive_listed: bool,
     }
 }
@@ -42,17 +42,14 @@ impl Singletons {
     }
 }
 
-/// Whether the list of hives has this one. That it does not is told only of what is a hive, and of a list that is whole.
+/// Whether the list of hives has this one. That it does not is told only where something can be read there, and of a list that is whole.
 fn is_listed(kernel: &Kernel<'_>, hive: VirtualAddress) -> Result<bool, Absent> {
     let list = hive_list(kernel)?;
     if list.entries.contains(&hive) {
         return Ok(true);
     }
-    if !Cmhive::read(kernel, hive)?.is_hive()? {
-        return Err(Absent::unparsable(format!("no hive is at {hive}")));
-    }
     match list.end() {
-        ListEnd::Complete => Ok(false),
+        ListEnd::Complete => Cmhive::read(kernel, hive)?.is_hive().map(|_| false),
         _ => Err(Absent::unreadable("the list of hives is not whole")),
     }
 }

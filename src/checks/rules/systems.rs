@@ -4,7 +4,8 @@ use crate::checks::case::Case;
 use crate::checks::core::SYSTEM_PID;
 use crate::checks::rule::{About, Rule};
 use crate::checks::{Confidence, Outcome, Severity, Witness};
-use crate::{AbsentKind, Process};
+use crate::{AbsentKind, PhysicalAddress, Process};
+use std::collections::HashMap;
 
 /// SYS-01: one kernel half in all page tables.
 pub static KERNEL_HALF: Rule = Rule {
@@ -118,6 +119,7 @@ fn kernel_half(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
 fn page_tables(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
     let live = live(case);
     let mut outcomes: Vec<Outcome> = live.iter().filter_map(|process| root(rule, process)).collect();
+    outcomes.extend(shared_root(rule, &live));
     if outcomes.is_empty() {
         let outcome = Outcome::new(rule, None).expected("the address of a page table in every process that runs");
         outcomes.push(if live.iter().any(|process| process.dtb.value().is_some()) {
@@ -127,6 +129,27 @@ fn page_tables(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         });
     }
     outcomes
+}
+
+/// Two processes that run cannot have one root: what is read through it belongs to one of them at most. The idle process runs with
+/// System's.
+fn shared_root(rule: &Rule, live: &[&Process]) -> Option<Outcome> {
+    let mut owners: HashMap<PhysicalAddress, &Process> = HashMap::new();
+    let own = live.iter().filter(|process| {
+        process.pid.value().is_some_and(|pid| *pid != 0)
+            && process.threads.value().is_some_and(|threads| *threads > 0)
+            && !process.is_named("Secure System")
+    });
+    own.filter_map(|process| Some((process, process.dtb.value()?.page()))).find_map(|(process, root)| {
+        let other = owners.insert(root, process)?;
+        let pid = |process: &Process| process.pid.value().map_or_else(|| "?".to_owned(), u64::to_string);
+        let why = format!(
+            "contradicted: pid {} and pid {} both have the root {root}, so the memory of one of them cannot be read",
+            pid(other),
+            pid(process)
+        );
+        Some(Outcome::about(rule, process).expected("a page table of its own").unknown("its page table", why).decides())
+    })
 }
 
 fn root(rule: &Rule, process: &Process) -> Option<Outcome> {

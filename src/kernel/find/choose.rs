@@ -124,14 +124,24 @@ fn one_each<'m>(found: Vec<Proven<'m>>, warnings: &mut Vec<Warning>) -> Vec<Prov
     systems
 }
 
+/// Why it cannot be told that a system whose clock stopped at `own` ran last: there is another shared page, at `others`, through a root
+/// beside which no kernel was found.
+pub(super) fn later_clock(own: Option<Timestamp>, others: &[(PhysicalAddress, Timestamp)]) -> Option<String> {
+    let own = own?;
+    let (root, clock) = others.iter().find(|(_, clock)| clock.0 > own.0.saturating_add(AT_ONCE))?;
+    Some(format!(
+        "through the root {root}, with which no kernel was found, KUSER_SHARED_DATA has a later clock, {clock}"
+    ))
+}
+
 /// When a system ran last.
 fn time(system: &Proven<'_>) -> Option<Timestamp> {
     system.shared.as_ref().map(|shared| shared.system_time).filter(|time| time.0 != 0)
 }
 
-/// Those that prove themselves as well.
+/// Those that prove themselves too: whoever takes the root out of one's System must not make the other the one that ran.
 fn rivals<'a, 'm>(first: &'a Proven<'m>, rest: &'a [Proven<'m>]) -> impl Iterator<Item = &'a Proven<'m>> {
-    rest.iter().filter(|other| other.grade == first.grade && first.grade >= Grade::System)
+    rest.iter().filter(|other| other.grade >= Grade::System && first.grade >= Grade::System)
 }
 
 /// A root that opens it.
@@ -146,6 +156,17 @@ fn undecided(first: &Proven<'_>, rest: &[Proven<'_>]) -> Option<String> {
     if let Some(other) = rivals().find(|other| leads(other) && !leads(first)) {
         return Some(format!(
             "the kernel at {} has the later clock, and the header of the image leads to the one at {}",
+            first.found.base, other.found.base
+        ));
+    }
+    let later = rest.iter().find(|other| match (time(first), time(other)) {
+        (Some(own), Some(others)) => others.0 > own.0.saturating_add(AT_ONCE),
+        (None, Some(_)) => true,
+        _ => false,
+    });
+    if let Some(other) = later {
+        return Some(format!(
+            "the kernel at {} proves itself better, and the one at {} has the later clock",
             first.found.base, other.found.base
         ));
     }

@@ -12,7 +12,7 @@ use super::roots::{self, Root, Way};
 use crate::image::{Hints, PhysicalMemory};
 use crate::memory::AddressSpace;
 use crate::symbols::SymbolStore;
-use crate::{Error, PhysicalAddress, VirtualAddress, Warning};
+use crate::{Error, PhysicalAddress, Timestamp, VirtualAddress, Warning};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -496,11 +496,24 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
         })
     }
 
+    /// Clocks of shared pages through roots with which no kernel was found.
+    fn clocks_without_kernel(&self) -> Vec<(PhysicalAddress, Timestamp)> {
+        let barren = self.groups.iter().filter(|(images, group)| group.shared && !self.proven.contains_key(images));
+        let first = barren.filter_map(|(_, group)| group.roots.first());
+        let clock = |root: &Root| Some((root.dtb, self.shared(root)?.system_time));
+        first.filter_map(clock).filter(|(_, clock)| clock.0 != 0).collect()
+    }
+
     /// Chooses among what was found.
     fn finish(mut self) -> Result<Located<'m>, Error> {
         let given = self.options.dtb.map(|dtb| roots::space(self.memory, dtb).root());
+        let clocks = self.clocks_without_kernel();
         match choose::choose(std::mem::take(&mut self.proven).into_values().collect(), given) {
             Ok(mut located) => {
+                if given.is_none() && located.undecided.is_none() {
+                    let own = located.shared.as_ref().map(|shared| shared.system_time);
+                    located.undecided = choose::later_clock(own, &clocks);
+                }
                 for (way, why) in
                     self.failure.ways.iter().filter(|(way, why)| *way != Way::SelfReference && why.starts_with("root "))
                 {

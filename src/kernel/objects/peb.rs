@@ -15,6 +15,9 @@ const MAX_MODULES: usize = 4096;
 /// Bytes of their names in all: a thousand modules take some hundred thousand. Any number of entries can share one long name.
 const MAX_MODULE_TEXT: usize = 1 << 20;
 
+/// Where user memory ends: with four levels of page tables. Images of Windows use no more of the five.
+const USER_END: u64 = 0x8000_0000_0000;
+
 /// What a PEB says.
 #[derive(Clone, Debug)]
 pub struct UserHalf {
@@ -75,6 +78,15 @@ impl UserHalf {
         for (byte, word) in [(0, "zero"), (0xff, "0xff")] {
             if view.bytes(0, layout.size).is_ok_and(|bytes| bytes.iter().all(|own| *own == byte)) {
                 return Self::all(|| Reading::Absent(Absent::unreadable(format!("the PEB at {peb} is all {word}"))));
+            }
+        }
+        // What leads out of user memory was written by nobody who made a PEB: the page is another's by now.
+        for field in [layout.image_base, layout.parameters, layout.ldr] {
+            if let Ok(to) = view.get(field)
+                && to.0 >= USER_END
+            {
+                let why = format!("the PEB at {peb} leads to {to} ({}), which is no user memory", field.name);
+                return Self::all(|| Reading::Absent(Absent::unparsable(why.clone())));
             }
         }
         // A page file is copied after memory: by then the page may be somebody else's. A PEB proves itself by where it leads.

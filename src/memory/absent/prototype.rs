@@ -5,6 +5,7 @@ use crate::VirtualAddress;
 use crate::memory::AddressSpace;
 use crate::memory::fault::{Fault, PrototypeFault};
 use crate::symbols::{Bits, Field, Natural, Stored};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A balanced tree of 2^64 nodes is no deeper.
@@ -121,8 +122,10 @@ impl AbsentPages {
         let Some(part) = &self.structures.subsection else { return Ok(None) };
         let (Some(base), Some(next), Some(pages)) = (part.base, part.next, part.pages) else { return Ok(None) };
         let (mut subsection, mut left, mut owner) = (subsection, index, None);
+        let mut met = HashSet::new();
         for _ in 0..MAX_PARTS {
-            if !subsection.is_kernel() {
+            // A ring gives pages of its parts again as those behind them.
+            if !subsection.is_kernel() || !met.insert(subsection) {
                 return Ok(None);
             }
             let area: VirtualAddress = get(space, subsection, part.control_area)?;

@@ -433,6 +433,36 @@ layout! {
 }
 
 layout! {
+    /// `_CM_KEY_BODY`: what a handle to a key leads to.
+    pub struct KeyBodyLayout = "_CM_KEY_BODY" {
+        /// The key that is open.
+        block: Field<VirtualAddress> = "KeyControlBlock",
+    }
+}
+
+layout! {
+    /// `_CM_KEY_CONTROL_BLOCK`: one key that somebody has open, or has open a key below.
+    pub struct KeyBlockLayout = "_CM_KEY_CONTROL_BLOCK" {
+        /// That of the key above.
+        parent: Field<VirtualAddress> = "ParentKcb",
+        /// Its name.
+        name: Field<VirtualAddress> = "NameBlock",
+    }
+}
+
+layout! {
+    /// `_CM_NAME_CONTROL_BLOCK`: one name, which all keys that bear it share.
+    pub struct KeyNameLayout = "_CM_NAME_CONTROL_BLOCK" {
+        /// Whether a character takes one byte: a byte in 7, the lowest bit of four since.
+        compressed: Field<Embedded> = "Compressed",
+        /// Bytes of the name.
+        length: Field<u16> = "NameLength",
+        /// The name.
+        name: Field<Embedded> = "Name",
+    }
+}
+
+layout! {
     /// `_RTL_BITMAP`.
     pub struct BitmapLayout = "_RTL_BITMAP" {
         /// How many bits it has.
@@ -602,6 +632,12 @@ layouts! {
     vacb: VacbLayout,
     /// `_CMHIVE`.
     cmhive: CmhiveLayout,
+    /// `_CM_KEY_BODY`.
+    key_body: KeyBodyLayout,
+    /// `_CM_KEY_CONTROL_BLOCK`.
+    key_block: KeyBlockLayout,
+    /// `_CM_NAME_CONTROL_BLOCK`.
+    key_name: KeyNameLayout,
     /// `_RTL_BITMAP`.
     bitmap: BitmapLayout,
     /// `_DUAL`.

@@ -96,7 +96,7 @@ impl System {
             });
         }
         crate::process::allocation::judge(kernel, &mut processes);
-        let elsewhere = ThreadsElsewhere { numbered: ids.ok().map(|ids| ids.threads), scanned };
+        let elsewhere = ThreadsElsewhere { scanned, ..ThreadsElsewhere::in_table(ids.ok()) };
         crate::process::look_inside::look(kernel, &budget, &mut processes, options.inside, &elsewhere);
         let image = kernel.image();
         let mut machine = Machine::read(kernel, &processes);

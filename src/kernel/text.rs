@@ -42,12 +42,15 @@ pub fn file_name(space: AddressSpace<'_>, at: VirtualAddress) -> Result<Option<S
     }
 }
 
-/// Whether a `_UNICODE_STRING` is all zero, as a page that was lost leaves it: an empty text has room all the same.
+/// Whether what stands at `at` is no `_UNICODE_STRING` that the kernel wrote, be it a page that was lost or that of something else: an
+/// empty text too has room, in whole characters, in the kernel's half.
 ///
 /// # Errors
 /// The structure cannot be read.
-pub fn is_blank(space: AddressSpace<'_>, at: VirtualAddress) -> Result<bool, Absent> {
-    Ok(space.read_array::<16>(at)? == [0; 16])
+pub fn is_none(space: AddressSpace<'_>, at: VirtualAddress) -> Result<bool, Absent> {
+    let [_, _, m0, m1, _, _, _, _, buffer @ ..] = space.read_array::<16>(at)?;
+    let (maximum, buffer) = (u16::from_le_bytes([m0, m1]), VirtualAddress(u64::from_le_bytes(buffer)));
+    Ok(maximum == 0 || !maximum.is_multiple_of(2) || !buffer.is_kernel())
 }
 
 /// Where the text of the `_UNICODE_STRING` at `at` lies, for evidence. `None`: it is empty, or nothing can be read there.

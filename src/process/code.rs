@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Pages outside images, or to be written to, that are kept of one process: a compiler of code at run time has some thousand.
 const MAX_ODD: usize = 1 << 14;
+/// Pages of one page table that are looked at for what they hold: all that it has.
+const MAX_ODD_READ: u64 = PAGE_SIZE / 8;
 /// Pages of images that are kept of one process: 1 GiB of code.
 const MAX_IMAGE_PAGES: usize = 1 << 18;
 /// Pages that are compared, or asked of sections, in all: those that only one process has, and those that differ.
@@ -65,6 +67,9 @@ pub(super) fn read(
     };
     // How many pages of a table are as the ranges say, less those that are not, by the region that it maps.
     let mut fitting = HashMap::<u64, i64>::new();
+    let memory = kernel.space().memory();
+    // Pages of each region that can be written to and executed, and how many of them hold entries of page tables.
+    let mut writable = HashMap::<u64, (u64, u64)>::new();
     let mut code = Code { runs: Vec::new(), pages: 0, no_execute: false, end: ListEnd::Complete, images: Vec::new() };
     let (mut odd, mut cut) = (Vec::<UserPage>::new(), false);
     let walked = space.user_pages(*room, &mut |page| {
@@ -76,6 +81,15 @@ pub(super) fn read(
         let as_made = as_made || page.physical.is_some() && page.physical.map(PhysicalAddress::page) == shared;
         let fit = fitting.entry(region(page.at)).or_default();
         *fit = fit.saturating_add(if as_made { 1 } else { -1 });
+        if page.executable && page.writable {
+            let (all, tables) = writable.entry(region(page.at)).or_default();
+            *all = all.saturating_add(1);
+            if page.bytes == PAGE_SIZE
+                && page.physical.is_some_and(|at| *all <= MAX_ODD_READ && holds_entries(memory, at))
+            {
+                *tables = tables.saturating_add(1);
+            }
+        }
         if page.executable {
             if page.physical.map(PhysicalAddress::page) == shared && shared.is_some() && !page.writable {
                 return;
@@ -111,6 +125,10 @@ pub(super) fn read(
             writable: Reading::Value(page.writable),
             physical: page.physical.map_or(Reading::Nothing, Reading::Value),
             fit: Reading::Value(fitting.get(&region(page.at)).copied().unwrap_or_default()),
+            tables: Reading::Value(match writable.get(&region(page.at)) {
+                Some((all, tables)) if tables.saturating_mul(2) > *all => *tables,
+                _ => 0,
+            }),
         });
     }
     Ok(code)
@@ -119,6 +137,25 @@ pub(super) fn read(
 /// What one table of the lowest level maps: 2 MiB.
 const fn region(at: VirtualAddress) -> u64 {
     at.0 >> 21
+}
+
+/// Entry of a page table: present, and reachable from user mode.
+const ENTRY: u64 = 1 | 1 << 2;
+/// Where an entry has its frame.
+const FRAME: u64 = 0x000f_ffff_ffff_f000;
+
+/// Whether a page holds entries of a user page table and nothing else.
+fn holds_entries(memory: &dyn PhysicalMemory, at: PhysicalAddress) -> bool {
+    let mut bytes = [0u8; PAGE_BYTES];
+    if memory.read(at, &mut bytes) != PAGE_BYTES {
+        return false;
+    }
+    let is_there = |at: PhysicalAddress| memory.next_run(at).is_some_and(|run| run.start <= at);
+    let is_entry =
+        |entry: u64| entry & ENTRY == ENTRY && entry & FRAME != 0 && is_there(PhysicalAddress(entry & FRAME));
+    let (entries, _) = bytes.as_chunks::<8>();
+    let mut entries = entries.iter().map(|entry| u64::from_le_bytes(*entry)).filter(|entry| *entry != 0).peekable();
+    entries.peek().is_some() && entries.all(is_entry)
 }
 
 /// One process in the comparison.
@@ -143,7 +180,7 @@ pub(super) fn altered(kernel: &Kernel<'_>, processes: &[Compared<'_, '_>]) -> Ve
     let mut found: Vec<Vec<AlteredPage>> = processes.iter().map(|_| Vec::new()).collect();
     let mut room = MAX_COMPARED;
     let mut tell = |who: usize, file: &str, page: &ImagePage, other: PhysicalAddress, pid: Option<u64>| {
-        let Some((offset, bytes)) = difference(memory, page.physical, other) else { return };
+        let Some(Difference { offset, bytes, replaced }) = difference(memory, page.physical, other) else { return };
         let Some(list) = found.get_mut(who).filter(|list| list.len() < MAX_ALTERED) else { return };
         list.push(AlteredPage {
             at: Reading::Value(page.at),
@@ -154,6 +191,7 @@ pub(super) fn altered(kernel: &Kernel<'_>, processes: &[Compared<'_, '_>]) -> Ve
             offset: Reading::Value(offset),
             bytes: Reading::Value(bytes),
             executable: Reading::Value(page.executable),
+            replaced: Reading::Value(replaced),
         });
     };
     for ((file, at), pages) in &images {
@@ -191,15 +229,27 @@ pub(super) fn altered(kernel: &Kernel<'_>, processes: &[Compared<'_, '_>]) -> Ve
     found
 }
 
-/// The first byte in which two pages differ, and how many do. `None`: none does, or one of them is not in the image.
-fn difference(memory: &dyn PhysicalMemory, one: PhysicalAddress, other: PhysicalAddress) -> Option<(u64, u64)> {
+/// In what two pages differ.
+struct Difference {
+    /// The first byte.
+    offset: u64,
+    /// How many.
+    bytes: u64,
+    /// More than half of what the other has.
+    replaced: bool,
+}
+
+/// `None`: they do not differ, or one of them is not in the image.
+fn difference(memory: &dyn PhysicalMemory, one: PhysicalAddress, other: PhysicalAddress) -> Option<Difference> {
     let read = |at: PhysicalAddress| {
         let mut bytes = [0u8; PAGE_BYTES];
         (memory.read(at, &mut bytes) == PAGE_BYTES).then_some(bytes)
     };
     let (one, other) = (read(one)?, read(other)?);
-    let mut differing = one.iter().zip(&other).zip(0u64..).filter(|((one, other), _)| one != other);
-    let (_, first) = differing.next()?;
-    let more = differing.count();
-    Some((first, u64::try_from(more).unwrap_or(u64::MAX).saturating_add(1)))
+    let differing = || one.iter().zip(&other).zip(0u64..).filter(|((one, other), _)| one != other);
+    let (_, offset) = differing().next()?;
+    let (held, gone) =
+        (other.iter().filter(|byte| **byte != 0).count(), differing().filter(|((_, other), _)| **other != 0).count());
+    let bytes = u64::try_from(differing().count()).unwrap_or(u64::MAX);
+    Some(Difference { offset, bytes, replaced: gone.saturating_mul(2) > held })
 }

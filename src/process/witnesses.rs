@@ -3,17 +3,19 @@
 
 use super::code::{self, Code, Compared};
 use super::inside::Inside;
-use super::sources::cid_table;
+use super::sources::cid_table::{self, Ids};
 use crate::kernel::{Eprocess, Kernel, ObjectTypes, OtherThreads, Vad};
 use crate::memory::{EntryLevel, Fault};
 use crate::{Absent, Reading, VirtualAddress};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Threads that other places have than the lists of their processes.
 #[derive(Debug, Default)]
 pub(crate) struct ThreadsElsewhere {
     /// Those of the table of ids. `None`: it could not be read.
     pub numbered: Option<Vec<VirtualAddress>>,
+    /// Those of them that have another id than the one that leads to them.
+    pub misnumbered: Vec<VirtualAddress>,
     /// Those that a search of memory found, each with its process.
     pub scanned: Vec<(VirtualAddress, VirtualAddress)>,
 }
@@ -21,8 +23,13 @@ pub(crate) struct ThreadsElsewhere {
 impl ThreadsElsewhere {
     /// Those of the table of ids alone.
     pub(crate) fn of_ids(kernel: &Kernel<'_>) -> Self {
-        let ids = cid_table::read(kernel, &mut Vec::new());
-        Self { numbered: ids.ok().map(|ids| ids.threads), scanned: Vec::new() }
+        Self::in_table(cid_table::read(kernel, &mut Vec::new()).ok())
+    }
+
+    /// Those of a table of ids that was read.
+    pub(crate) fn in_table(ids: Option<Ids>) -> Self {
+        let (numbered, misnumbered) = ids.map(|ids| (ids.threads, ids.misnumbered)).unzip();
+        Self { numbered, misnumbered: misnumbered.unwrap_or_default(), scanned: Vec::new() }
     }
 
     /// The threads of each of these processes.
@@ -35,13 +42,17 @@ impl ThreadsElsewhere {
         let known = self.numbered.as_ref().filter(|_| owner.is_some()).map(|_| Vec::new());
         let mut of: HashMap<VirtualAddress, OtherThreads> = chosen
             .keys()
-            .map(|process| (*process, OtherThreads { numbered: known.clone(), scanned: Vec::new() }))
+            .map(|process| (*process, OtherThreads { numbered: known.clone(), ..OtherThreads::default() }))
             .collect();
+        let misnumbered: HashSet<VirtualAddress> = self.misnumbered.iter().copied().collect();
         for thread in self.numbered.iter().flatten() {
             let Some(owner) = owner else { break };
             let process = kernel.space().read_pointer(thread.wrapping_add(owner.offset));
             if let Some(others) = process.ok().and_then(|process| of.get_mut(&process)) {
                 others.numbered.get_or_insert_default().push(*thread);
+                if misnumbered.contains(thread) {
+                    others.misnumbered.push(*thread);
+                }
             }
         }
         for (thread, process) in &self.scanned {
@@ -123,6 +134,9 @@ pub(super) fn token_type(
 ) -> Reading<String> {
     let read = |token: VirtualAddress| {
         let types = types.as_ref().map_err(Clone::clone)?;
+        if !types.knows("Token") {
+            return Err(Absent::unreadable("the kernel's types have no name `Token` that can be read"));
+        }
         let header = types.header(token)?;
         let nowhere = || Absent::unparsable(format!("EPROCESS.Token leads to {token}, where nothing is mapped"));
         match kernel.space().translate(token) {

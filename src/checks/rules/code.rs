@@ -11,7 +11,7 @@ use crate::checks::subject::Subject;
 use crate::checks::{Confidence, Missing, Outcome, Severity, Why, Witness};
 use crate::kernel::{Thread, ThreadState};
 use crate::picture::SessionModel;
-use crate::{ListEnd, Process, Reading, VirtualAddress};
+use crate::{AbsentKind, ListEnd, Process, Reading, VirtualAddress};
 
 /// SMSS-018: no private executable memory, threads start in the image.
 pub static CODE: Rule = Rule {
@@ -54,10 +54,14 @@ fn code(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     let memory = pages::look(case, process, &ranges, grade);
     let mut outcome = memory.show(process, outcome);
     let (mut worst, mut found) = (memory.worst(), memory.words());
-    let torn = memory.torn;
+    let (torn, mut stray) = (memory.torn, None);
     let mut open = memory.open;
     let (threads, missing) = threads(process);
     for &thread in &threads {
+        if let Some(why) = misnumbered(process, thread) {
+            stray.get_or_insert_with(|| Missing::new(format!("whose thread is at {}", text(&thread.address)), why));
+            continue;
+        }
         let (severity, words, field) = match start(case, subject, &ranges, thread) {
             Start::Right => match unlisted(process, thread) {
                 Some(words) => (Severity::Medium, words, "ThreadListEntry"),
@@ -82,6 +86,7 @@ fn code(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
         found.push(format!("thread {} {words}", text(&thread.tid)));
         worst = worst.max(Some(severity));
     }
+    let torn = torn.or(stray);
     // What is for information only does not outweigh what is one of two things.
     if let Some(worst) = worst.filter(|worst| *worst > Severity::Info || torn.is_none()) {
         let outcome = outcome.observed(found.join("; "));
@@ -125,6 +130,12 @@ fn unlisted(process: &Process, thread: &Thread) -> Option<String> {
     };
     (whole && is_at_work(thread) && thread.in_process_list.value() == Some(&false))
         .then(|| format!("is in {} alone", elsewhere()))
+}
+
+/// Why a thread that no list has may be none: the page that it stands in may be another's.
+fn misnumbered(process: &Process, thread: &Thread) -> Option<Why> {
+    let absent = thread.in_cid_table.absent().filter(|absent| absent.kind == AbsentKind::Unparsable)?;
+    (unlisted(process, thread).is_some() && thread.in_kernel_list.value() != Some(&true)).then(|| absent.into())
 }
 
 /// The threads that have not ended, and why they may not be all.

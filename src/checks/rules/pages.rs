@@ -143,6 +143,11 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
         // a page table alone proves nothing.
         let doubtful =
             (grade != Grade::Alone || run.fit.value().is_some_and(|fit| *fit < 0)) && !is_short(inside, ranges);
+        // A table of an upper level in the place of this one: its entries are no pages of the process, whatever they say.
+        if run.tables.value().is_some_and(|tables| *tables > 0) {
+            memory.torn.get_or_insert_with(|| torn(*start));
+            continue;
+        }
         let found = match vad {
             None => match &ranges.part {
                 None if doubtful => {
@@ -242,7 +247,7 @@ fn changed(page: &AlteredPage, grade: Grade) -> Found {
         None => "in its section".to_owned(),
     };
     let severity = match page.executable.value() {
-        Some(true) if bytes <= MOST_PATCHED => grade.hooked(),
+        Some(true) if bytes <= MOST_PATCHED && page.replaced.value() != Some(&true) => grade.hooked(),
         _ => Severity::Info,
     };
     let at = page.at.value().copied().unwrap_or_default();

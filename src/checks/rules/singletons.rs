@@ -5,7 +5,7 @@ use crate::checks::core::SYSTEM_PID;
 use crate::checks::rule::{About, Rule};
 use crate::checks::{Outcome, Severity, Witness};
 use crate::kernel::Singletons;
-use crate::{Process, Reading, VirtualAddress};
+use crate::{AbsentKind, Process, Reading, VirtualAddress};
 
 /// SYS-14: what there is one of is found the same way twice.
 pub static ONE_OF_EACH: Rule = Rule {
@@ -53,16 +53,20 @@ fn one_of_each(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
             if of_other { wrong.push(words) } else { astray.push(words) }
         }
     }
-    if let (Some(hive), Some(listed)) = (master_hive.value(), master_hive_listed.value()) {
-        compared = compared.saturating_add(1);
-        if !listed {
-            wrong.push(format!("CmpMasterHive leads to {hive}, which is not in the list of hives"));
+    if let Some(hive) = master_hive.value() {
+        match master_hive_listed.known() {
+            Ok(Some(true)) => compared = compared.saturating_add(1),
+            Ok(Some(false)) => wrong.push(format!("CmpMasterHive leads to {hive}, which is not in the list of hives")),
+            // What leads to no hive at all may be a page that is torn.
+            Err(absent) if absent.kind != AbsentKind::NoSymbol => {
+                astray.push(format!("CmpMasterHive leads to {hive}: {absent}"));
+            }
+            _ => {}
         }
     }
     let outcome = outcome.witnessed([Witness::Object, Witness::Lists]);
     if wrong.is_empty() && !astray.is_empty() {
-        let why =
-            format!("{}: that is no process which is known, and the variable's page may be torn", astray.join("; "));
+        let why = format!("{}: nothing that is known is there, and the variable's page may be torn", astray.join("; "));
         return vec![outcome.unknown("where the kernel's variables lead", why).decides()];
     }
     vec![match (wrong.is_empty(), compared) {

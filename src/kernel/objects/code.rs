@@ -17,6 +17,9 @@ record! {
         /// Pages of their page table that are as the process's ranges say, less those that are not: where most are not, it may be
         /// another's table, and this one torn.
         fit: i64,
+        /// Of the pages of their page table that can be written to and executed, those that hold entries of page tables: no process
+        /// maps such pages. Where they are most, an upper table stands in the place of this one.
+        tables: u64,
     }
 }
 
@@ -39,5 +42,7 @@ record! {
         bytes: u64,
         /// Code in it may run. False: the headers.
         executable: bool,
+        /// Nothing is left of the other page: more than half of its bytes that are not zero are others. A patch leaves most of a page.
+        replaced: bool,
     }
 }

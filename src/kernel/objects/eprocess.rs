@@ -451,9 +451,9 @@ impl<'k> Eprocess<'k> {
             let space = self.kernel.space();
             let path = text::file_name(space, name)?;
             // System and minimal processes have no image to be named after.
-            if path.is_none() && self.peb().value().is_some() && text::is_blank(space, name)? {
+            if path.is_none() && self.peb().value().is_some() && text::is_none(space, name)? {
                 return Err(Absent::unparsable(format!(
-                    "UNICODE_STRING at {name} is all zero, where an image has its path"
+                    "UNICODE_STRING at {name} is none that the kernel writes, where an image has its path"
                 )));
             }
             Ok(path)

@@ -68,6 +68,12 @@ impl<'k> ObjectTypes<'k> {
         }
     }
 
+    /// Whether a type of this name is known.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        self.table.names.values().any(|known| known == name)
+    }
+
     /// `_OBJECT_TYPE.Name` of an index.
     #[must_use]
     pub fn name(&self, index: u8) -> Option<&str> {
@@ -108,7 +114,7 @@ pub(super) fn name_of(kernel: &Kernel<'_>, header: VirtualAddress) -> Result<Opt
     let creator = if mask & CREATOR_INFO == 0 { 0 } else { layouts.creator_info.as_ref()?.size };
     let name = layouts.name_info.as_ref()?;
     let info = header.wrapping_sub(creator).wrapping_sub(name.size);
-    text::unicode_string(space, info.wrapping_add(name.name.offset))
+    text::file_name(space, info.wrapping_add(name.name.offset))
 }
 
 impl TypeTable {
@@ -121,7 +127,7 @@ impl TypeTable {
             let own = space.read_array::<1>(address.wrapping_add(layout.index.offset)).ok()?;
             // A type knows its index: what follows the table, and its first two entries, do not.
             (address.is_kernel() && own == [index]).then_some(())?;
-            text::unicode_string(space, address.wrapping_add(layout.name.offset)).ok()?
+            text::unicode_string(space, address.wrapping_add(layout.name.offset)).ok()?.filter(|name| is_name(name))
         };
         let names: BTreeMap<u8, String> = (0..=u8::MAX).filter_map(|index| Some((index, name(index)?))).collect();
         if names.is_empty() {
@@ -134,6 +140,11 @@ impl TypeTable {
         };
         Ok(Self { names, cookie })
     }
+}
+
+/// Whether a text can be the name of a type: all are words of letters. What stands in a page that was lost is none.
+fn is_name(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ') && text.contains(char::is_alphabetic)
 }
 
 /// Processes whose headers are asked for the cookie.

@@ -85,6 +85,8 @@ impl Thread {
 pub struct OtherThreads {
     /// Those of `PspCidTable`. `None`: it could not be read.
     pub numbered: Option<Vec<VirtualAddress>>,
+    /// Those of them that have another id than the one that leads to them.
+    pub misnumbered: Vec<VirtualAddress>,
     /// Those that a search of memory found.
     pub scanned: Vec<VirtualAddress>,
 }
@@ -156,6 +158,9 @@ pub(crate) fn threads_up_to(
             in_process_list: Reading::Value(in_list.contains(&address)),
             in_kernel_list: of_scheduler.as_ref().map(|list| list.contains(&address)).map_err(Clone::clone).into(),
             in_cid_table: match &numbered {
+                Some(_) if others.misnumbered.contains(&address) => {
+                    Reading::Absent(Absent::unparsable("an id that is not its own leads to it in PspCidTable"))
+                }
                 Some(numbered) => Reading::Value(numbered.contains(&address)),
                 None => Reading::Absent(Absent::unreadable("PspCidTable could not be read")),
             },

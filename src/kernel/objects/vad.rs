@@ -84,7 +84,15 @@ pub(crate) fn vads_up_to(process: &Eprocess<'_>, cap: usize) -> Result<(Vec<Vad>
         vad
     };
     let vads = nodes.into_iter().map(|node| vad(kernel, node)).map(|vad| vad.map(&mut limited));
-    let vads: Vec<Vad> = vads.collect::<Result<_, _>>()?;
+    let mut vads: Vec<Vad> = vads.collect::<Result<_, _>>()?;
+    let strange = vads.iter().find(|vad| !is_possible(kernel, vad)).and_then(|vad| vad.address.value().copied());
+    vads.retain(|vad| is_possible(kernel, vad));
+    let end = match strange {
+        Some(at) if end == WalkEnd::Complete => {
+            WalkEnd::Contradicted { at, what: "the addresses that a process can have" }
+        }
+        _ => end,
+    };
     let end = match out_of_order(&vads) {
         Some(at) if end == WalkEnd::Complete => WalkEnd::Contradicted { at, what: "the order of the ranges" },
         _ => end,
@@ -132,6 +140,12 @@ fn prove(
         contradicted(root, "the number of ranges that the process has");
     }
     (nodes.into_iter().filter(|node| !strays.contains(node)).collect(), end)
+}
+
+/// Whether a range ends in the user's half, and not before it begins. What does not is none: its page was lost.
+fn is_possible(kernel: &Kernel<'_>, vad: &Vad) -> bool {
+    let (Some(start), Some(end)) = (vad.start.value(), vad.end.value()) else { return true };
+    start <= end && !end.is_kernel() && kernel.space().architecture().is_canonical(*end)
 }
 
 /// The first range that does not lie behind the one before it.

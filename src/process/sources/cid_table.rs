@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 pub(crate) struct Ids {
     pub processes: Vec<VirtualAddress>,
     pub threads: Vec<VirtualAddress>,
+    /// Those of the threads whose own id is another than the one that leads to them.
+    pub misnumbered: Vec<VirtualAddress>,
     /// Neither: jobs, where they are numbered.
     pub others: Vec<VirtualAddress>,
     /// What cannot be read, or is overwritten, and is no thread by what other threads say: it may be a process. With the reason.
@@ -34,7 +36,15 @@ pub(in crate::process) fn read(kernel: &Kernel<'_>, warnings: &mut Vec<Warning>)
     let handles = handles(kernel, table)?;
     warn_of_end(warnings, "the table of process and thread ids", &handles.end);
     let end = handles.end.kind();
-    let mut ids = Ids { processes: Vec::new(), threads: Vec::new(), others: Vec::new(), lost: Vec::new(), end };
+    let mut ids = Ids {
+        processes: Vec::new(),
+        threads: Vec::new(),
+        misnumbered: Vec::new(),
+        others: Vec::new(),
+        lost: Vec::new(),
+        end,
+    };
+    let tid = kernel.layouts().thread.as_ref().ok().map(|thread| thread.tid);
     let mut seen = BTreeSet::new();
     for entry in handles.entries {
         if !seen.insert(entry.object) {
@@ -42,7 +52,13 @@ pub(in crate::process) fn read(kernel: &Kernel<'_>, warnings: &mut Vec<Warning>)
         }
         match space.read_array(entry.object.wrapping_add(kind.offset)) {
             Ok([PROCESS_OBJECT]) => ids.processes.push(entry.object),
-            Ok([THREAD_OBJECT]) => ids.threads.push(entry.object),
+            Ok([THREAD_OBJECT]) => {
+                ids.threads.push(entry.object);
+                let own = tid.and_then(|tid| space.read_u64(entry.object.wrapping_add(tid.offset)).ok());
+                if own.is_some_and(|own| own != entry.value) {
+                    ids.misnumbered.push(entry.object);
+                }
+            }
             Ok(_) => {
                 if !is_dispatcher(kernel, entry.object) {
                     ids.lost.push((entry.object, "what is there is neither process nor thread nor job".to_owned()));

@@ -114,7 +114,7 @@ fn pages_of_images() {
         assert_found("its image writable and executable", &writable, "SMSS-018", MASTER, High);
 
         // A private copy of the first page of ntdll.dll: a few bytes of it, and with code in it.
-        for (bytes, execute, worst) in [(5usize, true, Medium), (3000, true, Info), (5, false, Info)] {
+        for (bytes, execute, worst) in [(5usize, true, Some(Medium)), (3000, true, None), (5, false, Some(Info))] {
             let mut patched = with_range(build, MASTER);
             let library = ntmem_forge_library(build);
             let dtb = patched.process(MASTER).dtb;
@@ -128,7 +128,18 @@ fn pages_of_images() {
                 let entry = (entry & !0x000f_ffff_ffff_f000) | copy;
                 if execute { entry & !NO_EXECUTE } else { entry }
             });
-            assert_found(&format!("{bytes} bytes of ntdll.dll, {execute}"), &patched, "SMSS-018", MASTER, worst);
+            let name = format!("{bytes} bytes of ntdll.dll, {execute}");
+            match worst {
+                Some(worst) => assert_found(&name, &patched, "SMSS-018", MASTER, worst),
+                // Another page: somebody put it there, or memory was copied in motion.
+                None => {
+                    let findings = judged(&patched);
+                    let found = of(&findings, "SMSS-018", Some(MASTER));
+                    assert_eq!(found.outcome, Judgement::Unknown, "{name}: {found}");
+                    assert!(found.to_string().contains("ntdll.dll"), "{name}: {found}");
+                    assert_eq!(findings.verdict, Verdict::Inconclusive, "{name}");
+                }
+            }
         }
     }
 }

@@ -95,16 +95,6 @@ fn unusual(case: &Case<'_>, rule: &Rule, at: usize, child: &Process) -> Option<O
     if named(known.usual).is_some_and(|name| name == case.core.name || placed(name)) {
         return None;
     }
-    // The file of its section and its name agree on what is usual, and only the path does not: one of them is torn.
-    let of_section = child.section_file.value().and_then(|file| file.name.rsplit('\\').next());
-    let agreed = |name: &&&str| child.is_named(name) && of_section.is_some_and(|of_section| same(of_section, name));
-    if let Some(name) = known.usual.iter().find(agreed)
-        && file.is_some_and(|file| !same(file, name))
-    {
-        let why =
-            format!("contradicted: its name and the file of its section are {name}, and the path is {}", words(child));
-        return Some(outcome.unknown("the path of its image", why).decides());
-    }
     if file.is_none() && (named(known.at_times).is_some() || named(known.of_vendors).is_some()) {
         return Some(outcome.unknown("the path of its image", Why::no_value(&child.path)));
     }

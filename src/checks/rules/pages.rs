@@ -7,6 +7,7 @@ use crate::checks::{Missing, Outcome, Severity, Why};
 use crate::kernel::{AlteredPage, CodeRun, Vad};
 use crate::process::Inside;
 use crate::{ListEnd, Process, Reading, VirtualAddress};
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 /// How much code from nowhere says about a process.
@@ -61,8 +62,7 @@ pub(super) struct Memory {
     pub one_witness: Option<String>,
 }
 
-/// A page that differs in more bytes than this was not patched: it is another page. Memory that was copied while the machine ran
-/// can show that too.
+/// A page that differs in more bytes than this was not patched: it is another page.
 const MOST_PATCHED: u64 = 1024;
 /// Executable pages in so many places of what one table maps are the entries of another table in its place: nobody changes the
 /// protection of pages here and there.
@@ -91,8 +91,16 @@ pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grad
     }
     let Some(inside) = process.inside.value() else { return memory };
     tables(case, process, ranges, grade, &mut memory);
-    let altered = inside.altered.value().into_iter().flatten();
-    memory.found.extend(altered.take(MAX_TOLD).map(|page| changed(page, grade)));
+    let altered = || inside.altered.value().into_iter().flatten();
+    if grade != Grade::Open
+        && let Some(page) = altered().find(|page| page.executable.value() == Some(&true) && is_another(page))
+    {
+        memory.torn.get_or_insert_with(|| another(page));
+    }
+    let mut changed: Vec<Found> = altered().map(|page| changed(page, grade)).collect();
+    // What is for information only does not crowd out the rest.
+    changed.sort_by_key(|found| Reverse(found.severity));
+    memory.found.extend(changed.into_iter().take(MAX_TOLD));
     if let Some(counted) = inside.vads_counted.value() {
         let there = ranges.vads.len();
         if is_short(inside, ranges) {
@@ -141,8 +149,8 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
         let vad = ranges.at(*start);
         // A page of another table in the place of this one maps whatever that one does. Of the many processes that are no smss.exe,
         // a page table alone proves nothing.
-        let doubtful =
-            (grade != Grade::Alone || run.fit.value().is_some_and(|fit| *fit < 0)) && !is_short(inside, ranges);
+        let astray = run.fit.value().is_some_and(|fit| *fit < 0);
+        let doubtful = (grade != Grade::Alone || astray) && !is_short(inside, ranges);
         // A table of an upper level in the place of this one: its entries are no pages of the process, whatever they say.
         if run.tables.value().is_some_and(|tables| *tables > 0) {
             memory.torn.get_or_insert_with(|| torn(*start));
@@ -162,7 +170,8 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
             },
             Some(vad) => match vad.kind.value() {
                 None => Err(Missing::new(format!("the kind of the range at {start}"), Why::no_value(&vad.kind))),
-                Some(kind) if kind == "image" && scattered(*start) => {
+                // Whoever changes pages of an image leaves most of those beside them as they are.
+                Some(kind) if kind == "image" && (astray || scattered(*start)) => {
                     memory.torn.get_or_insert_with(|| torn(*start));
                     continue;
                 }
@@ -239,7 +248,23 @@ fn writable(case: &Case<'_>, run: &CodeRun, vad: &Vad, grade: Grade) -> Found {
     of_run(run, severity, format!("pages at {} of {file} are {}", text(&run.start), rights(run)))
 }
 
-/// A page of an image that is another elsewhere.
+/// Whether so much of a page is otherwise that it was not patched: it is another page.
+fn is_another(page: &AlteredPage) -> bool {
+    page.replaced.value() == Some(&true) || page.bytes.value().is_some_and(|bytes| *bytes > MOST_PATCHED)
+}
+
+/// Another page in the place of one of an image: somebody put it there, or memory was copied while it changed.
+fn another(page: &AlteredPage) -> Missing {
+    Missing::new(
+        format!("whose page at {} is of {}", text(&page.at), text(&page.file)),
+        format!(
+            "{} bytes of it are not those that others have: it was replaced, or memory changed while it was copied",
+            text(&page.bytes)
+        ),
+    )
+}
+
+/// A page of an image that differs elsewhere.
 fn changed(page: &AlteredPage, grade: Grade) -> Found {
     let bytes = page.bytes.value().copied().unwrap_or_default();
     let elsewhere = match page.pid.value() {
@@ -247,7 +272,7 @@ fn changed(page: &AlteredPage, grade: Grade) -> Found {
         None => "in its section".to_owned(),
     };
     let severity = match page.executable.value() {
-        Some(true) if bytes <= MOST_PATCHED && page.replaced.value() != Some(&true) => grade.hooked(),
+        Some(true) if !is_another(page) => grade.hooked(),
         _ => Severity::Info,
     };
     let at = page.at.value().copied().unwrap_or_default();

@@ -451,18 +451,6 @@ layout! {
 }
 
 layout! {
-    /// `_CM_NAME_CONTROL_BLOCK`: one name, which all keys that bear it share.
-    pub struct KeyNameLayout = "_CM_NAME_CONTROL_BLOCK" {
-        /// Whether a character takes one byte: a byte in 7, the lowest bit of four since.
-        compressed: Field<Embedded> = "Compressed",
-        /// Bytes of the name.
-        length: Field<u16> = "NameLength",
-        /// The name.
-        name: Field<Embedded> = "Name",
-    }
-}
-
-layout! {
     /// `_RTL_BITMAP`.
     pub struct BitmapLayout = "_RTL_BITMAP" {
         /// How many bits it has.
@@ -636,8 +624,6 @@ layouts! {
     key_body: KeyBodyLayout,
     /// `_CM_KEY_CONTROL_BLOCK`.
     key_block: KeyBlockLayout,
-    /// `_CM_NAME_CONTROL_BLOCK`.
-    key_name: KeyNameLayout,
     /// `_RTL_BITMAP`.
     bitmap: BitmapLayout,
     /// `_DUAL`.

@@ -1,6 +1,6 @@
 //! `_CM_KEY_BODY`: what a handle to a registry key leads to, and the key's path by the blocks above it.
 
-use crate::kernel::layouts::{KeyBlockLayout, KeyNameLayout};
+use crate::kernel::layouts::KeyBlockLayout;
 use crate::kernel::{Kernel, text};
 use crate::{Absent, VirtualAddress};
 
@@ -11,6 +11,10 @@ const MAX_NAME: u16 = 510;
 /// Blocks read for the handles of one process: a busy svchost.exe has some thousand keys open, ten levels deep. Hostile handles could all
 /// lead to one deep key.
 const MAX_BLOCKS: usize = 1 << 18;
+/// `_CM_NAME_CONTROL_BLOCK.NameLength` and `.Name`, x64: there in the public headers of every build from 5.2 to 22631, and symbol files that
+/// were cut down lack the structure. `Compressed` is at its start: a byte up to 7, the lowest bit of four since.
+const NAME_LENGTH: u64 = 0x18;
+const NAME: u64 = 0x1a;
 /// The key above all others.
 const ROOT: &str = "REGISTRY";
 
@@ -32,7 +36,7 @@ impl<'k> KeyPaths<'k> {
     /// The symbols lack a structure, a block cannot be read, or the blocks do not lead to the root.
     pub(crate) fn path(&mut self, body: VirtualAddress) -> Result<String, Absent> {
         let layouts = self.kernel.layouts();
-        let (block, name) = (layouts.key_block.as_ref()?, layouts.key_name.as_ref()?);
+        let block = layouts.key_block.as_ref()?;
         let space = self.kernel.space();
         let mut at = space.read_pointer(body.wrapping_add(layouts.key_body.as_ref()?.block.offset))?;
         let mut names = Vec::new();
@@ -40,7 +44,7 @@ impl<'k> KeyPaths<'k> {
             self.left = self.left.checked_sub(1).ok_or_else(|| {
                 Absent::not_collected(format!("{MAX_BLOCKS} blocks were read for the keys of the handles before it"))
             })?;
-            let (own, above) = self.level(block, name, at)?;
+            let (own, above) = self.level(block, at)?;
             names.push(own);
             if !above.is_null() {
                 at = above;
@@ -63,26 +67,21 @@ impl<'k> KeyPaths<'k> {
     }
 
     /// The name of the key whose block lies at `at`, and the block of the key above.
-    fn level(
-        &self,
-        block: &KeyBlockLayout,
-        name: &KeyNameLayout,
-        at: VirtualAddress,
-    ) -> Result<(String, VirtualAddress), Absent> {
+    fn level(&self, block: &KeyBlockLayout, at: VirtualAddress) -> Result<(String, VirtualAddress), Absent> {
         let space = self.kernel.space();
         let named = space.read_pointer(at.wrapping_add(block.name.offset))?;
         if !at.is_kernel() || !named.is_kernel() {
             return Err(Absent::unparsable(format!("no key control block at {at}: its name block is at {named}")));
         }
-        let [flags] = space.read_array(named.wrapping_add(name.compressed.offset))?;
+        let [flags] = space.read_array(named)?;
         let compressed = flags & 1 != 0;
-        let length = u16::from_le_bytes(space.read_array(named.wrapping_add(name.length.offset))?);
+        let length = u16::from_le_bytes(space.read_array(named.wrapping_add(NAME_LENGTH))?);
         let even = compressed || length.is_multiple_of(2);
         if length == 0 || length > MAX_NAME || !even {
             return Err(Absent::unparsable(format!("name block of a key at {named}: {length} bytes")));
         }
         let mut bytes = vec![0u8; usize::from(length)];
-        space.read(named.wrapping_add(name.name.offset), &mut bytes)?;
+        space.read(named.wrapping_add(NAME), &mut bytes)?;
         let own: String =
             if compressed { bytes.iter().copied().map(char::from).collect() } else { text::utf16(&bytes) };
         if own.contains(['\0', '\\', '\u{ffff}']) {

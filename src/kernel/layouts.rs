@@ -433,6 +433,24 @@ layout! {
 }
 
 layout! {
+    /// `_CM_KEY_BODY`: what a handle to a key leads to.
+    pub struct KeyBodyLayout = "_CM_KEY_BODY" {
+        /// The key that is open.
+        block: Field<VirtualAddress> = "KeyControlBlock",
+    }
+}
+
+layout! {
+    /// `_CM_KEY_CONTROL_BLOCK`: one key that somebody has open, or has open a key below.
+    pub struct KeyBlockLayout = "_CM_KEY_CONTROL_BLOCK" {
+        /// That of the key above.
+        parent: Field<VirtualAddress> = "ParentKcb",
+        /// Its name.
+        name: Field<VirtualAddress> = "NameBlock",
+    }
+}
+
+layout! {
     /// `_RTL_BITMAP`.
     pub struct BitmapLayout = "_RTL_BITMAP" {
         /// How many bits it has.
@@ -602,6 +620,10 @@ layouts! {
     vacb: VacbLayout,
     /// `_CMHIVE`.
     cmhive: CmhiveLayout,
+    /// `_CM_KEY_BODY`.
+    key_body: KeyBodyLayout,
+    /// `_CM_KEY_CONTROL_BLOCK`.
+    key_block: KeyBlockLayout,
     /// `_RTL_BITMAP`.
     bitmap: BitmapLayout,
     /// `_DUAL`.

@@ -5,6 +5,7 @@ use super::witnesses::{Looked, Targets, ThreadsElsewhere, read_code, targets, te
 use super::{Process, Source};
 use crate::budget::{Budget, Use, spent};
 use crate::kernel::objects::file_object;
+use crate::kernel::objects::key::KeyPaths;
 use crate::kernel::objects::thread::threads_up_to;
 use crate::kernel::objects::vad::vads_up_to;
 use crate::kernel::{Eprocess, Handle, HandleEntry, Kernel, ObjectTypes, OtherThreads, Vad, WalkEnd, handles};
@@ -270,6 +271,7 @@ fn listed(
     most: usize,
 ) -> Vec<Handle> {
     let mut room = MAX_HANDLE_NAMES;
+    let mut keys = KeyPaths::new(kernel);
     let mut record = |entry: &HandleEntry| {
         let kind = match types.type_of(entry.object) {
             Ok(kind) if !all_types && !LISTED.contains(&kind) => return None,
@@ -284,6 +286,8 @@ fn listed(
         };
         let mut name: Reading<String> = match (&kind, &body) {
             (Ok("File"), Ok(body)) => file_object::read(kernel, *body).map(|file| file.map(|file| file.name)).into(),
+            // Keys have their names in blocks of the registry's own.
+            (Ok("Key"), Ok(body)) => keys.path(*body).into(),
             _ => types.name_of(entry.object).into(),
         };
         if let Some(length) = name.value().map(String::len) {

@@ -28,6 +28,7 @@ mod hostile_images;
 #[cfg(feature = "isf")]
 mod hostile_links;
 mod inside;
+mod key_handles;
 mod locate;
 #[cfg(all(feature = "isf", feature = "compressed-images"))]
 mod packed_images;

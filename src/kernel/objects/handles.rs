@@ -20,7 +20,7 @@ record! {
         access: Hex,
         /// Address of the object.
         object: VirtualAddress,
-        /// The object's name in its directory. Nothing: it has none.
+        /// The object's name in its directory; of a file its path on the volume, of a key its path from `\REGISTRY` on. Nothing: it has none.
         name: String,
         /// Process id of the process, or of the thread's process. Nothing: neither.
         pid: u64,

@@ -7,6 +7,7 @@ pub(crate) mod eprocess;
 pub(crate) mod file_cache;
 pub(crate) mod file_object;
 pub(crate) mod handles;
+pub(crate) mod key;
 pub(crate) mod module;
 pub(crate) mod object;
 pub(crate) mod peb;

@@ -229,6 +229,7 @@ impl Scenario {
             tail_bytes: 0,
             processes: Vec::new(),
             hives: Vec::new(),
+            open_keys: Vec::new(),
             jobs: Vec::new(),
             interrupt_ahead: BTreeMap::new(),
             pool_forms: BTreeMap::new(),

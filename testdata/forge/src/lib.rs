@@ -30,6 +30,7 @@ mod job;
 mod json;
 mod kdbg;
 mod kernel_image;
+mod key;
 mod large;
 pub mod layout;
 mod lz4;
@@ -80,8 +81,8 @@ pub use motion::{Moments, Stage};
 pub use page_plan::{Form, Held, HiveViews, PagePlan, PagingFile, PrivateCopy, StoreDamage, StorePlan, Way};
 pub use page_variants::{Behind, Needs};
 pub use scenario::{
-    CodeView, Damage, DebuggerData, Headers, JobPlan, KernelPages, KernelPlan, Paged, PagingPlan, Place, PoolForm,
-    Private, Proc, Product, Relic, Remains, Scenario, SymbolPlan, TokenPlan, Unlinked, UserPlan,
+    CodeView, Damage, DebuggerData, Headers, JobPlan, KernelPages, KernelPlan, OpenKey, Paged, PagingPlan, Place,
+    PoolForm, Private, Proc, Product, Relic, Remains, Scenario, SymbolPlan, TokenPlan, Unlinked, UserPlan,
 };
 pub use swap::SwapFile;
 pub use tampered::Tampered;

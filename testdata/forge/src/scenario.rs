@@ -44,6 +44,8 @@ pub struct Scenario {
     pub processes: Vec<Proc>,
     /// Registry hives in list order.
     pub hives: Vec<HivePlan>,
+    /// Registry keys that processes have open.
+    pub open_keys: Vec<OpenKey>,
     /// Job objects, silos among them.
     pub jobs: Vec<JobPlan>,
     /// By how many milliseconds interrupt time is further than the clock says when a process is made, by id: the clock was set.
@@ -85,6 +87,15 @@ pub struct SymbolPlan {
     pub age: u32,
     /// Globals by name: bytes from the kernel base.
     pub globals: BTreeMap<String, u64>,
+}
+
+/// A handle to a registry key.
+#[derive(Clone, Debug)]
+pub struct OpenKey {
+    /// Whose handle it is.
+    pub pid: u64,
+    /// The key, from the root on: `\REGISTRY\MACHINE\SOFTWARE`.
+    pub path: String,
 }
 
 /// A job object.

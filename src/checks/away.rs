@@ -37,11 +37,13 @@ impl Away {
         for outcome in outcomes.iter().filter(|outcome| outcome.outcome == Judgement::Unknown) {
             let Some(missing) = &outcome.missing else { continue };
             let Why::Absent(absent) = &missing.why else { continue };
-            if absent.kind != AbsentKind::Unreadable {
+            let of_main = main.is_some() && outcome.pid == main;
+            // What stands there and makes no sense keeps a rule from judging as well as a page that is away.
+            if absent.kind != AbsentKind::Unreadable && !(of_main && absent.kind == AbsentKind::Unparsable) {
                 continue;
             }
             add(&mut away.rules, &outcome.id);
-            if main.is_some() && outcome.pid == main {
+            if of_main {
                 add(&mut away.of_main, &missing.what);
             }
             if let Some(needed) = absent.remedy() {

@@ -149,8 +149,8 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
         let vad = ranges.at(*start);
         // A page of another table in the place of this one maps whatever that one does. Of the many processes that are no smss.exe,
         // a page table alone proves nothing.
-        let astray = run.fit.value().is_some_and(|fit| *fit < 0);
-        let doubtful = (grade != Grade::Alone || astray) && !is_short(inside, ranges);
+        let doubtful =
+            (grade != Grade::Alone || run.fit.value().is_some_and(|fit| *fit < 0)) && !is_short(inside, ranges);
         // A table of an upper level in the place of this one: its entries are no pages of the process, whatever they say.
         if run.tables.value().is_some_and(|tables| *tables > 0) {
             memory.torn.get_or_insert_with(|| torn(*start));
@@ -170,8 +170,7 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
             },
             Some(vad) => match vad.kind.value() {
                 None => Err(Missing::new(format!("the kind of the range at {start}"), Why::no_value(&vad.kind))),
-                // Whoever changes pages of an image leaves most of those beside them as they are.
-                Some(kind) if kind == "image" && (astray || scattered(*start)) => {
+                Some(kind) if kind == "image" && scattered(*start) => {
                     memory.torn.get_or_insert_with(|| torn(*start));
                     continue;
                 }

@@ -159,7 +159,7 @@ fn undecided(first: &Proven<'_>, rest: &[Proven<'_>]) -> Option<String> {
             first.found.base, other.found.base
         ));
     }
-    let later = rest.iter().find(|other| match (time(first), time(other)) {
+    let later = rivals().find(|other| match (time(first), time(other)) {
         (Some(own), Some(others)) => others.0 > own.0.saturating_add(AT_ONCE),
         (None, Some(_)) => true,
         _ => false,

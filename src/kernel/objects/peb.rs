@@ -44,6 +44,14 @@ impl UserHalf {
                 Ok(space) => Self::at(kernel, process, space, peb),
                 Err(absent) => Self::all(|| Reading::Absent(absent.clone())),
             },
+            // Whoever runs an image has one; processes of the kernel's own run none.
+            Reading::Nothing
+                if process.section().value().is_some()
+                    && process.threads().value().is_some_and(|threads| *threads > 0) =>
+            {
+                let why = "_EPROCESS.Peb is null, and the process runs an image";
+                Self::all(|| Reading::Absent(Absent::unparsable(why)))
+            }
             Reading::Nothing => Self {
                 path: Reading::Nothing,
                 command_line: Reading::Nothing,

@@ -1,5 +1,6 @@
 //! Whether what was read is the machine that ran: its page tables, and which of several systems it is.
 
+use super::ranges::text;
 use crate::checks::case::Case;
 use crate::checks::core::SYSTEM_PID;
 use crate::checks::rule::{About, Rule};
@@ -34,7 +35,8 @@ pub static PAGE_TABLES: Rule = Rule {
     core: false,
     attack: &["T1014"],
     about: About {
-        what: "KPROCESS.DirectoryTableBase of a process with threads is an address that a page table can have.",
+        what: "KPROCESS.DirectoryTableBase of a process with threads is an address that a page table can have, and no \
+               two of them have one root: what is read through it is one of theirs, and the verdict is open.",
         why: "No thread can run without it. A value that is none keeps tools out of the process's memory.",
         benign: "Drivers that protect games write over the root of the game while it does not run: info, but for zero.",
         source: "Intel SDM volume 3, 4.5 (CR3); public reports on anti-cheat drivers.",
@@ -96,7 +98,7 @@ fn kernel_half(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
             // What stands at the root of one of them is no page table: nobody knows what kernel it sees.
             let rootless = live.iter().find_map(|process| {
                 let absent = process.shares_kernel.absent().filter(|absent| absent.kind == AbsentKind::Unparsable)?;
-                Some((process.pid.value().map_or_else(|| "?".to_owned(), u64::to_string), absent))
+                Some((text(&process.pid), absent))
             });
             return vec![match rootless {
                 Some((pid, absent)) => outcome.unknown(format!("the page table of pid {pid}"), absent),
@@ -142,11 +144,10 @@ fn shared_root(rule: &Rule, live: &[&Process]) -> Option<Outcome> {
     });
     own.filter_map(|process| Some((process, process.dtb.value()?.page()))).find_map(|(process, root)| {
         let other = owners.insert(root, process)?;
-        let pid = |process: &Process| process.pid.value().map_or_else(|| "?".to_owned(), u64::to_string);
         let why = format!(
             "contradicted: pid {} and pid {} both have the root {root}, so the memory of one of them cannot be read",
-            pid(other),
-            pid(process)
+            text(&other.pid),
+            text(&process.pid)
         );
         Some(Outcome::about(rule, process).expected("a page table of its own").unknown("its page table", why).decides())
     })

@@ -44,7 +44,12 @@ const MAX_PDBS: usize = 8;
 /// same images. `None`: the root is not in the image, or the entry leads to no table.
 pub(crate) fn images_entry(space: AddressSpace<'_>) -> Option<u64> {
     let entry = space.entry_at(SYSTEM_IMAGES.0, 39)?;
-    (entry & 0x81 == 1).then_some(entry & 0x000f_ffff_ffff_f000)
+    leads_to_table(entry).then_some(entry & 0x000f_ffff_ffff_f000)
+}
+
+/// Whether an entry is present and leads to a table, not to a large page.
+pub(crate) const fn leads_to_table(entry: u64) -> bool {
+    entry & 0x81 == 1
 }
 
 /// The number of the entry of a top table that leads to them.

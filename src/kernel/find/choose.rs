@@ -159,24 +159,14 @@ fn undecided(first: &Proven<'_>, rest: &[Proven<'_>]) -> Option<String> {
             first.found.base, other.found.base
         ));
     }
-    let later = rivals().find(|other| match (time(first), time(other)) {
-        (Some(own), Some(others)) => others.0 > own.0.saturating_add(AT_ONCE),
-        (None, Some(_)) => true,
-        _ => false,
-    });
-    if let Some(other) = later {
-        return Some(format!(
-            "the kernel at {} proves itself better, and the one at {} has the later clock",
-            first.found.base, other.found.base
-        ));
-    }
     rivals().find_map(|other| {
         let (one, two) = (first.found.base, other.found.base);
         match (time(first), time(other)) {
             (Some(own), Some(others)) if own.0.abs_diff(others.0) < AT_ONCE => {
                 Some(format!("the clocks of the kernels at {one} and {two} stopped at the same time, {own}"))
             }
-            (Some(_), Some(_)) => None,
+            (Some(own), Some(others)) => (own < others)
+                .then(|| format!("the kernel at {one} proves itself better, and the one at {two} has the later clock")),
             (Some(_), None) => Some(format!("the clock of the kernel at {two} is not there")),
             (None, _) => Some(format!("the clock of the kernel at {one} is not there")),
         }

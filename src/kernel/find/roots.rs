@@ -94,6 +94,13 @@ pub(super) fn refers_to_itself(page: Page<'_>) -> bool {
     })
 }
 
+/// Whether a page may be a root by the entry that leads to the system's images: it rules out nearly all pages by one line of each.
+/// `entry_at` reads the entry at an offset in the page.
+fn leads_to_images(entry_at: impl Fn(u64) -> Option<u64>) -> bool {
+    let offsets = MODES.map(|arch| base::images_slot(arch).wrapping_mul(8));
+    offsets.into_iter().filter_map(entry_at).any(base::leads_to_table)
+}
+
 /// Pages that a quick look touches: one line of each, some milliseconds in all. Those of 64 MiB; the roots that Windows makes
 /// when it starts lie there. An image of some hundred MiB is looked at whole.
 const QUICK_PAGES: u64 = (64 << 20) / PAGE_SIZE;
@@ -116,7 +123,6 @@ pub(crate) fn quick_look(memory: &dyn PhysicalMemory) -> (Vec<Root>, bool) {
         (_, true) => FAR_PAGES,
         _ => QUICK_PAGES,
     };
-    let slots = MODES.map(|arch| base::images_slot(arch).wrapping_mul(8));
     let (mut found, mut buffer) = (Vec::new(), Vec::new());
     for run in runs(memory) {
         if left == 0 {
@@ -126,11 +132,11 @@ pub(crate) fn quick_look(memory: &dyn PhysicalMemory) -> (Vec<Root>, bool) {
         let mut at = PhysicalAddress(first);
         while at.0 < run.end().0 && left > 0 {
             left = left.saturating_sub(1);
-            let leads_to_table = |slot: u64| {
+            let entry_at = |slot: u64| {
                 let mut entry = [0u8; 8];
-                memory.read(at.wrapping_add(slot), &mut entry) == entry.len() && u64::from_le_bytes(entry) & 0x81 == 1
+                (memory.read(at.wrapping_add(slot), &mut entry) == entry.len()).then_some(u64::from_le_bytes(entry))
             };
-            if slots.into_iter().any(leads_to_table)
+            if leads_to_images(entry_at)
                 && let Some(bytes) = bytes_at(memory, at, 4096, &mut buffer).first_chunk::<4096>()
                 && refers_to_itself(Page { at, bytes })
             {
@@ -145,14 +151,8 @@ pub(crate) fn quick_look(memory: &dyn PhysicalMemory) -> (Vec<Root>, bool) {
 /// Scans all of physical memory for tables that refer to themselves; every process has one.
 pub(crate) fn scan(memory: &dyn PhysicalMemory, progress: &(dyn Fn(u64, u64) + Sync)) -> Vec<Root> {
     let mut found = Vec::new();
-    // The entry that leads to the system's images first: it rules out nearly all pages by one line of each.
-    let slots = MODES.map(|arch| base::images_slot(arch).wrapping_mul(8));
-    let is_root = |page: Page<'_>| {
-        let leads_to_table = |slot: u64| {
-            usize::try_from(slot).ok().and_then(|slot| page.u64(slot)).is_some_and(|entry| entry & 0x81 == 1)
-        };
-        slots.into_iter().any(leads_to_table) && refers_to_itself(page)
-    };
+    let is_root =
+        |page: Page<'_>| leads_to_images(|offset| page.u64(usize::try_from(offset).ok()?)) && refers_to_itself(page);
     Scanner::new().pages(is_root).max_hits(usize::MAX).progress(progress).run(memory, |hit| {
         found.push(Root { way: Way::SelfReference, dtb: AddressSpace::new(memory, hit.at).root(), near: None });
         ControlFlow::Continue(())

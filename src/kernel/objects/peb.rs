@@ -15,9 +15,6 @@ const MAX_MODULES: usize = 4096;
 /// Bytes of their names in all: a thousand modules take some hundred thousand. Any number of entries can share one long name.
 const MAX_MODULE_TEXT: usize = 1 << 20;
 
-/// Where user memory ends: with four levels of page tables. Images of Windows use no more of the five.
-const USER_END: u64 = 0x8000_0000_0000;
-
 /// What a PEB says.
 #[derive(Clone, Debug)]
 pub struct UserHalf {
@@ -91,7 +88,7 @@ impl UserHalf {
         // What leads out of user memory was written by nobody who made a PEB: the page is another's by now.
         for field in [layout.image_base, layout.parameters, layout.ldr] {
             if let Ok(to) = view.get(field)
-                && to.0 >= USER_END
+                && !space.architecture().is_user(to)
             {
                 let why = format!("the PEB at {peb} leads to {to} ({}), which is no user memory", field.name);
                 return Self::all(|| Reading::Absent(Absent::unparsable(why.clone())));

@@ -145,7 +145,7 @@ fn prove(
 /// Whether a range ends in the user's half, and not before it begins. What does not is none: its page was lost.
 fn is_possible(kernel: &Kernel<'_>, vad: &Vad) -> bool {
     let (Some(start), Some(end)) = (vad.start.value(), vad.end.value()) else { return true };
-    start <= end && !end.is_kernel() && kernel.space().architecture().is_canonical(*end)
+    start <= end && kernel.space().architecture().is_user(*end)
 }
 
 /// The first range that does not lie behind the one before it.

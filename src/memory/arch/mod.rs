@@ -55,6 +55,11 @@ impl Architecture {
         VirtualAddress((at.wrapping_shl(above).cast_signed().wrapping_shr(above)).cast_unsigned())
     }
 
+    /// Whether an address lies in the user half.
+    pub(crate) const fn is_user(&self, at: VirtualAddress) -> bool {
+        self.is_canonical(at) && !at.is_kernel()
+    }
+
     /// Whether the processor translates this address at all.
     #[must_use]
     pub const fn is_canonical(&self, at: VirtualAddress) -> bool {

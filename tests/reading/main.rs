@@ -28,6 +28,7 @@ mod hostile_images;
 #[cfg(feature = "isf")]
 mod hostile_links;
 mod inside;
+#[cfg(feature = "isf")]
 mod key_handles;
 mod locate;
 #[cfg(all(feature = "isf", feature = "compressed-images"))]

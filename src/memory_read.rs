@@ -109,7 +109,9 @@ impl MemoryRead {
                 .map(|two| std::str::from_utf8(two).ok().and_then(|two| u8::from_str_radix(two, 16).ok()))
                 .map(|byte| byte.filter(|byte| (b' '..=b'~').contains(byte)).map_or('.', char::from))
                 .collect();
-            (Hex(self.address.0.wrapping_add(offset)), format!("{:<47}  {text}", words.join(" ")))
+            // In pairs, so that a line with its address has room on a terminal of 80 columns.
+            let pairs: Vec<String> = words.chunks(2).map(<[&str]>::concat).collect();
+            (Hex(self.address.0.wrapping_add(offset)), format!("{:<39}  {text}", pairs.join(" ")))
         };
         digits.chunks(LINE_BYTES).enumerate().map(line).collect()
     }

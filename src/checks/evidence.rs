@@ -96,7 +96,7 @@ impl Evidence {
 
     /// Names the address space, which follows from the address, and whose it is.
     pub(super) fn name_space(&mut self, case: &Case<'_>) {
-        let Some(at) = self.r#virtual.or(self.object) else { return };
+        let Some(at) = self.r#virtual.or(self.object).or(self.data.map(|data| data.r#virtual)) else { return };
         if at.is_kernel() {
             self.space = Some(Space::Kernel);
             self.dtb = self.dtb.or_else(|| case.system.kernel.as_ref()?.dtb);

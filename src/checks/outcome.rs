@@ -1,7 +1,7 @@
 //! What one check says.
 
 use super::{Evidence, Missing, Rule, Why, Witness};
-use crate::{Process, Reading, VirtualAddress};
+use crate::{Location, Process, Reading, VirtualAddress};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -224,24 +224,27 @@ impl Outcome {
         self
     }
 
-    /// Adds one field of a structure that belongs to a process; `object` is the structure's address.
+    /// Adds one field of a structure that belongs to a process: where it lies, if its record tells, else the structure's address.
     #[must_use]
     pub fn seen_at(
         mut self,
         process: &Process,
         structure: &str,
         field: &str,
-        object: &Reading<VirtualAddress>,
+        at: (&Reading<VirtualAddress>, Option<&Location>),
         value: Option<String>,
     ) -> Self {
-        self.evidence.push(Evidence {
+        let (object, place) = at;
+        let evidence = Evidence {
             pid: process.pid.value().copied(),
-            structure: structure.to_owned(),
-            field: field.to_owned(),
-            object: object.value().copied(),
+            // What the symbols call it is nearer than what most builds do.
+            structure: place.map_or_else(|| structure.to_owned(), |place| place.structure.clone()),
+            field: place.map_or_else(|| field.to_owned(), |place| place.field.clone()),
+            object: object.value().copied().filter(|_| place.is_none()),
             value,
             ..Evidence::default()
-        });
+        };
+        self.evidence.push(evidence.at(place));
         self
     }
 

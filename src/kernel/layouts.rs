@@ -167,6 +167,8 @@ layout! {
     pub struct NameInfoLayout = "_OBJECT_HEADER_NAME_INFO" {
         /// Name in its directory.
         name: Field<Embedded> = "Name",
+        /// Directory.
+        directory: Option<Field<VirtualAddress>> = "Directory",
     }
 }
 

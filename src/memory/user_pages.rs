@@ -20,6 +20,10 @@ pub(crate) struct UserPage {
     pub executable: bool,
     /// It can be written to.
     pub writable: bool,
+    /// The entry that maps it.
+    pub entry: u64,
+    /// Where that lies. `None`: its table is not in memory.
+    pub entry_at: Option<PhysicalAddress>,
 }
 
 /// What a walk over the tables met.
@@ -55,6 +59,8 @@ const fn rights(entry: u64) -> (bool, bool) {
 /// A table to look at.
 struct Table {
     bytes: Box<[u8; PAGE_BYTES]>,
+    /// Where it lies. `None`: not in memory.
+    place: Option<PhysicalAddress>,
     level: usize,
     /// The address that its first entry translates.
     first: u64,
@@ -74,7 +80,7 @@ impl AddressSpace<'_> {
         let Some(top) = read_table(self.memory(), self.root()) else {
             return UserTables { end: ListEnd::Broken, ..walked };
         };
-        let mut open = vec![Table { bytes: top, level: 0, first: 0, no_execute: false }];
+        let mut open = vec![Table { bytes: top, place: Some(self.root()), level: 0, first: 0, no_execute: false }];
         while let Some(table) = open.pop() {
             walked.tables = walked.tables.saturating_add(1);
             let Some(level) = arch.level(table.level) else { continue };
@@ -94,11 +100,14 @@ impl AddressSpace<'_> {
                 walked.no_execute |= no_execute;
                 let below = match self.leaf_or_table(level, entry, at, lowest, no_execute) {
                     Next::Page(page) => {
-                        visit(page);
+                        let entry_at = table.place.map(|place| place.wrapping_add(number.wrapping_mul(8)));
+                        visit(UserPage { entry_at, ..page });
                         continue;
                     }
-                    Next::Table(at) if seen.insert((at, table.level)) => read_table(self.memory(), at),
-                    Next::Supplied(bytes) => Some(bytes),
+                    Next::Table(at) if seen.insert((at, table.level)) => {
+                        read_table(self.memory(), at).map(|bytes| (bytes, Some(at)))
+                    }
+                    Next::Supplied(bytes) => Some((bytes, None)),
                     Next::Table(_) | Next::Nothing => continue,
                     Next::Lost => None,
                 };
@@ -107,8 +116,9 @@ impl AddressSpace<'_> {
                     continue;
                 }
                 match below {
-                    Some(bytes) => {
-                        open.push(Table { bytes, level: table.level.saturating_add(1), first: at, no_execute });
+                    Some((bytes, place)) => {
+                        let level = table.level.saturating_add(1);
+                        open.push(Table { bytes, place, level, first: at, no_execute });
                     }
                     None => walked.end = walked.end.max(ListEnd::Broken),
                 }
@@ -121,7 +131,15 @@ impl AddressSpace<'_> {
         let arch = self.architecture();
         let at = VirtualAddress(at);
         let page = |physical, executable, writable| {
-            Next::Page(UserPage { at, physical, bytes: 1u64.wrapping_shl(level.shift), executable, writable })
+            Next::Page(UserPage {
+                at,
+                physical,
+                bytes: 1u64.wrapping_shl(level.shift),
+                executable,
+                writable,
+                entry,
+                entry_at: None,
+            })
         };
         if entry & arch.present != 0 {
             return match arch.present(entry, level) {

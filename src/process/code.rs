@@ -3,8 +3,9 @@
 use crate::addr::PAGE_BYTES;
 use crate::image::PhysicalMemory;
 use crate::kernel::{AlteredPage, CodeRun, Eprocess, KUSER_SHARED_DATA, Kernel, Vad, VadKind};
+use crate::location::{DataLocation, Location};
 use crate::memory::UserPage;
-use crate::{Absent, ListEnd, PAGE_SIZE, PhysicalAddress, Reading, VirtualAddress};
+use crate::{Absent, Hex, ListEnd, PAGE_SIZE, PhysicalAddress, Reading, VirtualAddress};
 use std::collections::{BTreeMap, HashMap};
 
 /// Pages outside images, or to be written to, that are kept of one process: a compiler of code at run time has some thousand.
@@ -33,6 +34,8 @@ struct ImagePage {
     at: VirtualAddress,
     physical: PhysicalAddress,
     executable: bool,
+    /// Where the entry lies that maps it.
+    entry_at: Option<PhysicalAddress>,
     /// Its range, among those of the process.
     range: usize,
 }
@@ -103,7 +106,13 @@ pub(super) fn read(
             && (page.executable || page.at == *start)
             && code.images.len() < MAX_IMAGE_PAGES
         {
-            code.images.push(ImagePage { at: page.at, physical, executable: page.executable, range: *range });
+            code.images.push(ImagePage {
+                at: page.at,
+                physical,
+                executable: page.executable,
+                entry_at: page.entry_at,
+                range: *range,
+            });
         }
     });
     *room = room.saturating_sub(walked.tables);
@@ -129,6 +138,14 @@ pub(super) fn read(
                 Some((all, tables)) if tables.saturating_mul(2) > *all => *tables,
                 _ => 0,
             }),
+            entry: Reading::Value(Hex(page.entry)),
+            located: BTreeMap::from([(
+                "entry".to_owned(),
+                Location {
+                    data: page.physical.map(|at| data(memory, page.at, at, page.bytes)),
+                    ..entry(memory, Some(space.root()), "NoExecute", page.entry_at)
+                },
+            )]),
         });
     }
     Ok(code)
@@ -180,8 +197,11 @@ pub(super) fn altered(kernel: &Kernel<'_>, processes: &[Compared<'_, '_>]) -> Ve
     let mut found: Vec<Vec<AlteredPage>> = processes.iter().map(|_| Vec::new()).collect();
     let mut room = MAX_COMPARED;
     let mut tell = |who: usize, file: &str, page: &ImagePage, other: PhysicalAddress, pid: Option<u64>| {
-        let Some(Difference { offset, bytes, replaced }) = difference(memory, page.physical, other) else { return };
+        let Some(Difference { offset, bytes, replaced, here, there }) = difference(memory, page.physical, other) else {
+            return;
+        };
         let Some(list) = found.get_mut(who).filter(|list| list.len() < MAX_ALTERED) else { return };
+        let root = processes.get(who).and_then(|compared| compared.process.root().ok());
         list.push(AlteredPage {
             at: Reading::Value(page.at),
             physical: Reading::Value(page.physical),
@@ -190,6 +210,20 @@ pub(super) fn altered(kernel: &Kernel<'_>, processes: &[Compared<'_, '_>]) -> Ve
             file: Reading::Value(file.to_owned()),
             offset: Reading::Value(offset),
             bytes: Reading::Value(bytes),
+            located: BTreeMap::from([(
+                "here".to_owned(),
+                Location {
+                    data: Some(data(
+                        memory,
+                        page.at.wrapping_add(offset),
+                        page.physical.wrapping_add(offset),
+                        u64::try_from(here.len() / 2).unwrap_or_default(),
+                    )),
+                    ..entry(memory, root, "PageFrameNumber", page.entry_at)
+                },
+            )]),
+            here: Reading::Value(here),
+            there: Reading::Value(there),
             executable: Reading::Value(page.executable),
             replaced: Reading::Value(replaced),
         });
@@ -237,6 +271,34 @@ struct Difference {
     bytes: u64,
     /// More than half of what the other has.
     replaced: bool,
+    /// The bytes from the first on, in the one and in the other.
+    here: String,
+    there: String,
+}
+
+/// Bytes that are told of a difference: a patch at the start of a function has 5 to 14.
+const MAX_TOLD: usize = 16;
+
+/// Where an entry of a page table lies, for evidence. `root`: of the tables.
+fn entry(
+    memory: &dyn PhysicalMemory,
+    root: Option<PhysicalAddress>,
+    field: &str,
+    physical: Option<PhysicalAddress>,
+) -> Location {
+    Location {
+        structure: "_MMPTE".to_owned(),
+        field: field.to_owned(),
+        physical,
+        file_offset: physical.and_then(|at| memory.file_offset(at)),
+        dtb: root,
+        ..Location::default()
+    }
+}
+
+/// Where bytes of a page lie, for evidence.
+fn data(memory: &dyn PhysicalMemory, at: VirtualAddress, physical: PhysicalAddress, bytes: u64) -> DataLocation {
+    DataLocation { r#virtual: at, physical: Some(physical), file_offset: memory.file_offset(physical), bytes }
 }
 
 /// `None`: they do not differ, or one of them is not in the image.
@@ -251,5 +313,13 @@ fn difference(memory: &dyn PhysicalMemory, one: PhysicalAddress, other: Physical
     let (held, gone) =
         (other.iter().filter(|byte| **byte != 0).count(), differing().filter(|((_, other), _)| **other != 0).count());
     let bytes = u64::try_from(differing().count()).unwrap_or(u64::MAX);
-    Some(Difference { offset, bytes, replaced: gone.saturating_mul(2) > held })
+    // Up to the last byte that differs, so that what is the same behind it is not told.
+    let last = differing().map(|(_, at)| at).last().unwrap_or(offset);
+    let range = usize::try_from(offset).ok()?..=usize::try_from(last).ok()?;
+    let told = |page: &[u8]| -> String {
+        let bytes = page.get(range.clone()).unwrap_or_default();
+        bytes.iter().take(MAX_TOLD).map(|byte| format!("{byte:02x}")).collect()
+    };
+    let (here, there) = (told(&one), told(&other));
+    Some(Difference { offset, bytes, replaced: gone.saturating_mul(2) > held, here, there })
 }

@@ -1,8 +1,10 @@
 //! What is in one process: its address ranges, its threads, its handles, and who has handles to it.
 
 use crate::kernel::{AlteredPage, CodeRun, Handle, Thread, Vad};
+use crate::location::Location;
 use crate::reading::record;
 use crate::{Hex, ListEnd, VirtualAddress};
+use std::collections::BTreeMap;
 
 record! {
     /// What is in one process, and who has a hand in it.
@@ -64,5 +66,10 @@ record! {
         access: Hex,
         /// Id of the thread that it leads to. Nothing: to the process itself.
         thread: u64,
+        /// Address of the `_HANDLE_TABLE_ENTRY`.
+        entry: VirtualAddress,
+        ;
+        /// Where the members that rules cite were read, by member name.
+        located: BTreeMap<String, Location>,
     }
 }

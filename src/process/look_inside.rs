@@ -6,11 +6,12 @@ use super::{Process, Source};
 use crate::budget::{Budget, Use, spent};
 use crate::kernel::objects::file_object;
 use crate::kernel::objects::key::KeyPaths;
+use crate::kernel::objects::object_path::ObjectPaths;
 use crate::kernel::objects::thread::threads_up_to;
 use crate::kernel::objects::vad::vads_up_to;
 use crate::kernel::{Eprocess, Handle, HandleEntry, Kernel, ObjectTypes, OtherThreads, Vad, WalkEnd, handles};
 use crate::{Absent, Hex, ListEnd, ProcessList, Reading, Ticks, Timestamp, VirtualAddress};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Which processes to look into. The default is those that the checks need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,6 +273,7 @@ fn listed(
 ) -> Vec<Handle> {
     let mut room = MAX_HANDLE_NAMES;
     let mut keys = KeyPaths::new(kernel);
+    let mut paths = ObjectPaths::new(kernel, types.clone());
     let mut record = |entry: &HandleEntry| {
         let kind = match types.type_of(entry.object) {
             Ok(kind) if !all_types && !LISTED.contains(&kind) => return None,
@@ -290,25 +292,49 @@ fn listed(
             (Ok("Key"), Ok(body)) => keys.path(*body).into(),
             _ => types.name_of(entry.object).into(),
         };
-        if let Some(length) = name.value().map(String::len) {
+        let mut path: Reading<String> = match (&kind, &body) {
+            (Ok("File"), Ok(body)) => file_path(kernel, *body, &name, &mut paths).into(),
+            (Ok("Key"), Ok(_)) => name.clone(),
+            // What has no name stands in no directory.
+            _ if name.is_nothing() => Reading::Nothing,
+            _ => paths.path(entry.object).into(),
+        };
+        for text in [&mut name, &mut path] {
+            let Some(length) = text.value().map(String::len) else { continue };
             match room.checked_sub(length) {
                 Some(left) => room = left,
                 None => {
                     let why = format!("the names of the handles before it have {MAX_HANDLE_NAMES} bytes");
-                    name = Reading::Absent(Absent::not_collected(why));
+                    *text = Reading::Absent(Absent::not_collected(why));
                 }
             }
         }
+        let cited = matches!(kind, Ok("Process" | "Thread"));
         Some(Handle {
             value: Reading::Value(entry.value),
+            entry: Reading::Value(entry.at),
+            located: if cited { entry.located(kernel) } else { BTreeMap::new() },
             kind: kind.map(str::to_owned).into(),
             access: Reading::Value(Hex(u64::from(entry.access))),
             object: body.into(),
             name,
+            path,
             pid,
         })
     };
     entries.iter().filter_map(&mut record).take(most).collect()
+}
+
+/// The path of a file, from its device on. `None`: the device is in no directory.
+fn file_path(
+    kernel: &Kernel<'_>,
+    file: VirtualAddress,
+    name: &Reading<String>,
+    paths: &mut ObjectPaths<'_>,
+) -> Result<Option<String>, Absent> {
+    let name = name.known().map_err(Clone::clone)?.map_or("", String::as_str);
+    let device = paths.path(file_object::device_header(kernel, file)?)?;
+    Ok(device.map(|device| format!("{device}{name}")))
 }
 
 fn thread_pid(kernel: &Kernel<'_>, thread: VirtualAddress) -> Result<u64, Absent> {
@@ -358,6 +384,8 @@ fn holders(
                 value: Reading::Value(entry.value),
                 access: Reading::Value(Hex(u64::from(entry.access))),
                 thread: thread.clone(),
+                entry: Reading::Value(entry.at),
+                located: entry.located(kernel),
             });
         }
     }

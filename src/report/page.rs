@@ -162,6 +162,9 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Its rows.
     pub rows: Vec<Row>,
+    /// Beginnings of cells for which a mark may stand where the page is too narrow, each with its mark: the page then says what the mark
+    /// stands for.
+    pub marks: Vec<(String, String)>,
 }
 
 /// One column.

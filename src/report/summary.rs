@@ -78,7 +78,7 @@ pub fn summary(of: &[Summary]) -> Page {
         Column::new("RESULT", "result", 12),
         Column::new("WORST FINDING", "worst", 12),
     ];
-    page.table(Table { name: "images", columns, rows: of.iter().map(Summary::row).collect() });
+    page.table(Table { name: "images", columns, rows: of.iter().map(Summary::row).collect(), ..Table::default() });
     let count = |is: fn(&Summary) -> bool| of.iter().filter(|summary| is(summary)).count();
     let failed = count(|summary| summary.failed.is_some());
     let mut words = format!("{} images", of.len());

@@ -4,7 +4,7 @@
 use super::forged::Opened;
 use ntmem::{ReadOptions, System};
 use ntmem_forge::layout::Spec;
-use ntmem_forge::{Forged, Layout, Scenario, TruthProcess};
+use ntmem_forge::{Build, Forged, Layout, Scenario, TruthProcess};
 
 /// A forged image that is being edited.
 pub struct Edited {
@@ -140,6 +140,22 @@ impl Edited {
         let at = self.entry(self.process(pid).dtb, va).unwrap();
         let entry = self.u64_at(at);
         self.put_u64_at(at, change(entry));
+    }
+
+    /// Gives a process a copy of the page at `va` of its own, as copying on write does, in the frame of its page at `spare`. Says where
+    /// in the image the copy begins.
+    pub fn copy_page(&mut self, pid: u64, va: u64, spare: u64) -> usize {
+        let dtb = self.process(pid).dtb;
+        let (own, copy) = (self.physical(dtb, va), self.physical(dtb, spare));
+        let (from, to) = (usize::try_from(own).unwrap(), usize::try_from(copy).unwrap());
+        self.bytes.copy_within(from..from + 0x1000, to);
+        self.edit_entry(pid, va, |entry| (entry & !FRAME) | copy);
+        to
+    }
+
+    /// Where all processes have ntdll.dll.
+    pub fn library(build: Build) -> u64 {
+        if build <= Build::W8_9200 { 0x7_7b00_0000 } else { 0x7ffb_5a00_0000 }
     }
 
     /// Points the handles of one process that lead to `from` to `to`, both addresses of objects.

@@ -116,18 +116,12 @@ fn pages_of_images() {
         // A private copy of the first page of ntdll.dll: a few bytes of it, and with code in it.
         for (bytes, execute, worst) in [(5usize, true, Some(Medium)), (3000, true, None), (5, false, Some(Info))] {
             let mut patched = with_range(build, MASTER);
-            let library = ntmem_forge_library(build);
-            let dtb = patched.process(MASTER).dtb;
-            let (own, copy) = (patched.physical(dtb, library), patched.physical(dtb, RANGE + 0x2000));
-            let (from, to) = (usize::try_from(own).unwrap(), usize::try_from(copy).unwrap());
-            patched.bytes.copy_within(from..from + 0x1000, to);
+            let library = Edited::library(build);
+            let to = patched.copy_page(MASTER, library, RANGE + 0x2000);
             for byte in &mut patched.bytes[to + 0x200..to + 0x200 + bytes] {
                 *byte ^= 0xcc;
             }
-            patched.edit_entry(MASTER, library, |entry| {
-                let entry = (entry & !0x000f_ffff_ffff_f000) | copy;
-                if execute { entry & !NO_EXECUTE } else { entry }
-            });
+            patched.edit_entry(MASTER, library, |entry| if execute { entry & !NO_EXECUTE } else { entry });
             let name = format!("{bytes} bytes of ntdll.dll, {execute}");
             match worst {
                 Some(worst) => assert_found(&name, &patched, "SMSS-018", MASTER, worst),
@@ -144,11 +138,6 @@ fn pages_of_images() {
     }
 }
 
-/// Where all processes have ntdll.dll.
-fn ntmem_forge_library(build: Build) -> u64 {
-    if build <= Build::W8_9200 { 0x7_7b00_0000 } else { 0x7ffb_5a00_0000 }
-}
-
 #[test]
 fn a_range_that_claims_a_file_mapped_elsewhere() {
     for build in BUILDS {
@@ -160,7 +149,7 @@ fn a_range_that_claims_a_file_mapped_elsewhere() {
             let vad = vads.iter().find(|vad| vad.start.value().map(|at| at.0) == Some(start)).unwrap();
             vad.address.value().unwrap().0
         };
-        let (range, library) = (node(RANGE), node(ntmem_forge_library(build)));
+        let (range, library) = (node(RANGE), node(Edited::library(build)));
         let subsection = claims.get(library, "_MMVAD", "Subsection");
         claims.put(range, "_MMVAD_SHORT", "u.VadFlags.PrivateMemory", 0);
         claims.put(range, "_MMVAD_SHORT", "u.VadFlags.VadType", 2);

@@ -33,6 +33,11 @@ impl Machine {
         Self { name, folder }
     }
 
+    /// The same machine with snapshots of another name.
+    fn called(self, name: &'static str) -> Self {
+        Self { name, ..self }
+    }
+
     fn forged(name: &'static str, forged: &Forged) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("image.raw"), &forged.image).unwrap();
@@ -45,7 +50,11 @@ impl Machine {
     /// The command, what it prints, and its exit status.
     fn run(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ntmem"));
-        command.args(arguments).args(["--offline", "--no-cache"]);
+        command.args(arguments);
+        // What needs no image takes no options for symbols.
+        if arguments.first() != Some(&"explain") {
+            command.args(["--offline", "--no-cache"]);
+        }
         command.current_dir(self.folder.path()).env_remove("_NT_SYMBOL_PATH").env("COLUMNS", "80");
         let out = command.output().unwrap();
         let quoted =
@@ -141,6 +150,57 @@ fn suspicious() {
             ("check-scan.json", &["check", "smss", "image.raw", "--scan", "--format", "json"]),
         ],
     );
+}
+
+/// Every text view on a terminal of 80 and of 120 columns, and the other forms: one machine, so that a change to a form shows once.
+#[test]
+fn forms() {
+    let pid = "3636";
+    let views: [(&str, &[&str]); 14] = [
+        ("info", &["info", "image.raw"]),
+        ("pslist", &["pslist", "image.raw"]),
+        ("pstree", &["pstree", "image.raw"]),
+        ("psxview", &["psxview", "image.raw"]),
+        ("sessions", &["sessions", "image.raw"]),
+        ("show", &["show", pid, "image.raw"]),
+        ("registry", &["registry", SESSION_MANAGER, "image.raw"]),
+        ("hives", &["hives", "image.raw"]),
+        ("read", &["read", "0x400000", "image.raw", "--pid", pid, "--bytes", "64"]),
+        ("timeline", &["timeline", "image.raw"]),
+        ("check", &["check", "smss", "image.raw"]),
+        ("brief", &["check", "smss", "image.raw", "--brief"]),
+        ("explain", &["explain"]),
+        ("symbols", &["symbols", "image.raw"]),
+    ];
+    let machine = Machine::bundled("suspicious").called("forms");
+    let mut cases: Vec<(String, Vec<&str>)> = Vec::new();
+    for (name, view) in views {
+        for width in ["80", "120"] {
+            let arguments = [view, &["--width", width]].concat();
+            let printed = machine.run(&arguments);
+            // What is to be pasted, and a path, stays whole.
+            let whole = |line: &str| line.contains("ntmem ") || line.split_whitespace().count() <= 3;
+            for line in printed.lines().skip(1).filter(|line| !whole(line)) {
+                assert!(line.chars().count() <= width.parse().unwrap(), "{name} at {width}: {line}");
+            }
+            cases.push((format!("{name}-{width}.txt"), arguments));
+        }
+    }
+    for (name, arguments) in [
+        ("pslist.csv", &["pslist", "image.raw", "--format", "csv"][..]),
+        ("psxview.csv", &["psxview", "image.raw", "--format", "csv"]),
+        ("timeline.csv", &["timeline", "image.raw", "--format", "csv"]),
+        ("sessions.jsonl", &["sessions", "image.raw", "--format", "jsonl"]),
+        ("psxview.jsonl", &["psxview", "image.raw", "--format", "jsonl"]),
+        ("timeline.jsonl", &["timeline", "image.raw", "--format", "jsonl"]),
+        ("check.html", &["check", "smss", "image.raw", "--format", "html"]),
+        ("show.html", &["show", pid, "image.raw", "--format", "html"]),
+    ] {
+        cases.push((name.to_owned(), arguments.to_vec()));
+    }
+    let cases: Vec<(&str, &[&str])> =
+        cases.iter().map(|(name, arguments)| (name.as_str(), arguments.as_slice())).collect();
+    compare(&machine, &cases);
 }
 
 /// A svchost.exe is in the list of active processes no more.

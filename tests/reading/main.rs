@@ -31,6 +31,8 @@ mod inside;
 #[cfg(feature = "isf")]
 mod key_handles;
 mod locate;
+#[cfg(feature = "isf")]
+mod named_handles;
 #[cfg(all(feature = "isf", feature = "compressed-images"))]
 mod packed_images;
 mod page_samples;

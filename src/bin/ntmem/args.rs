@@ -26,7 +26,8 @@ Windows 10 and later is in memory, and read without being asked. Whatever could
 not be read says which file would have it.
 
 Exit status: check: 0 clean, 1 violations, 2 inconclusive; every command:
-3 could not analyse, 64 wrong usage, 0 otherwise.
+3 could not analyse, 4 the key or process asked for is not there, 64 wrong
+usage, 0 otherwise. Of several images it is the worst: 3, 1, 2, 0.
 
 Examples:
   ntmem check smss mem.raw
@@ -38,6 +39,7 @@ Examples:
   ntmem pslist mem.raw --format jsonl > processes.jsonl
   ntmem check smss --report processes.json
   ntmem show smss.exe mem.raw --only modules,handles
+  ntmem check evidence/ --format jsonl > all.jsonl
   ntmem explain SMSS-021";
 
 #[derive(Debug, Parser)]

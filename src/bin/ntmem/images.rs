@@ -3,10 +3,10 @@
 use crate::answer::{Answer, Sheet};
 use crate::exit::{self, Usage};
 use crate::open;
-use crate::options::Common;
+use crate::options::{Common, Jobs, ResultOptions};
 use crate::output::{self, Output, Progress, Style};
 use anyhow::Context as _;
-use ntmem::report::{self, Summary};
+use ntmem::report::{self, Report, Summary};
 use ntmem::{Error, MemoryImage};
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -79,10 +79,23 @@ fn of_folder(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 /// The result cannot be written, or the one image there is cannot be analysed.
 pub fn run(
     arguments: &[PathBuf],
+    jobs: &Jobs,
     common: &Common,
     answer: impl Fn(&Path, &Sheet<'_>) -> anyhow::Result<Answer> + Sync,
 ) -> anyhow::Result<u8> {
-    run_as(arguments, common, false, answer)
+    run_as(arguments, jobs.number(), common, false, answer)
+}
+
+/// Answers about one image.
+///
+/// # Errors
+/// It cannot be analysed, or the answer cannot be written.
+pub fn run_one(
+    image: &PathBuf,
+    common: &Common,
+    answer: impl Fn(&Path, &Sheet<'_>) -> anyhow::Result<Answer> + Sync,
+) -> anyhow::Result<u8> {
+    run_as(std::slice::from_ref(image), 1, common, false, answer)
 }
 
 /// The same with rows of what happened alone.
@@ -91,14 +104,16 @@ pub fn run(
 /// As [`run`].
 pub fn run_of_events(
     arguments: &[PathBuf],
+    jobs: &Jobs,
     common: &Common,
     answer: impl Fn(&Path, &Sheet<'_>) -> anyhow::Result<Answer> + Sync,
 ) -> anyhow::Result<u8> {
-    run_as(arguments, common, true, answer)
+    run_as(arguments, jobs.number(), common, true, answer)
 }
 
 fn run_as(
     arguments: &[PathBuf],
+    jobs: usize,
     common: &Common,
     events: bool,
     answer: impl Fn(&Path, &Sheet<'_>) -> anyhow::Result<Answer> + Sync,
@@ -114,7 +129,7 @@ fn run_as(
     let mut lone_failure = None;
     let progress = several.then(Progress::over_images);
     let count = u64::try_from(images.len()).unwrap_or(u64::MAX);
-    in_order(&images, common.result.jobs(), done, |at, image, answer| {
+    in_order(&images, jobs, done, |at, image, answer| {
         if let Some(progress) = &progress {
             progress.at(u64::try_from(at).unwrap_or(u64::MAX), count);
         }
@@ -142,7 +157,7 @@ fn run_as(
         };
         if at == 0 && !(bytes.is_empty() && lone_failure.is_some()) {
             let mut opened = Output::new(&common.result)?;
-            opened.write(&style.begin(&common.report()))?;
+            opened.write(&style.begin(&common.source.report()))?;
             out = Some(opened);
         }
         out.as_mut().map_or(Ok(()), |out| out.write(&bytes))
@@ -165,12 +180,16 @@ fn run_as(
 ///
 /// # Errors
 /// It cannot be written, or there is no such form.
-pub fn one(common: &Common, answer: impl FnOnce(&Sheet<'_>) -> anyhow::Result<Answer>) -> anyhow::Result<u8> {
-    let style = Style::new(&common.result, false)?;
+pub fn one(
+    result: &ResultOptions,
+    run: &Report,
+    answer: impl FnOnce(&Sheet<'_>) -> anyhow::Result<Answer>,
+) -> anyhow::Result<u8> {
+    let style = Style::new(result, false)?;
     let answer = answer(&Sheet { image: None, first: true, style })?;
-    let mut bytes = style.begin(&common.report());
+    let mut bytes = style.begin(run);
     bytes.extend(answer.bytes);
-    Output::new(&common.result)?.write(&bytes)?;
+    Output::new(result)?.write(&bytes)?;
     Ok(answer.code)
 }
 

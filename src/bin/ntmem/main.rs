@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 /// Refuses to write the result over what it is made from.
 fn spare_evidence(command: &dyn Run) -> Result<(), Usage> {
     let Some(output) = command.written() else { return Ok(()) };
-    let symbols = command.common().into_iter().flat_map(|common| &common.symbols.symbols).map(PathBuf::as_path);
+    let symbols = command.common().into_iter().flat_map(|common| &common.source.symbols.symbols).map(PathBuf::as_path);
     match command.files().into_iter().chain(symbols).find(|input| is_same_file(input, output)) {
         Some(input) => {
             Err(Usage(format!("--output {} would overwrite {}: name another file", output.display(), input.display())))

@@ -1,6 +1,6 @@
 //! From an image's path to what is in it.
 
-use crate::options::Common;
+use crate::options::Source;
 use crate::output::{self, Progress};
 use anyhow::Context as _;
 use ntmem::image::{OpenOptions, without_secrets};
@@ -14,11 +14,11 @@ use std::path::Path;
 ///
 /// # Errors
 /// It is no image that can be read.
-pub fn image(image: &Path, common: &Common) -> anyhow::Result<MemoryImage> {
+pub fn image(image: &Path, source: &Source) -> anyhow::Result<MemoryImage> {
     let progress = Progress::new("unpacking");
     let show = |done, total| progress.at(done, total);
     let options = OpenOptions {
-        max_unpacked: common.reading.max_unpacked,
+        max_unpacked: source.reading.max_unpacked,
         progress: Some(&show),
         notice: Some(&|what| output::note("note", what)),
         ..OpenOptions::default()
@@ -32,20 +32,20 @@ pub fn image(image: &Path, common: &Common) -> anyhow::Result<MemoryImage> {
 /// The image cannot be analysed, or `f` fails.
 pub fn with_kernel<T>(
     image: &Path,
-    common: &Common,
+    source: &Source,
     f: impl FnOnce(&Kernel<'_>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let progress = Progress::new("looking for the kernel");
     let show = |done, total| progress.at(done, total);
-    let opened = self::image(image, common)?;
-    let kernel = opened.locate_kernel_with(&common.symbols.store(image, &progress), &common.reading.locate(&show));
+    let opened = self::image(image, source)?;
+    let kernel = opened.locate_kernel_with(&source.symbols.store(image, &progress), &source.reading.locate(&show));
     drop(progress);
     if kernel.is_err() {
         // A truncated file may be why.
         output::warnings(opened.warnings());
     }
     let kernel = kernel.map_err(|error| came(&opened).err().unwrap_or_else(|| error.into()))?;
-    let done = f(&kernel.with_page_files(common.reading.open_page_files()?))?;
+    let done = f(&kernel.with_page_files(source.reading.open_page_files()?))?;
     came(&opened)?;
     Ok(done)
 }
@@ -73,8 +73,8 @@ pub fn name(image: &Path) -> String {
 ///
 /// # Errors
 /// The image cannot be analysed.
-pub fn read(image: &Path, common: &Common) -> anyhow::Result<Report> {
-    read_with(image, common, ReadOptions::default(), |_, _| Ok(()))
+pub fn read(image: &Path, source: &Source) -> anyhow::Result<Report> {
+    read_with(image, source, ReadOptions::default(), |_, _| Ok(()))
 }
 
 /// Reads an image, by these options beside those of the command line, and gives it to `f` with its kernel.
@@ -83,15 +83,15 @@ pub fn read(image: &Path, common: &Common) -> anyhow::Result<Report> {
 /// The image cannot be analysed, or `f` fails.
 pub fn read_with(
     image: &Path,
-    common: &Common,
+    source: &Source,
     options: ReadOptions<'_>,
     f: impl FnOnce(&Kernel<'_>, &mut Report) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
-    with_kernel(image, common, |kernel| {
+    with_kernel(image, source, |kernel| {
         let progress = Progress::new("searching for processes");
         let show = |done, total| progress.at(done, total);
-        let options = ReadOptions { scan: common.reading.scan, progress: Some(&show), ..options };
-        let mut report = about(image, common, System::read_with(kernel, &options)?)?;
+        let options = ReadOptions { scan: source.reading.scan, progress: Some(&show), ..options };
+        let mut report = about(image, source, System::read_with(kernel, &options)?)?;
         drop(progress);
         f(kernel, &mut report)?;
         Ok(report)
@@ -99,11 +99,14 @@ pub fn read_with(
 }
 
 /// A report about an image, with how it was made.
-fn about(image: &Path, common: &Common, system: System) -> anyhow::Result<Report> {
-    let mut report = common.report();
+///
+/// # Errors
+/// The file cannot be read for its hash.
+pub fn about(image: &Path, source: &Source, system: System) -> anyhow::Result<Report> {
+    let mut report = source.report();
     report.system = system;
     report.run.image = Some(name(image));
-    if common.result.sha256 {
+    if source.reading.sha256 {
         report.run.sha256 = Some(sha256(image)?);
     }
     Ok(report)
@@ -136,12 +139,12 @@ pub fn hex(bytes: &[u8]) -> String {
 /// The image cannot be analysed, or `f` fails.
 pub fn with_registry<T>(
     image: &Path,
-    common: &Common,
+    source: &Source,
     f: impl FnOnce(&Registry<'_>, Report) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    with_kernel(image, common, |kernel| {
+    with_kernel(image, source, |kernel| {
         let mut registry = Registry::open(kernel);
-        if common.reading.scan {
+        if source.reading.scan {
             let progress = Progress::new("searching for hives");
             registry.scan(&|done, total| progress.at(done, total));
         }
@@ -149,6 +152,6 @@ pub fn with_registry<T>(
         let warnings = registry.warnings().to_vec();
         let mut system = System::default();
         (system.image, system.kernel, system.warnings) = (of_image, info, warnings);
-        f(&registry, about(image, common, system)?)
+        f(&registry, about(image, source, system)?)
     })
 }

@@ -10,13 +10,20 @@ use ntmem::symbols::{SymbolStore, Trust, user_folder};
 use ntmem::{PageFile, PhysicalAddress, Report, System, VirtualAddress};
 use std::path::{Path, PathBuf};
 
-/// What every command about an image takes.
+/// What every command takes that prints something of an image.
 #[derive(Debug, Args)]
 pub struct Common {
     #[command(flatten)]
-    pub symbols: Symbols,
+    pub source: Source,
     #[command(flatten)]
     pub result: ResultOptions,
+}
+
+/// What every command takes that opens an image.
+#[derive(Debug, Args)]
+pub struct Source {
+    #[command(flatten)]
+    pub symbols: Symbols,
     #[command(flatten)]
     pub reading: Reading,
 }
@@ -27,6 +34,23 @@ pub struct Images {
     /// The memory images: files, folders of images, @FILE for a list of them, - for a list on standard input
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<PathBuf>,
+    #[command(flatten)]
+    pub jobs: Jobs,
+}
+
+/// How many images are worked on at the same time.
+#[derive(Debug, Args)]
+pub struct Jobs {
+    /// Images that are worked on at the same time: one for each processor unless told
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+}
+
+impl Jobs {
+    /// Images at a time: one for each processor unless told.
+    pub fn number(&self) -> usize {
+        self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+    }
 }
 
 impl Images {
@@ -81,33 +105,26 @@ pub struct ResultOptions {
     /// Columns of a line of text: those of the terminal unless told, 0 for as many as it takes
     #[arg(long, value_name = "COLUMNS")]
     pub width: Option<usize>,
-    /// Images that are worked on at the same time: one for each processor unless told
-    #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
-    /// Tell the SHA-256 of the image file too
-    #[arg(long)]
-    pub sha256: bool,
 }
 
-impl ResultOptions {
-    /// Images at a time: one for each processor unless told.
-    pub fn jobs(&self) -> usize {
-        self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
-    }
-}
-
-impl Common {
+impl Source {
     /// A report with how it was made, and nothing in it.
     pub fn report(&self) -> Report {
-        let mut report = Report::new(System::default());
-        // A word that is no text is shown as well as it goes: it is for people.
-        report.run.arguments = std::env::args_os().map(|word| without_secrets(&word.to_string_lossy())).collect();
-        if let Some(program) = report.run.arguments.first_mut() {
-            "ntmem".clone_into(program);
-        }
+        let mut report = report();
         report.run.scan = self.reading.scan;
         report
     }
+}
+
+/// A report with the arguments of the program, about no image.
+pub fn report() -> Report {
+    let mut report = Report::new(System::default());
+    // A word that is no text is shown as well as it goes: it is for people.
+    report.run.arguments = std::env::args_os().map(|word| without_secrets(&word.to_string_lossy())).collect();
+    if let Some(program) = report.run.arguments.first_mut() {
+        "ntmem".clone_into(program);
+    }
+    report
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -137,6 +154,9 @@ pub struct Reading {
     /// order: which is which is told by their content
     #[arg(long = "pagefile", value_name = "FILE")]
     pub page_files: Vec<PathBuf>,
+    /// Tell the SHA-256 of the image file too
+    #[arg(long)]
+    pub sha256: bool,
     /// Physical address of System's page-table root, if it cannot be found
     #[arg(long, value_name = "ADDRESS", value_parser = address, help_heading = "If the kernel is not found")]
     pub dtb: Option<u64>,

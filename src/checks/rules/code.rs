@@ -82,7 +82,12 @@ fn code(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
                 continue;
             }
         };
-        outcome = outcome.seen_at(process, "_ETHREAD", field, &thread.address, Some(words.clone()));
+        let (place, value) = match field {
+            "StartAddress" => (thread.at("start"), Some(text(&thread.start))),
+            "Win32StartAddress" => (thread.at("win32_start"), Some(text(&thread.win32_start))),
+            _ => (thread.at("in_process_list"), None),
+        };
+        outcome = outcome.seen_at(process, "_ETHREAD", field, place, value);
         found.push(format!("thread {} {words}", text(&thread.tid)));
         worst = worst.max(Some(severity));
     }

@@ -7,7 +7,8 @@ use crate::checks::rule::{About, Rule};
 use crate::checks::subject::Subject;
 use crate::checks::words::same;
 use crate::checks::{Confidence, Outcome, Severity, Why};
-use crate::{Absent, Process, Reading, VirtualAddress};
+use crate::kernel::Vad;
+use crate::{Absent, Process};
 
 /// SMSS-004: file behind the image agrees.
 pub static IMAGE_FILE: Rule = Rule {
@@ -70,14 +71,14 @@ fn file(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
             .violation(Severity::High);
     }
     // What is mapped can be another section than the one that the process was made from.
-    if let Some((mapped, address)) = mapped_file(process)
+    if let Some((mapped, vad)) = mapped_file(process)
         && let (Some(of_section), Some(of_range)) = (&of_section, VolumePath::read(mapped))
         && !case.root.agree(of_section, &of_range)
     {
         return outcome
             .expected("the file that is mapped")
             .observed(format!("{}, and {mapped} is mapped", file.name))
-            .seen_at(process, "_MMVAD", "Subsection", address, Some(mapped.to_owned()))
+            .seen_at(process, "_MMVAD", "Subsection", vad.at("file"), Some(mapped.to_owned()))
             .violation(Severity::High);
     }
     let Some(kernel) = process.path.value() else {
@@ -142,9 +143,9 @@ fn is_shared(device: &str) -> bool {
 }
 
 /// The file of the image that is mapped where the section was, with the address of its descriptor.
-fn mapped_file(process: &Process) -> Option<(&str, &Reading<VirtualAddress>)> {
+fn mapped_file(process: &Process) -> Option<(&str, &Vad)> {
     let base = process.section_base.value().filter(|at| !at.is_null())?;
     let vad = Ranges::of(process).ok()?.at(*base)?;
     vad.kind.value().filter(|kind| *kind == "image")?;
-    Some((vad.file.value()?, &vad.address))
+    Some((vad.file.value()?, vad))
 }

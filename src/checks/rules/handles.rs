@@ -143,25 +143,17 @@ fn invasive(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
         };
         let words = format!("{name} (pid {pid}) has handle {}{thread} with access {access}", handle(&holder.value));
         found.push((severity, words));
-        outcome = outcome.seen_at(
-            process,
-            "_HANDLE_TABLE_ENTRY",
-            "GrantedAccessBits",
-            &Reading::Nothing,
-            Some(format!("{access} in the table of {name} (pid {pid})")),
-        );
+        // The entry is one of the table of who holds it.
+        let owner = holder.eprocess.value().and_then(|at| case.at_address(*at)).map_or(process, |(_, owner)| owner);
+        let place = (&holder.entry, holder.located.get("access"));
+        outcome = outcome.seen_at(owner, "_HANDLE_TABLE_ENTRY", "GrantedAccessBits", place, Some(access));
     }
     for (handle, target) in reaches(case, process) {
         let (name, pid, access) = (text(&target.name), text(&target.pid), text(&handle.access));
         // What smss.exe opens beside its children has been seen on few images only.
         found.push((Severity::Info, format!("it has a handle to {name} (pid {pid}) with access {access}")));
-        outcome = outcome.seen_at(
-            process,
-            "_HANDLE_TABLE_ENTRY",
-            "GrantedAccessBits",
-            &Reading::Nothing,
-            Some(format!("{access} to {name} (pid {pid})")),
-        );
+        let place = (&handle.entry, handle.located.get("access"));
+        outcome = outcome.seen_at(process, "_HANDLE_TABLE_ENTRY", "GrantedAccessBits", place, Some(access));
     }
     if let Some(worst) = found.iter().map(|(severity, _)| *severity).max() {
         let words: Vec<String> = found.into_iter().map(|(_, words)| words).collect();

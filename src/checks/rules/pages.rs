@@ -6,7 +6,7 @@ use crate::checks::case::Case;
 use crate::checks::{Missing, Outcome, Severity, Why};
 use crate::kernel::{AlteredPage, CodeRun, Vad};
 use crate::process::Inside;
-use crate::{ListEnd, Process, Reading, VirtualAddress};
+use crate::{ListEnd, Location, Process, Reading, VirtualAddress};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -48,6 +48,7 @@ pub(super) struct Found {
     structure: &'static str,
     field: &'static str,
     object: Reading<VirtualAddress>,
+    place: Option<Location>,
     value: String,
 }
 
@@ -80,6 +81,7 @@ pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grad
             structure: "_MMVAD_SHORT",
             field: "u.VadFlags",
             object: vad.address.clone(),
+            place: vad.located.get("protection").cloned(),
             value: text(&vad.protection),
         };
         memory.found.push(if vad.private.value() == Some(&true) {
@@ -110,6 +112,7 @@ pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grad
                 structure: "_EPROCESS",
                 field: "VadCount",
                 object: process.eprocess.clone(),
+                place: process.located.get("vads_counted").cloned(),
                 value: counted.to_string(),
             });
         }
@@ -218,13 +221,15 @@ fn torn(start: VirtualAddress) -> Missing {
 }
 
 fn of_run(run: &CodeRun, severity: Severity, words: String) -> Found {
-    let place = match run.physical.value() {
-        Some(physical) => {
-            format!("pages {} to {}, the first at {physical} in memory", text(&run.start), text(&run.end))
-        }
-        None => format!("pages {} to {}", text(&run.start), text(&run.end)),
-    };
-    Found { severity, words, structure: "_MMPTE", field: "NoExecute", object: Reading::Nothing, value: place }
+    Found {
+        severity,
+        words,
+        structure: "_MMPTE",
+        field: "NoExecute",
+        object: Reading::Nothing,
+        place: run.located.get("entry").cloned(),
+        value: text(&run.entry),
+    }
 }
 
 fn rights(run: &CodeRun) -> &'static str {
@@ -278,11 +283,18 @@ fn changed(page: &AlteredPage, grade: Grade) -> Found {
     let first = at.wrapping_add(page.offset.value().copied().unwrap_or_default());
     Found {
         severity,
-        words: format!("{bytes} bytes of {} from {first} on are not those {elsewhere}", text(&page.file)),
+        words: format!(
+            "{bytes} bytes of {} from {first} on are not those {elsewhere}: {} instead of {} (at {})",
+            text(&page.file),
+            text(&page.here),
+            text(&page.there),
+            text(&page.other)
+        ),
         structure: "_MMPTE",
         field: "PageFrameNumber",
         object: Reading::Nothing,
-        value: format!("page {at} at {} in memory, compared with {}", text(&page.physical), text(&page.other)),
+        place: page.located.get("here").cloned(),
+        value: text(&page.here),
     }
 }
 
@@ -300,7 +312,8 @@ impl Memory {
     /// Adds the evidence.
     pub(super) fn show(&self, process: &Process, outcome: Outcome) -> Outcome {
         self.found.iter().fold(outcome, |outcome, found| {
-            outcome.seen_at(process, found.structure, found.field, &found.object, Some(found.value.clone()))
+            let place = (&found.object, found.place.as_ref());
+            outcome.seen_at(process, found.structure, found.field, place, Some(found.value.clone()))
         })
     }
 }

@@ -55,7 +55,7 @@ fn stamps(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     let outcome = match first {
         Some(thread) => {
             let made = thread.created.value().map(ToString::to_string);
-            outcome.seen_at(process, "_ETHREAD", "CreateTime", &thread.address, made)
+            outcome.seen_at(process, "_ETHREAD", "CreateTime", thread.at("created"), made)
         }
         None => outcome,
     };

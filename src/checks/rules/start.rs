@@ -69,11 +69,11 @@ fn start(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
         Some(of_thread) if of_thread > late && distance <= late && subject.role != Role::Peer => {
             let thread =
                 process.own_threads().find(|thread| thread.created.value() == process.oldest_thread().as_ref());
-            let address = thread.map_or(Reading::Nothing, |thread| thread.address.clone());
+            let place = thread.map_or((&Reading::Nothing, None), |thread| thread.at("created"));
             let words =
                 format!("{distance} from System's start by its own stamp, {of_thread} by that of its oldest thread");
             let text = process.oldest_thread().map(|at| at.to_string());
-            (of_thread, outcome.observed(words).seen_at(process, "_ETHREAD", "CreateTime", &address, text))
+            (of_thread, outcome.observed(words).seen_at(process, "_ETHREAD", "CreateTime", place, text))
         }
         _ => (distance, outcome),
     };

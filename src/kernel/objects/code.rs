@@ -1,7 +1,9 @@
 //! Code in user memory, by the page tables of its process.
 
+use crate::location::Location;
 use crate::reading::record;
-use crate::{PhysicalAddress, VirtualAddress};
+use crate::{Hex, PhysicalAddress, VirtualAddress};
+use std::collections::BTreeMap;
 
 record! {
     /// Pages in a row that page tables make executable.
@@ -20,6 +22,11 @@ record! {
         /// Of the pages of their page table that can be written to and executed, those that hold entries of page tables: no process
         /// maps such pages. Where they are most, an upper table stands in the place of this one.
         tables: u64,
+        /// The entry of the page table that maps the first of them.
+        entry: Hex,
+        ;
+        /// Where `entry` lies, and the page that it maps.
+        located: BTreeMap<String, Location>,
     }
 }
 
@@ -40,9 +47,16 @@ record! {
         offset: u64,
         /// How many bytes differ.
         bytes: u64,
+        /// What stands there from the first on, 16 bytes at most, in hexadecimal digits.
+        here: String,
+        /// What stands in its place in the other page.
+        there: String,
         /// Code in it may run. False: the headers.
         executable: bool,
         /// Nothing is left of the other page: more than half of its bytes that are not zero are others. A patch leaves most of a page.
         replaced: bool,
+        ;
+        /// Where `here` lies, and the entry of the page table that leads there.
+        located: BTreeMap<String, Location>,
     }
 }

@@ -658,6 +658,7 @@ impl<'k> Eprocess<'k> {
         add("debug_port", layout.debug_port.map(|field| self.view.locate(field)));
         add("win32_process", layout.win32_process.map(|field| self.view.locate(field)));
         add("job", layout.job.map(|field| self.view.locate(field)));
+        add("vads_counted", layout.vad_count.map(|field| self.view.locate(field)));
         places
     }
 

@@ -118,6 +118,20 @@ pub(crate) fn read(kernel: &Kernel<'_>, address: VirtualAddress) -> Result<Optio
     }))
 }
 
+/// The header of the device of the file object at `address`.
+///
+/// # Errors
+/// The symbols lack a structure, or the object cannot be read.
+pub(crate) fn device_header(kernel: &Kernel<'_>, address: VirtualAddress) -> Result<VirtualAddress, Absent> {
+    let layouts = kernel.layouts();
+    let field = layouts.file_object.as_ref()?.device.ok_or_else(|| Absent::no_symbol("_FILE_OBJECT.DeviceObject"))?;
+    let device = kernel.space().read_pointer(address.wrapping_add(field.offset))?;
+    if !device.is_kernel() {
+        return Err(Absent::unparsable(format!("the device of the file object at {address} is at {device}")));
+    }
+    Ok(device.wrapping_sub(layouts.object_header.as_ref()?.body.offset))
+}
+
 /// The name of a device.
 fn device(kernel: &Kernel<'_>, device: Result<VirtualAddress, Absent>) -> Option<String> {
     let device = device.ok().filter(|device| device.is_kernel())?;

@@ -3,11 +3,12 @@
 use crate::kernel::layouts::HandleEntryLayout;
 use crate::kernel::walk::WalkEnd;
 use crate::kernel::{Kernel, Layouts};
+use crate::location::Location;
 use crate::memory::AddressSpace;
 use crate::reading::record;
 use crate::symbols::{Bits, Stored};
 use crate::{Absent, Hex, PAGE_SIZE, VirtualAddress};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 record! {
     /// One handle.
@@ -22,8 +23,16 @@ record! {
         object: VirtualAddress,
         /// The object's name in its directory; of a file its path on the volume, of a key its path from `\REGISTRY` on. Nothing: it has none.
         name: String,
+        /// The object's path from the root of the kernel's namespace on; of a file with its device. Nothing: it is in no directory.
+        path: String,
         /// Process id of the process, or of the thread's process. Nothing: neither.
         pid: u64,
+        /// Address of the `_HANDLE_TABLE_ENTRY`.
+        entry: VirtualAddress,
+        ;
+        /// Where the members that rules cite were read, by member name. Empty: no rule does, as it leads to neither a process nor a
+        /// thread.
+        located: BTreeMap<String, Location>,
     }
 }
 
@@ -36,6 +45,8 @@ pub struct HandleEntry {
     pub object: VirtualAddress,
     /// `ACCESS_MASK`.
     pub access: u32,
+    /// Where the entry itself lies.
+    pub at: VirtualAddress,
 }
 
 /// The handles of one table.
@@ -67,6 +78,21 @@ pub fn handles(kernel: &Kernel<'_>, table: VirtualAddress) -> Result<Handles, Ab
     let mut walk = Walk { kernel, decoder, seen: HashSet::new(), entries: Vec::new(), end: WalkEnd::Complete };
     walk.page(top, levels, 0);
     Ok(Handles { entries: walk.entries, end: walk.end })
+}
+
+impl HandleEntry {
+    /// Where its granted access lies, for evidence.
+    pub(crate) fn located(&self, kernel: &Kernel<'_>) -> BTreeMap<String, Location> {
+        let Ok(layout) = kernel.layouts().handle_entry.as_ref() else { return BTreeMap::new() };
+        let field = match (layout.access_bits, layout.access) {
+            (Some(bits), _) => (bits.storage.name, bits.storage.offset),
+            (None, Some(field)) => (field.name, field.offset),
+            (None, None) => return BTreeMap::new(),
+        };
+        let (name, offset) = field;
+        let place = kernel.space().locate("_HANDLE_TABLE_ENTRY", name, self.at.wrapping_add(offset));
+        BTreeMap::from([("access".to_owned(), place)])
+    }
 }
 
 /// What one handle of the table at `table` leads to. `None`: there is no such handle.
@@ -101,7 +127,7 @@ pub(crate) fn object_of(
             let mut bytes = [0u8; 64];
             let bytes = bytes.get_mut(..decoder.size).unwrap_or_default();
             space.read(page.wrapping_add(index.wrapping_mul(decoder.layout.size)), bytes)?;
-            return Ok(decoder.entry(bytes, value).map(|entry| entry.object));
+            return Ok(decoder.entry(bytes, value, page).map(|entry| entry.object));
         }
         page = space.read_pointer(page.wrapping_add(index.wrapping_mul(8)))?;
         number = rest;
@@ -136,10 +162,14 @@ impl Walk<'_> {
             return;
         }
         if level == 0 {
-            let entries = page.chunks_exact(self.decoder.size).zip((first..).map(|number| number.wrapping_mul(4)));
+            let entries = page.chunks_exact(self.decoder.size).zip(0u64..);
             // The first entry of a page is the table's own where it bears the mark of additional information.
             let skip = usize::from(page.get(8..12) == Some(&ADDITIONAL_INFO));
-            self.entries.extend(entries.skip(skip).filter_map(|(bytes, value)| self.decoder.entry(bytes, value)));
+            let entry = |(bytes, number): (&[u8], u64)| {
+                let place = at.wrapping_add(number.wrapping_mul(self.decoder.layout.size));
+                self.decoder.entry(bytes, first.wrapping_add(number).wrapping_mul(4), place)
+            };
+            self.entries.extend(entries.skip(skip).filter_map(entry));
             return;
         }
         let below = self.decoder.per_page().wrapping_mul(if level == 2 { POINTERS } else { 1 });
@@ -190,8 +220,8 @@ impl Decoder {
         PAGE_SIZE.checked_div(self.layout.size).unwrap_or(1)
     }
 
-    /// The entry in `bytes`; `None`: it is free.
-    fn entry(&self, bytes: &[u8], value: u64) -> Option<HandleEntry> {
+    /// The entry in `bytes`, which lie at `place`; `None`: it is free.
+    fn entry(&self, bytes: &[u8], value: u64, place: VirtualAddress) -> Option<HandleEntry> {
         let object = match (self.layout.object_bits, self.layout.object) {
             (Some(bits), _) => pointer_of_bits(storage(bytes, bits)?, bits),
             (None, Some(object)) => {
@@ -205,7 +235,7 @@ impl Decoder {
             (None, Some(access)) => Stored::decode(at(bytes, access.offset)?)?,
             (None, None) => return None,
         };
-        object.is_kernel().then_some(HandleEntry { value, object, access })
+        object.is_kernel().then_some(HandleEntry { value, object, access, at: place })
     }
 }
 

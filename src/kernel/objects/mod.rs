@@ -10,6 +10,7 @@ pub(crate) mod handles;
 pub(crate) mod key;
 pub(crate) mod module;
 pub(crate) mod object;
+pub(crate) mod object_path;
 pub(crate) mod peb;
 pub(crate) mod processors;
 pub(crate) mod thread;

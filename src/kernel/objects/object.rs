@@ -104,6 +104,19 @@ impl<'k> ObjectTypes<'k> {
 
 /// See [`ObjectTypes::name_of`]: it takes no types.
 pub(super) fn name_of(kernel: &Kernel<'_>, header: VirtualAddress) -> Result<Option<String>, Absent> {
+    Ok(named(kernel, header)?.map(|named| named.name))
+}
+
+/// What names an object.
+pub(super) struct Named {
+    /// Its name in its directory.
+    pub name: String,
+    /// The directory; null: it is in none.
+    pub directory: Result<VirtualAddress, Absent>,
+}
+
+/// What names the object whose header lies at `header`. `None`: it has no name.
+pub(super) fn named(kernel: &Kernel<'_>, header: VirtualAddress) -> Result<Option<Named>, Absent> {
     let layouts = kernel.layouts();
     let layout = layouts.object_header.as_ref()?;
     let space = kernel.space();
@@ -114,7 +127,10 @@ pub(super) fn name_of(kernel: &Kernel<'_>, header: VirtualAddress) -> Result<Opt
     let creator = if mask & CREATOR_INFO == 0 { 0 } else { layouts.creator_info.as_ref()?.size };
     let name = layouts.name_info.as_ref()?;
     let info = header.wrapping_sub(creator).wrapping_sub(name.size);
-    text::file_name(space, info.wrapping_add(name.name.offset))
+    let directory = name.directory.ok_or_else(|| Absent::no_symbol("_OBJECT_HEADER_NAME_INFO.Directory"));
+    let directory = directory.and_then(|field| Ok(space.read_pointer(info.wrapping_add(field.offset))?));
+    let name = text::file_name(space, info.wrapping_add(name.name.offset))?;
+    Ok(name.map(|name| Named { name, directory }))
 }
 
 impl TypeTable {

@@ -2,13 +2,15 @@
 
 use super::eprocess::time;
 use crate::kernel::Eprocess;
+use crate::kernel::layouts::EthreadLayout;
 use crate::kernel::view::{View, pointer};
 use crate::kernel::walk::{Joined, list_both_ways};
+use crate::location::Location;
 use crate::reading::record;
 use crate::symbols::Bits;
 use crate::words::words;
 use crate::{Absent, Reading, Timestamp, VirtualAddress};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 words! {
     /// What a thread is doing: `_KTHREAD_STATE`.
@@ -67,10 +69,18 @@ record! {
         in_kernel_list: bool,
         /// It is in `PspCidTable`, the table of ids.
         in_cid_table: bool,
+        ;
+        /// Where the members that rules cite were read, by member name.
+        located: BTreeMap<String, Location>,
     }
 }
 
 impl Thread {
+    /// Where it lies, and where one member of it, if that is told.
+    pub(crate) fn at(&self, member: &str) -> (&Reading<VirtualAddress>, Option<&Location>) {
+        (&self.address, self.located.get(member))
+    }
+
     /// Whether it has ended: by its state, which the scheduler goes by, and by `CrossThreadFlags.Terminated` where the state is not
     /// known. That flag is set when a thread is told to end, and a word of memory later anybody can set it. `None`: neither is known.
     #[must_use]
@@ -164,9 +174,21 @@ pub(crate) fn threads_up_to(
                 Some(numbered) => Reading::Value(numbered.contains(&address)),
                 None => Reading::Absent(Absent::unreadable("PspCidTable could not be read")),
             },
+            located: located(&view, layout),
         }
     });
     Ok((threads.collect(), joined))
+}
+
+/// Where the fields lie that rules cite.
+fn located(view: &View<'_>, layout: &EthreadLayout) -> BTreeMap<String, Location> {
+    let places = [
+        ("start", Some(view.locate(layout.start))),
+        ("win32_start", layout.win32_start.map(|field| view.locate(field))),
+        ("created", Some(view.locate(layout.created))),
+        ("in_process_list", Some(view.locate(layout.links))),
+    ];
+    places.into_iter().filter_map(|(name, place)| Some((name.to_owned(), place?))).collect()
 }
 
 /// The threads in `KPROCESS.ThreadListHead`.

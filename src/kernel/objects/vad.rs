@@ -1,13 +1,14 @@
 //! `_MMVAD_SHORT` and `_MMVAD`: the ranges of addresses that a process has reserved, mapped or committed.
 
-use super::file_object;
+use super::file_object::{self, SectionFile};
 use crate::kernel::view::View;
 use crate::kernel::walk::{WalkEnd, tree};
 use crate::kernel::{Eprocess, Kernel};
+use crate::location::Location;
 use crate::reading::record;
 use crate::words::words;
 use crate::{Absent, Reading, VirtualAddress};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 words! {
     /// What a range of addresses holds.
@@ -42,6 +43,16 @@ record! {
         file: String,
         /// Address of the `_MMVAD_SHORT`.
         address: VirtualAddress,
+        ;
+        /// Where the members that rules cite were read, by member name. Empty: no rule does, as it holds neither an image nor code.
+        located: BTreeMap<String, Location>,
+    }
+}
+
+impl Vad {
+    /// Where it lies, and where one member of it, if that is told.
+    pub(crate) fn at(&self, member: &str) -> (&Reading<VirtualAddress>, Option<&Location>) {
+        (&self.address, self.located.get(member))
     }
 }
 
@@ -160,7 +171,8 @@ fn out_of_order(vads: &[Vad]) -> Option<VirtualAddress> {
 }
 
 fn vad(kernel: &Kernel<'_>, node: VirtualAddress) -> Result<Vad, Absent> {
-    let layout = kernel.layouts().vad.as_ref()?;
+    let layouts = kernel.layouts();
+    let layout = layouts.vad.as_ref()?;
     let view = View::read(kernel.space(), node, layout.size);
     let page = |low: Result<_, Absent>, high: Option<_>| -> Result<u64, Absent> {
         let crate::symbols::Natural(low) = low?;
@@ -171,6 +183,23 @@ fn vad(kernel: &Kernel<'_>, node: VirtualAddress) -> Result<Vad, Absent> {
     let private = view.bits(layout.private).map(|bit| bit != 0);
     let protection = view.bits(layout.protection);
     let kind = view.bits(layout.kind);
+    let behind = match private {
+        Ok(true) => Ok(None),
+        Ok(false) => file(kernel, node),
+        Err(ref absent) => Err(absent.clone()),
+    };
+    let is_image = kind.as_ref().is_ok_and(|kind| *kind == IMAGE_MAP);
+    let mut located = BTreeMap::new();
+    if is_image || protection.as_ref().is_ok_and(|protection| is_executable(*protection)) {
+        located.insert("start".to_owned(), view.locate(layout.start));
+        located.insert("protection".to_owned(), view.locate(layout.protection.storage));
+    }
+    if is_image && let Ok(mapped) = layouts.mapped_vad.as_ref() {
+        let name = behind.as_ref().ok().and_then(|file| file_object::name_data(kernel, file.as_ref()?.address));
+        // The longer structure begins with the shorter one.
+        let place = kernel.space().locate("_MMVAD", "Subsection", node.wrapping_add(mapped.subsection.offset));
+        located.insert("file".to_owned(), Location { data: name, ..place });
+    }
     Ok(Vad {
         start: page(view.get(layout.start), layout.start_high).map(VirtualAddress).into(),
         end: end.into(),
@@ -184,18 +213,15 @@ fn vad(kernel: &Kernel<'_>, node: VirtualAddress) -> Result<Vad, Absent> {
         protection: protection.clone().map(protection_name).into(),
         executable: protection.map(is_executable).into(),
         commit: layout.commit.map_or_else(|| Err(Absent::no_symbol("CommitCharge")), |bits| view.bits(bits)).into(),
-        file: match private {
-            Ok(true) => Reading::Nothing,
-            Ok(false) => file(kernel, node).into(),
-            Err(absent) => Reading::Absent(absent),
-        },
+        file: behind.map(|file| file.map(|file| file.name)).into(),
         address: Reading::Value(node),
+        located,
     })
 }
 
 /// The file behind a range: `_MMVAD.Subsection`, `_SUBSECTION.ControlArea`, `_CONTROL_AREA.FilePointer`. `None`: the page
 /// file.
-fn file(kernel: &Kernel<'_>, node: VirtualAddress) -> Result<Option<String>, Absent> {
+fn file(kernel: &Kernel<'_>, node: VirtualAddress) -> Result<Option<SectionFile>, Absent> {
     let layouts = kernel.layouts();
     let space = kernel.space();
     let subsection = space.read_pointer(node.wrapping_add(layouts.mapped_vad.as_ref()?.subsection.offset))?;
@@ -203,7 +229,7 @@ fn file(kernel: &Kernel<'_>, node: VirtualAddress) -> Result<Option<String>, Abs
         return Ok(None);
     }
     let control_area = space.read_pointer(subsection.wrapping_add(layouts.subsection.as_ref()?.control_area.offset))?;
-    Ok(file_object::of_control_area(kernel, control_area)?.map(|file| file.name))
+    file_object::of_control_area(kernel, control_area)
 }
 
 /// Whether a value of `_MMVAD_FLAGS.Protection` allows execution: its low three bits say so.

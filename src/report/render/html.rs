@@ -201,6 +201,7 @@ mod tests {
                 Row::new(vec![Cell::Unknown(hostile.into())]).below(1, hostile),
                 Row::spanned(hostile, Tone::Bad),
             ],
+            ..Table::default()
         };
         page.blocks = vec![
             Block::Heading(1, said.clone()),

@@ -3,7 +3,7 @@
 use super::wrap::{Line, wrap};
 use crate::Shown;
 use crate::report::Palette;
-use crate::report::page::{Block, Cell, Column, Commands, Facts, Page, Paragraph, Row, Table, Tone};
+use crate::report::page::{Block, Cell, Column, Commands, Facts, Page, Paragraph, Row, Span, Table, Tone};
 
 /// Deeper nesting is not shown further to the right.
 const DEEPEST: usize = 12;
@@ -151,7 +151,40 @@ impl<'t> Shape<'t> {
     }
 }
 
+/// The table with marks in the place of what they stand for, where it does not fit as it is.
+fn with_marks(of: &Table, style: &TextStyle) -> Option<Table> {
+    let natural = Shape::new(of, &TextStyle { cut: false, ..*style });
+    if !style.cut || of.marks.is_empty() || natural.fixed().saturating_add(WORTH) <= style.width {
+        return None;
+    }
+    let mut shorter = of.clone();
+    for cell in shorter.rows.iter_mut().flat_map(|row| &mut row.cells) {
+        let Cell::Words(words) = cell else { continue };
+        for Span { text, .. } in &mut words.0 {
+            let mark = of.marks.iter().find_map(|(long, mark)| {
+                let rest = text.strip_prefix(long.as_str())?;
+                rest.starts_with('-').then(|| format!("{mark}{rest}"))
+            });
+            if let Some(mark) = mark {
+                *text = mark;
+            }
+        }
+    }
+    Some(shorter)
+}
+
 fn table(out: &mut String, of: &Table, style: &TextStyle) {
+    if let Some(shorter) = with_marks(of, style) {
+        table_as_it_is(out, &shorter, style);
+        for (long, mark) in &of.marks {
+            paragraph(out, &Paragraph { words: format!("{mark}  {long}").into(), indent: (0, 4) }, Tone::Faint, style);
+        }
+        return;
+    }
+    table_as_it_is(out, of, style);
+}
+
+fn table_as_it_is(out: &mut String, of: &Table, style: &TextStyle) {
     let shape = Shape::new(of, style);
     let write = |out: &mut String, mut line: Line, tone: Tone| {
         if style.cut {

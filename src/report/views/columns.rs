@@ -167,6 +167,7 @@ impl ListOptions {
             name: "processes",
             rows: processes.iter().map(row).collect(),
             columns: columns.iter().map(|column| column.page(self.columns.is_empty())).collect(),
+            ..Table::default()
         }
     }
 

@@ -23,7 +23,7 @@ pub fn cross_view(picture: &Picture<'_>) -> Page {
     columns.push(Column::new(" EXPLANATION", "explanation", 12));
     let rows = picture.cross_view().iter().map(|sighting| row(sighting, &sources)).collect();
     let mut page = Page::new("Cross view");
-    page.table(Table { name: "cross view", columns, rows });
+    page.table(Table { name: "cross view", columns, rows, ..Table::default() });
     page.gap();
     legend(&mut page, picture, &sources);
     page

@@ -1,7 +1,7 @@
 //! The processes under their parents.
 
 use super::columns::{command, visible};
-use super::processes::{has_marked, notes};
+use super::processes::{has_marked, notes, with_marks};
 use super::words::{brief, time};
 use crate::report::Users;
 use crate::report::page::{Blocks as _, Cell, Column, Page, Row, Table, Tone};
@@ -25,7 +25,7 @@ pub fn process_tree(picture: &Picture<'_>) -> Page {
             Column::new("CREATED (UTC)", "created", 19).spare(1),
             Column::new("COMMAND LINE", "command_line", 12),
         ],
-        rows: Vec::new(),
+        ..Table::default()
     };
     for (missing, roots) in by_missing_parent(items, tree) {
         let indent = usize::from(!missing.is_empty());
@@ -40,7 +40,7 @@ pub fn process_tree(picture: &Picture<'_>) -> Page {
     }
     let mut page = Page::new("Process tree");
     let marked = has_marked(&table);
-    page.table(table);
+    page.table(with_marks(table));
     notes(&mut page, system, marked);
     page
 }

@@ -12,7 +12,7 @@ use crate::report::users::PROFILE_MARK;
 pub fn processes(picture: &Picture<'_>, options: &ListOptions) -> Page {
     let system = picture.system();
     let mut page = Page::new("Processes");
-    let table = options.table(system);
+    let table = with_marks(options.table(system));
     let marked = has_marked(&table);
     page.table(table);
     notes(&mut page, system, marked);
@@ -21,9 +21,30 @@ pub fn processes(picture: &Picture<'_>, options: &ListOptions) -> Page {
 
 /// Whether a cell of the user column bears the mark of a profile.
 pub(super) fn has_marked(table: &Table) -> bool {
-    let Some(at) = table.columns.iter().position(|column| column.name == "user") else { return false };
-    let marked = |cell: &Cell| matches!(cell, Cell::Words(words) if words.plain().ends_with(PROFILE_MARK));
-    table.rows.iter().any(|row| row.cells.get(at).is_some_and(marked))
+    users(table).any(|user| user.ends_with(PROFILE_MARK))
+}
+
+/// With a mark for each machine or domain of which users are told by their SIDs: whole, they would leave a narrow page no room for
+/// anything else, and the end of one is nobody's.
+pub(super) fn with_marks(mut table: Table) -> Table {
+    /// Of accounts that a machine or a domain made.
+    const MADE: &str = "S-1-5-21-";
+    let mut domains: Vec<String> = Vec::new();
+    for user in users(&table) {
+        let domain = user.strip_prefix(MADE).and_then(|_| user.rsplit_once('-')).map(|(domain, _)| domain.to_owned());
+        domains.extend(domain.filter(|domain| !domains.contains(domain)));
+    }
+    table.marks = domains.into_iter().zip(1usize..).map(|(domain, number)| (domain, format!("[{number}]"))).collect();
+    table
+}
+
+/// What stands in the user column.
+fn users(table: &Table) -> impl Iterator<Item = String> + '_ {
+    let at = table.columns.iter().position(|column| column.name == "user");
+    table.rows.iter().filter_map(move |row| match row.cells.get(at?)? {
+        Cell::Words(words) => Some(words.plain()),
+        Cell::Nothing | Cell::Unknown(_) => None,
+    })
 }
 
 /// What a reader of the list must know: the mark, and that it is a part.

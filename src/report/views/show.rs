@@ -181,7 +181,7 @@ fn modules(page: &mut Page, whole: &Whole) {
         Column::new("PATH (PEB)", "path", 20),
         Column::new("FILE (VAD)", "file", 20),
     ];
-    page.table(Table { name: "modules", columns, rows: modules.iter().map(row).collect() });
+    page.table(Table { name: "modules", columns, rows: modules.iter().map(row).collect(), ..Table::default() });
 }
 
 fn threads(page: &mut Page, whole: &Whole) {
@@ -212,7 +212,7 @@ fn threads(page: &mut Page, whole: &Whole) {
         Column::new("WIN32 START", "win32_start", 18),
         Column::new("IN", "in", 12),
     ];
-    page.table(Table { name: "threads", columns, rows: threads.iter().map(row).collect() });
+    page.table(Table { name: "threads", columns, rows: threads.iter().map(row).collect(), ..Table::default() });
 }
 
 fn vads(page: &mut Page, process: &Process) {
@@ -239,7 +239,7 @@ fn vads(page: &mut Page, process: &Process) {
         Column::new("COMMIT", "commit", 6).right().spare(1),
         Column::new("FILE", "file", 12),
     ];
-    page.table(Table { name: "vads", columns, rows: vads.iter().map(row).collect() });
+    page.table(Table { name: "vads", columns, rows: vads.iter().map(row).collect(), ..Table::default() });
 }
 
 fn handles(page: &mut Page, process: &Process) {
@@ -249,7 +249,9 @@ fn handles(page: &mut Page, process: &Process) {
     let row = |handle: &crate::kernel::Handle| {
         let name = match (&handle.name, handle.pid.value()) {
             (_, Some(pid)) => Cell::of(format!("pid {pid}")),
-            (name, None) => Cell::from(name),
+            // What is known of a name is better than half of a path.
+            (name, None) if handle.path.value().is_none() => Cell::from(name),
+            _ => Cell::from(&handle.path),
         };
         Row::new(vec![
             Cell::read(&handle.value, |value| format!("{value:#x}")),
@@ -266,7 +268,7 @@ fn handles(page: &mut Page, process: &Process) {
         Column::new("OBJECT", "object", 18),
         Column::new("NAME", "name", 12),
     ];
-    page.table(Table { name: "handles", columns, rows: handles.iter().map(row).collect() });
+    page.table(Table { name: "handles", columns, rows: handles.iter().map(row).collect(), ..Table::default() });
 }
 
 fn held_by(page: &mut Page, process: &Process) {
@@ -287,7 +289,7 @@ fn held_by(page: &mut Page, process: &Process) {
         Column::new("HANDLE", "value", 8).right(),
         Column::new("ACCESS", "access", 8),
     ];
-    page.table(Table { name: "holders", columns, rows: holders.iter().map(row).collect() });
+    page.table(Table { name: "holders", columns, rows: holders.iter().map(row).collect(), ..Table::default() });
 }
 
 fn environment(page: &mut Page, process: &Process) {

@@ -143,6 +143,6 @@ pub fn timeline(events: &[Event]) -> Page {
         ])
         .tone(tone)
     };
-    page.table(Table { name: "timeline", columns, rows: events.iter().map(row).collect() });
+    page.table(Table { name: "timeline", columns, rows: events.iter().map(row).collect(), ..Table::default() });
     page
 }

@@ -230,6 +230,7 @@ impl Scenario {
             processes: Vec::new(),
             hives: Vec::new(),
             open_keys: Vec::new(),
+            named_objects: Vec::new(),
             jobs: Vec::new(),
             interrupt_ahead: BTreeMap::new(),
             pool_forms: BTreeMap::new(),

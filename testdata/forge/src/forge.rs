@@ -76,6 +76,7 @@ impl Scenario {
             self.processes.iter().map(|p| machine.forge_process(p, &mut files, &sessions)).collect();
         let (hives, hive_files) = machine.forge_hives(self, &mut made, &mut files);
         machine.forge_open_keys(self, &mut made);
+        machine.forge_named_objects(self, &mut made, &mut files);
         machine.forge_jobs(self, &made);
         machine.join_processes(self, &mut made, &sessions);
         let relics = machine.forge_relics(self);

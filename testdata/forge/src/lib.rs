@@ -36,6 +36,7 @@ pub mod layout;
 mod lz4;
 mod machine;
 mod motion;
+mod named;
 mod object;
 pub mod page_plan;
 mod page_variants;
@@ -81,8 +82,8 @@ pub use motion::{Moments, Stage};
 pub use page_plan::{Form, Held, HiveViews, PagePlan, PagingFile, PrivateCopy, StoreDamage, StorePlan, Way};
 pub use page_variants::{Behind, Needs};
 pub use scenario::{
-    CodeView, Damage, DebuggerData, Headers, JobPlan, KernelPages, KernelPlan, OpenKey, Paged, PagingPlan, Place,
-    PoolForm, Private, Proc, Product, Relic, Remains, Scenario, SymbolPlan, TokenPlan, Unlinked, UserPlan,
+    CodeView, Damage, DebuggerData, Headers, JobPlan, KernelPages, KernelPlan, NamedObject, OpenKey, Paged, PagingPlan,
+    Place, PoolForm, Private, Proc, Product, Relic, Remains, Scenario, SymbolPlan, TokenPlan, Unlinked, UserPlan,
 };
 pub use swap::SwapFile;
 pub use tampered::Tampered;

@@ -37,10 +37,14 @@ const TYPES: [(&str, &[u8; 4], bool, u8, u8); 9] = [
 /// Only where a scenario opens keys: what lies in the pools of the others stays where it is.
 const KEY: (&str, &[u8; 4], bool, u8, u8) = ("Key", b"Key ", true, 35, 44);
 
+/// The same, where a scenario has named objects.
+const NAMED: [(&str, &[u8; 4], bool, u8, u8); 2] =
+    [("Event", b"Even", false, 12, 16), ("Mutant", b"Muta", false, 14, 17)];
+
 impl Machine {
     /// The pool tag of an object type: Windows 7 marks process, thread and other protected allocations in the top bit.
     fn tag_of(&self, kind: &str) -> ([u8; 4], bool) {
-        let (_, tag, paged, ..) = TYPES.iter().chain([&KEY]).find(|t| t.0 == kind).expect("a known type");
+        let (_, tag, paged, ..) = TYPES.iter().chain([&KEY]).chain(&NAMED).find(|t| t.0 == kind).expect("a known type");
         let mut tag = **tag;
         if self.build() == Build::W7_7601 && matches!(kind, "Process" | "Thread" | "Token" | "File" | "Job" | "Section")
         {
@@ -64,12 +68,14 @@ impl Machine {
             self.write_u64(table + 8, 0xbad0_b0b0);
         }
         let keys = (!self.plan.open_keys.is_empty()).then_some(KEY);
-        for (name, _, _, old, new) in TYPES.into_iter().chain(keys) {
+        let named = if self.plan.named_objects.is_empty() { &[][..] } else { &NAMED };
+        let kinds: Vec<_> = TYPES.into_iter().chain(keys).chain(named.iter().copied()).collect();
+        for &(name, _, _, old, new) in &kinds {
             let index = if modern { new } else { old };
             self.types.insert(name, (index, 0));
         }
         let mut heads = Vec::new();
-        for (name, tag, _, _, _) in TYPES.into_iter().chain(keys) {
+        for (name, tag, _, _, _) in kinds {
             let index = self.types[name].0;
             let body = self.object("Type", self.layout.size("_OBJECT_TYPE"), None);
             self.types.insert(name, (index, body));

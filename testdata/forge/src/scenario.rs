@@ -46,6 +46,8 @@ pub struct Scenario {
     pub hives: Vec<HivePlan>,
     /// Registry keys that processes have open.
     pub open_keys: Vec<OpenKey>,
+    /// Handles to objects that stand in directories.
+    pub named_objects: Vec<NamedObject>,
     /// Job objects, silos among them.
     pub jobs: Vec<JobPlan>,
     /// By how many milliseconds interrupt time is further than the clock says when a process is made, by id: the clock was set.
@@ -87,6 +89,18 @@ pub struct SymbolPlan {
     pub age: u32,
     /// Globals by name: bytes from the kernel base.
     pub globals: BTreeMap<String, u64>,
+}
+
+/// A handle to an object with a name.
+#[derive(Clone, Debug)]
+pub struct NamedObject {
+    /// The process that has it.
+    pub pid: u64,
+    /// Its type: `Event`, `Mutant`, `Section`, `File`.
+    pub kind: &'static str,
+    /// From the root of the namespace on, of a file with its device; without a separator in front, the object has that name and is in no
+    /// directory.
+    pub path: String,
 }
 
 /// A handle to a registry key.

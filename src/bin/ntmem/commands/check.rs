@@ -3,7 +3,7 @@
 use crate::answer::{Answer, Sheet};
 use crate::args::Run;
 use crate::exit::Usage;
-use crate::options::Common;
+use crate::options::{Common, Jobs, Source};
 use crate::output::Rows;
 use crate::{images, open};
 use anyhow::Context as _;
@@ -30,6 +30,8 @@ pub struct Args {
     #[arg(long)]
     brief: bool,
     #[command(flatten)]
+    jobs: Jobs,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -45,11 +47,11 @@ impl Run for Args {
     fn run(&self) -> anyhow::Result<u8> {
         let (checks, images) = self.sorted()?;
         match self.report.as_slice() {
-            files @ [first, ..] => images::run(std::slice::from_ref(first), &self.common, |_, sheet| {
-                self.judge(&checks, saved(files, &self.common)?, sheet)
+            files @ [first, ..] => images::run_one(first, &self.common, |_, sheet| {
+                self.judge(&checks, saved(files, &self.common.source)?, sheet)
             }),
-            [] => images::run(images, &self.common, |image, sheet| {
-                self.judge(&checks, open::read(image, &self.common)?, sheet)
+            [] => images::run(images, &self.jobs, &self.common, |image, sheet| {
+                self.judge(&checks, open::read(image, &self.common.source)?, sheet)
             }),
         }
     }
@@ -124,13 +126,13 @@ fn is_a_name(word: &Path) -> bool {
 }
 
 /// Reads a saved document, or what other tools printed.
-fn saved(files: &[PathBuf], common: &Common) -> anyhow::Result<Report> {
+fn saved(files: &[PathBuf], source: &Source) -> anyhow::Result<Report> {
     let read = |file: &PathBuf| {
         let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         Ok((file.display().to_string(), bytes))
     };
     let files = files.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
     let mut report = report::read_lists(&files)?;
-    report.run = common.report().run;
+    report.run = source.report().run;
     Ok(report)
 }

@@ -2,7 +2,7 @@
 
 use crate::args::Run;
 use crate::open;
-use crate::options::Common;
+use crate::options::{Common, Source};
 use crate::output::{self, Progress};
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t)]
     to: To,
     #[command(flatten)]
-    common: Common,
+    source: Source,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -46,7 +46,7 @@ impl Run for Args {
     }
 
     fn common(&self) -> Option<&Common> {
-        Some(&self.common)
+        None
     }
 
     fn written(&self) -> Option<&Path> {
@@ -54,12 +54,12 @@ impl Run for Args {
     }
 
     fn run(&self) -> anyhow::Result<u8> {
-        let image = open::image(&self.image, &self.common)?;
+        let image = open::image(&self.image, &self.source)?;
         let looking = Progress::new("looking for the kernel");
         let show = |done, total| looking.at(done, total);
-        let store = self.common.symbols.store(&self.image, &looking);
+        let store = self.source.symbols.store(&self.image, &looking);
         // Where memory lies in a file that does not say so, the kernel's page tables tell.
-        let kernel = image.locate_kernel_with(&store, &self.common.reading.locate(&show));
+        let kernel = image.locate_kernel_with(&store, &self.source.reading.locate(&show));
         drop(looking);
         let (container, facts) = match self.to {
             To::Raw => (Container::Raw, DumpFacts::default()),

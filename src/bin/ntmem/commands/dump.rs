@@ -2,9 +2,9 @@
 
 use super::show::{ambiguous, nothing};
 use crate::args::Run;
-use crate::exit::{self, Usage};
+use crate::exit;
 use crate::open::{self, hex};
-use crate::options::{Common, address};
+use crate::options::{Common, Source, address};
 use crate::output;
 use anyhow::Context as _;
 use ntmem::kernel::{Eprocess, Kernel, modules};
@@ -35,8 +35,11 @@ pub struct Args {
     /// All address ranges
     #[arg(long, group = "what")]
     all: bool,
+    /// The folder to write into; what is there already is left alone
+    #[arg(long, short, value_name = "DIR", required = true)]
+    output: PathBuf,
     #[command(flatten)]
-    common: Common,
+    source: Source,
 }
 
 /// A range to write.
@@ -53,6 +56,9 @@ struct Manifest<'a> {
     schema: u32,
     generator: String,
     image: String,
+    /// Of the image file, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_sha256: Option<&'a str>,
     process: Option<&'a str>,
     pid: Option<u64>,
     eprocess: Option<VirtualAddress>,
@@ -78,25 +84,28 @@ impl Run for Args {
     }
 
     fn common(&self) -> Option<&Common> {
-        Some(&self.common)
+        None
+    }
+
+    fn written(&self) -> Option<&Path> {
+        Some(&self.output)
     }
 
     fn run(&self) -> anyhow::Result<u8> {
-        let folder = self.written().ok_or_else(|| Usage("dump needs --output DIR: the folder to write into".into()))?;
         let which = Which::parse(&self.process);
         let mut code = 0;
-        open::read_with(&self.image, &self.common, ReadOptions::default(), |kernel, report| {
+        open::read_with(&self.image, &self.source, ReadOptions::default(), |kernel, report| {
             let at = match which.find(&report.system).as_slice() {
                 [at] => *at,
                 [] => {
-                    output::error(&nothing(&which, self.common.reading.scan));
+                    output::error(&nothing(&which, self.source.reading.scan));
                     code = exit::NOT_THERE;
                     return Ok(());
                 }
                 several => return Err(ambiguous(&which, several, report).into()),
             };
             report.system.look_into(kernel, at);
-            code = self.dump(kernel, report, at, folder)?;
+            code = self.dump(kernel, report, at, &self.output)?;
             Ok(())
         })?;
         Ok(code)
@@ -132,7 +141,8 @@ impl Args {
             let dumped = dumped.with_context(cannot)?;
             let how = match dumped.holes.len() {
                 0 => "whole".to_owned(),
-                holes => format!("{} bytes read, {holes} holes are zero", dumped.read),
+                1 => format!("{} bytes read, and what could not be read is zero: one hole", dumped.read),
+                holes => format!("{} bytes read, and what could not be read is zero: {holes} holes", dumped.read),
             };
             output::note("written", &format!("{}: {} bytes, {how}", path.display(), dumped.bytes));
             let Range { what, name, start, end } = range;
@@ -142,6 +152,7 @@ impl Args {
             schema: ntmem::report::SCHEMA,
             generator: ntmem::report::generator(),
             image: open::name(&self.image),
+            image_sha256: report.run.sha256.as_deref(),
             process: process.name.value().map(String::as_str),
             pid: process.pid.value().copied(),
             eprocess: process.eprocess.value().copied(),

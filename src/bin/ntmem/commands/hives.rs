@@ -33,13 +33,13 @@ impl Run for Args {
 
     fn run(&self) -> anyhow::Result<u8> {
         if let Some(name) = &self.extract {
-            return open::with_registry(&self.image, &self.common, |registry, report| {
+            return open::with_registry(&self.image, &self.common.source, |registry, report| {
                 output::warnings(&report.system.warnings);
                 self.extract(name, registry)
             });
         }
-        images::run(std::slice::from_ref(&self.image), &self.common, |image, sheet| {
-            open::with_registry(image, &self.common, |registry, mut report| {
+        images::run_one(&self.image, &self.common, |image, sheet| {
+            open::with_registry(image, &self.common.source, |registry, mut report| {
                 let list = registry.hive_list();
                 report.hives = Some(list.clone());
                 let rows = |rows: &mut Rows<'_>| rows.each("hive", &list.items);

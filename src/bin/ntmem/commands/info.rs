@@ -28,17 +28,17 @@ impl Run for Args {
     }
 
     fn run(&self) -> anyhow::Result<u8> {
-        images::run(&self.images.images, &self.common, |image, sheet| {
+        images::run(&self.images.images, &self.images.jobs, &self.common, |image, sheet| {
             // A triage dump holds no memory of the machine, and says much of its crash all the same.
             if let Some(dump) = TriageDump::open(image)? {
-                let store = self.common.symbols.store(image, &Progress::new("reading layouts"));
+                let store = self.common.source.symbols.store(image, &Progress::new("reading layouts"));
                 let objects = SelfTest::run(&dump, &store).ok().flatten().map(|test| test.objects);
-                let (report, facts) = (self.common.report(), CrashDocument::new(&dump, objects));
+                let (report, facts) = (self.common.source.report(), CrashDocument::new(&dump, objects));
                 let rows = |rows: &mut Rows<'_>| rows.add("crash", &facts.crash);
                 let pages = || vec![report::crash(&facts.crash)];
                 return sheet.answer_with(&report, &Picture::new(&report.system), &facts, pages, rows);
             }
-            let report = open::read(image, &self.common)?;
+            let report = open::read(image, &self.common.source)?;
             let picture = Picture::new(&report.system);
             let document = Document::new(&report, &picture).with(Lists::Machine);
             let rows = |rows: &mut Rows<'_>| rows.add("machine", &MachineRow::new(&picture));

@@ -47,8 +47,8 @@ impl Run for Args {
     fn run(&self) -> anyhow::Result<u8> {
         let options = ListOptions { columns: self.columns.clone(), sort: self.sort.clone() };
         options.verify().map_err(|error| crate::exit::Usage(error.to_string()))?;
-        images::run(&self.images.images, &self.common, |image, sheet| {
-            let mut report = open::read(image, &self.common)?;
+        images::run(&self.images.images, &self.images.jobs, &self.common, |image, sheet| {
+            let mut report = open::read(image, &self.common.source)?;
             self.filter.apply(&mut report);
             let picture = Picture::new(&report.system);
             let rows = |rows: &mut Rows<'_>| rows.each("process", &options.sorted(&report.system));

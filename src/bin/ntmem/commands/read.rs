@@ -8,7 +8,7 @@ use crate::{images, open};
 use anyhow::Context as _;
 use ntmem::kernel::Kernel;
 use ntmem::memory::AddressSpace;
-use ntmem::{MemoryRead, PhysicalAddress, Picture, VirtualAddress, report};
+use ntmem::{MemoryRead, PhysicalAddress, Picture, System, VirtualAddress, report};
 use std::path::{Path, PathBuf};
 
 /// Bytes at an address, and for each page where they came from or why they are missing
@@ -64,14 +64,13 @@ impl Run for Args {
     }
 
     fn run(&self) -> anyhow::Result<u8> {
-        images::run(std::slice::from_ref(&self.image), &self.common, |image, sheet| {
-            open::with_kernel(image, &self.common, |kernel| {
+        images::run_one(&self.image, &self.common, |image, sheet| {
+            open::with_kernel(image, &self.common.source, |kernel| {
                 let read = self.read(kernel)?;
-                let mut report = self.common.report();
-                let system = &mut report.system;
+                let mut system = System::default();
                 (system.image, system.kernel) = (Some(kernel.image().info()), Some(kernel.info()));
                 system.warnings = kernel.warnings().to_vec();
-                report.run.image = Some(open::name(image));
+                let mut report = open::about(image, &self.common.source, system)?;
                 report.read = Some(read.clone());
                 let rows = |rows: &mut Rows<'_>| rows.each("page", &read.pages);
                 sheet.answer(&report, &Picture::new(&report.system), || report::memory(&read), rows)
@@ -92,7 +91,7 @@ impl Args {
             Form::Structure(name) => {
                 // The names of structures that are asked for live as long as the program.
                 let name: &'static str = name.clone().leak();
-                let store = self.common.symbols.store(&self.image, &Progress::new("looking for symbols"));
+                let store = self.common.source.symbols.store(&self.image, &Progress::new("looking for symbols"));
                 let symbols = kernel.structure_symbols(name, &store).with_context(|| {
                     format!(
                         "the symbols in use ({}) do not describe {name}: give the PDB with --symbols",

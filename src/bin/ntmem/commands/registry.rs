@@ -35,8 +35,8 @@ impl Run for Args {
     }
 
     fn run(&self) -> anyhow::Result<u8> {
-        images::run(std::slice::from_ref(&self.image), &self.common, |image, sheet| {
-            open::with_registry(image, &self.common, |registry, mut report| {
+        images::run_one(&self.image, &self.common, |image, sheet| {
+            open::with_registry(image, &self.common.source, |registry, mut report| {
                 let found = registry.key(&self.key).map_err(|absent| {
                     let hint = report::key_hint(&self.key, registry);
                     anyhow::anyhow!("cannot tell whether {} is there: {absent}. {hint}", self.key)

@@ -2,7 +2,7 @@
 
 use crate::args::Run;
 use crate::images;
-use crate::options::Common;
+use crate::options::{Common, ResultOptions, Symbols, report as made};
 use crate::output::{Progress, Rows};
 use ntmem::kernel::{FieldResult, SelfTest, TriageDump};
 use ntmem::{Picture, report};
@@ -14,7 +14,9 @@ pub struct Args {
     /// The triage dump
     dump: PathBuf,
     #[command(flatten)]
-    common: Common,
+    symbols: Symbols,
+    #[command(flatten)]
+    result: ResultOptions,
 }
 
 impl Run for Args {
@@ -23,13 +25,17 @@ impl Run for Args {
     }
 
     fn common(&self) -> Option<&Common> {
-        Some(&self.common)
+        None
+    }
+
+    fn written(&self) -> Option<&Path> {
+        self.result.output.as_deref()
     }
 
     fn run(&self) -> anyhow::Result<u8> {
-        images::one(&self.common, |sheet| {
+        let report = made();
+        images::one(&self.result, &report, |sheet| {
             let test = self.test()?;
-            let report = self.common.report();
             let rows = |rows: &mut Rows<'_>| rows.each("field", &test.checks);
             let pages = || vec![report::self_test(&test)];
             let answer = sheet.answer_with(&report, &Picture::new(&report.system), &test, pages, rows)?;
@@ -47,7 +53,7 @@ impl Args {
             );
         };
         let progress = Progress::new("reading layouts");
-        let test = SelfTest::run(&dump, &self.common.symbols.store(&self.dump, &progress))?;
+        let test = SelfTest::run(&dump, &self.symbols.store(&self.dump, &progress))?;
         drop(progress);
         test.ok_or_else(|| {
             anyhow::anyhow!(

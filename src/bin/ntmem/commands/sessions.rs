@@ -27,8 +27,8 @@ impl Run for Args {
     }
 
     fn run(&self) -> anyhow::Result<u8> {
-        images::run(&self.images.images, &self.common, |image, sheet| {
-            let report = open::read(image, &self.common)?;
+        images::run(&self.images.images, &self.images.jobs, &self.common, |image, sheet| {
+            let report = open::read(image, &self.common.source)?;
             let picture = Picture::new(&report.system);
             let rows = |rows: &mut Rows<'_>| rows.each("session", picture.sessions());
             sheet.answer_list(&report, &picture, Lists::Sessions, || report::sessions(&picture), rows)

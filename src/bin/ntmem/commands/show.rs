@@ -47,9 +47,9 @@ impl Run for Args {
     }
 
     fn run(&self) -> anyhow::Result<u8> {
-        images::run(std::slice::from_ref(&self.image), &self.common, |image, sheet| {
+        images::run_one(&self.image, &self.common, |image, sheet| {
             let which = Which::parse(&self.process);
-            let report = open::read_with(image, &self.common, ReadOptions::default(), |kernel, report| {
+            let report = open::read_with(image, &self.common.source, ReadOptions::default(), |kernel, report| {
                 match which.find(&report.system).as_slice() {
                     [at] => {
                         report.system.look_into(kernel, *at);
@@ -59,7 +59,7 @@ impl Run for Args {
                         report.whole = Whole::read(kernel, &picture, *at, outcomes);
                     }
                     [] => {
-                        let nothing = nothing(&which, self.common.reading.scan);
+                        let nothing = nothing(&which, self.common.source.reading.scan);
                         report.system.warnings.push(Warning::new("processes", nothing));
                     }
                     several => return Err(ambiguous(&which, several, report).into()),
@@ -76,7 +76,7 @@ impl Args {
         let picture = Picture::new(&report.system);
         let page = || match &report.whole {
             Some(whole) => report::show(report, whole, &self.only),
-            None => Page::saying(nothing(which, self.common.reading.scan)),
+            None => Page::saying(nothing(which, self.common.source.reading.scan)),
         };
         let rows = |rows: &mut Rows<'_>| {
             let Some(whole) = &report.whole else { return };

@@ -1,7 +1,7 @@
 //! `ntmem symbols`: what symbols images need, whether they are here, and where to fetch them.
 
 use crate::args::Run;
-use crate::options::Common;
+use crate::options::{Common, Source};
 use crate::output::{self, Progress, Rows};
 use crate::{exit, images, open};
 use anyhow::Context as _;
@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 pub struct Args {
     #[command(subcommand)]
     pack: Option<SymbolsCommand>,
-    /// The memory images (one named `pack` is `./pack`)
+    /// The memory images: files, folders of images, @FILE for a list of them, - for a list on standard input (one named `pack` is
+    /// `./pack`)
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<PathBuf>,
     #[command(flatten)]
@@ -68,17 +69,18 @@ impl Run for Args {
     }
 }
 
-/// That symbols are not here is no failure of this command, nor is an image that cannot be analysed if another can.
+/// That symbols are not here is no failure of this command; an image that cannot be analysed is, and the rest goes on.
 fn needed(of: &Args) -> anyhow::Result<u8> {
     let mut manifest = Manifest::default();
     let mut machine = System::default();
-    for image in &of.images {
+    let images = images::expand(&of.images)?;
+    for image in &images {
         let name = open::name(image);
-        match add(&mut manifest, &name, image, &of.common) {
+        match add(&mut manifest, &name, image, &of.common.source) {
             Ok(system) => machine = system,
             Err(error) => {
                 let reason = format!("{error:#}");
-                output::error(&if of.images.len() > 1 { format!("{name}: {reason}") } else { reason.clone() });
+                output::error(&if images.len() > 1 { format!("{name}: {reason}") } else { reason.clone() });
                 manifest.add_failed(&name, &reason);
             }
         }
@@ -87,29 +89,30 @@ fn needed(of: &Args) -> anyhow::Result<u8> {
         return Ok(exit::FAILED);
     }
     // One image is described as by every command; of several there is nothing that is true of all.
-    let mut report = of.common.report();
-    if of.images.len() == 1 {
+    let mut report = of.common.source.report();
+    if images.len() == 1 {
         report.system = machine;
     }
     report.symbols = Some(manifest.clone());
-    images::one(&of.common, |sheet| {
+    let code = if manifest.failed.is_empty() { 0 } else { exit::FAILED };
+    images::one(&of.common.result, &of.common.source.report(), |sheet| {
         let rows = |rows: &mut Rows<'_>| {
             rows.each("symbols", &manifest.needed);
             manifest.failed.iter().for_each(|failed| rows.failed(&failed.image, &failed.reason));
         };
-        sheet.answer(&report, &Picture::new(&report.system), || report::symbols(&manifest), rows)
+        Ok(sheet.answer(&report, &Picture::new(&report.system), || report::symbols(&manifest), rows)?.with_code(code))
     })
 }
 
 /// Adds what one image needs.
-fn add(manifest: &mut Manifest, name: &str, image: &Path, common: &Common) -> anyhow::Result<System> {
+fn add(manifest: &mut Manifest, name: &str, image: &Path, source: &Source) -> anyhow::Result<System> {
     let progress = Progress::new("looking for the kernel");
     let show = |done, total| progress.at(done, total);
-    let store = common.symbols.store(image, &progress);
-    let opened = crate::open::image(image, common)?;
+    let store = source.symbols.store(image, &progress);
+    let opened = crate::open::image(image, source)?;
     let mut system = System::default();
     system.image = Some(opened.info());
-    let kernel = match opened.find_kernel(&store, &common.reading.locate(&show)) {
+    let kernel = match opened.find_kernel(&store, &source.reading.locate(&show)) {
         Ok(kernel) => kernel,
         // The headers are gone, so that symbols are needed to go on; which, the error says.
         Err(Error::Symbols(error)) => {
@@ -141,7 +144,7 @@ fn add(manifest: &mut Manifest, name: &str, image: &Path, common: &Common) -> an
     }
     if found.is_err() {
         // Which layouts every other command would use.
-        info.symbols = opened.locate_kernel_with(&store, &common.reading.locate(&|_, _| ())).ok().map(|kernel| {
+        info.symbols = opened.locate_kernel_with(&store, &source.reading.locate(&|_, _| ())).ok().map(|kernel| {
             let source = kernel.symbols().source.name().to_owned();
             manifest.add_instead(pdb, &source);
             source

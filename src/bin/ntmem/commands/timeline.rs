@@ -30,9 +30,9 @@ impl Run for Args {
 
     fn run(&self) -> anyhow::Result<u8> {
         // What reads timelines wants events alone.
-        images::run_of_events(&self.images.images, &self.common, |image, sheet| {
+        images::run_of_events(&self.images.images, &self.images.jobs, &self.common, |image, sheet| {
             let mut hives = HiveList::default();
-            let mut report = open::read_with(image, &self.common, ReadOptions::default(), |kernel, _| {
+            let mut report = open::read_with(image, &self.common.source, ReadOptions::default(), |kernel, _| {
                 hives = Registry::open(kernel).hive_list();
                 Ok(())
             })?;

@@ -75,6 +75,16 @@ fn not_looked_for(case: &Case<'_>) -> Vec<String> {
     unlooked.then(|| "hidden processes not looked for: --scan".to_owned()).into_iter().collect()
 }
 
+/// What would count of processes that were carved where no kernel was found: one that an earlier boot or a guest left in memory would
+/// look the same, so that it is told, and decides nothing but that the machine is not clean.
+fn of_carved(outcome: Outcome) -> Outcome {
+    let Some(severity) = outcome.severity.filter(|_| outcome.counts()) else { return outcome };
+    let why = format!(
+        "not known: no kernel was found, and the process was carved out of memory. Of a process that ran it would be a violation ({severity})"
+    );
+    outcome.unknown("a process of which it is known that it ran on this machine", why).decides()
+}
+
 impl Findings {
     /// Sorts and sums up.
     pub(super) fn new(baseline: &Baseline, case: &Case<'_>, mut outcomes: Vec<Outcome>) -> Self {
@@ -88,10 +98,18 @@ impl Findings {
             }
             outcome.evidence.iter_mut().for_each(|evidence| evidence.name_space(case));
         }
+        let carved = case.system.processes.is_carved();
+        if carved {
+            outcomes = outcomes.into_iter().map(of_carved).collect();
+        }
         let away = Away::of(&outcomes, case.main_pid());
         let findings = Self {
             check: baseline.name.to_owned(),
-            verdict: Verdict::of(baseline, &outcomes, case.main_pid()),
+            verdict: match Verdict::of(baseline, &outcomes, case.main_pid()) {
+                // A process that was not carved may have been there, and so may one that is not this machine's.
+                Verdict::Clean if carved => Verdict::Inconclusive,
+                verdict => verdict,
+            },
             outcomes,
             passed_over: case.passed_over.clone(),
             modes: case.modes.to_vec(),

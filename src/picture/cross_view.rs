@@ -213,10 +213,10 @@ impl<'p> Judge<'p> {
                 return say(Explanation::ExitedReferenced, "it is over, and somebody holds a reference to its object");
             }
             Liveness::Exited => return say(Explanation::Exited, "it is over, and its object is not reused yet"),
-            _ if holds(process, Source::Carved) => {
+            _ if process.is_carved() => {
                 return say(
                     Explanation::Undetermined,
-                    "it was carved out of memory in which no kernel was found: no list says that it runs",
+                    "nothing but its own values says that it is a process of this machine",
                 );
             }
             Liveness::Unknown(why) if !runs && !listed => return say(Explanation::Undetermined, why),

@@ -40,7 +40,7 @@ impl ProcessList {
     /// values says that they are processes of this machine.
     #[must_use]
     pub fn is_carved(&self) -> bool {
-        self.views.iter().any(|view| view.source == Source::Carved)
+        !self.views.is_empty() && self.views.iter().all(|view| view.source == Source::Carved)
     }
 
     /// Notes that a source leads to what cannot be read as a process.

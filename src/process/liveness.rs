@@ -115,6 +115,12 @@ impl Process {
         self.sources.iter().all(|source| matches!(source, Source::PoolScan | Source::Carved))
     }
 
+    /// True where nothing but its own values says that it is a process of this machine.
+    #[must_use]
+    pub fn is_carved(&self) -> bool {
+        !self.sources.is_empty() && self.sources.iter().all(|source| *source == Source::Carved)
+    }
+
     /// True where the memory of the object was given back, and nothing else than the search of memory knows it. What it leads to is
     /// another's by now, and so is what an object of another kernel leads to.
     #[must_use]

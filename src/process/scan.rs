@@ -12,7 +12,7 @@ use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT};
 use crate::memory::{Page, Scanner, Word};
 use crate::symbols::Stored as _;
 use crate::{Absent, ListEnd, PAGE_SIZE, PhysicalAddress, Timestamp, VirtualAddress};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Objects lie at multiples of this: pool blocks do (x64), and so do all headers in them.
 pub(super) const STEP: usize = 16;
@@ -139,10 +139,13 @@ impl<'k> ProcessLook<'k> {
         let place = own_address(self.kernel.space(), physical, &self.links_at)?;
         let process = Eprocess::read_at(self.kernel, place.address, Some(physical).filter(|_| !place.mapped));
         let plausible = |created: Timestamp| CREATED.contains(&created.0);
-        if self.by_values {
-            // A name that lies in the next page is no objection: where that is, nothing tells.
+        // A name that lies in the next page is no objection: where that is, nothing tells.
+        let has_values = || {
             let named = !process.name().is_nothing() && process.pid().is_ok_and(|pid| pid < PID_END);
-            return (named && self.is_headed(&process) && process.has_process_values(plausible)).then_some(place);
+            named && self.is_headed(&process) && process.has_process_values(plausible)
+        };
+        if self.by_values {
+            return has_values().then_some(place);
         }
         // Objects of another system (a virtual machine's, an earlier boot's) are not mapped by this one, and the type in
         // front of them is hidden with another cookie. What is spoilt or gone in part must be typed too.
@@ -152,7 +155,14 @@ impl<'k> ProcessLook<'k> {
             // None of these is needed at every moment: who changes them is betrayed by the type in front of the object.
             && (process.has_process_values(plausible) || self.is_typed(&process, place));
         let typed = || self.allocations.is_or_was(place.address, physical, "Process");
-        (proven || process.has_ids_and_times(plausible) && typed()).then_some(place)
+        // Where the types are lost that would say whether it is this kernel's, so is much else: then its values must do.
+        (proven || process.has_ids_and_times(plausible) && typed() || self.is_carved(place) && has_values())
+            .then_some(place)
+    }
+
+    /// Whether nothing but its values can say of what lies there that it is a process.
+    fn is_carved(&self, place: Place) -> bool {
+        !place.mapped && self.allocations.know("Process").is_err()
     }
 
     /// Whether the header in front of the object says that it is a process that was not freed. The idle process has none, and
@@ -171,6 +181,8 @@ const MAX_OBJECTS: usize = 1 << 18;
 pub(crate) struct ProcessHits {
     /// Where each lies, and whether it is mapped there.
     by_address: BTreeMap<VirtualAddress, (PhysicalAddress, bool)>,
+    /// Those that nothing but their values say to be processes.
+    carved: BTreeSet<VirtualAddress>,
     /// There were more than are kept.
     is_full: bool,
 }
@@ -188,23 +200,31 @@ impl ProcessHits {
         if place.mapped && !kept.1 {
             *kept = (at, true);
         }
+        if look.is_carved(place) {
+            self.carved.insert(place.address);
+        } else {
+            self.carved.remove(&place.address);
+        }
     }
 
     /// What the scan gives to the list: the address of every object in the order of their places, with its place for those
-    /// that are not mapped any more.
-    pub(crate) fn found(self, end: ListEnd) -> Found {
+    /// that are not mapped any more; apart those that were carved.
+    pub(crate) fn found(self, end: ListEnd) -> (Found, Found) {
         let end = if self.is_full { end.max(ListEnd::Limit) } else { end };
         let mut hits: Vec<_> =
             self.by_address.into_iter().map(|(address, (at, mapped))| (at, address, mapped)).collect();
         hits.sort_unstable();
-        let places = hits.iter().filter(|(_, _, mapped)| !mapped).map(|(at, address, _)| (*address, *at)).collect();
-        Found {
-            addresses: hits.iter().map(|(_, address, _)| *address).collect(),
-            places,
-            judged: true,
-            end,
-            threads: Default::default(),
-        }
+        let of = |carved: bool| {
+            let own = || hits.iter().filter(|(_, address, _)| self.carved.contains(address) == carved);
+            Found {
+                addresses: own().map(|(_, address, _)| *address).collect(),
+                places: own().filter(|(_, _, mapped)| !mapped).map(|(at, address, _)| (*address, *at)).collect(),
+                judged: true,
+                end,
+                threads: Default::default(),
+            }
+        };
+        (of(false), of(true))
     }
 }
 

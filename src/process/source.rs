@@ -34,7 +34,8 @@ pub enum Source {
     PoolScan,
     /// The owners of the threads that a search of physical memory finds.
     ThreadScan,
-    /// A search of physical memory in which no kernel was found: its values alone say that it is a process.
+    /// A search of physical memory where no kernel was found, or its page tables and types are lost: values alone say that it is a
+    /// process.
     Carved,
     /// A source that a later version, or another tool, named in a document.
     #[default]
@@ -182,7 +183,7 @@ pub static SOURCES: [About; 11] = [
         source: Source::Carved,
         name: "carved",
         letter: 'X',
-        label: "carved out of memory in which no kernel was found",
+        label: "carved out of memory, by values alone",
         by_scan: true,
         may_be_empty: false,
         find: None,

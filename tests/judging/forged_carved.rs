@@ -5,7 +5,7 @@ use crate::common::edited::Edited;
 use crate::common::forged::{Opened, document};
 use ntmem::process::Source;
 use ntmem::symbols::SymbolStore;
-use ntmem::{Error, MemoryImage, System, Verdict, check_smss};
+use ntmem::{Error, MemoryImage, ReadOptions, System, Verdict, check_smss};
 use ntmem_forge::variants::Impostor;
 use ntmem_forge::{Build, Forged, Scenario, Unlinked};
 use std::collections::BTreeSet;
@@ -22,6 +22,8 @@ enum Lost {
     KernelHalves(u8),
     /// The same, and the pages of the kernel's image.
     KernelToo,
+    /// The lowest tables that map process objects, and the object types beside them.
+    PoolTables,
     /// All that lies behind so many hundredths of the file.
     Behind(usize),
 }
@@ -55,6 +57,11 @@ impl Lost {
                 assert!(frames.contains(&truth.kernel_physical));
                 frames.iter().for_each(|frame| fill(*frame, PAGE, 0));
                 roots.iter().for_each(|root| fill(*root + 0x800, 0x800, 0));
+            }
+            Self::PoolTables => {
+                let objects = truth.processes.iter().map(|process| process.eprocess);
+                let tables: BTreeSet<u64> = objects.map(|at| edited.entry(truth.dtb, at).unwrap() & !0xfff).collect();
+                tables.iter().for_each(|table| fill(*table, PAGE, 0));
             }
             Self::Behind(percent) => {
                 let end = bytes.len() / 100 * percent / PAGE * PAGE;
@@ -177,6 +184,36 @@ fn a_carved_suspect_is_named_and_decides_that_nothing_is_clean() {
                     "{who}: {one_master:?}"
                 );
             }
+        }
+    }
+}
+
+/// The kernel is there, and what maps its objects and says what they are is not: no list leads to any process.
+#[test]
+fn processes_are_carved_beside_a_kernel_whose_tables_are_lost() {
+    for build in BUILDS {
+        for (scenario, dirty) in
+            [(Scenario::clean(build), false), (Scenario::clean(build).with_impostor(Impostor::All), true)]
+        {
+            let (forged, bytes) = Lost::PoolTables.of(&scenario);
+            let opened = Opened::with_bytes(&forged, bytes);
+            let kernel = opened.image.locate_kernel(&opened.store).unwrap();
+            assert!(matches!(System::read(&kernel), Err(Error::NoProcesses { .. })), "{build:?}");
+            let system = System::read_with(&kernel, &ReadOptions { scan: true, ..ReadOptions::default() }).unwrap();
+            let pids = |of: &mut dyn Iterator<Item = u64>| of.collect::<BTreeSet<u64>>();
+            let items = &system.processes.items;
+            let told = pids(&mut items.iter().filter_map(|process| process.pid.value().copied()));
+            assert_eq!(told, pids(&mut forged.truth.processes.iter().map(|process| process.pid)), "{build:?}");
+            assert!(items.iter().all(ntmem::Process::is_carved) && !system.processes.is_carved(), "{build:?}");
+            let findings = check_smss(&system);
+            assert_eq!(findings.verdict, Verdict::Inconclusive, "{build:?}");
+            let decided = |pid: &str| {
+                findings.outcomes.iter().any(|outcome| {
+                    let observed = outcome.observed.as_deref().unwrap_or_default();
+                    outcome.decides && (observed.contains(pid) || outcome.pid == pid.parse().ok())
+                })
+            };
+            assert_eq!(decided("3636"), dirty, "{build:?}: {:#?}", findings.outcomes);
         }
     }
 }

@@ -309,5 +309,25 @@ fn completions_and_manual() {
         let output = text(&run(&["completions", what]));
         assert!(output.contains(word), "{what}: {output}");
     }
+    // The page has what each command takes.
+    let manual = text(&run(&["completions", "man"]));
+    let of_list = manual.split("NTMEM PSLIST").nth(1).and_then(|rest| rest.split("\n.SH ").next()).unwrap();
+    assert!(of_list.contains(r"\-\-columns") && of_list.contains(r"\-\-jobs"), "{of_list}");
     assert_eq!(run(&["completions", "nonsense"]).status.code(), Some(64));
+    // A command takes what it uses, and says so of nothing else.
+    for (command, not) in [
+        ("explain", &["--jobs", "--sha256", "--symbols", "--pagefile"][..]),
+        ("dump", &["--jobs", "--format", "--width"]),
+        ("convert", &["--jobs", "--format", "--width", "--output"]),
+        ("show", &["--jobs"]),
+        ("registry", &["--jobs"]),
+        ("selftest", &["--jobs", "--scan", "--dtb", "--pagefile"]),
+    ] {
+        let help = text(&run(&[command, "--help"]));
+        for option in not {
+            let taken = help.lines().any(|line| line.trim_start().starts_with(option) || line.contains(&format!(", {option}")));
+            assert!(!taken, "{command} {option}: {help}");
+            assert_eq!(run(&[command, option, "x"]).status.code(), Some(64), "{command} {option}");
+        }
+    }
 }

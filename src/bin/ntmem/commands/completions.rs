@@ -48,7 +48,7 @@ impl Run for Args {
             What::Powershell => Shell::PowerShell,
             What::Zsh => Shell::Zsh,
             What::Man => {
-                clap_mangen::Man::new(command).render(&mut bytes)?;
+                manual(command, &mut bytes)?;
                 std::io::stdout().write_all(&bytes).context("cannot write to standard output")?;
                 return Ok(0);
             }
@@ -57,4 +57,25 @@ impl Run for Args {
         std::io::stdout().write_all(&bytes).context("cannot write to standard output")?;
         Ok(0)
     }
+}
+
+/// One page: the program, and below it each command with what it takes.
+fn manual(mut command: clap::Command, bytes: &mut Vec<u8>) -> std::io::Result<()> {
+    command.build();
+    let commands: Vec<clap::Command> =
+        command.get_subcommands().filter(|of| of.get_name() != "help").cloned().collect();
+    clap_mangen::Man::new(command).render(bytes)?;
+    for of in commands {
+        let name = of.get_bin_name().unwrap_or(of.get_name()).to_uppercase();
+        let page = clap_mangen::Man::new(of);
+        let mut sections = Vec::new();
+        page.render_synopsis_section(&mut sections)?;
+        page.render_description_section(&mut sections)?;
+        page.render_options_section(&mut sections)?;
+        page.render_extra_section(&mut sections)?;
+        // Sections of a page of its own are parts of the command's section here.
+        let sections = String::from_utf8_lossy(&sections).replace(".SH ", ".SS ");
+        bytes.extend(format!(".SH \"{name}\"\n{sections}").into_bytes());
+    }
+    Ok(())
 }

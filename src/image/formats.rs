@@ -3,8 +3,8 @@
 use super::runs::Lost;
 use super::source::Source;
 use super::{
-    Hints, OpenOptions, PhysicalMemory, avml, crash_dump, elf_core, ewf, hibernation, kdump, known, libvirt, lime,
-    qcow2, qemu, raw, vmware,
+    Hints, OpenOptions, PhysicalMemory, avml, crash_dump, elf_core, ewf, hibernation, hyperv, kdump, known, libvirt,
+    lime, qcow2, qemu, raw, virtualbox, vmware, xen,
 };
 #[cfg(feature = "compressed-images")]
 use super::{packed, zstd};
@@ -24,6 +24,9 @@ static FORMATS: &[&Format] = &[
     &qemu::FORMAT,
     &libvirt::FORMAT,
     &qcow2::FORMAT,
+    &virtualbox::FORMAT,
+    &hyperv::FORMAT,
+    &xen::FORMAT,
     &hibernation::FORMAT,
     &kdump::FORMAT,
     &kdump::FLATTENED,

@@ -16,6 +16,7 @@ mod fetched;
 mod formats;
 mod hibernation;
 mod hints;
+mod hyperv;
 mod inflate;
 mod info;
 mod kdump;
@@ -32,8 +33,10 @@ mod source;
 mod split;
 #[cfg(feature = "compressed-images")]
 mod unpack;
+mod virtualbox;
 mod vmware;
 pub mod write;
+mod xen;
 mod xpress_huffman;
 #[cfg(feature = "compressed-images")]
 mod zstd;

@@ -2,7 +2,7 @@
 //! without end.
 
 use ntmem::{MemoryImage, PhysicalAddress, PhysicalMemory as _};
-use ntmem_forge::{Build, Core, DumpType, Forged, Hibernation, Scenario, StateFile, Stream};
+use ntmem_forge::{Build, Core, DumpType, Forged, Hibernation, Saved, Scenario, StateFile, Stream};
 
 /// Bytes of a container that are kept: its headers and some of its memory.
 const KEPT: usize = 0x6_0000;
@@ -27,6 +27,9 @@ fn containers(forged: &Forged) -> Vec<(&'static str, Vec<u8>)> {
         ("hiberfil", forged.as_hibernation(Hibernation::Huffman)),
         ("hiberfil-7", forged.as_hibernation(Hibernation::Seven)),
         ("wiped", forged.as_hibernation(Hibernation::SevenWiped)),
+        ("virtualbox", forged.as_virtualbox(Saved::Still)),
+        ("live", forged.as_virtualbox(Saved::Live)),
+        ("xen-save", forged.as_xen_save()),
         ("kdump", forged.as_kdump(false)),
         ("flattened", forged.as_kdump(true)),
     ];
@@ -94,5 +97,31 @@ fn the_tables_of_a_disk_lead_in_circles() {
             disk[at..at + 8].copy_from_slice(&value.to_be_bytes());
             survives(&format!("qcow2 with {value:#x} at {at:#x}"), disk);
         }
+    }
+}
+
+/// Every table and every key of Hyper-V's file: absurd numbers, and tables that lead to themselves and to each other.
+#[test]
+fn the_tables_of_a_saved_machine_lead_in_circles() {
+    let mut scenario = Scenario::clean(Build::W10_19045);
+    scenario.memory = vec![0x1000..0x9_f000, 0x10_0000..0x80_0000];
+    let forged = scenario.forge();
+    let file = forged.as_vmrs(false);
+    let marks = |mark: &[u8]| -> Vec<usize> {
+        file.windows(mark.len()).enumerate().filter(|(_, bytes)| *bytes == mark).map(|(at, _)| at).collect()
+    };
+    let mut places: Vec<usize> = (0..0x40).chain(0x1000..0x1030).chain(0x2000..0x2040).collect();
+    for key in marks(b"RamMemoryBlock").into_iter().take(2).chain(marks(b"RamBlock1\0")) {
+        places.extend(key - 21..key + 64);
+    }
+    for at in places {
+        for value in [u64::MAX, 0, 1 << 63, 0x2000, 0x1000, 0xffff_ffff, 0x0101_0101_0101_0101] {
+            let mut file = file.clone();
+            file[at..at + 8].copy_from_slice(&value.to_le_bytes());
+            survives(&format!("vmrs with {value:#x} at {at:#x}"), file);
+        }
+    }
+    for length in (0..0x3000).step_by(37).chain((0x3000..file.len()).step_by(0x1_0001)) {
+        survives(&format!("vmrs cut at {length:#x}"), file[..length].to_vec());
     }
 }

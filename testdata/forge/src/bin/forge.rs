@@ -3,8 +3,8 @@
 use ntmem_forge::layout::Layout;
 use ntmem_forge::samples::samples;
 use ntmem_forge::{
-    Behind, Build, Core, DumpType, Forged, Hibernation, Impostor, Paged, PagingFile, Scenario, StateFile, Stream,
-    SymbolPlan, Tampered,
+    Behind, Build, Core, DumpType, Forged, Hibernation, Impostor, Paged, PagingFile, Saved, Scenario, StateFile,
+    Stream, SymbolPlan, Tampered,
 };
 use std::fs;
 use std::path::Path;
@@ -63,6 +63,9 @@ const CONTAINERS: [Container; 18] = [
     ("live", |f| f.as_range_dump(8)),
     ("complete", |f| f.as_range_dump(0xa)),
     ("avml", Forged::as_avml),
+    ("vmrs", |f| f.as_vmrs(false)),
+    ("sav", |f| f.as_virtualbox(Saved::Still)),
+    ("xen-save", Forged::as_xen_save),
     ("vmsn", |f| f.as_vmware_state(StateFile::Inline, 0)),
     ("qemu", |f| f.as_qemu_stream(Stream::Pages)),
     ("qcow2", Forged::as_qcow2),

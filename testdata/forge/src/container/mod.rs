@@ -5,16 +5,20 @@ mod dump;
 mod elf;
 mod ewf;
 mod hibernation;
+mod hyperv;
 mod hypervisor;
 mod kdump;
 mod qemu;
 mod triage;
+mod virtualbox;
+mod xen;
 
 pub use elf::Core;
 pub use hibernation::Hibernation;
 pub use hypervisor::StateFile;
 pub use qemu::Stream;
 pub use triage::Driver;
+pub use virtualbox::Saved;
 
 use crate::forge::Forged;
 use crate::physical::PAGE;

@@ -213,7 +213,8 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<Opened, Error> {
     let (mut within, mut warnings, mut more_files) = (Vec::new(), Vec::new(), Vec::new());
     let mut inner: Option<Opening<'_>> = None;
     for _ in 0..=MAX_DEPTH {
-        match open_one(inner.as_ref().unwrap_or(opening))? {
+        let found = open_one(inner.as_ref().unwrap_or(opening));
+        match found.map_err(|error| inside(error, &within))? {
             Found::Memory(mut opened) => {
                 warnings.append(&mut opened.warnings);
                 more_files.append(&mut opened.more_files);
@@ -237,6 +238,17 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<Opened, Error> {
         what: format!("this file is packed more than {MAX_DEPTH} times over ({})", within.join(" in ")),
         advice: "Unpack it until the memory image itself is there".into(),
     })
+}
+
+/// Says of what is wrong with what was packed that it was packed.
+fn inside(error: Error, within: &[&str]) -> Error {
+    match error {
+        Error::NotAnImage { what, advice } if !within.is_empty() => Error::NotAnImage {
+            what: format!("of what is packed in this file ({}): {what}", within.join(", ")),
+            advice,
+        },
+        error => error,
+    }
 }
 
 fn open_one(opening: &Opening<'_>) -> Result<Found, Error> {

@@ -95,6 +95,7 @@ pub(super) static SHOWN: &[&Format] = shown![
     |source| source.has(257, b"ustar"), "a tar archive", "Unpack it first: tar -xf FILE";
     |source| source.has(0x8001, b"CD001"), "a CD or DVD image (ISO)", ACQUIRE;
     is_program, "a program or driver of Windows", ACQUIRE;
+    is_elf_program, "a program or library of Linux (ELF)", ACQUIRE;
     is_zlib, "a zlib stream, as LiME writes it with compress=1", "Unpack it first: zlib-flate -uncompress < FILE > OUT (qpdf), or pigz -dz";
 ];
 
@@ -151,6 +152,18 @@ fn is_program(source: &Source) -> bool {
         });
         let end = ends.max()?;
         (end <= source.len() && source.len() <= end.saturating_mul(4).max(1 << 20)).then_some(())
+    };
+    inner().is_some()
+}
+
+/// A 64-bit ELF file that is no core dump, and whose section headers end where the file does; a loader's page in memory knows nothing of
+/// them.
+fn is_elf_program(source: &Source) -> bool {
+    let inner = || {
+        let [table, size, count] = [source.u64(0x28)?, source.u16(0x3a)?.into(), source.u16(0x3c)?.into()];
+        let end = table.checked_add(u64::checked_mul(size, count)?)?;
+        let kind = source.u16(0x10)?;
+        (source.has(0, b"\x7fELF\x02") && kind != 4 && table != 0 && end == source.len()).then_some(())
     };
     inner().is_some()
 }

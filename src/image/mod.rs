@@ -3,6 +3,8 @@
 //! A format is one file with one `Format` in it, and one line in the table `FORMATS`. It is told by
 //! content, never by name.
 
+#[cfg(feature = "compressed-images")]
+mod aff4;
 mod avml;
 mod bitmap;
 mod blocks;

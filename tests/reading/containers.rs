@@ -336,6 +336,33 @@ fn saved_machines() {
     }
 }
 
+/// By the standard, and as it was before: what is said to be zero is, and what could not be read is a hole.
+#[cfg(feature = "compressed-images")]
+#[test]
+fn aff4() {
+    let forged = machine();
+    for old in [false, true] {
+        let opened = agrees(&forged, forged.as_aff4(old), "aff4");
+        assert_eq!(opened.image.borrow(PhysicalAddress(0x1000), 8), None, "packed bytes are not lent");
+    }
+    // The last bevy is gone, and then the map.
+    let whole = forged.as_aff4(false);
+    let names: Vec<usize> = memchr::memmem::find_iter(&whole, b"stream/000").collect();
+    let last = &whole[*names.last().unwrap()..][..15];
+    let mut cut = whole.clone();
+    for at in memchr::memmem::find_iter(&whole, last) {
+        cut[at..at + 6].copy_from_slice(b"gone!!");
+    }
+    let warnings: String = MemoryImage::from_bytes(cut).unwrap().warnings().iter().map(ToString::to_string).collect();
+    assert!(warnings.contains("chunks of the image are not in the file"), "{warnings}");
+    let mut no_map = whole;
+    while let Some(at) = memchr::memmem::find(&no_map, b"memory/map") {
+        no_map[at] = b'M';
+    }
+    let error = MemoryImage::from_bytes(no_map).unwrap_err().to_string();
+    assert!(error.contains("no map of memory") && error.contains("--export"), "{error}");
+}
+
 /// What is missing in a saved machine is said, and what is there is read.
 #[test]
 fn saved_machines_that_are_not_whole() {

@@ -77,7 +77,9 @@ fn absurd_numbers() {
             continue;
         }
         let dump = [0xf98usize, 0x2000, 0x2008, 0x2010, 0x2018, 0x2020, 0x2028, 0x2030, 0x2038, 0x2040];
-        for at in (0..SPOILT).step_by(2).chain(dump) {
+        // Records between pages, tables behind the headers.
+        let further = (SPOILT..bytes.len() - 8).step_by(4099);
+        for at in (0..SPOILT).step_by(2).chain(dump).chain(further) {
             for value in [u64::MAX, 1 << 63, (1 << 63) >> 8, 1 << 56 | 1, 0, 0x80, 0x0100_0000_0000_0000, 0xffff_ffff] {
                 let mut bytes = bytes.clone();
                 bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
@@ -123,5 +125,87 @@ fn the_tables_of_a_saved_machine_lead_in_circles() {
     }
     for length in (0..0x3000).step_by(37).chain((0x3000..file.len()).step_by(0x1_0001)) {
         survives(&format!("vmrs cut at {length:#x}"), file[..length].to_vec());
+    }
+}
+
+/// Bytes that do not fit their checksum are not read: nothing is read, or what was there.
+#[test]
+fn checksums_of_chunks() {
+    let forged = Scenario::clean(Build::W10_19045).forge();
+    let whole = forged.as_avml();
+    let chunk = 0x20 + 10;
+    let length = u32::from_le_bytes([whole[chunk + 1], whole[chunk + 2], whole[chunk + 3], 0]) as usize;
+    let start = PhysicalAddress(u64::from_le_bytes(whole[8..16].try_into().unwrap()));
+    let mut first = [0; 4096];
+    let read = MemoryImage::from_bytes(whole.clone()).unwrap().read(start, &mut first);
+    assert_eq!(read, 4096);
+    let places: Vec<usize> = (chunk + 4..chunk + 4 + length).step_by(length / 200 + 1).collect();
+    let mut refused = 0;
+    for at in places.iter().copied() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        let mut page = [0; 4096];
+        match MemoryImage::from_bytes(bytes).map(|image| image.read(start, &mut page)) {
+            Ok(4096) => assert!(page == first, "a byte at {at:#x} was changed"),
+            _ => refused += 1,
+        }
+    }
+    assert_eq!(refused, places.len());
+}
+
+/// Every number of the map, of an index, and of the description.
+#[cfg(feature = "compressed-images")]
+#[test]
+fn maps_and_indices_of_chunks() {
+    let mut scenario = Scenario::clean(Build::W10_19045);
+    scenario.memory = vec![0x1000..0x9_f000, 0x10_0000..0x60_0000];
+    for old in [false, true] {
+        let file = scenario.clone().forge().as_aff4(old);
+        let after = |mark: &[u8]| memchr::memmem::find(&file, mark).unwrap() + mark.len();
+        let index = after(if old { b"data/00000000/index" } else { b"stream/00000000.index" });
+        let map = after(if old { b"Memory/map" } else { b"memory/map" });
+        let text = after(b"information.turtle");
+        for at in (index..index + 40).chain(map..map + 90) {
+            for value in [u64::MAX, 0, 1 << 63, 1 << 52, 0xffff_ffff, 0x0101_0101_0101_0101] {
+                let mut file = file.clone();
+                file[at..at + 8].copy_from_slice(&value.to_le_bytes());
+                survives(&format!("aff4 with {value:#x} at {at:#x}"), file);
+            }
+        }
+        for at in text..text + 600 {
+            for byte in [b'9', b'<', b'"', b' ', 0xff] {
+                let mut file = file.clone();
+                file[at] = byte;
+                survives(&format!("aff4 with {byte:#x} in its description"), file);
+            }
+        }
+    }
+}
+
+/// Every field of every section, and of the tables of chunks.
+#[test]
+fn the_sections_of_an_evidence_file() {
+    let mut scenario = Scenario::clean(Build::W10_19045);
+    scenario.memory = vec![0x1000..0x9_f000, 0x10_0000..0x60_0000];
+    let file = scenario.forge().as_ewf(1 << 20).remove(0);
+    let (mut at, mut places) = (13usize, (0..13).collect::<Vec<_>>());
+    loop {
+        places.extend((at..at + 76 + 64).step_by(2).filter(|place| place + 8 <= file.len()));
+        let next = u64::from_le_bytes(file[at + 16..at + 24].try_into().unwrap()) as usize;
+        if next <= at {
+            break;
+        }
+        at = next;
+    }
+    assert!(places.len() > 300, "{}", places.len());
+    for at in places {
+        for value in [u64::MAX, 0, 1 << 63, 13, 0x7fff_ffff, 0x8000_0000, 0x0101_0101_0101_0101] {
+            let mut file = file.clone();
+            file[at..at + 8].copy_from_slice(&value.to_le_bytes());
+            survives(&format!("ewf with {value:#x} at {at:#x}"), file);
+        }
+    }
+    for length in (0..0x800).step_by(7).chain((0x800..file.len()).step_by(0x2003)) {
+        survives(&format!("ewf cut at {length:#x}"), file[..length].to_vec());
     }
 }

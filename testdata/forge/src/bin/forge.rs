@@ -12,7 +12,7 @@ use std::path::Path;
 /// What a name makes of a clean machine.
 type Variant = (&'static str, fn(Scenario) -> Scenario);
 
-const VARIANTS: [Variant; 21] = [
+const VARIANTS: [Variant; 22] = [
     ("clean", |s| s),
     ("roomy", |mut s| {
         // Some readers refuse files below 16 MiB.
@@ -51,7 +51,7 @@ const VARIANTS: [Variant; 21] = [
 /// A container's name and how it is written.
 type Container = (&'static str, fn(&Forged) -> Vec<u8>);
 
-const CONTAINERS: [Container; 18] = [
+const CONTAINERS: [Container; 21] = [
     ("raw", |f| f.image.clone()),
     ("full", |f| f.as_crash_dump(DumpType::Full)),
     ("bitmap", |f| f.as_crash_dump(DumpType::Bitmap)),
@@ -63,6 +63,7 @@ const CONTAINERS: [Container; 18] = [
     ("live", |f| f.as_range_dump(8)),
     ("complete", |f| f.as_range_dump(0xa)),
     ("avml", Forged::as_avml),
+    ("aff4", |f| f.as_aff4(false)),
     ("vmrs", |f| f.as_vmrs(false)),
     ("sav", |f| f.as_virtualbox(Saved::Still)),
     ("xen-save", Forged::as_xen_save),

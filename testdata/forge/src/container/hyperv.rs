@@ -189,7 +189,7 @@ fn objects(out: &mut Vec<u8>, objects: &[(u8, u64, u32)]) {
 }
 
 /// CRC-32 of ISO 3309, bit by bit.
-fn crc32(bytes: &[u8]) -> u32 {
+pub(super) fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |sum, byte| {
         (0..8).fold(sum ^ u32::from(*byte), |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0xedb8_8320 } else { sum >> 1 })
     })

@@ -1,5 +1,6 @@
 //! The same memory in other containers: crash dumps and LiME here, the others in a file each.
 
+mod aff4;
 mod avml;
 mod dump;
 mod elf;

@@ -34,15 +34,17 @@ fn unusable(what: impl Into<String>) -> Refusal {
     Refusal::Unusable(Error::NotAnImage { what: what.into(), advice: ADVICE.into() })
 }
 
-/// Whether a zip file with these names is one.
+/// Whether a zip file is one: it has a description, and its volume's name, in a file of its own or as its comment.
 pub(super) fn is_one(archive: &Archive) -> bool {
-    ["information.turtle", "container.description"].iter().all(|name| archive.index_for_name(name).is_some())
+    archive.index_for_name("information.turtle").is_some()
+        && (archive.index_for_name("container.description").is_some() || archive.comment().starts_with(b"aff4://"))
 }
 
 pub(super) fn open(source: &Source, archive: &mut Archive) -> Result<Found, Refusal> {
     let mut volume = Volume { source, archive, name: String::new() };
     let text = |bytes: Option<Vec<u8>>| bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let name = text(volume.member("container.description", MAX_TEXT)).unwrap_or_default();
+    let comment = volume.archive.comment().to_vec();
+    let name = text(volume.member("container.description", MAX_TEXT).or(Some(comment))).unwrap_or_default();
     volume.name = name.trim_matches(['\0', ' ', '\r', '\n']).trim_end_matches('/').to_owned();
     let Some(description) = text(volume.member("information.turtle", MAX_TEXT)) else {
         return Err(unusable("this AFF4 image has no description that can be read"));

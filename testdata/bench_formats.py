@@ -99,7 +99,7 @@ def small(arguments):
     made = []
     for name in SMALL:
         folder = pathlib.Path(arguments.folder, "small-" + name)
-        made.append((name, forged(arguments, folder, "dense", name)))
+        made.append((name, forged(arguments, folder, "roomy", name)))
     return made, pathlib.Path(arguments.folder, "small-raw", "symbols")
 
 

@@ -325,7 +325,8 @@ fn completions_and_manual() {
     ] {
         let help = text(&run(&[command, "--help"]));
         for option in not {
-            let taken = help.lines().any(|line| line.trim_start().starts_with(option) || line.contains(&format!(", {option}")));
+            let taken =
+                help.lines().any(|line| line.trim_start().starts_with(option) || line.contains(&format!(", {option}")));
             assert!(!taken, "{command} {option}: {help}");
             assert_eq!(run(&[command, option, "x"]).status.code(), Some(64), "{command} {option}");
         }

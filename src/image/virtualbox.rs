@@ -422,7 +422,7 @@ impl Pages {
     }
 
     fn page(&mut self, address: u64, place: Place) -> Option<()> {
-        (address % PAGE_SIZE == 0 && self.pieces.len() < MAX_PIECES).then_some(())?;
+        (address.is_multiple_of(PAGE_SIZE) && self.pieces.len() < MAX_PIECES).then_some(())?;
         push(&mut self.pieces, PhysicalRun { start: PhysicalAddress(address), bytes: PAGE_SIZE }, place);
         Some(())
     }

@@ -139,7 +139,7 @@ impl Forged {
         let bytes = self.truth.runs.iter().map(|run| run.end - run.start).sum();
         let pages = || self.truth.runs.iter().flat_map(|run| self.pages(run));
         let version = if saved == Saved::Old { 11 } else { 14 };
-        let stale = |frame: u64| frame % 5 == 0;
+        let stale = |frame: u64| frame.is_multiple_of(5);
         if saved == Saved::Live {
             let mut first = Unit::default();
             first.ranges(bytes);

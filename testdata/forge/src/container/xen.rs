@@ -32,8 +32,11 @@ impl Forged {
         let mut inner = Vec::new();
         record(&mut inner, 0x11, &[]);
         let pages: Vec<(u64, &[u8; 4096])> = self.truth.runs.iter().flat_map(|run| self.pages(run)).collect();
-        let stale: Vec<(u64, &[u8; 4096])> =
-            pages.iter().filter(|(frame, _)| frame % 7 == 0).map(|(frame, _)| (*frame, &[0xc3; 4096])).collect();
+        let stale: Vec<(u64, &[u8; 4096])> = pages
+            .iter()
+            .filter(|(frame, _)| frame.is_multiple_of(7))
+            .map(|(frame, _)| (*frame, &[0xc3; 4096]))
+            .collect();
         for batch in stale.chunks(300).chain(pages.chunks(1024)) {
             let mut body = (batch.len() as u32 + 2).to_le_bytes().to_vec();
             body.extend_from_slice(&[0; 4]);

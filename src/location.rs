@@ -28,6 +28,10 @@ pub struct Location {
     /// What supplied the page it lies in. `None`: it is not told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Origin>,
+    /// What supplied the page table that leads to it, where that is not in memory: a copy of another time leads to what is somebody
+    /// else's by now. `None`: all tables on the way are in memory, or it is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Origin>,
 }
 
 /// Where a value lies that a field leads to: the buffer of a `_UNICODE_STRING`, the `_SID` behind a pointer, the data of a registry
@@ -43,4 +47,7 @@ pub struct DataLocation {
     pub file_offset: Option<u64>,
     /// Length in bytes from there on; of registry data that are kept in several cells, of the first.
     pub bytes: u64,
+    /// As [`Location::table`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Origin>,
 }

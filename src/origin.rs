@@ -14,13 +14,26 @@ pub enum Origin {
     Transition,
     /// Memory, by a prototype entry: the page is shared.
     Prototype,
-    /// The page file of this number, which was copied at another time than memory.
-    PageFile(u32),
+    /// A page file, which was copied at another time than memory.
+    PageFile {
+        /// The number that the kernel has for it.
+        number: u32,
+        /// Where in the file it is, in bytes. `None`: it is not told.
+        offset: Option<u64>,
+    },
     /// The compressed store, which is in memory.
     CompressedStore,
     /// What memory has of a file, where the process that has it mapped has lost the page: it is the file's, and may be older than
     /// what that process had.
     FileCache,
+}
+
+impl Origin {
+    /// Whether it was copied at another time than memory.
+    #[must_use]
+    pub const fn is_of_another_time(self) -> bool {
+        matches!(self, Self::PageFile { .. })
+    }
 }
 
 impl fmt::Display for Origin {
@@ -29,7 +42,8 @@ impl fmt::Display for Origin {
             Self::Memory => f.write_str("memory"),
             Self::Transition => f.write_str("transition"),
             Self::Prototype => f.write_str("prototype"),
-            Self::PageFile(number) => write!(f, "page file {number}"),
+            Self::PageFile { number, offset: None } => write!(f, "page file {number}"),
+            Self::PageFile { number, offset: Some(offset) } => write!(f, "page file {number} at {offset:#x}"),
             Self::CompressedStore => f.write_str("compressed store"),
             Self::FileCache => f.write_str("file cache"),
         }
@@ -47,7 +61,14 @@ impl<'de> Deserialize<'de> for Origin {
         let text = String::deserialize(from)?;
         let fixed = [Self::Memory, Self::Transition, Self::Prototype, Self::CompressedStore, Self::FileCache];
         let by_name = fixed.into_iter().find(|origin| origin.to_string() == text);
-        let page_file = || text.strip_prefix("page file ")?.parse().ok().map(Self::PageFile);
+        let page_file = || {
+            let text = text.strip_prefix("page file ")?;
+            let (number, offset) = match text.split_once(" at 0x") {
+                Some((number, offset)) => (number, Some(u64::from_str_radix(offset, 16).ok()?)),
+                None => (text, None),
+            };
+            Some(Self::PageFile { number: number.parse().ok()?, offset })
+        };
         by_name.or_else(page_file).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no origin of a page")))
     }
 }

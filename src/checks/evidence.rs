@@ -55,6 +55,9 @@ pub struct Evidence {
     /// What supplied the page it lies in: `memory`, `transition`, `prototype`, `page file 0`, `compressed store`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Origin>,
+    /// What supplied the page table that leads to it, or to its value, where that is not in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<Origin>,
     /// What was there. `None`: nothing, or not readable.
     pub value: Option<String>,
     /// `heuristic`, where the place of the field is not known from symbols of this kernel or build, but was worked out from
@@ -90,6 +93,7 @@ impl Evidence {
             dtb: place.dtb,
             data: place.data,
             from: place.from,
+            table: place.table.or_else(|| place.data.as_ref()?.table),
             ..self
         }
     }

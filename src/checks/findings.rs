@@ -94,6 +94,17 @@ fn of_carved(outcome: Outcome) -> Outcome {
     outcome.unknown("a process of which it is known that it ran on this machine", why).decides()
 }
 
+/// What would count, and rests on a page table that was copied at another time than memory: by then the page may be another's, so that
+/// it is told, and decides nothing but that the machine is not clean.
+fn of_another_time(outcome: Outcome) -> Outcome {
+    let from = || outcome.evidence.iter().filter_map(|evidence| evidence.table).find(|from| from.is_of_another_time());
+    let Some((severity, from)) = outcome.severity.filter(|_| outcome.counts()).zip(from()) else { return outcome };
+    let why = format!(
+        "copied at another time than memory: it came from {from}. If it is the one that memory goes with, this is a violation ({severity})"
+    );
+    outcome.unknown("the page table that leads to what it looks at", why).decides()
+}
+
 impl Findings {
     /// Sorts and sums up.
     pub(super) fn new(baseline: &Baseline, case: &Case<'_>, mut outcomes: Vec<Outcome>) -> Self {
@@ -116,8 +127,9 @@ impl Findings {
         outcomes = outcomes
             .into_iter()
             .map(|outcome| if rests_on_carved(&outcome) { of_carved(outcome) } else { outcome })
+            .map(of_another_time)
             .collect();
-        let away = Away::of(&outcomes, case.main_pid());
+        let away = Away::of(&outcomes, case);
         let findings = Self {
             check: baseline.name.to_owned(),
             verdict: match Verdict::of(baseline, &outcomes, case.main_pid()) {

@@ -24,7 +24,7 @@ mod witness;
 mod words;
 
 pub use self::core::CoreProcess;
-pub use away::{Away, Need};
+pub use away::{Away, Need, NotRead};
 pub use baseline::{BASELINES, Baseline, check_in, check_smss, check_with, rules};
 pub use case::Case;
 pub use evidence::{Evidence, Space};

@@ -179,6 +179,14 @@ impl Kernel<'_> {
             self.warn("page files", message);
         }
         for (number, (file, judged)) in taken {
+            if judged.checked == 0 && named(&file, number) {
+                let message = format!(
+                    "{} is taken for page file {number} by its name: nothing in it could be checked, so that it may be another machine's, \
+                     or of another time",
+                    file.name()
+                );
+                self.warn("page files", message);
+            }
             if judged.fit < judged.checked {
                 let message = format!(
                     "{} is page file {number}, and {} of {} pages that memory knows to be in it do not fit: it was copied at another \

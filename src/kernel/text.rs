@@ -53,6 +53,14 @@ pub fn is_none(space: AddressSpace<'_>, at: VirtualAddress) -> Result<bool, Abse
     Ok(maximum == 0 || !maximum.is_multiple_of(2) || !buffer.is_kernel())
 }
 
+/// Whether the `_UNICODE_STRING` at `at` has no text.
+///
+/// # Errors
+/// The structure cannot be read.
+pub fn is_empty(space: AddressSpace<'_>, at: VirtualAddress) -> Result<bool, Absent> {
+    Ok(space.read_array(at).map(u16::from_le_bytes)? == 0)
+}
+
 /// Where the text of the `_UNICODE_STRING` at `at` lies, for evidence. `None`: it is empty, or nothing can be read there.
 #[must_use]
 pub fn unicode_string_data(space: AddressSpace<'_>, at: VirtualAddress) -> Option<DataLocation> {

@@ -157,6 +157,7 @@ impl<'m> View<'m> {
             dtb: None,
             data: None,
             from: Some(Origin::Memory),
+            table: None,
         }
     }
 }

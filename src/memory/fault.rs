@@ -107,6 +107,8 @@ pub enum PageFileFault {
     Foreign,
     /// The machine has no page file of this number: the entry is damaged, or was changed.
     NoSuchFile,
+    /// A page table should be there, and what is there is none.
+    NoTable,
     /// The file ends before it.
     TooShort,
     /// The file could not be read.
@@ -238,7 +240,9 @@ impl Fault {
                 PageFileFault::NoSuchFile => return None,
                 PageFileFault::NotGiven { path: Some(path) } => format!("--pagefile FILE (page file {number}, {path})"),
                 PageFileFault::NotGiven { path: None } => format!("--pagefile FILE (page file {number})"),
-                PageFileFault::Foreign => format!("--pagefile FILE (page file {number} of this machine)"),
+                PageFileFault::Foreign | PageFileFault::NoTable => {
+                    format!("--pagefile FILE (page file {number} of this machine, copied with its memory)")
+                }
                 PageFileFault::TooShort | PageFileFault::Failed => {
                     format!("--pagefile FILE (a whole copy of page file {number})")
                 }
@@ -283,6 +287,9 @@ impl Fault {
                     PageFileFault::NotGiven { .. } => f.write_str("which was not given"),
                     PageFileFault::Foreign => f.write_str("and the one given is not this machine's"),
                     PageFileFault::NoSuchFile => f.write_str("which the machine does not have: the entry is damaged"),
+                    PageFileFault::NoTable => f.write_str(
+                        "and what the one given has there is no page table: it is not this machine's, or of another time",
+                    ),
                     PageFileFault::TooShort => f.write_str("and the one given ends before that"),
                     PageFileFault::Failed => f.write_str("and the one given could not be read there"),
                 }

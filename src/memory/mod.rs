@@ -9,6 +9,7 @@ mod record;
 mod resolve;
 mod scan;
 mod space;
+mod supplied_table;
 #[cfg(test)]
 mod tests;
 mod transition;

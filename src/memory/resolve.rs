@@ -2,11 +2,12 @@
 
 use super::absent::VadAnswer;
 use super::arch::Present;
-use super::fault::{EntryLevel, Fault, PrototypeFault};
-use super::space::AddressSpace;
+use super::fault::{EntryLevel, Fault, PageFileFault, PrototypeFault};
+use super::space::{self, AddressSpace};
+use super::supplied_table::holds_a_table;
 use super::windows_pte::Form;
 use crate::addr::PAGE_BYTES;
-use crate::{PAGE_SIZE, PhysicalAddress, VirtualAddress};
+use crate::{Origin, PAGE_SIZE, PhysicalAddress, VirtualAddress};
 use std::sync::Arc;
 
 /// Where the byte at one virtual address is.
@@ -53,6 +54,8 @@ pub(super) struct Resolved {
     pub place: Where,
     /// Size of the page in bytes, as a power of two.
     pub shift: u32,
+    /// What supplied the last table on the way that is not in memory, if one is not.
+    pub table: Option<Origin>,
 }
 
 /// The bytes of a page that is not in memory.
@@ -76,13 +79,14 @@ impl AddressSpace<'_> {
     }
 
     pub(super) fn resolve_page(&self, at: VirtualAddress) -> Resolved {
-        let small = |place: Where| Resolved { place, shift: PAGE_SHIFT };
-        let missing = |fault: Fault| small(Where::Missing(fault));
+        let small = |place: Where, table| Resolved { place, shift: PAGE_SHIFT, table };
+        let missing = |fault: Fault| small(Where::Missing(fault), None);
         let arch = self.architecture();
         if !arch.is_canonical(at) {
             return missing(Fault::NonCanonical { at });
         }
         let mut table = Table::Memory(self.root());
+        let mut from = None;
         for level in arch.levels {
             let entry = match &table {
                 Table::Memory(table) => {
@@ -103,29 +107,50 @@ impl AddressSpace<'_> {
                     Present::Table(next) => table = Table::Memory(next),
                     Present::Page(page) => {
                         let within = at.0 & 1u64.wrapping_shl(level.shift).wrapping_sub(1);
-                        return Resolved { place: Where::Physical(page.wrapping_add(within)), shift: level.shift };
+                        let place = Where::Physical(page.wrapping_add(within));
+                        return Resolved { place, shift: level.shift, table: from };
                     }
                 }
                 continue;
             }
             let form = self.ptes().form(entry);
             if level.name == EntryLevel::Pte {
-                return small(self.by_form(at, entry, form));
+                return small(self.by_form(at, entry, form), from);
             }
             // A page with page tables can leave memory like others.
             table = match form {
                 Form::Transition(next) => Table::Memory(next),
-                Form::PageFile { number, index } => match self.supply(at, &self.paged(number, index)) {
-                    Ok(bytes) => Table::Supplied(bytes),
+                Form::PageFile { number, index } => match self.supply_table(at, number, index) {
+                    Ok((bytes, origin)) => {
+                        from = Some(origin);
+                        Table::Supplied(bytes)
+                    }
                     Err(fault) => return missing(fault),
                 },
                 Form::PagedOut => return missing(Fault::PagedOut { at, level: level.name, entry }),
-                Form::Zero => return small(self.ask_vad(at, level.name, entry)),
+                Form::Zero => return small(self.ask_vad(at, level.name, entry), from),
                 _ => return missing(Fault::NotPresent { at, level: level.name, entry }),
             };
         }
         // The lowest level always gives an answer.
         missing(Fault::NotPresent { at, level: EntryLevel::Pte, entry: 0 })
+    }
+
+    /// A page table that is not in memory, with what supplies it.
+    pub(super) fn supply_table(
+        &self,
+        at: VirtualAddress,
+        number: u32,
+        index: u64,
+    ) -> Result<(PageBytes, Origin), Fault> {
+        let place = self.paged(number, index);
+        let bytes = self.supply(at, &place)?;
+        // What the store unpacks is of the same time as memory, and proves itself by its length.
+        if matches!(place, Where::PageFile { .. }) && !holds_a_table(&bytes, self.memory(), self.architecture(), at) {
+            let offset = index.saturating_mul(PAGE_SIZE);
+            return Err(Fault::PageFile { at, number, offset, why: PageFileFault::NoTable });
+        }
+        Ok((bytes, space::origin(at.page(), &place)))
     }
 
     /// Where the page of a lowest-level entry is that is not present.

@@ -185,7 +185,7 @@ impl<'m> AddressSpace<'m> {
             (None, Where::Missing(fault)) => Err(fault),
             (None, place) => {
                 self.supply(at, &place)?;
-                Err(Fault::NotInMemory { at, origin: origin(&place) })
+                Err(Fault::NotInMemory { at, origin: origin(at, &place) })
             }
         }
     }
@@ -197,14 +197,15 @@ impl<'m> AddressSpace<'m> {
     pub fn origin(&self, at: VirtualAddress) -> Result<Origin, Fault> {
         match self.resolve(at) {
             Where::Missing(fault) => Err(fault),
-            place if place.physical().is_some() => Ok(origin(&place)),
-            place => self.supply(at, &place).map(|_| origin(&place)),
+            place if place.physical().is_some() => Ok(origin(at, &place)),
+            place => self.supply(at, &place).map(|_| origin(at, &place)),
         }
     }
 
     /// Where a field at `at` lies, for evidence.
     pub(crate) fn locate(&self, structure: &str, field: &str, at: VirtualAddress) -> Location {
-        let (physical, from) = self.place(at);
+        let resolved = self.resolve_page(at);
+        let (physical, from) = self.place_of(at, &resolved.place);
         Location {
             structure: structure.to_owned(),
             field: field.to_owned(),
@@ -214,29 +215,26 @@ impl<'m> AddressSpace<'m> {
             dtb: Some(self.root()).filter(|_| !at.is_kernel()),
             data: None,
             from,
+            table: resolved.table,
         }
     }
 
     /// Where `bytes` bytes of a value lie that a field leads to, for evidence. `None`: that is nowhere.
     pub(crate) fn locate_data(&self, at: VirtualAddress, bytes: u64) -> Option<DataLocation> {
-        let (physical, from) = self.place(at);
+        let resolved = self.resolve_page(at);
+        let (physical, from) = self.place_of(at, &resolved.place);
         from?;
         let file_offset = physical.and_then(|physical| self.memory().file_offset(physical));
-        Some(DataLocation { r#virtual: at, physical, file_offset, bytes })
+        Some(DataLocation { r#virtual: at, physical, file_offset, bytes, table: resolved.table })
     }
 
-    /// The place of `at` in memory, if it is there, and what supplies its page, if anything does.
-    pub(crate) fn place(&self, at: VirtualAddress) -> (Option<PhysicalAddress>, Option<Origin>) {
-        self.place_of(at, &self.resolve(at))
-    }
-
-    /// The same of an address that was resolved.
+    /// The place in memory of an address that was resolved, if it is there, and what supplies its page, if anything does.
     pub(crate) fn place_of(&self, at: VirtualAddress, place: &Where) -> (Option<PhysicalAddress>, Option<Origin>) {
         let there = match place {
             Where::Missing(_) => false,
             place => place.physical().is_some() || self.supply(at, place).is_ok(),
         };
-        (place.physical(), there.then(|| origin(place)))
+        (place.physical(), there.then(|| origin(at, place)))
     }
 
     /// The page around `at`, which is not in memory.
@@ -248,7 +246,7 @@ impl<'m> AddressSpace<'m> {
             (Where::VirtualStore { number, index }, Some(absent)) => absent.of_store(*self, at, *number, *index),
             (Where::VirtualStore { .. }, None)
             | (Where::Physical(_) | Where::Transition(_) | Where::Prototype(_), _) => {
-                Err(Fault::NotInMemory { at, origin: origin(place) })
+                Err(Fault::NotInMemory { at, origin: origin(at, place) })
             }
         }
     }
@@ -264,7 +262,7 @@ impl<'m> AddressSpace<'m> {
             let Some(now) = u64::try_from(done).ok().and_then(|done| at.checked_add(done)) else {
                 return (done, Some(Fault::NonCanonical { at: VirtualAddress(u64::MAX) }));
             };
-            let Resolved { place, shift } = self.resolve_page(now);
+            let Resolved { place, shift, .. } = self.resolve_page(now);
             let page = 1u64.wrapping_shl(shift);
             let left = page.wrapping_sub(now.0 & page.wrapping_sub(1));
             let end = usize::try_from(left).unwrap_or(usize::MAX).saturating_add(done).min(buf.len());
@@ -379,12 +377,15 @@ impl<'m> AddressSpace<'m> {
     }
 }
 
-const fn origin(place: &Where) -> Origin {
+pub(super) const fn origin(at: VirtualAddress, place: &Where) -> Origin {
     match place {
         Where::Physical(_) | Where::Missing(_) => Origin::Memory,
         Where::Transition(_) => Origin::Transition,
         Where::Prototype(_) => Origin::Prototype,
-        Where::PageFile { number, .. } => Origin::PageFile(*number),
+        Where::PageFile { number, index } => {
+            let page = index.saturating_mul(PAGE_SIZE);
+            Origin::PageFile { number: *number, offset: Some(page.saturating_add(at.page_offset())) }
+        }
         Where::VirtualStore { .. } => Origin::CompressedStore,
     }
 }

@@ -5,7 +5,7 @@ use super::space::AddressSpace;
 use super::windows_pte::Form;
 use crate::addr::PAGE_BYTES;
 use crate::image::PhysicalMemory;
-use crate::{ListEnd, PhysicalAddress, VirtualAddress};
+use crate::{ListEnd, Origin, PhysicalAddress, VirtualAddress};
 use std::collections::HashSet;
 
 /// What one entry without a table below it says.
@@ -24,6 +24,8 @@ pub(crate) struct UserPage {
     pub entry: u64,
     /// Where that lies. `None`: its table is not in memory.
     pub entry_at: Option<PhysicalAddress>,
+    /// What supplied the last table on the way to it that is not in memory.
+    pub table: Option<Origin>,
 }
 
 /// What a walk over the tables met.
@@ -66,6 +68,8 @@ struct Table {
     first: u64,
     /// A table above forbids execution.
     no_execute: bool,
+    /// What supplied it, or the last one above it that is not in memory.
+    from: Option<Origin>,
 }
 
 impl AddressSpace<'_> {
@@ -80,7 +84,8 @@ impl AddressSpace<'_> {
         let Some(top) = read_table(self.memory(), self.root()) else {
             return UserTables { end: ListEnd::Broken, ..walked };
         };
-        let mut open = vec![Table { bytes: top, place: Some(self.root()), level: 0, first: 0, no_execute: false }];
+        let mut open =
+            vec![Table { bytes: top, place: Some(self.root()), level: 0, first: 0, no_execute: false, from: None }];
         while let Some(table) = open.pop() {
             walked.tables = walked.tables.saturating_add(1);
             let Some(level) = arch.level(table.level) else { continue };
@@ -98,16 +103,20 @@ impl AddressSpace<'_> {
                 let forbids = table.level > 0 && entry & NO_EXECUTE != 0 && entry & arch.present != 0;
                 let no_execute = table.no_execute || forbids;
                 walked.no_execute |= no_execute;
+                let mut from = table.from;
                 let below = match self.leaf_or_table(level, entry, at, lowest, no_execute) {
                     Next::Page(page) => {
                         let entry_at = table.place.map(|place| place.wrapping_add(number.wrapping_mul(8)));
-                        visit(UserPage { entry_at, ..page });
+                        visit(UserPage { entry_at, table: from, ..page });
                         continue;
                     }
                     Next::Table(at) if seen.insert((at, table.level)) => {
                         read_table(self.memory(), at).map(|bytes| (bytes, Some(at)))
                     }
-                    Next::Supplied(bytes) => Some((bytes, None)),
+                    Next::Supplied(bytes, origin) => {
+                        from = Some(origin);
+                        Some((bytes, None))
+                    }
                     Next::Table(_) | Next::Nothing => continue,
                     Next::Lost => None,
                 };
@@ -118,7 +127,7 @@ impl AddressSpace<'_> {
                 match below {
                     Some((bytes, place)) => {
                         let level = table.level.saturating_add(1);
-                        open.push(Table { bytes, place, level, first: at, no_execute });
+                        open.push(Table { bytes, place, level, first: at, no_execute, from });
                     }
                     None => walked.end = walked.end.max(ListEnd::Broken),
                 }
@@ -139,6 +148,7 @@ impl AddressSpace<'_> {
                 writable,
                 entry,
                 entry_at: None,
+                table: None,
             })
         };
         if entry & arch.present != 0 {
@@ -152,8 +162,8 @@ impl AddressSpace<'_> {
             Form::Transition(physical) if lowest => page(Some(physical), executable, writable),
             Form::Transition(table) => Next::Table(table),
             Form::PageFile { .. } | Form::PagedOut | Form::DemandZero if lowest => page(None, executable, writable),
-            Form::PageFile { number, index } => match self.supply(at, &self.paged(number, index)) {
-                Ok(bytes) => Next::Supplied(Box::new(*bytes)),
+            Form::PageFile { number, index } => match self.supply_table(at, number, index) {
+                Ok((bytes, origin)) => Next::Supplied(Box::new(*bytes), origin),
                 Err(_) => Next::Lost,
             },
             Form::PagedOut => Next::Lost,
@@ -166,7 +176,7 @@ impl AddressSpace<'_> {
 enum Next {
     Page(UserPage),
     Table(PhysicalAddress),
-    Supplied(Box<[u8; PAGE_BYTES]>),
+    Supplied(Box<[u8; PAGE_BYTES]>, Origin),
     Nothing,
     Lost,
 }

@@ -5,7 +5,7 @@ use crate::image::PhysicalMemory;
 use crate::kernel::{AlteredPage, CodeRun, Eprocess, KUSER_SHARED_DATA, Kernel, Vad, VadKind};
 use crate::location::{DataLocation, Location};
 use crate::memory::UserPage;
-use crate::{Absent, Hex, ListEnd, PAGE_SIZE, PhysicalAddress, Reading, VirtualAddress};
+use crate::{Absent, Hex, ListEnd, Origin, PAGE_SIZE, PhysicalAddress, Reading, VirtualAddress};
 use std::collections::{BTreeMap, HashMap};
 
 /// Pages outside images, or to be written to, that are kept of one process: a compiler of code at run time has some thousand.
@@ -74,8 +74,9 @@ pub(super) fn read(
     // Pages of each region that can be written to and executed, and how many of them hold entries of page tables.
     let mut writable = HashMap::<u64, (u64, u64)>::new();
     let mut code = Code { runs: Vec::new(), pages: 0, no_execute: false, end: ListEnd::Complete, images: Vec::new() };
-    let (mut odd, mut cut) = (Vec::<UserPage>::new(), false);
+    let (mut odd, mut cut, mut elsewhere) = (Vec::<UserPage>::new(), false, false);
     let walked = space.user_pages(*room, &mut |page| {
+        elsewhere |= page.table.is_some_and(Origin::is_of_another_time);
         let image = image_at(page.at);
         let as_made = range_at(page.at).is_some_and(|vad| match vad.kind.value() {
             Some(VadKind::Image) => !(page.executable && page.writable),
@@ -104,6 +105,7 @@ pub(super) fn read(
         }
         if let (Some((start, _, range)), Some(physical)) = (image, page.physical)
             && (page.executable || page.at == *start)
+            && !page.table.is_some_and(Origin::is_of_another_time)
             && code.images.len() < MAX_IMAGE_PAGES
         {
             code.images.push(ImagePage {
@@ -118,11 +120,15 @@ pub(super) fn read(
     *room = room.saturating_sub(walked.tables);
     code.no_execute = walked.no_execute;
     code.end = walked.end.max(if cut { ListEnd::Limit } else { ListEnd::Complete });
+    if elsewhere {
+        code.end = code.end.max(ListEnd::Broken);
+    }
     odd.sort_unstable_by_key(|page| page.at);
     for page in odd {
         let last = page.at.wrapping_add(page.bytes.wrapping_sub(1));
         if let Some(run) = code.runs.last_mut()
             && run.writable.value() == Some(&page.writable)
+            && run.located.get("entry").and_then(|entry| entry.table) == page.table
             && run.end.value().map(|end| end.wrapping_add(1)) == Some(page.at)
         {
             run.end = Reading::Value(last);
@@ -143,6 +149,7 @@ pub(super) fn read(
                 "entry".to_owned(),
                 Location {
                     data: page.physical.map(|at| data(memory, page.at, at, page.bytes)),
+                    table: page.table,
                     ..entry(memory, Some(space.root()), "NoExecute", page.entry_at)
                 },
             )]),
@@ -293,7 +300,13 @@ fn entry(
 
 /// Where bytes of a page lie, for evidence.
 fn data(memory: &dyn PhysicalMemory, at: VirtualAddress, physical: PhysicalAddress, bytes: u64) -> DataLocation {
-    DataLocation { r#virtual: at, physical: Some(physical), file_offset: memory.file_offset(physical), bytes }
+    DataLocation {
+        r#virtual: at,
+        physical: Some(physical),
+        file_offset: memory.file_offset(physical),
+        bytes,
+        table: None,
+    }
 }
 
 /// `None`: they do not differ, or one of them is not in the image.

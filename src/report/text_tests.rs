@@ -103,6 +103,7 @@ fn addresses_stand_below_what_they_belong_to() {
         r#virtual: Some(crate::VirtualAddress(0xffff_97a9_ec01_65a0)),
         physical: Some(crate::PhysicalAddress(0x1ca_05a0)),
         from: None,
+        table: None,
         file_offset: None,
         dtb: None,
         data: None,

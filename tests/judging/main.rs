@@ -35,6 +35,8 @@ mod forged_lives;
 #[cfg(feature = "isf")]
 mod forged_motion;
 #[cfg(feature = "isf")]
+mod forged_page_tables;
+#[cfg(feature = "isf")]
 mod forged_pages;
 #[cfg(feature = "isf")]
 mod forged_psxview;

@@ -3,7 +3,7 @@
 
 use crate::common;
 use ntmem::symbols::SymbolStore;
-use ntmem::{Findings, MemoryImage, Origin, PageFile, System, Verdict};
+use ntmem::{Findings, MemoryImage, PageFile, System, Verdict};
 use serde_json::Value;
 use std::path::Path;
 
@@ -174,13 +174,17 @@ fn page_files_under_false_names() {
 fn evidence_says_where_it_came_from() {
     let Some(material) = common::material("evidence_says_where_it_came_from") else { return };
     let store = SymbolStore::new().directory(material.join("symbols"));
-    let cases = [(IN_FILES, Origin::PageFile(0)), (IN_STORE, Origin::CompressedStore)];
-    for (name, origin) in cases {
+    let cases = [(IN_FILES, "page file 0 at 0x"), (IN_STORE, "compressed store")];
+    for (name, from) in cases {
         let read = read(common::sample(&material, name), &store, &page_files(&material, name));
         let master = read.system.processes.items.iter().find(|process| {
             process.name.value().is_some_and(|name| name == "smss.exe") && process.ppid.value() == Some(&4)
         });
         let place = &master.unwrap().located["command_line"];
-        assert_eq!((place.from, place.physical), (Some(origin), None), "{name}");
+        assert!(
+            place.physical.is_none() && place.from.unwrap().to_string().starts_with(from),
+            "{name}: {:?}",
+            place.from
+        );
     }
 }

@@ -6,7 +6,7 @@ use crate::checks::case::Case;
 use crate::checks::{Missing, Outcome, Severity, Why};
 use crate::kernel::{AlteredPage, CodeRun, Vad};
 use crate::process::Inside;
-use crate::{ListEnd, Location, Process, Reading, VirtualAddress};
+use crate::{ListEnd, Location, Origin, Process, Reading, VirtualAddress};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -159,6 +159,15 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
             memory.torn.get_or_insert_with(|| torn(*start));
             continue;
         }
+        // What a range says as well is told of that.
+        let of_range = vad.is_some_and(|vad| {
+            vad.executable.value() == Some(&true) && vad.kind.value().is_some_and(|kind| kind != "image")
+        });
+        let table = run.located.get("entry").and_then(|entry| entry.table);
+        if let Some(from) = table.filter(|from| !of_range && from.is_of_another_time()) {
+            memory.torn.get_or_insert_with(|| of_another_time(*start, from, rights(run)));
+            continue;
+        }
         let found = match vad {
             None => match &ranges.part {
                 None if doubtful => {
@@ -212,6 +221,14 @@ fn torn(start: VirtualAddress) -> Missing {
     Missing::new(
         format!("whose pages the page table for {start} maps"),
         "it makes pages executable that no range has so, and most of it is otherwise than the ranges say: it may be torn",
+    )
+}
+
+/// A table that was copied at another time than memory: its page may be another's by then.
+fn of_another_time(start: VirtualAddress, from: Origin, rights: &str) -> Missing {
+    Missing::new(
+        format!("the page table for {start} as it was when memory was copied"),
+        format!("copied at another time: it came from {from}, and has pages {rights} that no range has so"),
     )
 }
 

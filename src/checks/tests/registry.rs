@@ -62,6 +62,7 @@ pub(super) fn set(system: &mut System, key: Field, name: &str, data: RegistryDat
         r#virtual: Some(VirtualAddress(0x24d_5a00_2654)),
         physical: Some(PhysicalAddress(0x84_1654)),
         from: None,
+        table: None,
         file_offset: None,
         dtb: None,
         data: None,

@@ -95,7 +95,7 @@ impl UserHalf {
             }
         }
         // A page file is copied after memory: by then the page may be somebody else's. A PEB proves itself by where it leads.
-        if let Ok(origin @ Origin::PageFile(_)) = space.origin(peb) {
+        if let Ok(origin @ Origin::PageFile { .. }) = space.origin(peb) {
             let leads = [layout.image_base, layout.parameters, layout.ldr].map(|field| view.get(field));
             if let Some(astray) = leads.into_iter().flatten().find(|to| leads_nowhere(process, *to)) {
                 let why = format!(
@@ -116,6 +116,17 @@ impl UserHalf {
             _ if at.is_null() => Err(Absent::unparsable("PEB.ProcessParameters is null")),
             Ok(layout) => Ok((View::read(space, at, layout.size), *layout)),
             Err(error) => Err(error.into()),
+        });
+        // Windows writes the path of every process that it makes. Without it the page was lost, or somebody emptied it.
+        let parameters = parameters.and_then(|(view, layout)| {
+            let path = view.address_of(layout.image_path);
+            if text::is_empty(space, path)? {
+                let (structure, field) = (layout.image_path.structure, layout.image_path.name);
+                return Err(Absent::unparsable(format!(
+                    "{structure}.{field} at {path} is empty: Windows writes it for every process, so that the page was lost or changed"
+                )));
+            }
+            Ok((view, layout))
         });
         let string = |field: fn(&crate::kernel::layouts::ParametersLayout) -> Field<Embedded>| -> Reading<String> {
             let read = || {

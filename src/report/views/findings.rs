@@ -14,7 +14,7 @@ use crate::{Findings, Outcome, Picture, Severity, Verdict};
 /// How to show findings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FindingsOptions {
-    /// A line for each finding, and nothing else.
+    /// A line for each finding, what could not be read, and nothing else.
     pub brief: bool,
 }
 
@@ -63,13 +63,15 @@ fn verdict(page: &mut Page, findings: &Findings) {
     let informative = findings.violations().count().saturating_sub(counted);
     let passed = findings.outcomes.iter().filter(|outcome| outcome.outcome == Judgement::Pass).count();
     let words = Tone::Plain.say(format!("{}: ", findings.check)).and(tone, word);
-    page.heading(1, words);
+    let but_for = limits::but_for(findings).filter(|_| findings.verdict == Verdict::Clean);
+    page.heading(1, words.and(Tone::Odd, but_for.unwrap_or_default()));
     let sums = format!(
         "{}, {informative} for information, {passed} passed, {} not evaluated",
         count(counted, "violation", "violations"),
         findings.unknown().count()
     );
     page.paragraph((2, 2), sums);
+    limits::not_read(page, findings);
 }
 
 /// Violations, the worst first.
@@ -79,7 +81,7 @@ fn worst_first(findings: &Findings) -> Vec<&Outcome> {
     violations
 }
 
-/// A line for each violation.
+/// A line for each violation, and what the verdict could not rest on: `clean` alone would say more than is known.
 fn brief(page: &mut Page, report: &Report, findings: &Findings) {
     for outcome in worst_first(findings) {
         let mut words = finding::head(report, outcome);
@@ -88,6 +90,8 @@ fn brief(page: &mut Page, report: &Report, findings: &Findings) {
         }
         page.paragraph((0, 4), words);
     }
+    limits::away(page, findings);
+    limits::beside(page, findings);
 }
 
 /// What passed, what does not apply, and what was not judged.

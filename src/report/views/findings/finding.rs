@@ -93,6 +93,7 @@ fn at(facts: &mut Facts, evidence: &Evidence) {
     let elsewhere =
         evidence.from.filter(|from| !matches!(from, Origin::Memory | Origin::Transition | Origin::Prototype));
     places.extend(elsewhere.map(|from| format!("from {from}")));
+    places.extend(evidence.table.map(|table| format!("by a page table from {table}")));
     places.extend(evidence.layout.as_ref().map(|layout| format!("({layout} layout)")));
     if !places.is_empty() {
         facts.add("", Tone::Faint.say(places.join(" ")));

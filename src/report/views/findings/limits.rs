@@ -8,6 +8,8 @@ use crate::report::{Report, part_of_list};
 use crate::{Findings, Outcome};
 use std::collections::BTreeMap;
 
+/// Processes that are named of which something could not be read; a document has all.
+const TOLD: usize = 6;
 /// Warnings that are said; a document has all.
 const WARNINGS: usize = 5;
 
@@ -38,21 +40,59 @@ fn needs(outcome: &Outcome) -> String {
     outcome.missing.as_ref().map_or_else(|| outcome.reason.clone().unwrap_or_default(), Missing::to_string)
 }
 
+/// What of smss.exe and csrss.exe could not be read, and of the process that the verdict is about: a line each.
+pub(super) fn not_read(page: &mut Page, findings: &Findings) {
+    let Some(away) = &findings.away else { return };
+    let told = |pid| away.processes.iter().any(|process| process.pid == pid);
+    if let Some(pid) = away.main.filter(|pid| !told(*pid) && !away.of_main.is_empty()) {
+        page.paragraph((2, 4), Tone::Odd.say(format!("not read of pid {pid}: {}", away.of_main.join(", "))));
+    }
+    for process in away.processes.iter().take(TOLD) {
+        let mut what = process.what.clone();
+        let of_main = away.of_main.iter().filter(|_| away.main == Some(process.pid));
+        what.extend(of_main.filter(|of_main| !process.what.contains(of_main)).cloned());
+        let words = format!("not read of pid {} {}: {}", process.pid, process.name, what.join(", "));
+        let needs = match process.needs.as_slice() {
+            [] => String::new(),
+            needs => format!(" (needs {})", needs.join(", ")),
+        };
+        page.paragraph((2, 4), Tone::Odd.say(words).and(Tone::Plain, needs));
+    }
+    if let Some(more) = away.processes.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        page.paragraph((2, 4), format!("and of {more} further processes"));
+    }
+}
+
+/// What a verdict of clean leaves open of smss.exe and csrss.exe.
+pub(super) fn but_for(findings: &Findings) -> Option<String> {
+    let processes = &findings.away.as_ref()?.processes;
+    let of: Vec<String> =
+        processes.iter().take(TOLD).map(|process| format!("{} ({})", process.name, process.pid)).collect();
+    (!of.is_empty()).then(|| format!(", but for what could not be read of {}", of.join(", ")))
+}
+
 /// What the verdict rests on where memory could not be read, and which other systems are in the image.
 pub(super) fn rests_on(page: &mut Page, findings: &Findings) {
-    if let Some(away) = &findings.away {
-        if let Some(pid) = away.main.filter(|_| !away.of_main.is_empty()) {
-            page.paragraph((2, 4), Tone::Odd.say(format!("not read of pid {pid}: {}", away.of_main.join(", "))));
-        }
+    away(page, findings);
+    for what in &findings.not_looked_for {
+        page.paragraph((2, 4), what.as_str());
+    }
+    beside(page, findings);
+}
+
+/// Which rules could not judge because memory could not be read, and what would let them.
+pub(super) fn away(page: &mut Page, findings: &Findings) {
+    if let Some(away) = findings.away.as_ref().filter(|away| !away.rules.is_empty()) {
         let rules = count(away.rules.len(), "rule", "rules");
         page.paragraph((2, 4), format!("{rules} could not judge, because memory could not be read"));
         for need in &away.needs {
             page.paragraph((4, 6), format!("{} would settle {}", need.what, need.rules.join(", ")));
         }
     }
-    for what in &findings.not_looked_for {
-        page.paragraph((2, 4), what.as_str());
-    }
+}
+
+/// The other systems in the image.
+pub(super) fn beside(page: &mut Page, findings: &Findings) {
     for system in &findings.beside {
         page.paragraph((2, 4), format!("also in this image: {system}"));
     }

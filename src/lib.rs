@@ -61,6 +61,7 @@ mod carve;
 pub mod checks;
 pub mod discover;
 mod error;
+mod fetch_ahead;
 #[cfg(any(feature = "symbol-server", feature = "remote-images"))]
 mod http;
 pub mod image;

@@ -1,6 +1,7 @@
 //! Everything that was read from one machine, owned: what the checks judge and what documents hold.
 
 use crate::budget::{Budget, Use};
+use crate::fetch_ahead::fetch_ahead;
 use crate::kernel::{DriverList, Kernel, KernelInfo};
 use crate::machine::Machine;
 use crate::process::witnesses::ThreadsElsewhere;
@@ -75,6 +76,7 @@ impl System {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn read_with(kernel: &Kernel<'_>, options: &ReadOptions<'_>) -> Result<Self, Error> {
+        fetch_ahead(kernel, options.inside);
         let budget = Arc::new(Budget::of_image(kernel.image().info().bytes));
         let (mut processes, mut listed) = crate::process::list::active_list(kernel, &budget)?;
         let ids = crate::process::views::add(kernel, &budget, &mut processes, &mut listed, options.scan);

@@ -13,10 +13,13 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::http::{StatusCode, header};
 
-/// Bytes of a piece: a page table or a process object is seldom alone, and a round trip costs as much as these.
+/// Bytes of a piece, and of the first request. In a small image a page table or a process object is seldom alone.
 const PIECE: u64 = 0x1_0000;
-/// Pieces of one request at most, where they are read one after the other: more would be fetched for nothing at the end.
-const MAX_AHEAD: u64 = 8;
+/// The same of an image that is larger than this: its pages lie all over it, and what is beside one is seldom asked for.
+const LARGE: u64 = 1 << 29;
+const PIECE_OF_LARGE: u64 = 0x4000;
+/// Bytes of one request at most, where they are read in order: more would be fetched for nothing at the end.
+const MAX_AHEAD: u64 = 0x8_0000;
 /// Places from which reading may go on in order, as many as threads read at a time.
 const STREAMS: usize = 8;
 /// Pieces that came before they were asked for; the cache of blocks keeps what was.
@@ -32,6 +35,8 @@ struct Far {
     agent: Agent,
     url: String,
     length: u64,
+    /// Bytes of a piece.
+    piece: u64,
     /// What the server calls this version of the object. `None`: it does not say, and its length alone tells.
     version: Option<String>,
     log: Arc<Fetched>,
@@ -48,9 +53,9 @@ struct Ahead {
 
 impl Ahead {
     /// How many pieces to ask for, given that `number` is not here.
-    fn pieces(&mut self, number: u64) -> u64 {
+    fn pieces(&mut self, number: u64, most: u64) -> u64 {
         let before = self.streams.iter().position(|(next, _)| *next == number).and_then(|at| self.streams.remove(at));
-        let count = before.map_or(1, |(_, count)| count.saturating_mul(2).min(MAX_AHEAD));
+        let count = before.map_or(1, |(_, count)| count.saturating_mul(2).min(most));
         if self.streams.len() >= STREAMS {
             self.streams.pop_front();
         }
@@ -59,8 +64,8 @@ impl Ahead {
     }
 
     /// Keeps what came, and gives the first of it.
-    fn keep(&mut self, number: u64, bytes: &[u8]) -> Option<Vec<u8>> {
-        let mut pieces = bytes.chunks(usize::try_from(PIECE).ok()?).map(<[u8]>::to_vec);
+    fn keep(&mut self, number: u64, bytes: &[u8], piece: u64) -> Option<Vec<u8>> {
+        let mut pieces = bytes.chunks(usize::try_from(piece).ok()?).map(<[u8]>::to_vec);
         let first = pieces.next();
         // Nobody came for them.
         if self.waiting.len() >= MAX_WAITING {
@@ -85,18 +90,23 @@ pub(super) fn open(url: &str) -> io::Result<(Source, Arc<Fetched>)> {
         agent: http::agent(url, SILENCE),
         url: url.to_owned(),
         length: 0,
+        piece: PIECE,
         version: None,
         log,
         ahead: Mutex::default(),
     };
     let (bytes, length, version) = far.patiently(0, PIECE).map_err(io::Error::other)?;
     (far.length, far.version) = (length, version);
+    far.piece = if length > LARGE { PIECE_OF_LARGE } else { PIECE };
+    let piece = far.piece;
     // It is asked for first thing.
     let ahead = far.ahead.get_mut().unwrap_or_else(PoisonError::into_inner);
-    ahead.waiting.insert(0, bytes);
-    ahead.pieces(0);
+    if let Some(first) = ahead.keep(0, &bytes, piece) {
+        ahead.waiting.insert(0, first);
+    }
+    ahead.streams.push_back((PIECE / piece, PIECE / piece));
     let log = Arc::clone(&far.log);
-    Ok((Source::new(Chunked::even(PIECE, length, far)), log))
+    Ok((Source::new(Chunked::even(piece, length, far)), log))
 }
 
 impl Far {
@@ -181,18 +191,18 @@ impl Unpack for Far {
         if self.log.failure().is_some() {
             return None;
         }
-        let from = number.checked_mul(PIECE).filter(|from| *from < self.length)?;
+        let from = number.checked_mul(self.piece).filter(|from| *from < self.length)?;
         let ahead = || self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         let count = {
             let mut ahead = ahead();
             if let Some(bytes) = ahead.waiting.remove(&number) {
                 return Some(bytes);
             }
-            ahead.pieces(number)
+            ahead.pieces(number, MAX_AHEAD / self.piece)
         };
         // Without the lock: nobody waits for somebody else's request.
-        match self.patiently(from, PIECE.saturating_mul(count).min(self.length.saturating_sub(from))) {
-            Ok((bytes, ..)) => ahead().keep(number, &bytes),
+        match self.patiently(from, self.piece.saturating_mul(count).min(self.length.saturating_sub(from))) {
+            Ok((bytes, ..)) => ahead().keep(number, &bytes, self.piece),
             Err(why) => {
                 self.log.failed(why);
                 None

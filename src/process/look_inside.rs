@@ -253,6 +253,19 @@ fn read_threads_and_handles(
     }
 }
 
+/// Reads what is read of one process, and keeps nothing of it: an image that is far away has it at hand from then on.
+pub(crate) fn fetch(kernel: &Kernel<'_>, budget: &Budget, address: VirtualAddress, of: InsideOf) {
+    let object = Eprocess::read(kernel, address);
+    if object.is_plausible() != Ok(true) {
+        return;
+    }
+    drop(table(kernel, &object));
+    if let Some(process) = Process::within(budget, kernel, &object, Source::ActiveList) {
+        let mut list = ProcessList { items: vec![process], ..ProcessList::default() };
+        look(kernel, budget, &mut list, of, &ThreadsElsewhere::default());
+    }
+}
+
 /// The handle table of a process. Nothing: it has none, as after its end.
 pub(super) fn table(kernel: &Kernel<'_>, process: &Eprocess<'_>) -> Reading<crate::kernel::Handles> {
     match process.handle_table().known() {

@@ -184,7 +184,10 @@ impl VolumePath {
         if parts.next_if(|part| same(part, "Device")).is_some() {
             parts.next();
             // `\Device\Mup\;LanmanRedirector\;Z:0\server\share`
-            while parts.next_if(|part| part.starts_with(';') || REDIRECTORS.iter().any(|name| same(name, part))).is_some() {}
+            while parts
+                .next_if(|part| part.starts_with(';') || REDIRECTORS.iter().any(|name| same(name, part)))
+                .is_some()
+            {}
         } else {
             parts.next_if(|part| same(part, "UNC"));
         }
@@ -220,7 +223,9 @@ impl VolumePath {
         }
         // A link may lead to another; each round takes a part away, or gives it a name that is none of these.
         while let Some((link, target)) = LINKS.iter().find(|(link, _)| {
-            !self.in_root && parts.len() >= link.len() && parts.iter().zip(*link).all(|(part, link)| super::may_be(part, link))
+            !self.in_root
+                && parts.len() >= link.len()
+                && parts.iter().zip(*link).all(|(part, link)| super::may_be(part, link))
         }) {
             parts.splice(..link.len(), target.iter().copied());
         }
@@ -239,7 +244,8 @@ fn is_volume(name: &str) -> bool {
 
 /// Whether a server's name is the machine itself.
 fn is_own(server: &str) -> bool {
-    OWN_NAMES.iter().any(|name| same(name, server)) || server.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+    OWN_NAMES.iter().any(|name| same(name, server))
+        || server.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]

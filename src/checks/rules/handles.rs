@@ -143,8 +143,10 @@ fn invasive(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
         };
         let words = format!("{name} (pid {pid}) has handle {}{thread} with access {access}", handle(&holder.value));
         found.push((severity, words));
+        // The entry lies in the table of who holds it.
+        let owner = Process { pid: holder.pid.clone(), ..Process::default() };
         outcome = outcome.seen_at(
-            process,
+            &owner,
             "_HANDLE_TABLE_ENTRY",
             "GrantedAccessBits",
             &Reading::Nothing,

@@ -57,7 +57,9 @@ fn device(answer: &mut Answer<'_, '_>, key: HiveKey<'_>, name: &str, target: &st
         let severity = if harmless { Severity::Info } else { Severity::Medium };
         answer.violation(key, name, severity, words, "no drive letters");
         if harmless {
-            answer.guard("a letter for another drive, or for a folder that is none of users', as permanent SUBST drives have");
+            answer.guard(
+                "a letter for another drive, or for a folder that is none of users', as permanent SUBST drives have",
+            );
         }
     } else if !(is_port(name) || name.is_empty() && target.is_empty()) {
         answer.violation(key, name, Severity::Info, words, "AUX, MAILSLOT, NUL, PIPE, PRN, UNC");

@@ -89,7 +89,8 @@ fn names_that_hide_a_place_are_understood() {
     ] {
         assert_eq!(pending(dirty), Some(High), "{dirty:?}");
     }
-    for plain in [r"Windows\System32\ntdll.dll", r"Windows\System32\drivers\WdFilter.sys", r"Windows\System32\drivers"] {
+    for plain in [r"Windows\System32\ntdll.dll", r"Windows\System32\drivers\WdFilter.sys", r"Windows\System32\drivers"]
+    {
         for start in [
             r"\??\C:\",
             r"\??\C:/",
@@ -129,7 +130,8 @@ fn names_that_hide_a_place_are_understood() {
     assert_eq!(pending(&[r"\??\C:\Users\All Users\Microsoft\Windows Defender", r"\??\C:\x"]), Some(High));
     // A snapshot is no volume that this Windows runs from.
     for snapshot in [r"\??\GLOBALROOT\Device\HarddiskVolumeShadowCopy2", r"\??\HarddiskVolumeShadowCopy2"] {
-        for file in [r"Windows\System32\ntdll.dll", r"Windows\System32\vendor.dll", r"Program Files\CrowdStrike\a.exe"] {
+        for file in [r"Windows\System32\ntdll.dll", r"Windows\System32\vendor.dll", r"Program Files\CrowdStrike\a.exe"]
+        {
             assert_eq!(pending(&[&format!(r"{snapshot}\{file}"), ""]), Some(Info), "{file}");
         }
         let old = format!(r"{snapshot}\Windows\System32\ntdll.dll");
@@ -203,6 +205,11 @@ fn setup_excuses_by_one_value_alone_and_its_command_is_told() {
     let kind = [("SetupType", dword(2)), ("CmdLine", sz("cmd.exe /c x.bat"))];
     assert_eq!(severity("SMR-10", |s| setup(s, &kind)), Some(High));
     assert_eq!(severity("SMR-12", |s| setup(s, &kind)), Some(Info));
+    let idle = with(|s| setup(s, &[("SetupType", dword(0)), ("CmdLine", sz("cmd.exe /c x.bat"))]));
+    let shown = outcome(&idle, "SMR-12", None);
+    assert_eq!(shown.severity, Some(Info));
+    assert!(shown.observed.as_deref().is_some_and(|text| text.contains("cmd.exe /c x.bat")), "{:?}", shown.observed);
+    assert_eq!(severity("SMR-12", |s| setup(s, &[("SetupType", dword(0)), ("CmdLine", sz(""))])), None);
     let in_progress = with(|s| setup(s, &[("SystemSetupInProgress", dword(1))]));
     let found = outcome(&in_progress, "SMR-10", None);
     assert_eq!(found.severity, Some(Medium));

@@ -57,6 +57,7 @@
 
 mod addr;
 mod budget;
+mod carve;
 pub mod checks;
 pub mod discover;
 mod error;
@@ -85,6 +86,7 @@ mod words;
 mod xpress;
 
 pub use addr::{Hex, PAGE_SIZE, PhysicalAddress, VirtualAddress, parse_hex};
+pub use carve::Carved;
 pub use checks::{Findings, Outcome, Severity, Verdict, check_smss, check_with};
 pub use error::Error;
 pub use image::{ImageInfo, MemoryImage, PhysicalMemory};

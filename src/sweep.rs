@@ -13,6 +13,8 @@ use std::ops::ControlFlow;
 pub(crate) struct Sweep {
     /// Process objects.
     pub processes: Result<Found, Absent>,
+    /// Those that nothing but their values say to be processes.
+    pub carved: Found,
     /// Processes by their threads.
     pub threads: Result<Found, Absent>,
     /// The threads by which they were found, each with its process.
@@ -47,8 +49,10 @@ pub(crate) fn sweep(kernel: &Kernel<'_>, progress: &(dyn Fn(u64, u64) + Sync)) -
     });
     drop(scanner);
     let end = if scan.end == ScanEnd::Complete { ListEnd::Complete } else { ListEnd::Limit };
+    let (processes, carved) = processes.found(end);
     Sweep {
-        processes: by_object.map(|_| processes.found(end)),
+        processes: by_object.map(|_| processes),
+        carved,
         thread_objects: threads.take_threads(),
         threads: by_thread.map(|_| threads.found(end)),
         hives,

@@ -81,9 +81,9 @@ impl System {
         let (mut hives, mut scanned) = (None, Vec::new());
         if options.scan {
             let found = sweep(kernel, options.progress.unwrap_or(&|_, _| ()));
-            let views = (found.processes, found.threads);
+            let views = (found.processes, found.carved, found.threads);
             scanned = found.thread_objects;
-            crate::process::views::add_by_scan(kernel, &budget, &mut processes, &mut listed, views.0, views.1);
+            crate::process::views::add_by_scan(kernel, &budget, &mut processes, &mut listed, views.0, views.1, views.2);
             hives = Some(found.hives);
         }
         if processes.items.is_empty() {

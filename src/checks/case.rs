@@ -184,6 +184,9 @@ impl<'a> Case<'a> {
     /// unknown in a part.
     #[must_use]
     pub fn part_reason(&self) -> Option<&'static str> {
+        if self.system.processes.is_carved() {
+            return Some("a part: no kernel was found, and the processes were carved out of memory");
+        }
         match self.system.processes.end {
             Some(ListEnd::Complete) => None,
             Some(ListEnd::Cycle) => Some("a part: the walk of the list ran into a ring"),

@@ -4,7 +4,7 @@ use super::witness::{most, witnesses};
 use super::{Away, Baseline, Case, Confidence, Judgement, Outcome};
 use crate::Mode;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The sum of the outcomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -75,6 +75,25 @@ fn not_looked_for(case: &Case<'_>) -> Vec<String> {
     unlooked.then(|| "hidden processes not looked for: --scan".to_owned()).into_iter().collect()
 }
 
+/// The ids that none but carved processes have.
+fn pids_of_carved(case: &Case<'_>) -> BTreeSet<u64> {
+    let of = |carved: bool| {
+        let processes = case.processes().filter(move |process| process.is_carved() == carved);
+        processes.filter_map(|process| process.pid.value().copied()).collect::<BTreeSet<u64>>()
+    };
+    of(true).difference(&of(false)).copied().collect()
+}
+
+/// What would count of processes that were carved: one that an earlier boot or a guest left in memory would look the same, so that it
+/// is told, and decides nothing but that the machine is not clean.
+fn of_carved(outcome: Outcome) -> Outcome {
+    let Some(severity) = outcome.severity.filter(|_| outcome.counts()) else { return outcome };
+    let why = format!(
+        "not known: the process was carved out of memory. Of a process that ran it would be a violation ({severity})"
+    );
+    outcome.unknown("a process of which it is known that it ran on this machine", why).decides()
+}
+
 impl Findings {
     /// Sorts and sums up.
     pub(super) fn new(baseline: &Baseline, case: &Case<'_>, mut outcomes: Vec<Outcome>) -> Self {
@@ -88,10 +107,24 @@ impl Findings {
             }
             outcome.evidence.iter_mut().for_each(|evidence| evidence.name_space(case));
         }
+        let carved = case.system.processes.is_carved();
+        let pids = pids_of_carved(case);
+        let rests_on_carved = |outcome: &Outcome| {
+            let mut named = outcome.pid.into_iter().chain(outcome.evidence.iter().filter_map(|evidence| evidence.pid));
+            carved || named.any(|pid| pids.contains(&pid))
+        };
+        outcomes = outcomes
+            .into_iter()
+            .map(|outcome| if rests_on_carved(&outcome) { of_carved(outcome) } else { outcome })
+            .collect();
         let away = Away::of(&outcomes, case.main_pid());
         let findings = Self {
             check: baseline.name.to_owned(),
-            verdict: Verdict::of(baseline, &outcomes, case.main_pid()),
+            verdict: match Verdict::of(baseline, &outcomes, case.main_pid()) {
+                // A process that was not carved may have been there, and so may one that is not this machine's.
+                Verdict::Clean if carved => Verdict::Inconclusive,
+                verdict => verdict,
+            },
             outcomes,
             passed_over: case.passed_over.clone(),
             modes: case.modes.to_vec(),

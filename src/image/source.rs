@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes at offsets.
 pub(super) trait Bytes: Send + Sync {
@@ -188,6 +188,10 @@ struct Mapped {
     /// Asked where its holes are.
     #[cfg_attr(not(unix), allow(dead_code))]
     file: File,
+    /// The last answer about holes: from where it was asked, and the range that was found. A file system goes through its list of
+    /// extents for each, and a scan asks for every few MiB.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    last_data: Mutex<(u64, u64, u64)>,
 }
 
 impl Mapped {
@@ -227,7 +231,7 @@ impl Mapped {
         // Kernel objects lie all over memory: reading ahead would read what nobody asks for.
         #[cfg(unix)]
         let _ = map.advise(memmap2::Advice::Random);
-        Ok(Self { map, file })
+        Ok(Self { map, file, last_data: Mutex::default() })
     }
 }
 
@@ -263,6 +267,11 @@ impl Bytes for Mapped {
         if at >= self.len() {
             return None;
         }
+        let mut last = self.last_data.lock().unwrap_or_else(PoisonError::into_inner);
+        let (asked, from, to) = *last;
+        if asked <= at && at < to {
+            return Some((at.max(from), to));
+        }
         let from = match seek(&self.file, SeekFrom::Data(at)) {
             Ok(from) => from,
             // Nothing but a hole is left.
@@ -271,7 +280,11 @@ impl Bytes for Mapped {
             Err(_) => return Some((at, self.len())),
         };
         let to = seek(&self.file, SeekFrom::Hole(from)).unwrap_or(self.len()).min(self.len());
-        (from < to).then_some((from, to))
+        if from >= to {
+            return None;
+        }
+        *last = (at, from, to);
+        Some((from, to))
     }
 }
 

@@ -43,7 +43,7 @@ pub struct KernelInfo {
     pub others: Vec<OtherSystem>,
     /// Why it cannot be told that this system is the one that ran last. `None`: it can.
     pub undecided: Option<String>,
-    /// Whether all memory was searched for other systems: a quick look that finds one goes no further than 64 MiB of a large image,
+    /// Whether all memory was searched for other systems: a quick look that finds one goes no further than 16 MiB of a large image,
     /// unless memory is scanned. `None`: a root was given.
     pub others_searched: Option<bool>,
     /// Why members are not known, by name.

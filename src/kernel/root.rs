@@ -69,6 +69,9 @@ impl<'m> Kernel<'m> {
     /// # Errors
     /// The table is not in the image, or is none: Windows has one entry of every top table lead to the table itself, the same in all.
     pub fn shares_kernel(&self, root: PhysicalAddress, process: VirtualAddress) -> Result<bool, Absent> {
+        if !self.is_found() {
+            return Err(Absent::not_collected("no kernel was found whose half of memory it could share"));
+        }
         let own = self.space.with_root(root);
         if own.root() == self.space.root() {
             return Ok(true);

@@ -213,6 +213,12 @@ impl<'p> Judge<'p> {
                 return say(Explanation::ExitedReferenced, "it is over, and somebody holds a reference to its object");
             }
             Liveness::Exited => return say(Explanation::Exited, "it is over, and its object is not reused yet"),
+            _ if process.is_carved() => {
+                return say(
+                    Explanation::Undetermined,
+                    "nothing but its own values says that it is a process of this machine",
+                );
+            }
             Liveness::Unknown(why) if !runs && !listed => return say(Explanation::Undetermined, why),
             // Its threads may have been copied before its end, and the list long after. What lies in the same object may not.
             Liveness::Unknown(_)

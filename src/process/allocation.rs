@@ -54,6 +54,13 @@ impl<'k> Allocations<'k> {
             .is_some_and(|(stored, index)| freed(stored, index) || self.is_index_of(index, kind))
     }
 
+    /// Whether types are known that headers could name: without that of processes, no header says anything of one.
+    pub(super) fn know(&self, kind: &str) -> Result<(), Absent> {
+        let types = self.types.as_ref().map_err(Clone::clone)?;
+        let lost = || Absent::unreadable(format!("the type {kind} is not among those of this kernel that can be read"));
+        types.knows(kind).then_some(()).ok_or_else(lost)
+    }
+
     /// Whether it says that it is of this type.
     fn is_of_type(&self, address: VirtualAddress, physical: PhysicalAddress, kind: &str) -> bool {
         self.header_at(address, physical).is_some_and(|(_, index)| self.is_index_of(index, kind))
@@ -119,7 +126,10 @@ pub(crate) fn judge(kernel: &Kernel<'_>, list: &mut ProcessList) {
             Ok(Some(_)) if mapped => allocations.is_freed(Place { address, mapped }, "Process", *b"Proc").into(),
             // A page table that was cut or lost does not map a process that runs: where the header in front of it is that of a process of
             // this kernel, nobody gave it back.
-            Ok(Some(physical)) => Reading::Value(!allocations.is_of_type(address, *physical, "Process")),
+            Ok(Some(physical)) => {
+                let given_back = || !allocations.is_of_type(address, *physical, "Process");
+                allocations.know("Process").map(|()| given_back()).into()
+            }
             Ok(None) => Reading::Nothing,
             Err(absent) => Reading::Absent(absent.clone()),
         };

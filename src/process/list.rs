@@ -36,6 +36,13 @@ pub struct ProcessList {
 }
 
 impl ProcessList {
+    /// Whether its processes were carved out of memory in which no kernel was found: they are in no list, and nothing but their own
+    /// values says that they are processes of this machine.
+    #[must_use]
+    pub fn is_carved(&self) -> bool {
+        !self.views.is_empty() && self.views.iter().all(|view| view.source == Source::Carved)
+    }
+
     /// Notes that a source leads to what cannot be read as a process.
     pub(super) fn note_unread(&mut self, address: VirtualAddress, source: Source, why: &str) {
         if let Some(unread) = self.unread.iter_mut().find(|unread| unread.address == address) {

@@ -112,7 +112,13 @@ impl Process {
     /// True where nothing but its object in memory, met by a search, says that there is or was such a process.
     #[must_use]
     pub(crate) fn is_known_by_object_alone(&self) -> bool {
-        self.sources.iter().all(|source| *source == Source::PoolScan)
+        self.sources.iter().all(|source| matches!(source, Source::PoolScan | Source::Carved))
+    }
+
+    /// True where nothing but its own values says that it is a process of this machine.
+    #[must_use]
+    pub fn is_carved(&self) -> bool {
+        !self.sources.is_empty() && self.sources.iter().all(|source| *source == Source::Carved)
     }
 
     /// True where the memory of the object was given back, and nothing else than the search of memory knows it. What it leads to is

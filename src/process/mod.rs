@@ -1,6 +1,7 @@
 //! Processes as owned records: from where the kernel keeps them, and what is in them.
 
 pub(crate) mod allocation;
+pub(crate) mod carved;
 mod code;
 mod dump;
 pub(crate) mod found;

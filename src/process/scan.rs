@@ -4,16 +4,18 @@
 //! live. Its pool header is only a second way to it: large allocations have none, and since Windows 10 1903 not every small one
 //! has it where it used to be.
 
+use super::PID_END;
 use super::allocation::{Allocations, MAX_BEFORE_OBJECT, MIN_BEFORE_OBJECT};
 use super::found::Found;
 use super::own_address::{Place, is_pointer, own_address};
 use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT};
 use crate::memory::{Page, Scanner, Word};
+use crate::symbols::Stored as _;
 use crate::{Absent, ListEnd, PAGE_SIZE, PhysicalAddress, Timestamp, VirtualAddress};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Objects lie at multiples of this: pool blocks do (x64), and so do all headers in them.
-const STEP: usize = 16;
+pub(super) const STEP: usize = 16;
 /// 1990-01-01 and 2200-01-01: no process was created before or after.
 pub(super) const CREATED: std::ops::Range<u64> = 122_756_256_000_000_000..189_025_920_000_000_000;
 
@@ -28,6 +30,8 @@ pub(crate) struct ProcessLook<'k> {
     dtb_at: usize,
     /// What the dispatcher header begins with.
     headers: Vec<Word>,
+    /// There is no kernel whose page tables and types could say what an object is: its values must.
+    by_values: bool,
 }
 
 impl<'k> ProcessLook<'k> {
@@ -73,7 +77,27 @@ impl<'k> ProcessLook<'k> {
             links_at: [wait_list, profile_list].into_iter().chain(links.into_iter().flatten()).collect(),
             dtb_at: place(layout.dtb.offset)?,
             headers: if size == 0 { vec![header(0)] } else { vec![header(0), header(size)] },
+            by_values: false,
         })
+    }
+
+    /// The same where there is nothing of the kernel but its layouts.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(super) fn by_values(kernel: &'k Kernel<'k>) -> Result<Self, Absent> {
+        Ok(Self { by_values: true, ..Self::new(kernel)? })
+    }
+
+    /// What [`could_be`](Self::could_be) asks of a page: the same for many layouts.
+    pub(super) fn first_look(&self) -> ([usize; 2], usize) {
+        (self.heads_at, self.dtb_at)
+    }
+
+    /// Whether the object has a header of this kernel's processes.
+    fn is_headed(&self, process: &Eprocess<'_>) -> bool {
+        let word = process.view().bytes(0, 4).ok().and_then(u32::decode);
+        word.is_some_and(|word| self.headers.iter().any(|header| word & header.mask == header.value))
     }
 
     /// Adds the two ways to a process object to a scan: the kind of object that its header says it is, and the tag of its pool
@@ -98,7 +122,7 @@ impl<'k> ProcessLook<'k> {
 
     /// Whether the two list heads and the page-table root at `offset` could be a process's: one head may be cleared, not
     /// both. What lies behind the page is not looked at here.
-    fn could_be(&self, page: Page<'_>, offset: usize) -> bool {
+    pub(super) fn could_be(&self, page: Page<'_>, offset: usize) -> bool {
         let number = |field: usize| page.u64(offset.checked_add(field)?);
         let head = |field: usize| number(field).zip(number(field.saturating_add(8)));
         let pointer = |number: u64| is_pointer(self.kernel.space(), VirtualAddress(number));
@@ -111,10 +135,18 @@ impl<'k> ProcessLook<'k> {
     }
 
     /// Reads the object at `physical` and judges it by all that can be said of a process.
-    fn judge(&self, physical: PhysicalAddress) -> Option<Place> {
+    pub(super) fn judge(&self, physical: PhysicalAddress) -> Option<Place> {
         let place = own_address(self.kernel.space(), physical, &self.links_at)?;
         let process = Eprocess::read_at(self.kernel, place.address, Some(physical).filter(|_| !place.mapped));
         let plausible = |created: Timestamp| CREATED.contains(&created.0);
+        // A name that lies in the next page is no objection: where that is, nothing tells.
+        let has_values = || {
+            let named = !process.name().is_nothing() && process.pid().is_ok_and(|pid| pid < PID_END);
+            named && self.is_headed(&process) && process.has_process_values(plausible)
+        };
+        if self.by_values {
+            return has_values().then_some(place);
+        }
         // Objects of another system (a virtual machine's, an earlier boot's) are not mapped by this one, and the type in
         // front of them is hidden with another cookie. What is spoilt or gone in part must be typed too.
         let proven = place.mapped
@@ -123,7 +155,14 @@ impl<'k> ProcessLook<'k> {
             // None of these is needed at every moment: who changes them is betrayed by the type in front of the object.
             && (process.has_process_values(plausible) || self.is_typed(&process, place));
         let typed = || self.allocations.is_or_was(place.address, physical, "Process");
-        (proven || process.has_ids_and_times(plausible) && typed()).then_some(place)
+        // Where the types are lost that would say whether it is this kernel's, so is much else: then its values must do.
+        (proven || process.has_ids_and_times(plausible) && typed() || self.is_carved(place) && has_values())
+            .then_some(place)
+    }
+
+    /// Whether nothing but its values can say of what lies there that it is a process.
+    fn is_carved(&self, place: Place) -> bool {
+        !place.mapped && self.allocations.know("Process").is_err()
     }
 
     /// Whether the header in front of the object says that it is a process that was not freed. The idle process has none, and
@@ -142,6 +181,8 @@ const MAX_OBJECTS: usize = 1 << 18;
 pub(crate) struct ProcessHits {
     /// Where each lies, and whether it is mapped there.
     by_address: BTreeMap<VirtualAddress, (PhysicalAddress, bool)>,
+    /// Those that nothing but their values say to be processes.
+    carved: BTreeSet<VirtualAddress>,
     /// There were more than are kept.
     is_full: bool,
 }
@@ -159,23 +200,31 @@ impl ProcessHits {
         if place.mapped && !kept.1 {
             *kept = (at, true);
         }
+        if look.is_carved(place) {
+            self.carved.insert(place.address);
+        } else {
+            self.carved.remove(&place.address);
+        }
     }
 
     /// What the scan gives to the list: the address of every object in the order of their places, with its place for those
-    /// that are not mapped any more.
-    pub(crate) fn found(self, end: ListEnd) -> Found {
+    /// that are not mapped any more; apart those that were carved.
+    pub(crate) fn found(self, end: ListEnd) -> (Found, Found) {
         let end = if self.is_full { end.max(ListEnd::Limit) } else { end };
         let mut hits: Vec<_> =
             self.by_address.into_iter().map(|(address, (at, mapped))| (at, address, mapped)).collect();
         hits.sort_unstable();
-        let places = hits.iter().filter(|(_, _, mapped)| !mapped).map(|(at, address, _)| (*address, *at)).collect();
-        Found {
-            addresses: hits.iter().map(|(_, address, _)| *address).collect(),
-            places,
-            judged: true,
-            end,
-            threads: Default::default(),
-        }
+        let of = |carved: bool| {
+            let own = || hits.iter().filter(|(_, address, _)| self.carved.contains(address) == carved);
+            Found {
+                addresses: own().map(|(_, address, _)| *address).collect(),
+                places: own().filter(|(_, _, mapped)| !mapped).map(|(at, address, _)| (*address, *at)).collect(),
+                judged: true,
+                end,
+                threads: Default::default(),
+            }
+        };
+        (of(false), of(true))
     }
 }
 

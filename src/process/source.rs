@@ -34,6 +34,9 @@ pub enum Source {
     PoolScan,
     /// The owners of the threads that a search of physical memory finds.
     ThreadScan,
+    /// A search of physical memory where no kernel was found, or its page tables and types are lost: values alone say that it is a
+    /// process.
+    Carved,
     /// A source that a later version, or another tool, named in a document.
     #[default]
     #[serde(other)]
@@ -68,7 +71,7 @@ pub struct About {
 const NEVER_DUE: fn(&Process) -> bool = |_| false;
 
 /// Every source, in the order in which they are looked at and shown.
-pub static SOURCES: [About; 10] = [
+pub static SOURCES: [About; 11] = [
     About {
         source: Source::ActiveList,
         name: "active_list",
@@ -171,6 +174,16 @@ pub static SOURCES: [About; 10] = [
         name: "thread_scan",
         letter: 'R',
         label: "owner of a thread found by scanning",
+        by_scan: true,
+        may_be_empty: false,
+        find: None,
+        is_due: NEVER_DUE,
+    },
+    About {
+        source: Source::Carved,
+        name: "carved",
+        letter: 'X',
+        label: "carved out of memory, by values alone",
         by_scan: true,
         may_be_empty: false,
         find: None,

@@ -56,9 +56,19 @@ pub(crate) fn add_by_scan(
     list: &mut ProcessList,
     warnings: &mut Vec<Warning>,
     processes: Result<Found, Absent>,
+    carved: Found,
     threads: Result<Found, Absent>,
 ) {
     merge(kernel, budget, list, warnings, Source::PoolScan, processes);
+    if !carved.addresses.is_empty() {
+        let message = format!(
+            "{} processes are told by nothing but their values in memory: the kernel maps nothing where they say that they lie, and the \
+             types of its objects cannot be read. They may be of an earlier boot or of a guest",
+            carved.addresses.len()
+        );
+        warnings.push(Warning::new("processes", message));
+        merge(kernel, budget, list, warnings, Source::Carved, Ok(carved));
+    }
     merge(kernel, budget, list, warnings, Source::ThreadScan, threads);
 }
 

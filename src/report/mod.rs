@@ -41,6 +41,11 @@ use crate::{Findings, ListEnd, Outcome, System};
 
 /// That the list of processes is a part, if it is or may be one.
 fn part_of_list(system: &System) -> Option<String> {
+    if system.processes.is_carved() {
+        let what = "These processes were carved out of memory: no kernel was found. Some may be of an earlier boot or of a guest, some \
+                    may be over, and who is missing may have run all the same.";
+        return Some(what.to_owned());
+    }
     let why = match system.processes.end {
         Some(ListEnd::Complete) => return None,
         Some(ListEnd::Cycle) => "its links run in a circle",

@@ -186,6 +186,12 @@ impl Symbols {
         self
     }
 
+    /// The same without globals: for an image in which they lie nowhere.
+    #[must_use]
+    pub(crate) fn without_globals(self) -> Self {
+        Self { globals: HashMap::new(), ..self }
+    }
+
     /// The globals by name, in order.
     #[must_use]
     pub fn globals(&self) -> std::collections::BTreeMap<&str, u64> {

@@ -30,7 +30,7 @@ const FLOORS: &[(u32, &[&str])] = &[
     (3, &["memory"]),
     (4, &["discover", "kernel"]),
     (5, &["process", "registry", "sweep"]),
-    (6, &["system", "machine"]),
+    (6, &["carve", "machine", "system"]),
     (7, &["picture"]),
     (8, &["checks"]),
     (9, &["report"]),

@@ -538,7 +538,7 @@ fn stamps_tell_who_ran_last_where_clocks_are_gone() {
     }
 }
 
-/// Of a large image a quick look takes the first 64 MiB, and says so; `--scan` finds the other system behind them.
+/// Of a large image a quick look takes the first 16 MiB, and says so; `--scan` finds the other system behind them.
 #[test]
 fn a_system_behind_the_quick_look() {
     let build = Build::W10_19045;
@@ -557,7 +557,7 @@ fn a_system_behind_the_quick_look() {
     assert_whole("quick", &quick, &usual);
     assert_eq!(quick.kernel.as_ref().unwrap().others_searched, Some(false));
     let findings = check_smss(&quick);
-    assert!(outcome(&findings, "SYS-03", None).observed.as_ref().unwrap().contains("64 MiB"));
+    assert!(outcome(&findings, "SYS-03", None).observed.as_ref().unwrap().contains("16 MiB"));
     let options = LocateOptions { thorough: true, ..LocateOptions::default() };
     let thorough = System::read(&image.locate_kernel_with(&store, &options).unwrap()).unwrap();
     assert_whole("thorough", &thorough, &later);

@@ -17,6 +17,8 @@ mod evidence_bytes;
 #[cfg(feature = "isf")]
 mod forged_budget;
 #[cfg(feature = "isf")]
+mod forged_carved;
+#[cfg(feature = "isf")]
 mod forged_cases;
 #[cfg(feature = "isf")]
 mod forged_damage;

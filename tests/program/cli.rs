@@ -357,3 +357,36 @@ fn rows_of_the_tree() {
     }
     assert!(rows.iter().any(|row| row["depth"] == 2));
 }
+
+/// A machine of which no page table leads to the kernel: `--scan` carves, and without it the message says so.
+#[test]
+fn carved_processes() {
+    let truth: Value = serde_json::from_str(&std::fs::read_to_string("testdata/samples/clean.json").unwrap()).unwrap();
+    let mut bytes = std::fs::read(CLEAN).unwrap();
+    let processes = truth["processes"].as_array().unwrap();
+    for root in processes.iter().map(|process| ntmem::parse_hex(process["dtb"].as_str().unwrap()).unwrap()) {
+        let half = usize::try_from(root & !0xfff).unwrap() + 0x800;
+        bytes[half..half + 0x800].fill(0);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("lost.raw");
+    std::fs::write(&image, bytes).unwrap();
+    let image = image.to_str().unwrap();
+    for command in ["pslist", "check", "info", "pstree", "psxview", "sessions"] {
+        let without = run(&[command, image]);
+        assert_eq!(without.status.code(), Some(3), "{command}");
+        let said = text(&without.stderr);
+        let promised = format!("work on {} processes", processes.len());
+        assert!(said.contains("With --scan") && said.contains(&promised), "{command}: {said}");
+        let code = if command == "check" { 2 } else { 0 };
+        assert_eq!(status(&[command, "--scan", image]), code, "{command}");
+    }
+    assert!(text(&run(&["pslist", "--scan", image]).stdout).contains("carved"));
+    let listed = rows(&["pslist", "--scan", image], "process");
+    let pids =
+        |rows: &[Value]| rows.iter().map(|row| row["pid"].as_u64().unwrap()).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(pids(&listed), pids(processes));
+    assert!(listed.iter().all(|row| row["sources"] == serde_json::json!(["carved"])));
+    let verdict = &rows(&["check", "--scan", image], "verdict")[0];
+    assert_eq!(verdict["verdict"], "inconclusive");
+}

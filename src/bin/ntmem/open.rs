@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use ntmem::image::{OpenOptions, without_secrets};
 use ntmem::kernel::Kernel;
 use ntmem::registry::Registry;
-use ntmem::{MemoryImage, ReadOptions, Report, System};
+use ntmem::{Error, MemoryImage, ReadOptions, Report, System};
 use std::io::Read as _;
 use std::path::Path;
 
@@ -35,18 +35,27 @@ pub fn with_kernel<T>(
     common: &Common,
     f: impl FnOnce(&Kernel<'_>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
+    in_opened(&self::image(image, common)?, image, common, f)
+}
+
+/// The same of an image that is open.
+fn in_opened<T>(
+    opened: &MemoryImage,
+    image: &Path,
+    common: &Common,
+    f: impl FnOnce(&Kernel<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let progress = Progress::new("looking for the kernel");
     let show = |done, total| progress.at(done, total);
-    let opened = self::image(image, common)?;
     let kernel = opened.locate_kernel_with(&common.symbols.store(image, &progress), &common.reading.locate(&show));
     drop(progress);
     if kernel.is_err() {
         // A truncated file may be why.
         output::warnings(opened.warnings());
     }
-    let kernel = kernel.map_err(|error| came(&opened).err().unwrap_or_else(|| error.into()))?;
+    let kernel = kernel.map_err(|error| came(opened).err().unwrap_or_else(|| error.into()))?;
     let done = f(&kernel.with_page_files(common.reading.open_page_files()?))?;
-    came(&opened)?;
+    came(opened)?;
     Ok(done)
 }
 
@@ -69,12 +78,49 @@ pub fn name(image: &Path) -> String {
     without_secrets(&image.display().to_string())
 }
 
-/// Reads an image.
+/// Reads an image; with `--scan`, one in which no kernel is found is searched for processes.
 ///
 /// # Errors
 /// The image cannot be analysed.
 pub fn read(image: &Path, common: &Common) -> anyhow::Result<Report> {
-    read_with(image, common, ReadOptions::default(), |_, _| Ok(()))
+    let opened = self::image(image, common)?;
+    let read = in_opened(&opened, image, common, |kernel| {
+        read_kernel(kernel, image, common, ReadOptions::default(), |_, _| Ok(()))
+    });
+    match read {
+        Err(error) if is_without_kernel(&error) => carve(&opened, image, common, error),
+        read => read,
+    }
+}
+
+/// Whether an image could not be read because its kernel, or what that leads to, is not there.
+fn is_without_kernel(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Error::NoKernel(_) | Error::Symbols(_) | Error::NoProcesses { .. }))
+}
+
+/// Processes of an image in which no kernel was found, with `--scan`; without it, how many there would be.
+fn carve(opened: &MemoryImage, image: &Path, common: &Common, why: anyhow::Error) -> anyhow::Result<Report> {
+    if !common.reading.scan && opened.fetched().is_some() {
+        anyhow::bail!("{why:#}\nWith --scan, all of the image would be fetched and searched for processes.");
+    }
+    let progress = Progress::new("searching for processes");
+    let carved = opened.carve(&common.symbols.store(image, &progress), &|done, total| progress.at(done, total));
+    drop(progress);
+    came(opened)?;
+    match carved {
+        Ok(carved) if common.reading.scan => {
+            let why = format!("{why:#}").lines().map(str::trim).collect::<Vec<_>>().join("; ");
+            about(image, common, carved.because(&why).read())
+        }
+        Ok(carved) => anyhow::bail!(
+            "{why:#}\nWith --scan, pslist, pstree, psxview, sessions, info and check work on {} processes that lie in memory all the \
+             same ({}).",
+            carved.len(),
+            carved.layouts().first().map_or("", String::as_str)
+        ),
+        Err(none) if common.reading.scan => anyhow::bail!("{why:#}\n{none}"),
+        Err(_) => anyhow::bail!("{why:#}\n--scan would find no process either."),
+    }
 }
 
 /// Reads an image, by these options beside those of the command line, and gives it to `f` with its kernel.
@@ -87,15 +133,23 @@ pub fn read_with(
     options: ReadOptions<'_>,
     f: impl FnOnce(&Kernel<'_>, &mut Report) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
-    with_kernel(image, common, |kernel| {
-        let progress = Progress::new("searching for processes");
-        let show = |done, total| progress.at(done, total);
-        let options = ReadOptions { scan: common.reading.scan, progress: Some(&show), ..options };
-        let mut report = about(image, common, System::read_with(kernel, &options)?)?;
-        drop(progress);
-        f(kernel, &mut report)?;
-        Ok(report)
-    })
+    with_kernel(image, common, |kernel| read_kernel(kernel, image, common, options, f))
+}
+
+fn read_kernel(
+    kernel: &Kernel<'_>,
+    image: &Path,
+    common: &Common,
+    options: ReadOptions<'_>,
+    f: impl FnOnce(&Kernel<'_>, &mut Report) -> anyhow::Result<()>,
+) -> anyhow::Result<Report> {
+    let progress = Progress::new("searching for processes");
+    let show = |done, total| progress.at(done, total);
+    let options = ReadOptions { scan: common.reading.scan, progress: Some(&show), ..options };
+    let mut report = about(image, common, System::read_with(kernel, &options)?)?;
+    drop(progress);
+    f(kernel, &mut report)?;
+    Ok(report)
 }
 
 /// A report about an image, with how it was made.

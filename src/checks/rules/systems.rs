@@ -215,7 +215,7 @@ fn ran_last(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         return vec![outcome.not_applicable("A process list, without an image.")];
     };
     let outcome = match kernel.others.as_slice() {
-        [] if kernel.others_searched == Some(false) => outcome.observed("no other system was met in the first 64 MiB"),
+        [] if kernel.others_searched == Some(false) => outcome.observed("no other system was met in the first 16 MiB"),
         [] => outcome.observed("no other system was met"),
         [one] => outcome.observed(format!("beside it {one}")),
         several => outcome.observed(format!("{} further systems", several.len())),

@@ -42,6 +42,13 @@ impl SharedData {
         Self::parse(&bytes).ok_or_else(|| Absent::unparsable(format!("no KUSER_SHARED_DATA at {KUSER_SHARED_DATA}")))
     }
 
+    /// The page, wherever it lies: by what stands in it.
+    pub(crate) fn of_page(bytes: &[u8; 4096]) -> Option<Self> {
+        // A drive, a colon and a backslash rule out nearly all pages.
+        let root = bytes.get(0x30..0x36)?;
+        (root.get(2..)? == [b':', 0, b'\\', 0]).then(|| Self::parse(bytes.first_chunk()?))?
+    }
+
     fn parse(bytes: &[u8; SIZE]) -> Option<Self> {
         let u32_at = |offset: usize| {
             let bytes = bytes.get(offset..)?.first_chunk()?;

@@ -101,9 +101,9 @@ fn leads_to_images(entry_at: impl Fn(u64) -> Option<u64>) -> bool {
     offsets.into_iter().filter_map(entry_at).any(base::leads_to_table)
 }
 
-/// Pages that a quick look touches: one line of each, some milliseconds in all. Those of 64 MiB; the roots that Windows makes
-/// when it starts lie there. An image of some hundred MiB is looked at whole.
-const QUICK_PAGES: u64 = (64 << 20) / PAGE_SIZE;
+/// Pages that a quick look touches, one line of each: those of 16 MiB. The root that Windows makes when it starts lies there. An image
+/// of some hundred MiB is looked at whole.
+const QUICK_PAGES: u64 = (16 << 20) / PAGE_SIZE;
 /// The same of an image that is far away, where each look is a round trip: System's root lies below 2 MiB as a rule.
 const FAR_PAGES: u64 = (2 << 20) / PAGE_SIZE;
 /// Images up to here are looked at whole.

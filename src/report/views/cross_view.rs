@@ -98,6 +98,9 @@ fn legend(page: &mut Page, picture: &Picture<'_>, sources: &[&AboutSource]) {
         let more = "Memory was not scanned: --scan adds what is in no list any more, and the handles of all processes.";
         page.paragraph((0, 0), more);
     }
+    if list.is_carved() {
+        return;
+    }
     let hidden = picture.cross_view().iter().filter(|sighting| sighting.hidden).count();
     let tone = if hidden > 0 { Tone::Bad } else { Tone::Good };
     let words = count(hidden, "process is hidden", "processes are hidden");

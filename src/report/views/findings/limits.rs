@@ -82,7 +82,7 @@ pub(super) fn limits(page: &mut Page, report: &Report) {
     }
     if system.kernel.as_ref().is_some_and(|kernel| kernel.others_searched == Some(false)) {
         limits.push(
-            "Other systems, such as an earlier boot, were looked for in the first 64 MiB alone (2 MiB of an image on a server): --scan looks through all memory."
+            "Other systems, such as an earlier boot, were looked for in the first 16 MiB alone (2 MiB of an image on a server): --scan looks through all memory."
                 .to_owned(),
         );
     }

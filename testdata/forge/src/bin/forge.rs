@@ -110,6 +110,9 @@ fn usage() -> ! {
     eprintln!(
         "   or: forge kernel SYMBOL_FILE OUT_DIR (a clean machine with the kernel of a Volatility 3 symbol file)"
     );
+    eprintln!(
+        "   or: forge moments BUILD OUT_DIR MINUTES (a clean machine twice: image.raw, and later.raw so much later)"
+    );
     eprintln!("   or: forge c BUILD (the tables as C)");
     eprintln!("   or: forge symbols IMAGE MAP (what the linker made of them)");
     eprintln!("   or: forge samples TABLE OUT_DIR (the committed samples)");
@@ -130,6 +133,20 @@ fn main() -> std::io::Result<()> {
         let Some(build) = Build::ALL.into_iter().find(|b| b.number().to_string() == *number) else { usage() };
         print!("{}", ntmem_forge::c_source(&Layout::of(build)));
         return Ok(());
+    }
+    if let [word, build, out, minutes] = arguments.as_slice()
+        && word == "moments"
+    {
+        let Some(build) = Build::ALL.into_iter().find(|b| b.number().to_string() == *build) else { usage() };
+        let Ok(minutes) = minutes.parse() else { usage() };
+        let mut scenario = Scenario::clean(build);
+        scenario.memory = vec![0x1000..0x9_f000, 0x10_0000..0x200_0000];
+        let moments = scenario.moments(minutes, |_| ());
+        let out = Path::new(out);
+        fs::create_dir_all(out)?;
+        fs::write(out.join("image.raw"), &moments.before.image)?;
+        fs::write(out.join("later.raw"), &moments.after.image)?;
+        return write_facts(out, &moments.before);
     }
     if let [word, file, out] = arguments.as_slice()
         && word == "kernel"
@@ -171,8 +188,7 @@ fn main() -> std::io::Result<()> {
         None => behind(clean, variant).unwrap_or_else(|| usage()),
     };
     let out = Path::new(out);
-    let symbols = out.join("symbols/windows/ntkrnlmp.pdb");
-    fs::create_dir_all(&symbols)?;
+    fs::create_dir_all(out)?;
     let image = out.join("image.raw");
     let forged = if let Ok(mib) = container.parse::<u64>() {
         scenario.write_large(&image, mib << 20)?
@@ -185,6 +201,13 @@ fn main() -> std::io::Result<()> {
     for file in forged.paging_files.iter().filter(|f| f.kind != PagingFile::Store) {
         file.write(&out.join(file.kind.name()))?;
     }
+    write_facts(out, &forged)
+}
+
+/// Writes what is beside an image: its facts, and its kernel's symbols.
+fn write_facts(out: &Path, forged: &Forged) -> std::io::Result<()> {
+    let symbols = out.join("symbols/windows/ntkrnlmp.pdb");
+    fs::create_dir_all(&symbols)?;
     fs::write(out.join("truth.json"), forged.truth.to_json())?;
     fs::write(symbols.join(format!("{}-{}.json", forged.truth.guid, forged.truth.age)), &forged.isf)
 }

@@ -242,10 +242,10 @@ fn is_volume(name: &str) -> bool {
         || strip(name, "Volume{").is_some_and(|rest| rest.ends_with('}'))
 }
 
-/// Whether a server's name is the machine itself.
+/// Whether a server's name is the machine itself: `localhost` and the addresses of the loopback.
 fn is_own(server: &str) -> bool {
-    OWN_NAMES.iter().any(|name| same(name, server))
-        || server.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+    let loopback = strip(server, "127.").is_some_and(|rest| rest.bytes().all(|c| c.is_ascii_digit() || c == b'.'));
+    loopback || OWN_NAMES.iter().any(|name| same(name, server))
 }
 
 #[cfg(test)]

@@ -108,6 +108,11 @@ impl VirtualAddress {
     pub const fn is_kernel(self) -> bool {
         self.0 >> 63 == 1
     }
+
+    /// The number of the part of memory that one table of the lowest level maps: 2 MiB.
+    pub(crate) const fn table_area(self) -> u64 {
+        self.0 >> 21
+    }
 }
 
 /// A number that documents write in hexadecimal (`"0x3e7"`). Reads hexadecimal text and plain numbers.

@@ -79,10 +79,10 @@ pub(super) fn read(
             _ => vad.executable.value() == Some(&page.executable),
         });
         let as_made = as_made || page.physical.is_some() && page.physical.map(PhysicalAddress::page) == shared;
-        let fit = fitting.entry(region(page.at)).or_default();
+        let fit = fitting.entry(page.at.table_area()).or_default();
         *fit = fit.saturating_add(if as_made { 1 } else { -1 });
         if page.executable && page.writable {
-            let (all, tables) = writable.entry(region(page.at)).or_default();
+            let (all, tables) = writable.entry(page.at.table_area()).or_default();
             *all = all.saturating_add(1);
             if page.bytes == PAGE_SIZE
                 && page.physical.is_some_and(|at| *all <= MAX_ODD_READ && holds_entries(memory, at))
@@ -124,19 +124,14 @@ pub(super) fn read(
             end: Reading::Value(last),
             writable: Reading::Value(page.writable),
             physical: page.physical.map_or(Reading::Nothing, Reading::Value),
-            fit: Reading::Value(fitting.get(&region(page.at)).copied().unwrap_or_default()),
-            tables: Reading::Value(match writable.get(&region(page.at)) {
+            fit: Reading::Value(fitting.get(&page.at.table_area()).copied().unwrap_or_default()),
+            tables: Reading::Value(match writable.get(&page.at.table_area()) {
                 Some((all, tables)) if tables.saturating_mul(2) > *all => *tables,
                 _ => 0,
             }),
         });
     }
     Ok(code)
-}
-
-/// What one table of the lowest level maps: 2 MiB.
-const fn region(at: VirtualAddress) -> u64 {
-    at.0 >> 21
 }
 
 /// Entry of a page table: present, and reachable from user mode.

@@ -139,10 +139,10 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
     }
     let mut places: HashMap<u64, usize> = HashMap::new();
     for start in runs.iter().filter_map(|run| run.start.value()) {
-        let count = places.entry(region(*start)).or_default();
+        let count = places.entry(start.table_area()).or_default();
         *count = count.saturating_add(1);
     }
-    let scattered = |at: VirtualAddress| places.get(&region(at)).is_some_and(|count| *count >= SCATTERED);
+    let scattered = |at: VirtualAddress| places.get(&at.table_area()).is_some_and(|count| *count >= SCATTERED);
     let mut told = 0usize;
     for run in runs {
         let Some(start) = run.start.value() else { continue };
@@ -203,11 +203,6 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
         }
         None => memory.one_witness = Some("How the walk over the page tables ended is not known.".to_owned()),
     }
-}
-
-/// The part of memory that one table of the lowest level maps: 2 MiB.
-const fn region(at: VirtualAddress) -> u64 {
-    at.0 >> 21
 }
 
 fn torn(start: VirtualAddress) -> Missing {

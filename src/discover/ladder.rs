@@ -341,7 +341,7 @@ fn judged(
 /// Layouts of the kernel's own build, whichever of its updates the image confirms best.
 fn by_build(sought: &Sought<'_, '_>, store: &SymbolStore) -> Result<Known, NoBuild> {
     if sought.numbers.is_empty() {
-        return Err("the build number cannot be read".into());
+        return Err(unnumbered(sought, store));
     }
     let numbers = sought.numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(" or ");
     let may_be = |build: u32| sought.numbers.iter().any(|number| same_kernel(*number, build));
@@ -414,6 +414,13 @@ fn by_build(sought: &Sought<'_, '_>, store: &SymbolStore) -> Result<Known, NoBui
         known.warnings.push(Warning::new("symbols", message));
     }
     Ok(known)
+}
+
+/// The number is nowhere: which build's layouts the image confirms, and contradicts in nothing.
+fn unnumbered(sought: &Sought<'_, '_>, store: &SymbolStore) -> NoBuild {
+    let best = || judged(sought.witness.as_ref()?, store, &[], |build| build >= OLDEST).ok()?.into_iter().next();
+    let whole = |best: &Judged| best.confirmation.failed.is_empty() && !best.confirmation.held.is_empty();
+    NoBuild { reason: "the build number cannot be read".into(), fits: best().filter(whole).map(|best| best.build) }
 }
 
 /// An update of the build that is between the known ones: what these have in different places is where the image says, or not known.

@@ -8,6 +8,7 @@ use super::runs::{Piece, Place, Runs, push};
 use super::source::Source;
 use super::{PhysicalRun, lime};
 use crate::PhysicalAddress;
+use std::io::Read as _;
 
 /// See the module.
 pub(super) static FORMAT: Format = Format {
@@ -142,21 +143,19 @@ struct Chunks {
     chunks: Vec<u64>,
 }
 
+/// What begins every stream of frames.
+const BEGIN: &[u8] = b"\xff\x06\x00\x00sNaPpY";
+
 impl Unpack for Chunks {
+    /// Bytes whose checksum is wrong are none.
     fn unpack(&self, number: u64) -> Option<Vec<u8>> {
         let at = *self.chunks.get(usize::try_from(number).ok()?)?;
         let (kind, length) = chunk(&self.source, at)?;
-        let data = at.checked_add(CHUNK_HEADER)?.checked_add(CHECKSUM)?;
-        let data = self.source.copy(data, usize::try_from(length.checked_sub(CHECKSUM)?).ok()?)?;
-        if kind == PLAIN {
-            return Some(data);
-        }
         // The length comes from the file, and was bounded when the chunk was met.
-        let bytes = snap::raw::decompress_len(&data)
-            .ok()
-            .filter(|bytes| u64::try_from(*bytes).is_ok_and(|bytes| bytes <= Blocks::SIZE))?;
-        let mut out = vec![0; bytes];
-        snap::raw::Decoder::new().decompress(&data, &mut out).ok()?;
+        let mut out = vec![0; usize::try_from(unpacked(&self.source, at, kind, length)?).ok()?];
+        let frame = self.source.copy(at, usize::try_from(length.checked_add(CHUNK_HEADER)?).ok()?)?;
+        let mut frames = snap::read::FrameDecoder::new(BEGIN.chain(frame.as_slice()));
+        frames.read_exact(&mut out).ok()?;
         Some(out)
     }
 }

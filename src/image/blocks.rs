@@ -120,7 +120,6 @@ pub(super) struct Chunked {
 
 enum Starts {
     Size(u64),
-    #[cfg(any(test, feature = "compressed-images"))]
     Each(Vec<u64>),
 }
 
@@ -131,7 +130,6 @@ impl Chunked {
     }
 
     /// Blocks that begin at `starts`, sorted.
-    #[cfg(any(test, feature = "compressed-images"))]
     pub(super) fn uneven(starts: Vec<u64>, length: u64, unpack: impl Unpack + 'static) -> Self {
         Self { starts: Starts::Each(starts), length, blocks: Blocks::new(unpack) }
     }
@@ -147,7 +145,6 @@ impl Bytes for Chunked {
         let len = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let place = match &self.starts {
             Starts::Size(size) => at.checked_div(*size).zip(at.checked_rem(*size)),
-            #[cfg(any(test, feature = "compressed-images"))]
             Starts::Each(starts) => {
                 let number = starts.partition_point(|start| *start <= at).checked_sub(1);
                 number.and_then(|number| Some((u64::try_from(number).ok()?, at.checked_sub(*starts.get(number)?)?)))

@@ -3,8 +3,8 @@
 use super::runs::Lost;
 use super::source::Source;
 use super::{
-    Hints, OpenOptions, PhysicalMemory, avml, crash_dump, elf_core, ewf, hibernation, kdump, known, libvirt, lime,
-    qcow2, qemu, raw, vmware,
+    Hints, OpenOptions, PhysicalMemory, avml, crash_dump, elf_core, ewf, hibernation, hyperv, kdump, known, libvirt,
+    lime, qcow2, qemu, raw, virtualbox, vmware, xen,
 };
 #[cfg(feature = "compressed-images")]
 use super::{packed, zstd};
@@ -24,6 +24,9 @@ static FORMATS: &[&Format] = &[
     &qemu::FORMAT,
     &libvirt::FORMAT,
     &qcow2::FORMAT,
+    &virtualbox::FORMAT,
+    &hyperv::FORMAT,
+    &xen::FORMAT,
     &hibernation::FORMAT,
     &kdump::FORMAT,
     &kdump::FLATTENED,
@@ -210,7 +213,8 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<Opened, Error> {
     let (mut within, mut warnings, mut more_files) = (Vec::new(), Vec::new(), Vec::new());
     let mut inner: Option<Opening<'_>> = None;
     for _ in 0..=MAX_DEPTH {
-        match open_one(inner.as_ref().unwrap_or(opening))? {
+        let found = open_one(inner.as_ref().unwrap_or(opening));
+        match found.map_err(|error| inside(error, &within))? {
             Found::Memory(mut opened) => {
                 warnings.append(&mut opened.warnings);
                 more_files.append(&mut opened.more_files);
@@ -234,6 +238,17 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<Opened, Error> {
         what: format!("this file is packed more than {MAX_DEPTH} times over ({})", within.join(" in ")),
         advice: "Unpack it until the memory image itself is there".into(),
     })
+}
+
+/// Says of what is wrong with what was packed that it was packed.
+fn inside(error: Error, within: &[&str]) -> Error {
+    match error {
+        Error::NotAnImage { what, advice } if !within.is_empty() => Error::NotAnImage {
+            what: format!("of what is packed in this file ({}): {what}", within.join(", ")),
+            advice,
+        },
+        error => error,
+    }
 }
 
 fn open_one(opening: &Opening<'_>) -> Result<Found, Error> {

@@ -2,6 +2,7 @@
 
 use super::formats::{Format, Job, Opening};
 use super::source::Source;
+use super::{virtualbox, xen};
 use crate::PAGE_SIZE;
 
 /// Files that start with some bytes.
@@ -29,7 +30,8 @@ macro_rules! shown {
     };
 }
 
-const HYPER_V: &str = "Convert it to a raw image on a Windows that has Hyper-V's library: MemProcFS opens it (-device FILE) and gives memory.pmem";
+/// What to do with a state of Hyper-V that cannot be read.
+pub(super) const HYPER_V: &str = "Convert it to a raw image on a Windows that has Hyper-V's library: MemProcFS opens it (-device FILE) and gives memory.pmem";
 const ACQUIRE: &str = "Name the file that the acquisition tool wrote, or acquire the memory of the machine";
 const DISK: &str = "A disk holds no memory but in its pagefile.sys and hiberfil.sys: copy hiberfil.sys out of it (7-Zip, or mount it read-only) and name that";
 
@@ -43,12 +45,10 @@ pub(super) static STARTS: &[&Format] = starts![
     b"LEF2\r\n\x81\x00", "a logical evidence file (Lx01)", "It holds files: export the memory image that is in it";
     b"ADSEGMENTEDFILE\x00", "an AccessData image (AD1)", "It holds files: open it in FTK Imager and export the memory image that is in it";
     b"AFF10\r\n\x00", "an AFF image of the first format", "Convert it: affconvert -r FILE";
-    b"XenSavedDomain\n", "a machine saved by Xen", "Dump its memory as an ELF core instead, which can be read: xl dump-core DOMAIN FILE";
+    b"XenSavedDomain\n", "a machine saved by an old Xen", xen::ADVICE;
     b"HyperVStorage", "a machine saved by Hyper-V", HYPER_V;
     b"\x00\x00\x64\x86\x84\x19\x10\x07", "the state of a Firecracker machine", "Name the memory file of the snapshot, which is raw";
-    b"LibxlFmt", "a machine saved by Xen (xl save)", "Dump its memory as an ELF core instead, which can be read: xl dump-core DOMAIN FILE";
-    b"\xff\xff\xff\xff\xff\xff\xff\xffXENF", "a machine saved by Xen", "Dump its memory as an ELF core instead, which can be read: xl dump-core DOMAIN FILE";
-    b"\x7fVirtualBox SavedState V", "a machine saved by VirtualBox", "Resume it and write a core, which can be read: VBoxManage debugvm NAME dumpvmcore --filename=FILE";
+    b"\x7fVirtualBox SavedState V", "a machine saved by an old VirtualBox", virtualbox::ADVICE;
     b"<<< Oracle VM VirtualBox Disk Image >>>", "a virtual machine's disk (VDI)", DISK;
     b"<<< Sun VirtualBox Disk Image >>>", "a virtual machine's disk (VDI)", DISK;
     b"KDMV", "a virtual machine's disk (VMDK)", DISK;
@@ -89,24 +89,15 @@ pub(super) static PACKED: &[&Format] = &[];
 
 /// By what stands elsewhere in them.
 pub(super) static SHOWN: &[&Format] = shown![
-    is_vmrs, "a machine saved by Hyper-V (.vmrs or .vsv)", HYPER_V;
     |source| source.has(512, b"EFI PART"), "a disk (GPT)", DISK;
     is_mbr, "a disk (MBR)", DISK;
     is_vhd, "a virtual machine's disk (VHD)", DISK;
     |source| source.has(257, b"ustar"), "a tar archive", "Unpack it first: tar -xf FILE";
     |source| source.has(0x8001, b"CD001"), "a CD or DVD image (ISO)", ACQUIRE;
     is_program, "a program or driver of Windows", ACQUIRE;
+    is_elf_program, "a program or library of Linux (ELF)", ACQUIRE;
     is_zlib, "a zlib stream, as LiME writes it with compress=1", "Unpack it first: zlib-flate -uncompress < FILE > OUT (qpdf), or pigz -dz";
 ];
-
-/// The header of Hyper-V's storage files stands twice.
-fn is_vmrs(source: &Source) -> bool {
-    const MARK: u32 = 0x0128_2014;
-    let both = source.u32(0) == Some(MARK) && source.u32(PAGE_SIZE) == Some(MARK);
-    // The object table follows.
-    both || (source.u32(0) == Some(MARK) || source.u32(PAGE_SIZE) == Some(MARK))
-        && source.u32(0x2000) == Some(0x0111_0001)
-}
 
 /// A partition table whose entries can be: a memory's first page may hold a boot sector's mark by chance.
 fn is_mbr(source: &Source) -> bool {
@@ -161,6 +152,18 @@ fn is_program(source: &Source) -> bool {
         });
         let end = ends.max()?;
         (end <= source.len() && source.len() <= end.saturating_mul(4).max(1 << 20)).then_some(())
+    };
+    inner().is_some()
+}
+
+/// A 64-bit ELF file that is no core dump, and whose section headers end where the file does; a loader's page in memory knows nothing of
+/// them.
+fn is_elf_program(source: &Source) -> bool {
+    let inner = || {
+        let [table, size, count] = [source.u64(0x28)?, source.u16(0x3a)?.into(), source.u16(0x3c)?.into()];
+        let end = table.checked_add(u64::checked_mul(size, count)?)?;
+        let kind = source.u16(0x10)?;
+        (source.has(0, b"\x7fELF\x02") && kind != 4 && table != 0 && end == source.len()).then_some(())
     };
     inner().is_some()
 }

@@ -3,6 +3,8 @@
 //! A format is one file with one `Format` in it, and one line in the table `FORMATS`. It is told by
 //! content, never by name.
 
+#[cfg(feature = "compressed-images")]
+mod aff4;
 mod avml;
 mod bitmap;
 mod blocks;
@@ -16,6 +18,7 @@ mod fetched;
 mod formats;
 mod hibernation;
 mod hints;
+mod hyperv;
 mod inflate;
 mod info;
 mod kdump;
@@ -32,8 +35,10 @@ mod source;
 mod split;
 #[cfg(feature = "compressed-images")]
 mod unpack;
+mod virtualbox;
 mod vmware;
 pub mod write;
+mod xen;
 mod xpress_huffman;
 #[cfg(feature = "compressed-images")]
 mod zstd;

@@ -1,5 +1,6 @@
-//! Files that are compressed in one piece: gzip, xz, bzip2; and archives with an image in them: zip, 7z.
+//! Files that are compressed in one piece: gzip, xz, bzip2; and zip archives with an image in them.
 
+use super::aff4;
 use super::formats::{Format, Found, Job, Opening, Refusal};
 use super::unpack::{Stream, to_cache};
 use crate::{Error, Warning};
@@ -52,12 +53,8 @@ fn zip(opening: &Opening<'_>) -> Result<Found, Refusal> {
     let mut archive =
         zip::ZipArchive::new(reader).map_err(|error| Refusal::NotThis(format!("its list of files: {error}")))?;
     let names: Vec<String> = archive.file_names().filter_map(|name| name.ok().map(|name| name.into_owned())).collect();
-    if names.iter().any(|name| name == "information.turtle") && names.iter().any(|name| name == "container.description")
-    {
-        return Err(Refusal::Unusable(Error::NotAnImage {
-            what: "this is an AFF4 image, which cannot be read yet".into(),
-            advice: "Export its memory as raw with the tool that made it (for WinPmem: winpmem --export PhysicalMemory --output FILE)".into(),
-        }));
+    if aff4::is_one(&archive) {
+        return aff4::open(source, &mut archive);
     }
     let mut sizes = (0..archive.len()).filter_map(|index| Some((archive.by_index_raw(index).ok()?.size(), index)));
     let largest = sizes.by_ref().fold(

@@ -151,6 +151,11 @@ impl Kernel<'_> {
             let unchecked = of_this().find(|pair| pair.rank == Rank::Unchecked);
             let name = file.name().to_owned();
             let message = match (refuted, unchecked) {
+                // Page files hold much that is old: one of nothing but zeros is none.
+                (Some(Pair { number, .. }), _) if file.is_blank() => {
+                    self.absent.given.insert(*number, Given::Foreign);
+                    format!("{name} is not used: it holds nothing but zeros, the copy of the page file failed")
+                }
                 (Some(Pair { number, named, judged, .. }), unchecked) => {
                     if *named || unchecked.is_none() {
                         self.absent.given.insert(*number, Given::Foreign);

@@ -105,6 +105,8 @@ pub enum PageFileFault {
     },
     /// The file that was given for it is another machine's, or of another time: what is in it contradicts memory.
     Foreign,
+    /// The machine has no page file of this number: the entry is damaged, or was changed.
+    NoSuchFile,
     /// The file ends before it.
     TooShort,
     /// The file could not be read.
@@ -123,6 +125,13 @@ pub enum StoreFault {
     Torn(&'static str),
     /// A part of the store that it takes could not be read.
     Unreadable(&'static str),
+    /// A part of the store that it takes is in a page file itself, which does not supply it.
+    InPageFile {
+        /// The part.
+        what: &'static str,
+        /// The number of the page file.
+        number: u32,
+    },
     /// The page is asked for in reading the store itself.
     NeedsItself,
 }
@@ -222,7 +231,11 @@ impl Fault {
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         match self {
+            Self::Store { why: StoreFault::InPageFile { number, .. }, .. } => {
+                Some(format!("--pagefile FILE (page file {number})"))
+            }
             Self::PageFile { number, why, .. } => Some(match why {
+                PageFileFault::NoSuchFile => return None,
                 PageFileFault::NotGiven { path: Some(path) } => format!("--pagefile FILE (page file {number}, {path})"),
                 PageFileFault::NotGiven { path: None } => format!("--pagefile FILE (page file {number})"),
                 PageFileFault::Foreign => format!("--pagefile FILE (page file {number} of this machine)"),
@@ -234,6 +247,16 @@ impl Fault {
             Self::FileOnly { file: Some(file), .. } => Some(format!("the file {file} of the machine's disk")),
             Self::NotInImage { .. } => Some("a whole image of the memory".to_owned()),
             _ => None,
+        }
+    }
+}
+
+impl StoreFault {
+    /// A part of the store could not be read, for this reason.
+    pub(super) const fn of(what: &'static str, fault: &Fault) -> Self {
+        match fault {
+            Fault::PageFile { number, .. } => Self::InPageFile { what, number: *number },
+            _ => Self::Unreadable(what),
         }
     }
 }
@@ -259,6 +282,7 @@ impl Fault {
                 match why {
                     PageFileFault::NotGiven { .. } => f.write_str("which was not given"),
                     PageFileFault::Foreign => f.write_str("and the one given is not this machine's"),
+                    PageFileFault::NoSuchFile => f.write_str("which the machine does not have: the entry is damaged"),
                     PageFileFault::TooShort => f.write_str("and the one given ends before that"),
                     PageFileFault::Failed => f.write_str("and the one given could not be read there"),
                 }
@@ -270,6 +294,9 @@ impl Fault {
                     StoreFault::NotListed => f.write_str("which does not list it"),
                     StoreFault::Torn(what) => write!(f, "which is torn: {what}"),
                     StoreFault::Unreadable(what) => write!(f, "of which a part could not be read: {what}"),
+                    StoreFault::InPageFile { what, number } => {
+                        write!(f, "of which a part is in page file {number}: {what}")
+                    }
                     StoreFault::NeedsItself => f.write_str("and is needed to read the store itself"),
                 }
             }

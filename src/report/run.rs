@@ -1,5 +1,6 @@
 //! How a report was made.
 
+use super::Report;
 use serde::Serialize;
 
 /// How a report was made: what was asked for.
@@ -22,6 +23,15 @@ pub fn command(words: &[&str]) -> String {
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
+/// The same for a command that reads the image of a report: with the page files that were read with it.
+#[must_use]
+pub(crate) fn command_on(report: &Report, words: &[&str]) -> String {
+    let files =
+        report.system.kernel.iter().flat_map(|kernel| &kernel.page_files).filter_map(|file| file.file.as_deref());
+    let options = files.flat_map(|file| ["--pagefile", file]);
+    command(&words.iter().copied().chain(options).collect::<Vec<_>>())
+}
+
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_./:=@%+,-".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -36,6 +46,22 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::{KernelInfo, PageFileInfo};
+
+    #[test]
+    fn page_files_that_were_read_are_given_again() {
+        let file =
+            |number, file: Option<&str>| PageFileInfo { number, file: file.map(str::to_owned), ..Default::default() };
+        let page_files = vec![file(0, Some("copies/pagefile.sys")), file(1, None), file(2, Some("swap file.sys"))];
+        let mut report = Report::new(crate::System::default());
+        let words = ["ntmem", "show", "4", "mem.raw"];
+        assert_eq!(command_on(&report, &words), "ntmem show 4 mem.raw");
+        report.system.kernel = Some(KernelInfo { page_files, ..KernelInfo::default() });
+        assert_eq!(
+            command_on(&report, &words),
+            "ntmem show 4 mem.raw --pagefile copies/pagefile.sys --pagefile \"swap file.sys\""
+        );
+    }
 
     #[test]
     fn a_shell_gives_the_words_back() {

@@ -33,6 +33,13 @@ fn text_and_other_files() {
     says(&error("pid ppid name\n4 0 System\n".repeat(100_000).as_bytes()), &["text file", "--report"]);
     says(&error(&[0u8; 5000]), &["too small"]);
     says(&error(b"\x7fELF\x02\x01\x01"), &["ELF"]);
+    let mut program = b"\x7fELF\x02\x01\x01".to_vec();
+    program.resize(0x40, 0);
+    program[0x10] = 3;
+    program[0x28..0x30].copy_from_slice(&0x50_0000u64.to_le_bytes());
+    program[0x3a..0x3e].copy_from_slice(&[0x40, 0, 2, 0]);
+    program.resize(0x50_0080, 0x90);
+    says(&error(&program), &["a program or library of Linux"]);
     says(&error(b"\x28\xb5\x2f\xfd...."), &["compressed"]);
     says(&error(b"MDMP\x93\xa7"), &["minidump"]);
     says(&error(b"regf...."), &["registry hive"]);

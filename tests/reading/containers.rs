@@ -3,7 +3,7 @@
 use crate::common;
 use crate::common::forged::{Opened, document};
 use ntmem::{MemoryImage, PhysicalAddress, PhysicalMemory};
-use ntmem_forge::{Build, Core, DumpType, Forged, Hibernation, Scenario, StateFile, Stream};
+use ntmem_forge::{Build, Core, DumpType, Forged, Hibernation, Saved, Scenario, StateFile, Stream};
 use std::ops::Range;
 use std::path::Path;
 
@@ -312,6 +312,95 @@ fn vmware() {
     std::fs::remove_file(&memory).unwrap();
     let error = MemoryImage::open(&state).unwrap_err().to_string();
     assert!(error.contains(".vmem") && error.contains("not beside it"), "{error}");
+}
+
+/// Machines that other hypervisors saved.
+#[test]
+fn saved_machines() {
+    let forged = machine();
+    for unlisted in [false, true] {
+        let opened = agrees(&forged, forged.as_vmrs(unlisted), "hyperv");
+        assert_eq!(opened.image.info().maker.as_deref(), Some("Hyper-V"));
+    }
+    for saved in [Saved::Still, Saved::Old, Saved::Live] {
+        let opened = agrees(&forged, forged.as_virtualbox(saved), "virtualbox");
+        assert_eq!(opened.image.info().maker.as_deref(), Some("VirtualBox"));
+    }
+    let file = forged.as_xen_save();
+    let opened = agrees(&forged, file.clone(), "xen_save");
+    assert_eq!(opened.image.info().maker.as_deref(), Some("Xen"));
+    // The stream alone, as other tools keep it.
+    let at = |mark: &[u8]| file.windows(mark.len()).position(|bytes| bytes == mark).unwrap();
+    for mark in [&b"LibxlFmt"[..], b"\xff\xff\xff\xff\xff\xff\xff\xffXENF"] {
+        agrees(&forged, file[at(mark)..].to_vec(), "xen_save");
+    }
+}
+
+/// By the standard, and as it was before: what is said to be zero is, and what could not be read is a hole.
+#[cfg(feature = "compressed-images")]
+#[test]
+fn aff4() {
+    let forged = machine();
+    for old in [false, true] {
+        let opened = agrees(&forged, forged.as_aff4(old), "aff4");
+        assert_eq!(opened.image.borrow(PhysicalAddress(0x1000), 8), None, "packed bytes are not lent");
+    }
+    // The last bevy is gone, and then the map.
+    let whole = forged.as_aff4(false);
+    let names: Vec<usize> = memchr::memmem::find_iter(&whole, b"stream/000").collect();
+    let last = &whole[*names.last().unwrap()..][..15];
+    let mut cut = whole.clone();
+    for at in memchr::memmem::find_iter(&whole, last) {
+        cut[at..at + 6].copy_from_slice(b"gone!!");
+    }
+    let warnings: String = MemoryImage::from_bytes(cut).unwrap().warnings().iter().map(ToString::to_string).collect();
+    assert!(warnings.contains("chunks of the image are not in the file"), "{warnings}");
+    let mut no_map = whole;
+    while let Some(at) = memchr::memmem::find(&no_map, b"memory/map") {
+        no_map[at] = b'M';
+    }
+    let error = MemoryImage::from_bytes(no_map).unwrap_err().to_string();
+    assert!(error.contains("no map of memory") && error.contains("--export"), "{error}");
+}
+
+/// What is missing in a saved machine is said, and what is there is read.
+#[test]
+fn saved_machines_that_are_not_whole() {
+    let forged = machine();
+    let warnings = |bytes: Vec<u8>| -> String {
+        let opened = Opened::with_bytes(&forged, bytes);
+        opened.image.warnings().iter().map(ToString::to_string).collect()
+    };
+    let place = |bytes: &[u8], mark: &[u8]| bytes.windows(mark.len()).position(|at| at == mark).unwrap();
+    // A block's key is gone: its memory is a hole, and the table's own sum does not cover it.
+    let mut vmrs = forged.as_vmrs(false);
+    let key = place(&vmrs, b"RamBlock11\0");
+    vmrs[key] = b'X';
+    let text = warnings(vmrs.clone());
+    assert!(text.contains("1 MiB of the machine's memory are not in the file"), "{text}");
+    // Changes in the log; both headers damaged.
+    let log = place(&vmrs, &0x0111_0003u32.to_le_bytes());
+    vmrs[log + 8] = 2;
+    assert!(warnings(vmrs.clone()).contains("file's log"));
+    vmrs[10] ^= 1;
+    vmrs[0x100a] ^= 1;
+    assert!(warnings(vmrs).contains("headers are damaged"));
+    // No memory at all: a configuration.
+    let mut none = forged.as_vmrs(false);
+    while let Some(at) = none.windows(3).position(|bytes| bytes == b"Ram") {
+        none[at] = b'x';
+    }
+    let error = MemoryImage::from_bytes(none).unwrap_err().to_string();
+    assert!(error.contains("holds no memory") && error.contains("Save-VM"), "{error}");
+    for (name, bytes) in [("sav", forged.as_virtualbox(Saved::Still)), ("xen", forged.as_xen_save())] {
+        let text = warnings(bytes[..bytes.len() / 4 * 3].to_vec());
+        assert!(text.contains("not read") || text.contains("before its last record"), "{name}: {text}");
+    }
+    let mut ancient = forged.as_virtualbox(Saved::Still);
+    let unit = place(&ancient, b"pgm\0") - 0x2c;
+    ancient[unit + 0x18] = 8;
+    let error = MemoryImage::from_bytes(ancient).unwrap_err().to_string();
+    assert!(error.contains("version 8") && error.contains("dumpvmcore"), "{error}");
 }
 
 /// A raw file without its hole, and nothing that says so.

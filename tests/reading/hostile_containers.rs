@@ -2,7 +2,7 @@
 //! without end.
 
 use ntmem::{MemoryImage, PhysicalAddress, PhysicalMemory as _};
-use ntmem_forge::{Build, Core, DumpType, Forged, Hibernation, Scenario, StateFile, Stream};
+use ntmem_forge::{Build, Core, DumpType, Forged, Hibernation, Saved, Scenario, StateFile, Stream};
 
 /// Bytes of a container that are kept: its headers and some of its memory.
 const KEPT: usize = 0x6_0000;
@@ -27,6 +27,9 @@ fn containers(forged: &Forged) -> Vec<(&'static str, Vec<u8>)> {
         ("hiberfil", forged.as_hibernation(Hibernation::Huffman)),
         ("hiberfil-7", forged.as_hibernation(Hibernation::Seven)),
         ("wiped", forged.as_hibernation(Hibernation::SevenWiped)),
+        ("virtualbox", forged.as_virtualbox(Saved::Still)),
+        ("live", forged.as_virtualbox(Saved::Live)),
+        ("xen-save", forged.as_xen_save()),
         ("kdump", forged.as_kdump(false)),
         ("flattened", forged.as_kdump(true)),
     ];
@@ -74,7 +77,9 @@ fn absurd_numbers() {
             continue;
         }
         let dump = [0xf98usize, 0x2000, 0x2008, 0x2010, 0x2018, 0x2020, 0x2028, 0x2030, 0x2038, 0x2040];
-        for at in (0..SPOILT).step_by(2).chain(dump) {
+        // Records between pages, tables behind the headers.
+        let further = (SPOILT..bytes.len() - 8).step_by(4099);
+        for at in (0..SPOILT).step_by(2).chain(dump).chain(further) {
             for value in [u64::MAX, 1 << 63, (1 << 63) >> 8, 1 << 56 | 1, 0, 0x80, 0x0100_0000_0000_0000, 0xffff_ffff] {
                 let mut bytes = bytes.clone();
                 bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
@@ -94,5 +99,115 @@ fn the_tables_of_a_disk_lead_in_circles() {
             disk[at..at + 8].copy_from_slice(&value.to_be_bytes());
             survives(&format!("qcow2 with {value:#x} at {at:#x}"), disk);
         }
+    }
+}
+
+/// Every table and every key of Hyper-V's file: absurd numbers, and tables that lead to themselves and to each other.
+#[test]
+fn the_tables_of_a_saved_machine_lead_in_circles() {
+    let mut scenario = Scenario::clean(Build::W10_19045);
+    scenario.memory = vec![0x1000..0x9_f000, 0x10_0000..0x80_0000];
+    let forged = scenario.forge();
+    let file = forged.as_vmrs(false);
+    let marks = |mark: &[u8]| -> Vec<usize> {
+        file.windows(mark.len()).enumerate().filter(|(_, bytes)| *bytes == mark).map(|(at, _)| at).collect()
+    };
+    let mut places: Vec<usize> = (0..0x40).chain(0x1000..0x1030).chain(0x2000..0x2040).collect();
+    for key in marks(b"RamMemoryBlock").into_iter().take(2).chain(marks(b"RamBlock1\0")) {
+        places.extend(key - 21..key + 64);
+    }
+    for at in places {
+        for value in [u64::MAX, 0, 1 << 63, 0x2000, 0x1000, 0xffff_ffff, 0x0101_0101_0101_0101] {
+            let mut file = file.clone();
+            file[at..at + 8].copy_from_slice(&value.to_le_bytes());
+            survives(&format!("vmrs with {value:#x} at {at:#x}"), file);
+        }
+    }
+    for length in (0..0x3000).step_by(37).chain((0x3000..file.len()).step_by(0x1_0001)) {
+        survives(&format!("vmrs cut at {length:#x}"), file[..length].to_vec());
+    }
+}
+
+/// Bytes that do not fit their checksum are not read: nothing is read, or what was there. (An edit may change how bytes are packed, and
+/// not the bytes.)
+#[test]
+fn checksums_of_chunks() {
+    let forged = Scenario::clean(Build::W10_19045).forge();
+    let whole = forged.as_avml();
+    let chunk = 0x20 + 10;
+    let length = u32::from_le_bytes([whole[chunk + 1], whole[chunk + 2], whole[chunk + 3], 0]) as usize;
+    let start = PhysicalAddress(u64::from_le_bytes(whole[8..16].try_into().unwrap()));
+    let read = |bytes: Vec<u8>| {
+        let mut chunk = vec![0; 0x1_0000];
+        let read = MemoryImage::from_bytes(bytes).map_or(0, |image| image.read(start, &mut chunk));
+        (read == chunk.len()).then_some(chunk)
+    };
+    let right = read(whole.clone()).unwrap();
+    let mut refused = 0;
+    for at in (chunk + 4..chunk + 4 + length).step_by(length / 200 + 1) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        match read(bytes) {
+            Some(found) => assert!(found == right, "a byte at {at:#x} was changed"),
+            None => refused += 1,
+        }
+    }
+    assert!(refused > 50, "{refused}");
+}
+
+/// Every number of the map, of an index, and of the description.
+#[cfg(feature = "compressed-images")]
+#[test]
+fn maps_and_indices_of_chunks() {
+    let mut scenario = Scenario::clean(Build::W10_19045);
+    scenario.memory = vec![0x1000..0x9_f000, 0x10_0000..0x60_0000];
+    for old in [false, true] {
+        let file = scenario.clone().forge().as_aff4(old);
+        let after = |mark: &[u8]| memchr::memmem::find(&file, mark).unwrap() + mark.len();
+        let index = after(if old { b"data/00000000/index" } else { b"stream/00000000.index" });
+        let map = after(if old { b"Memory/map" } else { b"memory/map" });
+        let text = after(b"information.turtle");
+        for at in (index..index + 40).chain(map..map + 90) {
+            for value in [u64::MAX, 0, 1 << 63, 1 << 52, 0xffff_ffff, 0x0101_0101_0101_0101] {
+                let mut file = file.clone();
+                file[at..at + 8].copy_from_slice(&value.to_le_bytes());
+                survives(&format!("aff4 with {value:#x} at {at:#x}"), file);
+            }
+        }
+        for at in text..text + 600 {
+            for byte in [b'9', b'<', b'"', b' ', 0xff] {
+                let mut file = file.clone();
+                file[at] = byte;
+                survives(&format!("aff4 with {byte:#x} in its description"), file);
+            }
+        }
+    }
+}
+
+/// Every field of every section, and of the tables of chunks.
+#[test]
+fn the_sections_of_an_evidence_file() {
+    let mut scenario = Scenario::clean(Build::W10_19045);
+    scenario.memory = vec![0x1000..0x9_f000, 0x10_0000..0x60_0000];
+    let file = scenario.forge().as_ewf(1 << 20).remove(0);
+    let (mut at, mut places) = (13usize, (0..13).collect::<Vec<_>>());
+    loop {
+        places.extend((at..at + 76 + 64).step_by(2).filter(|place| place + 8 <= file.len()));
+        let next = u64::from_le_bytes(file[at + 16..at + 24].try_into().unwrap()) as usize;
+        if next <= at {
+            break;
+        }
+        at = next;
+    }
+    assert!(places.len() > 300, "{}", places.len());
+    for at in places {
+        for value in [u64::MAX, 0, 1 << 63, 13, 0x7fff_ffff, 0x8000_0000, 0x0101_0101_0101_0101] {
+            let mut file = file.clone();
+            file[at..at + 8].copy_from_slice(&value.to_le_bytes());
+            survives(&format!("ewf with {value:#x} at {at:#x}"), file);
+        }
+    }
+    for length in (0..0x800).step_by(7).chain((0x800..file.len()).step_by(0x2003)) {
+        survives(&format!("ewf cut at {length:#x}"), file[..length].to_vec());
     }
 }

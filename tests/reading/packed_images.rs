@@ -136,6 +136,9 @@ fn bombs_nests_and_damage() {
     std::fs::write(&file, &nest).unwrap();
     let error = open(&file, &cache).unwrap_err().to_string();
     assert!(error.contains("packed more than 3 times"), "{error}");
+    std::fs::write(&file, zip(&b"a list\n".repeat(1000), zip::CompressionMethod::Stored)).unwrap();
+    let error = open(&file, &cache).unwrap_err().to_string();
+    assert!(error.contains("packed in this file (zip)") && error.contains("text file"), "{error}");
     // Cut off.
     let whole = gzip(&machine().image);
     std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
@@ -152,7 +155,14 @@ fn bombs_nests_and_damage() {
 fn marks_alone() {
     let folder = tempfile::tempdir().unwrap();
     let (file, cache) = (folder.path().join("packed"), folder.path().join("cache"));
-    for mark in [&b"\x1f\x8b\x08\0"[..], b"\xfd7zXZ\0", b"BZh91AY&SY", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"] {
+    for mark in [
+        &b"\x1f\x8b\x08\0"[..],
+        b"\xfd7zXZ\0",
+        b"BZh91AY&SY",
+        b"\x28\xb5\x2f\xfd",
+        b"PK\x03\x04",
+        b"7z\xbc\xaf\x27\x1c\x00\x04",
+    ] {
         for length in [0usize, 1, 2, 7, 30, 5000] {
             let mut bytes = mark.to_vec();
             bytes.extend((0..length).map(|n| (n * 37 % 251) as u8));

@@ -119,6 +119,41 @@ fn without_the_page_file_nothing_is_made_up() {
     assert!(reasons(&cut).contains("the one given ends before that"), "{}", reasons(&cut));
 }
 
+/// What stands for a page file and is none, and an entry that names one that the machine lacks.
+#[test]
+fn page_files_that_are_none() {
+    let Some(material) = common::material("page_files_that_are_none") else { return };
+    let store = SymbolStore::new().directory(material.join("symbols"));
+    let mut image = common::sample(&material, IN_FILES);
+    let zeros = read(image.clone(), &store, &[("pagefile.sys".to_owned(), vec![0; 40 << 20])]);
+    assert_eq!(zeros.findings.verdict, Verdict::Inconclusive);
+    let warnings: Vec<String> = zeros.system.warnings.iter().map(ToString::to_string).collect();
+    assert!(
+        warnings.iter().any(|text| text.contains("nothing but zeros, the copy of the page file failed")),
+        "{warnings:?}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("pagefile.sys");
+    std::fs::write(&empty, b"").unwrap();
+    assert!(PageFile::open(&empty).unwrap_err().to_string().contains("empty"));
+
+    // The entry of the master's PEB: bits 12 to 15 are the number.
+    let truth = common::json(&material.join("samples").join(IN_FILES).join("truth.json"));
+    let all = truth["processes"].as_array().unwrap();
+    let master = all.iter().find(|process| process["name"] == "smss.exe" && process["ppid"] == 4).unwrap();
+    let (mut table, peb) = (common::number(&master["dtb"]).unwrap(), common::number(&master["peb"]).unwrap());
+    for shift in [39u64, 30, 21] {
+        let at = (table + (peb >> shift & 511) * 8) as usize;
+        table = u64::from_le_bytes(image[at..at + 8].try_into().unwrap()) & 0x000f_ffff_ffff_f000;
+    }
+    let at = (table + (peb >> 12 & 511) * 8) as usize;
+    image[at + 1] = image[at + 1] & 0x0f | 0x90;
+    let lacking = read(image, &store, &page_files(&material, IN_FILES));
+    let reasons = reasons(&lacking);
+    assert!(reasons.contains("in page file 9 at 0x1a48000, which the machine does not have"), "{reasons}");
+    assert!(!reasons.contains("page file 9)"), "nothing can be given for it: {reasons}");
+}
+
 /// Which file is which is told by what is in it, whatever it is called.
 #[test]
 fn page_files_under_false_names() {

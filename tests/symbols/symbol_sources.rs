@@ -2,6 +2,7 @@
 //! layouts that are worked out from the image.
 
 use crate::common;
+use crate::common::edited::Edited;
 use crate::common::{assert_agrees, kernels};
 use ntmem::symbols::{SymbolSource, SymbolStore, Trust};
 use ntmem::{Findings, MemoryImage, Report, System, Verdict, check_smss};
@@ -386,6 +387,36 @@ fn a_number_that_lies() {
             let system = assert_read(&format!("{build:?} as {lie}"), &Scenario::of(&layout), None);
             println!("{build:?} as {lie}: {}", source(&system));
         }
+    }
+}
+
+/// Neither the PDB's name nor the build number is anywhere: the record, `NtBuildNumber` and the shared page are gone.
+#[test]
+fn a_kernel_that_says_nothing_of_itself() {
+    for build in [Build::W10_17763, Build::W10_19045, Build::W11_22621, Build::W11_26100] {
+        let mut edited = Edited::new(&Scenario::clean(build));
+        let records: Vec<usize> = memchr::memmem::find_iter(&edited.bytes, b"RSDS").collect();
+        for at in records {
+            edited.bytes[at..at + 32].fill(0);
+        }
+        edited.write(edited.global("NtBuildNumber").unwrap(), &[0; 4]);
+        let shared = edited.physical(edited.forged.truth.dtb, 0xffff_f780_0000_0000) as usize;
+        edited.bytes[shared..shared + 4096].fill(0);
+        let system = read(&edited.bytes, &SymbolStore::new());
+        assert_eq!(source(&system), "heuristic", "{build:?}");
+        let found: Vec<_> =
+            system.processes.items.iter().map(|process| (process.pid.value(), process.name.value())).collect();
+        for process in &edited.forged.truth.processes {
+            let name = process.name_text();
+            assert!(
+                found
+                    .iter()
+                    .any(|(pid, found)| *pid == Some(&process.pid) && found.is_some_and(|found| *found == name)),
+                "{build:?}: {name} is missing"
+            );
+        }
+        let wrong: Vec<String> = ntmem::check_smss(&system).violations().map(ToString::to_string).collect();
+        assert!(wrong.is_empty(), "{build:?}: {wrong:#?}");
     }
 }
 

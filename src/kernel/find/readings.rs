@@ -65,6 +65,9 @@ fn with_suspicions(error: Error, image: &MemoryImage) -> Error {
     if let Some(fit) = reach.find(|fit| fit.ends_early()) {
         failure.suspicions.push(fit.beyond_text(end));
     }
+    // Not only the program's messages say so.
+    let cut = image.warnings().iter().filter(|warning| warning.message.contains("truncated"));
+    failure.suspicions.extend(cut.map(|warning| format!("Note that {}: copy it again.", warning.message)));
     let apart = distance::of(image);
     failure.suspicions.extend(image.suspicion(failure.candidates.is_empty() && apart.is_none()));
     failure.suspicions.extend(apart);
@@ -135,7 +138,7 @@ impl Fit {
 
     fn beyond_text(self, end: PhysicalAddress) -> String {
         format!(
-            "The image ends at {} MiB, and page tables lead to {} MiB: is it cut short, or one of several parts?",
+            "The image ends at {} MiB, and page tables lead to {} MiB: it was cut short, or further parts of it are not here",
             end.0 >> 20,
             self.top >> 20
         )

@@ -126,9 +126,11 @@ impl AbsentPages {
             Some(Given::File(file)) => self.keep(number, index, || file.page(offset)).map_err(fault),
             Some(Given::Foreign) => Err(fault(PageFileFault::Foreign)),
             None => {
-                let mut listed = self.listed(space).into_iter().flatten();
-                let listed = listed.find(|file| file.number == number);
-                Err(fault(PageFileFault::NotGiven { path: listed.and_then(|file| file.path.clone()) }))
+                let listed = self.listed(space);
+                let this = listed.into_iter().flatten().find(|file| file.number == number);
+                let lacks = this.is_none() && listed.is_some_and(|files| !files.is_empty());
+                let path = this.and_then(|file| file.path.clone());
+                Err(fault(if lacks { PageFileFault::NoSuchFile } else { PageFileFault::NotGiven { path } }))
             }
         }
     }

@@ -9,6 +9,9 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+/// Pages that are looked at to tell whether a file holds anything: 1 GiB. Of a true page file the first of them tells.
+const BLANK_PAGES: u64 = 1 << 18;
+
 /// A copy of a page file (`pagefile.sys`, `swapfile.sys`), opened. Page *n* lies at 4096 × *n*; there is no header.
 pub struct PageFile {
     name: String,
@@ -23,14 +26,15 @@ impl PageFile {
     /// Opens a file. Nothing of it is read yet.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// It cannot be opened, or is empty.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
         let file = File::open(path)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("it is no file"));
         }
-        Self::new(path.display().to_string(), file)
+        let file = Self::new(path.display().to_string(), file)?;
+        if file.is_empty() { Err(io::Error::other("it is empty: the copy failed")) } else { Ok(file) }
     }
 
     /// Takes a page file that is in memory. `name` stands for it in messages, and is compared with the kernel's names.
@@ -67,6 +71,13 @@ impl PageFile {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.bytes == 0
+    }
+
+    /// Whether it begins with nothing but zeros, as far as is looked.
+    pub(crate) fn is_blank(&self) -> bool {
+        let pages = (self.bytes / PAGE_SIZE).min(BLANK_PAGES);
+        let mut pages = (0..pages).filter_map(|page| self.page(page.saturating_mul(PAGE_SIZE)).ok());
+        pages.all(|page| *page == [0; PAGE_BYTES])
     }
 
     /// The page at `offset`.

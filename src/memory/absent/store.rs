@@ -99,11 +99,11 @@ pub(super) struct Store {
 
 /// Reads a structure of the store; what cannot be read is a fault of the store.
 fn pointer(space: AddressSpace<'_>, at: VirtualAddress, what: &'static str) -> Result<VirtualAddress, StoreFault> {
-    space.read_pointer(at).map_err(|_| StoreFault::Unreadable(what))
+    space.read_pointer(at).map_err(|fault| StoreFault::of(what, &fault))
 }
 
 fn word(space: AddressSpace<'_>, at: VirtualAddress, what: &'static str) -> Result<u32, StoreFault> {
-    space.read_u32(at).map_err(|_| StoreFault::Unreadable(what))
+    space.read_u32(at).map_err(|fault| StoreFault::of(what, &fault))
 }
 
 /// A pointer that leads to the beginning of a page of kernel memory.
@@ -197,7 +197,7 @@ impl Store {
         let process = pointer(space, at.wrapping_add(self.shape.owner), "a store's process")?;
         let name = space.read_array::<15>(process.wrapping_add(self.process_name));
         if !process.is_kernel()
-            || name.map_err(|_| StoreFault::Unreadable("a store's process"))? != *b"MemCompression\0"
+            || name.map_err(|fault| StoreFault::of("a store's process", &fault))? != *b"MemCompression\0"
         {
             return Err(StoreFault::Torn("a store's process is not MemCompression"));
         }
@@ -224,7 +224,8 @@ impl Part<'_> {
         let mut number = record;
         for _ in 0..MAX_HOPS {
             let at = self.record(number)?;
-            let [a, b, c, d, e, f, g, h] = self.space.read_array(at).map_err(|_| StoreFault::Unreadable("a record"))?;
+            let [a, b, c, d, e, f, g, h] =
+                self.space.read_array(at).map_err(|fault| StoreFault::of("a record", &fault))?;
             let location = u32::from_le_bytes([a, b, c, d]);
             if location != ELSEWHERE {
                 return self.packed(location, u16::from_le_bytes([e, f]));
@@ -285,7 +286,7 @@ impl Part<'_> {
         }
         let mut bytes = vec![0u8; usize::from(length)];
         let read = self.regions_space.read(region.wrapping_add(offset), &mut bytes);
-        read.map_err(|_| StoreFault::Unreadable("a packed page"))?;
+        read.map_err(|fault| StoreFault::of("a packed page", &fault))?;
         if bytes.len() == page.len() {
             page.copy_from_slice(&bytes);
             return Ok(page);
@@ -293,7 +294,7 @@ impl Part<'_> {
         let unpacked = match self.shape.format {
             Some(format) => {
                 let format = self.space.read_array(self.at.wrapping_add(format)).map(u16::from_le_bytes);
-                match format.map_err(|_| StoreFault::Unreadable("the head of a store"))? {
+                match format.map_err(|fault| StoreFault::of("the head of a store", &fault))? {
                     XPRESS => xpress::unpack(&bytes, page.as_mut_slice()).ok(),
                     _ => return torn("its pages are packed in a format that is not known"),
                 }

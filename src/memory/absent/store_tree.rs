@@ -27,7 +27,8 @@ pub(super) fn look_up(space: AddressSpace<'_>, root: VirtualAddress, key: u32) -
         if node.page_offset() != 0 || !node.is_kernel() {
             return Err(StoreFault::Torn("a tree leads to what is no page"));
         }
-        let bytes: [u8; PAGE_BYTES] = space.read_array(node).map_err(|_| StoreFault::Unreadable("a node of a tree"))?;
+        let bytes: [u8; PAGE_BYTES] =
+            space.read_array(node).map_err(|fault| StoreFault::of("a node of a tree", &fault))?;
         match step(&bytes, key).ok_or(StoreFault::Torn("a node of a tree contradicts itself"))? {
             Step::Value(value) => return Ok(value),
             Step::Child(child) => node = child,

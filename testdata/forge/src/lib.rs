@@ -73,7 +73,7 @@ mod xpress;
 
 pub use builds::Build;
 pub use c_source::c_source;
-pub use container::{Core, Driver, DumpType, Hibernation, StateFile, Stream};
+pub use container::{Core, Driver, DumpType, Hibernation, Saved, StateFile, Stream};
 pub use forge::Forged;
 pub use hive_plan::{Data, HiveDamage, HivePlan, Key, ListKind};
 pub use layout::Layout;

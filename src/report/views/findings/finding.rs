@@ -4,11 +4,13 @@ use super::worst_first;
 use crate::checks::{Baseline, Evidence, Rule, Space};
 use crate::report::page::{Block, Blocks as _, Commands, Facts, Section, Tone, Words};
 use crate::report::views::columns::visible;
-use crate::report::{Report, command, heading};
+use crate::report::{Report, command, command_on, heading};
 use crate::{Findings, Origin, Outcome, Severity};
 use std::collections::BTreeSet;
 
 /// Commands for one finding: the nearest ones.
+/// Bytes that such a command shows at most.
+const SHOWN: u64 = 4096;
 const COMMANDS: usize = 3;
 
 /// Every violation, the worst first. What a rule is about is said once.
@@ -107,14 +109,14 @@ fn next(report: &Report, outcome: &Outcome) -> Vec<String> {
         }
     };
     for key in outcome.evidence.iter().filter_map(|evidence| evidence.key.as_deref()) {
-        add(command(&["ntmem", "registry", &short_key(key), image]));
+        add(command_on(report, &["ntmem", "registry", &short_key(key), image]));
     }
     // Others are evidence only: the process judged is the one to look at.
     let others = outcome.evidence.iter().filter_map(|evidence| evidence.pid).filter(|_| outcome.pid.is_none());
     for pid in outcome.pid.into_iter().chain(others) {
-        add(command(&["ntmem", "show", &pid.to_string(), image]));
+        add(command_on(report, &["ntmem", "show", &pid.to_string(), image]));
     }
-    if let Some(line) = outcome.evidence.iter().find_map(|evidence| read(evidence, image)) {
+    if let Some(line) = outcome.evidence.iter().find_map(|evidence| read(report, evidence, image)) {
         lines.insert(0, line);
     }
     lines.truncate(COMMANDS);
@@ -123,7 +125,7 @@ fn next(report: &Report, outcome: &Outcome) -> Vec<String> {
 }
 
 /// The command that shows what an entry shows. Physical addresses need no address space: they lead there whosever it is.
-fn read(evidence: &Evidence, image: &str) -> Option<String> {
+fn read(report: &Report, evidence: &Evidence, image: &str) -> Option<String> {
     if let Some((data, at)) = evidence.data.and_then(|data| Some((data, data.physical?))) {
         let number =
             |value: &String| value.starts_with("S-1-") || value.starts_with("0x") || value.parse::<u64>().is_ok();
@@ -141,11 +143,18 @@ fn read(evidence: &Evidence, image: &str) -> Option<String> {
             form,
         ]));
     }
+    // What is in no memory, in a page file or in the compressed store, its process leads to.
+    let away = evidence.data.map(|data| (data.r#virtual, data.bytes.min(SHOWN)));
+    let away = away.or_else(|| Some((evidence.r#virtual.filter(|_| evidence.physical.is_none())?, 64)));
+    if let (Some((at, bytes)), Some(pid)) = (away, evidence.owner_pid) {
+        let (at, bytes, pid) = (at.to_string(), bytes.to_string(), pid.to_string());
+        return Some(command_on(report, &["ntmem", "read", &at, image, "--pid", &pid, "--bytes", &bytes]));
+    }
     if let Some(at) = evidence.physical {
         return Some(command(&["ntmem", "read", &at.to_string(), image, "--physical", "--bytes", "64"]));
     }
     let object = evidence.object.filter(|_| evidence.space == Some(Space::Kernel))?;
-    Some(command(&["ntmem", "read", &object.to_string(), image, "--as", &evidence.structure]))
+    Some(command_on(report, &["ntmem", "read", &object.to_string(), image, "--as", &evidence.structure]))
 }
 
 /// `HKLM\SYSTEM\ControlSet001\Control\Session Manager\SubSystems`

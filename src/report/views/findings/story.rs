@@ -5,7 +5,7 @@ use crate::checks::Judgement;
 use crate::report::page::{Block, Blocks as _, Commands, Facts, Page, Tone, Words};
 use crate::report::views::columns::visible;
 use crate::report::views::words::{brief, count};
-use crate::report::{Report, command, heading};
+use crate::report::{Report, command_on, heading};
 use crate::{Findings, Outcome, Process, Severity};
 use std::collections::BTreeMap;
 
@@ -49,7 +49,10 @@ fn next(report: &Report, pids: Vec<u64>) -> Vec<String> {
     let Some(image) = report.run.image.as_deref() else { return Vec::new() };
     let of = |pid: u64| {
         let (pid, folder) = (pid.to_string(), format!("pid-{pid}"));
-        [command(&["ntmem", "show", &pid, image]), command(&["ntmem", "dump", &pid, image, "--output", &folder])]
+        [
+            command_on(report, &["ntmem", "show", &pid, image]),
+            command_on(report, &["ntmem", "dump", &pid, image, "--output", &folder]),
+        ]
     };
     pids.into_iter().flat_map(of).collect()
 }

@@ -3,8 +3,8 @@
 use ntmem_forge::layout::Layout;
 use ntmem_forge::samples::samples;
 use ntmem_forge::{
-    Behind, Build, Core, DumpType, Forged, Hibernation, Impostor, Paged, PagingFile, Scenario, StateFile, Stream,
-    SymbolPlan, Tampered,
+    Behind, Build, Core, DumpType, Forged, Hibernation, Impostor, Paged, PagingFile, Saved, Scenario, StateFile,
+    Stream, SymbolPlan, Tampered,
 };
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use std::path::Path;
 /// What a name makes of a clean machine.
 type Variant = (&'static str, fn(Scenario) -> Scenario);
 
-const VARIANTS: [Variant; 21] = [
+const VARIANTS: [Variant; 22] = [
     ("clean", |s| s),
     ("roomy", |mut s| {
         // Some readers refuse files below 16 MiB.
@@ -51,7 +51,7 @@ const VARIANTS: [Variant; 21] = [
 /// A container's name and how it is written.
 type Container = (&'static str, fn(&Forged) -> Vec<u8>);
 
-const CONTAINERS: [Container; 18] = [
+const CONTAINERS: [Container; 21] = [
     ("raw", |f| f.image.clone()),
     ("full", |f| f.as_crash_dump(DumpType::Full)),
     ("bitmap", |f| f.as_crash_dump(DumpType::Bitmap)),
@@ -63,6 +63,10 @@ const CONTAINERS: [Container; 18] = [
     ("live", |f| f.as_range_dump(8)),
     ("complete", |f| f.as_range_dump(0xa)),
     ("avml", Forged::as_avml),
+    ("aff4", |f| f.as_aff4(false)),
+    ("vmrs", |f| f.as_vmrs(false)),
+    ("sav", |f| f.as_virtualbox(Saved::Still)),
+    ("xen-save", Forged::as_xen_save),
     ("vmsn", |f| f.as_vmware_state(StateFile::Inline, 0)),
     ("qemu", |f| f.as_qemu_stream(Stream::Pages)),
     ("qcow2", Forged::as_qcow2),

@@ -71,7 +71,7 @@ fn framed(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Snappy: the length, then literals, and copies of the byte before where bytes repeat.
-fn packed(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn packed(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut length = bytes.len();
     while length >= 0x80 {

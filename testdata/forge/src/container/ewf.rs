@@ -34,7 +34,8 @@ impl Forged {
                     entries.push(data.len() as u32 | flag);
                     data.extend_from_slice(&packed);
                     if flag == 0 {
-                        data.extend(adler(chunk));
+                        // Here its least byte comes first (seen in a file of ewfacquire).
+                        data.extend(adler(chunk).iter().rev());
                     }
                 }
                 section(&mut out, b"sectors", &data);

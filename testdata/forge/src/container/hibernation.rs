@@ -147,7 +147,7 @@ fn repeats(bytes: &[u8], at: usize, most: usize) -> Option<usize> {
 }
 
 /// LZ77 with matches of distance 1 alone: [MS-XCA] 2.4.
-fn lz77(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn lz77(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let (mut at, mut flags_at, mut flags, mut count) = (0, 0, 0u32, 32);
     let mut half: Option<usize> = None;

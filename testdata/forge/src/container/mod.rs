@@ -1,20 +1,25 @@
 //! The same memory in other containers: crash dumps and LiME here, the others in a file each.
 
+mod aff4;
 mod avml;
 mod dump;
 mod elf;
 mod ewf;
 mod hibernation;
+mod hyperv;
 mod hypervisor;
 mod kdump;
 mod qemu;
 mod triage;
+mod virtualbox;
+mod xen;
 
 pub use elf::Core;
 pub use hibernation::Hibernation;
 pub use hypervisor::StateFile;
 pub use qemu::Stream;
 pub use triage::Driver;
+pub use virtualbox::Saved;
 
 use crate::forge::Forged;
 use crate::physical::PAGE;

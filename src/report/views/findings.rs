@@ -14,7 +14,7 @@ use crate::{Findings, Outcome, Picture, Severity, Verdict};
 /// How to show findings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FindingsOptions {
-    /// A line for each finding, and nothing else.
+    /// A line for each finding, what could not be read or is not to be told, and nothing else.
     pub brief: bool,
 }
 
@@ -79,7 +79,7 @@ fn worst_first(findings: &Findings) -> Vec<&Outcome> {
     violations
 }
 
-/// A line for each violation.
+/// A line for each violation, and what the verdict could not rest on: `clean` alone would say more than is known.
 fn brief(page: &mut Page, report: &Report, findings: &Findings) {
     for outcome in worst_first(findings) {
         let mut words = finding::head(report, outcome);
@@ -88,6 +88,8 @@ fn brief(page: &mut Page, report: &Report, findings: &Findings) {
         }
         page.paragraph((0, 4), words);
     }
+    limits::away(page, findings);
+    limits::beside(page, findings);
 }
 
 /// What passed, what does not apply, and what was not judged.

@@ -26,7 +26,7 @@ pub struct Args {
     /// pslist, pstree or psscan; repeated for cmdline and getsids beside it; MemProcFS' process.csv; Velociraptor's pslist rows)
     #[arg(long, value_name = "FILE")]
     report: Vec<PathBuf>,
-    /// A line for each finding, and nothing else
+    /// A line for each finding, what could not be read, and nothing else
     #[arg(long)]
     brief: bool,
     #[command(flatten)]

@@ -40,6 +40,15 @@ fn needs(outcome: &Outcome) -> String {
 
 /// What the verdict rests on where memory could not be read, and which other systems are in the image.
 pub(super) fn rests_on(page: &mut Page, findings: &Findings) {
+    away(page, findings);
+    for what in &findings.not_looked_for {
+        page.paragraph((2, 4), what.as_str());
+    }
+    beside(page, findings);
+}
+
+/// Which rules could not judge because memory could not be read, and what would let them.
+pub(super) fn away(page: &mut Page, findings: &Findings) {
     if let Some(away) = &findings.away {
         if let Some(pid) = away.main.filter(|_| !away.of_main.is_empty()) {
             page.paragraph((2, 4), Tone::Odd.say(format!("not read of pid {pid}: {}", away.of_main.join(", "))));
@@ -50,9 +59,10 @@ pub(super) fn rests_on(page: &mut Page, findings: &Findings) {
             page.paragraph((4, 6), format!("{} would settle {}", need.what, need.rules.join(", ")));
         }
     }
-    for what in &findings.not_looked_for {
-        page.paragraph((2, 4), what.as_str());
-    }
+}
+
+/// The other systems in the image.
+pub(super) fn beside(page: &mut Page, findings: &Findings) {
     for system in &findings.beside {
         page.paragraph((2, 4), format!("also in this image: {system}"));
     }

@@ -93,7 +93,7 @@ impl<'a> Case<'a> {
             kinds: picture.sessions(),
             sightings: picture.cross_view(),
             silo_signs: picture.silo_signs(),
-            of_system: rows.iter().map(|row| row.1).find(|process| process.pid.value() == Some(&SYSTEM_PID)),
+            of_system: system_of(rows),
             sessions: picture.members(),
             rows,
             smss: Vec::new(),
@@ -360,6 +360,12 @@ impl<'a> Case<'a> {
             if name.starts_with(['a', 'e', 'i', 'o', 'u', 's']) && !name.starts_with("se") { "an" } else { "a" };
         format!("{article} {name} to judge")
     }
+}
+
+/// System: of those that bear its id the one that nobody started.
+fn system_of<'a>(rows: &[(usize, &'a Process)]) -> Option<&'a Process> {
+    let named = || rows.iter().map(|row| row.1).filter(|process| process.pid.value() == Some(&SYSTEM_PID));
+    named().find(|process| process.ppid.value() == Some(&0)).or_else(|| named().next())
 }
 
 /// True where the process is known to run in a container.

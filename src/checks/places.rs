@@ -46,12 +46,14 @@ pub(super) fn path(text: &str) -> Option<VolumePath> {
     VolumePath::read(strip(text, "%SystemDrive%").unwrap_or(text))
 }
 
+/// What a name that somebody wrote may mean: see [`VolumePath::meant`].
+pub(super) fn meant(text: &str) -> Option<VolumePath> {
+    VolumePath::meant(strip(text, "%SystemDrive%").unwrap_or(text))
+}
+
 /// Where the file or directory `text` lies. Short names (`PROGRA~1`) and the other name of System32 for 32-bit programs (SysNative)
 /// are what they may stand for.
 pub(super) fn place(root: &SystemRoot, text: &str) -> Place {
-    if text.split(['\\', '/']).any(|part| part == "..") {
-        return Place::Other;
-    }
     let starts_with = |variables: &[&str]| variables.iter().any(|variable| strip(text, variable).is_some());
     if starts_with(WRITABLE_VARIABLES) {
         return Place::Writable;
@@ -59,15 +61,19 @@ pub(super) fn place(root: &SystemRoot, text: &str) -> Place {
     if starts_with(PROGRAM_VARIABLES) {
         return Place::ProgramFiles;
     }
-    let text = text.trim_end_matches('\\');
-    if ["%SystemRoot%", "%windir%"].iter().any(|root| same(root, text)) {
+    let bare = text.trim_end_matches('\\');
+    if ["%SystemRoot%", "%windir%"].iter().any(|root| same(root, bare)) {
         return Place::SystemRoot;
     }
-    let Some(path) = path(text) else { return Place::Unclear };
+    meant(text).map_or(Place::Unclear, |path| place_of(root, &path))
+}
+
+/// Where a path leads.
+pub(super) fn place_of(root: &SystemRoot, path: &VolumePath) -> Place {
     if path.is_remote() {
         return Place::Other;
     }
-    let found = parts(root, &path);
+    let found = parts(root, path);
     // Both are made by setup, before any other directory whose name begins so.
     if found.first().is_some_and(|first| ["PROGRA~1", "PROGRA~2"].iter().any(|short| same(first, short))) {
         return Place::ProgramFiles;

@@ -33,13 +33,28 @@ struct Witnesses {
 /// The kernel that ran last: `first`, or one of the rivals, which these roots open. If that cannot be told, it is said why.
 pub(super) fn settle<'m>(first: Kernel<'m>, rivals: &[PhysicalAddress], store: &SymbolStore) -> Kernel<'m> {
     let image = first.image();
-    let (searched, others) = (first.others_searched, first.others.clone());
+    let (searched, mut others) = (first.others_searched, first.others.clone());
+    let by_clocks = first.undecided.clone();
+    let mut unopened = false;
     let mut last = (Witnesses::of(&first), first);
     let mut rest: Vec<Witnesses> = Vec::new();
     for dtb in rivals.iter().take(MAX_RIVALS) {
         let options = LocateOptions { dtb: Some(*dtb), ..LocateOptions::default() };
-        let Ok(mut rival) = image.locate_kernel_with(store, &options) else { continue };
-        if let Some(found) = others.iter().find(|other| other.dtb == Some(*dtb)) {
+        let other = others.iter_mut().find(|other| other.dtb == Some(*dtb));
+        let mut rival = match image.locate_kernel_with(store, &options) {
+            Ok(rival) => rival,
+            // It proves itself, and who keeps it from being read must not make the other the one that ran.
+            Err(error) => {
+                unopened = true;
+                if let Some(other) = other {
+                    let words = error.to_string();
+                    let reason = words.split([':', '.', '\n']).next().unwrap_or_default();
+                    other.lacks.get_or_insert_with(|| format!("it cannot be read: {reason}"));
+                }
+                continue;
+            }
+        };
+        if let Some(found) = other {
             rival.found_by.clone_from(&found.found_by);
         }
         let mut witnesses = Witnesses::of(&rival);
@@ -50,7 +65,12 @@ pub(super) fn settle<'m>(first: Kernel<'m>, rivals: &[PhysicalAddress], store: &
         rest.push(witnesses);
     }
     let (witnesses, mut kernel) = last;
-    kernel.undecided = rest.iter().find_map(|other| witnesses.doubt(other));
+    kernel.undecided = rest.iter().find_map(|other| witnesses.doubt(other)).or(by_clocks.filter(|_| unopened));
+    for other in &mut kernel.others {
+        if let Some(known) = others.iter().find(|known| known.dtb == other.dtb) {
+            other.lacks.clone_from(&known.lacks);
+        }
+    }
     kernel.others_searched = searched;
     if let Some(why) = &kernel.undecided {
         let message = format!("which system ran last cannot be told: {why}");
@@ -116,7 +136,10 @@ impl Witnesses {
                 "the processors of the kernel at {one} run no thread of its own, those of the one at {two} do"
             ));
         }
-        let Some(stopped) = other.last else {
+        // A clock that was set back says less than the stamps that were made before.
+        let Some(stopped) =
+            other.last.map(|last| [other.started, other.half].into_iter().flatten().fold(last, Ord::max))
+        else {
             return Some(format!("nothing tells when the kernel at {two} ran last"));
         };
         let after = |time: Option<Timestamp>| time.is_some_and(|time| time > stopped);

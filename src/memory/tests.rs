@@ -266,3 +266,83 @@ fn pages_in_page_files_are_listed() {
     assert_eq!(fault.remedy().as_deref(), Some("--pagefile FILE (page file 2)"));
     let Fault::PageFile { number: 2, offset: 0x4_2000, .. } = fault else { panic!("{fault}") };
 }
+
+/// The parts of a section whose last one leads back to the first: pages behind them are nobody's, not those of the first again.
+#[test]
+fn a_ring_of_subsections_gives_no_page() {
+    use super::absent::{AbsentPages, Sites, Structures};
+    use super::layouts::{MappedVadLayout, SubsectionLayout};
+    use crate::symbols::{FieldInfo, SymbolSource, Symbols, TypeInfo};
+    let kind = |size: u64, fields: &[(&str, u64, u64, Option<(u8, u8)>)]| {
+        let info = |(name, offset, size, bits): &(&str, u64, u64, Option<(u8, u8)>)| {
+            ((*name).to_owned(), FieldInfo { offset: *offset, size: *size, bits: *bits, structure: None })
+        };
+        TypeInfo { size, fields: fields.iter().map(info).collect() }
+    };
+    let short = kind(
+        0x40,
+        &[
+            ("VadNode.Left", 0, 8, None),
+            ("VadNode.Right", 8, 8, None),
+            ("StartingVpn", 0x18, 4, None),
+            ("EndingVpn", 0x1c, 4, None),
+            ("u.VadFlags.VadType", 0x30, 4, Some((0, 3))),
+            ("u.VadFlags.Protection", 0x30, 4, Some((3, 5))),
+            ("u.VadFlags.PrivateMemory", 0x30, 4, Some((15, 1))),
+        ],
+    );
+    let whole = kind(
+        0x80,
+        &[("Subsection", 0x48, 8, None), ("FirstPrototypePte", 0x50, 8, None), ("LastContiguousPte", 0x58, 8, None)],
+    );
+    let part = kind(
+        0x40,
+        &[
+            ("ControlArea", 0, 8, None),
+            ("SubsectionBase", 8, 8, None),
+            ("NextSubsection", 0x10, 8, None),
+            ("PtesInSubsection", 0x18, 4, None),
+        ],
+    );
+    let symbols = Symbols::new(SymbolSource::Pdb, None)
+        .with_type("_MMVAD_SHORT", short)
+        .with_type("_MMVAD", whole)
+        .with_type("_SUBSECTION", part);
+    let structures = Structures {
+        vad: Some(VadLayout::resolve(&symbols).unwrap()),
+        mapped_vad: Some(MappedVadLayout::resolve(&symbols).unwrap()),
+        subsection: Some(SubsectionLayout::resolve(&symbols).unwrap()),
+        ..Structures::default()
+    };
+    let absent = AbsentPages::new(structures, Sites::default());
+    let (mut memory, mut tables) = (Pages::default(), 0x10_0000);
+    memory.map(ROOT, BASE, 0x70_0063, 3, &mut tables);
+    let mut put = |at: u64, value: u64| memory.write(0x70_0000 + at, value);
+    // A range of eight pages; its own array holds two, and each of the two parts of the section has two.
+    let (first, second, array) = (0x200, 0x300, 0x400);
+    for (offset, value) in
+        [(0x18, 0x100 | 0x107 << 32), (0x48, BASE + first), (0x50, BASE + array), (0x58, BASE + array + 8)]
+    {
+        put(0x100 + offset, value);
+    }
+    for (at, entries, next) in [(first, array, second), (second, array + 0x100, first)] {
+        for (offset, value) in [(0, BASE + 0x900), (8, BASE + entries), (0x10, BASE + next), (0x18, 2)] {
+            put(at + offset, value);
+        }
+        // Pages that are in memory.
+        put(entries, 0x71_0063);
+        put(entries + 8, 0x72_0063);
+    }
+    let space =
+        AddressSpace::new(&memory, PhysicalAddress(ROOT)).with_absent(&absent).with_vads(VirtualAddress(BASE + 0x100));
+    let missing = |page: u64| match space.resolve(VirtualAddress(page << 12)) {
+        Where::Missing(Fault::Prototype { why, .. }) => Some(why),
+        _ => None,
+    };
+    for page in 0x100..0x104 {
+        assert_eq!(missing(page), None, "{page:#x} is in a part");
+    }
+    for page in 0x104..0x108 {
+        assert_eq!(missing(page), Some(PrototypeFault::NoEntry), "{page:#x} is behind the last part");
+    }
+}

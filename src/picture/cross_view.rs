@@ -292,12 +292,26 @@ impl<'p> Judge<'p> {
     /// processes without which Windows does not run do not come and go.
     fn unless_in_motion(&self, process: &Process, found: Explanation, why: String) -> (Explanation, String) {
         if !self.motion.is_seen_beside(process) {
+            if !is_core(process) && self.is_told_gone(process) {
+                let gone = "the table of ids, which was read to its end, has neither it nor any thread of it";
+                return (Explanation::InMotion, format!("{why}; {gone}"));
+            }
             (found, why)
         } else if is_core(process) {
             (found, format!("{why} (the image was {})", self.motion))
         } else {
             (Explanation::InMotion, format!("{why}; the image was {}", self.motion))
         }
+    }
+
+    /// Whether one thing alone says that it runs, and the table of ids, which has every process and every thread that runs, says that it
+    /// does not: and either another object shows that not all of the image is from one time, or it says itself that it ended within
+    /// what copying takes. An object, or a thread of it, that was copied before its end looks so, and so does one that somebody hid
+    /// with care: which of them it is nobody can tell.
+    fn is_told_gone(&self, process: &Process) -> bool {
+        let lacks = |source| self.relied_on.contains(&source) && !holds(process, source);
+        let ended = self.is_recent(process.exited.value().copied(), ACQUISITION) && process.threads.value() == Some(&0);
+        lacks(Source::CidTable) && lacks(Source::Threads) && (ended || self.motion.shows_any_beside(process))
     }
 
     /// Made within a minute of the image, or after, or while others show that it was taken; and nothing that it cannot have written alone

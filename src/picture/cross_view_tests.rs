@@ -43,6 +43,10 @@ fn each_combination_has_its_explanation() {
         process.threads = Reading::Value(0);
         process.exited = Reading::Value(Timestamp(START + 100 * SECOND));
     };
+    let just_over = |process: &mut Process| {
+        process.threads = Reading::Value(0);
+        process.exited = Reading::Value(Timestamp(START + 4400 * SECOND));
+    };
     type Change<'a> = Box<dyn Fn(&mut Process, &mut ProcessList) + 'a>;
     let cases: Vec<(&str, Explanation, Change<'_>)> = vec![
         ("all well", Explanation::Listed, Box::new(|_, _| ())),
@@ -154,6 +158,31 @@ fn each_combination_has_its_explanation() {
                 p.created = Reading::Value(Timestamp(START - 1000 * SECOND));
                 p.sources = vec![Source::PoolScan, Source::ThreadScan];
                 p.freed = Reading::Value(true);
+            }),
+        ),
+        (
+            "ended ten minutes before the image, its ids are gone, and one thread of it was copied before",
+            Explanation::InMotion,
+            Box::new(move |p, _| {
+                just_over(p);
+                p.sources = vec![Source::PoolScan, Source::ThreadScan];
+            }),
+        ),
+        (
+            "the same, and an id leads to it",
+            Explanation::Unlinked,
+            Box::new(move |p, _| {
+                just_over(p);
+                p.sources = vec![Source::PoolScan, Source::ThreadScan, Source::CidTable];
+            }),
+        ),
+        (
+            "the same of a process that does not come and go",
+            Explanation::Unlinked,
+            Box::new(move |p, _| {
+                just_over(p);
+                p.name = Reading::Value("smss.exe".into());
+                p.sources = vec![Source::PoolScan, Source::ThreadScan];
             }),
         ),
         (

@@ -152,6 +152,11 @@ impl Motion {
         })
     }
 
+    /// Whether any other object than this process shows it, be it one that a damaged page may have made.
+    pub(super) fn shows_any_beside(&self, process: &Process) -> bool {
+        self.beside(process).next().is_some()
+    }
+
     /// Whether a time lies within the interval in which the image was taken, by other objects than this process. Two at least must
     /// tell it.
     #[must_use]

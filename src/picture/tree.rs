@@ -189,6 +189,13 @@ impl<'a> Rows<'a> {
             .filter(|&&up| up != at)
             .filter_map(|&up| self.processes.get(up).map(|process| (up, process)))
             .collect();
+        // System's id is nobody else's: who bears it beside System had it written over his own.
+        if ppid == 4
+            && let [_, _, ..] = named.as_slice()
+            && let Some((up, _)) = named.iter().find(|(_, parent)| parent.ppid.value() == Some(&0))
+        {
+            return Parent::Listed(*up);
+        }
         // Of several that had the pid one after the other, the youngest that is old enough.
         let fits = named.iter().filter(|(up, parent)| self.can_be_parent((*up, parent), (at, process)));
         match (fits.max_by_key(|(_, parent)| parent.started()), named.last()) {

@@ -217,3 +217,33 @@ fn processes_are_carved_beside_a_kernel_whose_tables_are_lost() {
         }
     }
 }
+
+/// More objects that look like processes than a list takes, of which each says that it lies elsewhere: the list ends, says so, and nothing
+/// is concluded from it.
+#[test]
+fn more_decoys_than_a_list_takes() {
+    let edited = Edited::new(&Scenario::clean(Build::W7_7601));
+    let size = 0x4d0;
+    let object = edited.process(348).physical as usize;
+    let object = &edited.bytes[object..object + size];
+    // Three objects in a page, as its pool has them.
+    let pages = 12_000;
+    let mut bytes = vec![0u8; pages * PAGE];
+    for n in 0..pages * 3 {
+        let offset = [0x60, 0x570, 0xa80][n % 3];
+        let at = n / 3 * PAGE + offset;
+        let own = 0xffff_fa80_0000_0000_u64 + at as u64;
+        bytes[at..at + size].copy_from_slice(object);
+        // `Pcb.Header.WaitListHead` at 8, `Pcb.ProfileListHead` at 0x18.
+        for head in [8, 0x18] {
+            for link in [head, head + 8] {
+                bytes[at + link..][..8].copy_from_slice(&(own + head as u64).to_le_bytes());
+            }
+        }
+    }
+    let image = MemoryImage::from_bytes(bytes).unwrap();
+    let system = carved(&image, &SymbolStore::new()).unwrap();
+    // The budget for records, or the cap of a list: whichever comes first.
+    assert!((1..=1 << 15).contains(&system.processes.items.len()), "{}", system.processes.items.len());
+    assert_eq!(system.processes.end, Some(ntmem::ListEnd::Limit));
+}

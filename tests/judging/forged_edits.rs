@@ -4,7 +4,7 @@
 use crate::common::edited::{Edited, NO_EXECUTE, WRITE};
 use crate::common::forged::Opened;
 use ntmem::checks::{Confidence, Judgement};
-use ntmem::{Findings, Outcome, Severity, Verdict, check_smss};
+use ntmem::{AbsentKind, Findings, Outcome, Severity, Verdict, check_smss};
 use ntmem_forge::{Build, Private, Scenario};
 
 use Severity::{High, Info, Low, Medium};
@@ -368,4 +368,34 @@ fn names_of_the_kernels_own_processes() {
     scenario.process(USERS).name = b"Registry".to_vec();
     let system = Opened::new(&scenario.forge()).system();
     assert_eq!(of(&check_smss(&system), "SYS-13", None).outcome, Judgement::Pass);
+}
+
+/// A PEB pointer that was taken away, and a PEB whose fields lead out of user memory: what a PEB says is not there, with the reason,
+/// and the verdict names it.
+#[test]
+fn a_peb_that_is_none() {
+    for build in BUILDS {
+        let mut null = clean(build);
+        null.put_in(MASTER, "Peb", 0);
+        let mut edited = vec![("null", null)];
+        for field in ["ImageBaseAddress", "ProcessParameters", "Ldr"] {
+            let mut astray = clean(build);
+            let (root, peb) = (astray.process(MASTER).dtb, astray.process(MASTER).peb.unwrap());
+            let at = astray.physical(root, peb + astray.offset("_PEB", field));
+            astray.put_u64_at(at, 0xffff_8000_1234_5000);
+            edited.push((field, astray));
+        }
+        for (what, edited) in edited {
+            let system = edited.system(false);
+            let process = system.processes.items.iter().find(|process| process.pid.value() == Some(&MASTER)).unwrap();
+            let absent = [process.peb_path.absent(), process.command_line.absent(), process.image_base.absent()];
+            for absent in absent {
+                assert_eq!(absent.map(|absent| absent.kind), Some(AbsentKind::Unparsable), "{build:?}: {what}");
+            }
+            let findings = check_smss(&system);
+            assert_eq!(of(&findings, "SMSS-003", Some(MASTER)).outcome, Judgement::Unknown, "{build:?}: {what}");
+            let away = findings.away.unwrap_or_else(|| panic!("{build:?}: {what}: nothing is said to be away"));
+            assert!(!away.of_main.is_empty(), "{build:?}: {what}");
+        }
+    }
 }

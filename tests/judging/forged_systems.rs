@@ -304,14 +304,114 @@ fn absurd_roots() {
                 let findings = check_smss(&system);
                 if value == 0xdead_b000 {
                     assert_eq!(process.dtb.value(), Some(&PhysicalAddress(value)), "{what}");
-                    continue;
+                } else {
+                    assert!(process.dtb.absent().unwrap().detail.contains(&format!("{value:#x}")), "{what}");
                 }
-                assert!(process.dtb.absent().unwrap().detail.contains(&format!("{value:#x}")), "{what}");
+                if pid == 4 {
+                    assert_eq!(findings.verdict, Verdict::Violations, "{what}");
+                }
                 let found = outcome(&findings, "SYS-02", Some(pid));
                 assert_eq!(found.outcome, Judgement::Violation, "{what}");
                 assert!(findings.outcomes.iter().any(|o| o.id == "SMSS-002" && o.outcome == Judgement::Pass), "{what}");
             }
         }
+    }
+}
+
+/// An id that is not its own hides a process from whoever asks by id, and accuses another.
+#[test]
+fn ids_that_are_not_their_own() {
+    for build in [Build::W7_7601, Build::W10_19045, Build::W11_26100] {
+        let forged = Scenario::clean(build).forge();
+        let layout = Layout::of(build);
+        let field = layout.offset("_EPROCESS", "UniqueProcessId");
+        let smss = forged.truth.process(SMSS).unwrap().eprocess;
+        for pid in [0, 4, SMSS + 1, u64::MAX] {
+            let mut edit = Edit::of(&forged);
+            edit.write(smss + field, &pid.to_le_bytes());
+            let what = format!("{build:?}, pid {pid:#x}");
+            let findings = check_smss(&read(&forged, edit.image));
+            let bad = |found: &&ntmem::Outcome| found.outcome == Judgement::Violation;
+            let told: Vec<_> = findings.of("SMSS-021").filter(bad).collect();
+            assert_eq!(told.len(), 1, "{what}");
+            assert_eq!(told[0].pid, Some(pid), "{what}");
+            let words = told[0].observed.as_deref().unwrap();
+            assert!(words.contains(&format!("{pid:#x}")) || words.contains("System's"), "{what}: {words}");
+            let named = ["SMSS-019", "SYS-13", "SYS-14"];
+            assert!(!findings.outcomes.iter().any(|found| bad(&found) && named.contains(&&*found.id)), "{what}");
+        }
+    }
+}
+
+/// The last system's clock is set back to before its own start, or its symbols and its clock are taken away: which one ran last cannot
+/// be told, and the whole one that is left is not called clean.
+#[test]
+fn a_later_system_whose_clock_does_not_tell() {
+    for build in BUILDS {
+        let usual = Scenario::clean(build).forge();
+        let later = elsewhere(build, 3).forge();
+        let both = together(&[&usual.image, &later.image]);
+        let mut told = 0;
+        for how in ["set back", "taken away"] {
+            let mut edit = Edit { image: both.clone(), root: later.truth.dtb };
+            edit.without_stub();
+            if how == "set back" {
+                let clock = usual.truth.captured.0 - 36_000_000_000;
+                set_clock(&mut edit, later.truth.dtb, clock);
+            } else {
+                edit.wipe(KUSER);
+                let record = b"RSDS";
+                let at = later.image.windows(4).rposition(|bytes| bytes == record).unwrap() as u64;
+                edit.put(at & !0xfff, &[0; 0x1000]);
+            }
+            let what = format!("{build:?}, {how}");
+            let system = read(&usual, edit.image);
+            let kernel = system.kernel.as_ref().unwrap();
+            assert_eq!(kernel.others.len(), 1, "{what}");
+            // A part hides no whole.
+            if kernel.others[0].lacks.as_ref().is_some_and(|lacks| lacks.contains("System process is not there")) {
+                continue;
+            }
+            told += 1;
+            // Its stamps may tell what its clock does not.
+            if base(&system) == later.truth.kernel_base {
+                continue;
+            }
+            assert!(kernel.undecided.is_some(), "{what}");
+            assert_ne!(check_smss(&system).verdict, Verdict::Clean, "{what}");
+        }
+        assert!(told > 0, "{build:?}");
+    }
+}
+
+/// Whoever takes the root out of the last system's System, or wipes its kernel, must not make the earlier one the machine that ran.
+#[test]
+fn a_later_system_that_proves_less() {
+    for build in BUILDS {
+        let usual = Scenario::clean(build).forge();
+        let later = elsewhere(build, 3).forge();
+        let both = together(&[&usual.image, &later.image]);
+        let dtb = Layout::of(build).offset("_EPROCESS", "Pcb.DirectoryTableBase");
+        let mut edit = Edit { image: both.clone(), root: later.truth.dtb };
+        edit.write(later.truth.process(4).unwrap().eprocess + dtb, &[0; 8]);
+        edit.without_stub();
+        let system = read(&usual, edit.image);
+        let kernel = system.kernel.as_ref().unwrap();
+        assert!(base(&system) == later.truth.kernel_base || kernel.undecided.is_some(), "{build:?}");
+
+        let mut edit = Edit { image: both, root: later.truth.dtb };
+        edit.without_stub();
+        for page in 0..later.truth.kernel_size >> 12 {
+            let at = later.truth.kernel_base + (page << 12);
+            if edit.maps(at) {
+                edit.wipe(at);
+            }
+        }
+        let system = read(&usual, edit.image);
+        assert_eq!(base(&system), usual.truth.kernel_base, "{build:?}");
+        let why = system.kernel.as_ref().unwrap().undecided.clone().unwrap_or_default();
+        assert!(why.contains("later clock"), "{build:?}: {why}");
+        assert_eq!(check_smss(&system).verdict, Verdict::Inconclusive, "{build:?}");
     }
 }
 

@@ -143,9 +143,11 @@ fn invasive(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
         };
         let words = format!("{name} (pid {pid}) has handle {}{thread} with access {access}", handle(&holder.value));
         found.push((severity, words));
-        // The entry is one of the table of who holds it.
-        let owner = holder.eprocess.value().and_then(|at| case.at_address(*at)).map_or(process, |(_, owner)| owner);
+        // The entry lies in the table of who holds it.
+        let unlisted = Process { pid: holder.pid.clone(), name: holder.name.clone(), ..Process::default() };
+        let listed = holder.eprocess.value().and_then(|at| case.at_address(*at)).map(|(_, owner)| owner);
         let place = (&holder.entry, holder.located.get("access"));
+        let owner = listed.unwrap_or(&unlisted);
         outcome = outcome.seen_at(owner, "_HANDLE_TABLE_ENTRY", "GrantedAccessBits", place, Some(access));
     }
     for (handle, target) in reaches(case, process) {

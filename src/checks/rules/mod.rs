@@ -8,6 +8,7 @@ pub mod core_processes;
 pub mod file;
 pub mod handles;
 pub mod hardening;
+mod ids;
 pub mod instances;
 pub mod look_alike;
 pub mod memory;

@@ -35,10 +35,12 @@ pub static PAGE_TABLES: Rule = Rule {
     core: false,
     attack: &["T1014"],
     about: About {
-        what: "KPROCESS.DirectoryTableBase of a process with threads is an address that a page table can have, and no \
+        what: "KPROCESS.DirectoryTableBase of a process with threads is an address that a page table can have, in the \
+               memory of the machine, and no \
                two of them have one root: what is read through it is one of theirs, and the verdict is open.",
         why: "No thread can run without it. A value that is none keeps tools out of the process's memory.",
-        benign: "Drivers that protect games write over the root of the game while it does not run: info, but for zero.",
+        benign: "Drivers that protect games write over the root of the game while it does not run: info, but for zero, and for \
+                 System. An image that ends before the memory of the machine does lacks the tables of many.",
         source: "Intel SDM volume 3, 4.5 (CR3); public reports on anti-cheat drivers.",
     },
     judge: page_tables,
@@ -61,6 +63,11 @@ pub static RAN_LAST: Rule = Rule {
     },
     judge: ran_last,
 };
+
+/// The document has no more runs of an image than these: where the last one ends is not known.
+const MOST_RUNS: usize = 4096;
+/// Of so many processes at least all but one have their page tables in the image, if it is whole.
+const IN_IMAGE: usize = 4;
 
 /// Pids that are named in one outcome.
 const MAX_NAMED: usize = 8;
@@ -121,6 +128,7 @@ fn kernel_half(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
 fn page_tables(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
     let live = live(case);
     let mut outcomes: Vec<Outcome> = live.iter().filter_map(|process| root(rule, process)).collect();
+    outcomes.extend(beyond(case, rule, &live));
     outcomes.extend(shared_root(rule, &live));
     if outcomes.is_empty() {
         let outcome = Outcome::new(rule, None).expected("the address of a page table in every process that runs");
@@ -153,20 +161,52 @@ fn shared_root(rule: &Rule, live: &[&Process]) -> Option<Outcome> {
     })
 }
 
+/// A process without a page table.
 fn root(rule: &Rule, process: &Process) -> Option<Outcome> {
     let absent = process.dtb.absent().filter(|absent| absent.kind == AbsentKind::Unparsable)?;
     process.threads.value().filter(|threads| **threads > 0)?;
+    Some(rootless(rule, process, &absent.detail, absent.detail.contains(" 0x0,")))
+}
+
+fn rootless(rule: &Rule, process: &Process, words: &str, is_null: bool) -> Outcome {
     let outcome = Outcome::about(rule, process)
-        .observed(&absent.detail)
+        .observed(words)
         .expected("the address of a page table")
         .seen(process, "dtb", None)
         .confidence(Confidence::Medium);
-    Some(if absent.detail.contains(" 0x0,") {
+    // No game's: System's root is the one that tools begin with.
+    if process.pid.value() == Some(&SYSTEM_PID) {
+        return outcome.violation(Severity::Medium);
+    }
+    if is_null {
         outcome.violation(Severity::Low)
     } else {
         let guard = "drivers that protect games write over it while the process does not run";
         outcome.guard(guard).violation(Severity::Info)
-    })
+    }
+}
+
+/// Processes whose root lies behind the memory of the machine, by what the image holds of it. An image that was cut off lacks the
+/// page tables of many: it is none of theirs.
+fn beyond(case: &Case<'_>, rule: &Rule, live: &[&Process]) -> Vec<Outcome> {
+    let Some(runs) = case.system.image.as_ref().map(|image| &image.runs).filter(|runs| runs.len() < MOST_RUNS) else {
+        return Vec::new();
+    };
+    let Some(end) = runs.iter().map(|(_, end)| *end).max() else { return Vec::new() };
+    let root = |process: &Process| {
+        process.threads.value().filter(|threads| **threads > 0)?;
+        process.dtb.value().map(|root| root.page())
+    };
+    let rooted = live.iter().filter_map(|process| Some((*process, root(process)?)));
+    let (outside, inside): (Vec<_>, Vec<_>) = rooted.partition(|(_, root)| *root >= end);
+    if outside.len().saturating_mul(IN_IMAGE) > inside.len() {
+        return Vec::new();
+    }
+    let words = |root| format!("DirectoryTableBase is {root}, and the memory of the machine ends at {end}");
+    // System's is made first, in low memory.
+    let alone = outside.len() == 1;
+    let outside = outside.into_iter().filter(|(process, _)| alone || process.pid.value() == Some(&SYSTEM_PID));
+    outside.map(|(process, root)| rootless(rule, process, &words(root), false)).collect()
 }
 
 fn ran_last(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {

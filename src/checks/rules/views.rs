@@ -1,10 +1,11 @@
 //! Whether every view of the machine has the same processes: SMSS-021.
 
+use super::ids;
 use crate::checks::case::Case;
 use crate::checks::rule::{About, Rule};
 use crate::checks::{Confidence, Outcome, Severity, Witness};
 use crate::picture::{Explanation, Sighting};
-use crate::process::{PID_END, ProcessView, Source};
+use crate::process::{ProcessView, Source};
 use crate::{Absent, ListEnd, Process};
 use std::collections::BTreeSet;
 
@@ -17,9 +18,10 @@ pub static EVERY_VIEW: Rule = Rule {
     attack: &["T1014"],
     about: About {
         what: "Every running process that the pool, PspCidTable, handle tables, session lists or threads lead to is \
-               linked in PsActiveProcessHead.",
+               linked in PsActiveProcessHead, under an id that a process can have (a multiple of 4, not 0), that is not \
+               System's and that its threads bear too.",
         why: "A rootkit takes a process out of the active list to hide it. The other structures have to stay, \
-               since the process would not run without them.",
+               since the process would not run without them. Another id hides it from whoever asks by id.",
         benign: "Exited processes, processes in the making, objects that an earlier boot left in memory, and lists \
                torn by the acquisition: info, or not judged.",
         source: "MITRE ATT&CK T1014; Volatility's psxview; public descriptions of FU-class rootkits.",
@@ -46,7 +48,7 @@ fn views(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
     let running =
         |process: &&&Process| process.is_live() && process.threads.value().is_some_and(|threads| *threads > 0);
     outcomes.extend(case.leftovers.iter().filter(running).map(|process| leftover(rule, process)));
-    outcomes.extend(written_over(case, rule));
+    outcomes.extend(ids::not_their_own(case, rule));
     let told: BTreeSet<Witness> = sources().map(|source| Witness::of_source(*source)).collect();
     let rest = rest.observed(format!("{hidden} unlinked")).witnessed(told);
     let views = &case.system.processes.views;
@@ -67,22 +69,6 @@ fn views(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         rest.pass()
     });
     outcomes
-}
-
-/// Running processes named smss.exe whose pid is none that Windows gives: ids are multiples of 4, and the table that gives them
-/// has room for 2^24.
-fn written_over(case: &Case<'_>, rule: &Rule) -> Vec<Outcome> {
-    let outcome = |process: &Process| {
-        let pid = process.pid.value().filter(|pid| **pid >= PID_END || !pid.is_multiple_of(4))?;
-        let outcome = Outcome::about(rule, process)
-            .observed(format!("pid {pid:#x}"))
-            .expected("a multiple of 4 below 2^26, as PspCidTable gives ids")
-            .seen(process, "pid", Some(pid.to_string()));
-        Some(outcome.violation(Severity::High))
-    };
-    let named =
-        case.rows.iter().map(|row| row.1).filter(|process| process.is_named(case.core.name) && process.is_live());
-    named.filter_map(outcome).collect()
 }
 
 /// A violation, where exit, creation and smear do not explain the views that hold the process.

@@ -22,7 +22,7 @@ pub static INITIAL_COMMANDS: Rule = Rule {
                VerifierDlls that are in force (GlobalFlag 0x100).",
         why: "smss.exe starts what they name instead of wininit.exe or winlogon.exe, or hands those to it.",
         benign: "wininit.exe of System32 in S0InitialCommand is what runs anyway: info. SYSTEM\\Setup\\CmdLine runs \
-               before the next logon where SetupType says so: told as info, since setup uses it itself.",
+               before the next logon where SetupType says so, and is told where it does not: info, since setup uses it itself.",
         source: "Windows Internals 7th edition part 1, chapter 2, step 12; ReactOS base/system/smss/smsubsys.c; MITRE \
                ATT&CK T1546.012.",
     },
@@ -74,10 +74,9 @@ fn setup_command<'a>(answer: &mut Answer<'_, 'a>) {
     };
     let kind = number("SetupType");
     let words = format!("Setup\\CmdLine, SetupType {kind}: {}", escaped(&command, 200));
+    answer.violation(setup, "CmdLine", Severity::Info, words, "nothing");
     if kind == 0 {
-        answer.note(format!("{words}. It does not run with this type."));
-    } else {
-        answer.violation(setup, "CmdLine", Severity::Info, words, "nothing");
+        answer.guard("it does not run while SetupType is 0");
     }
 }
 

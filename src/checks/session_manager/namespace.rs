@@ -20,8 +20,8 @@ pub static NAMES: Rule = Rule {
                no drive letters; ObjectDirectories is \\Windows and \\RPC Control.",
         why: "smss.exe makes these names when the system starts. One that leads elsewhere redirects every program \
                that uses it.",
-        benign: "Names of ports come and go with the hardware. A drive letter for a folder that users cannot write to \
-               is a permanent SUBST drive: info; the letter of the drive of the system is not.",
+        benign: "Names of ports come and go with the hardware. A drive letter for another drive, or for a folder that is \
+               none of users', is a permanent SUBST drive: info; the letter of the drive of the system is not.",
         source: "Microsoft support article 102985; ReactOS base/system/smss/sminit.c.",
     },
     judge: |case, _| vec![names(&Keys::new(case))],
@@ -57,7 +57,9 @@ fn device(answer: &mut Answer<'_, '_>, key: HiveKey<'_>, name: &str, target: &st
         let severity = if harmless { Severity::Info } else { Severity::Medium };
         answer.violation(key, name, severity, words, "no drive letters");
         if harmless {
-            answer.guard("a letter for a folder that users cannot write to, as permanent SUBST drives have");
+            answer.guard(
+                "a letter for another drive, or for a folder that is none of users', as permanent SUBST drives have",
+            );
         }
     } else if !(is_port(name) || name.is_empty() && target.is_empty()) {
         answer.violation(key, name, Severity::Info, words, "AUX, MAILSLOT, NUL, PIPE, PRN, UNC");

@@ -4,8 +4,8 @@ use super::answer::shortened;
 use super::keys::Keys;
 use super::{Answer, facts};
 use crate::Absent;
-use crate::checks::paths::may_be;
-use crate::checks::places::{Place, is_within, parts, path, place};
+use crate::checks::paths::{SystemRoot, VolumePath, may_be};
+use crate::checks::places::{Place, is_within, meant, parts, path, place_of};
 use crate::checks::rule::{About, Rule};
 use crate::checks::words::{lower, trim};
 use crate::checks::{Outcome, Severity};
@@ -104,6 +104,37 @@ pub(super) fn touch_system_files(keys: &Keys<'_>) -> bool {
     })
 }
 
+/// The file that a name means. A server's administrators' share is taken for the machine's own: which names it answers to is not known.
+fn file(text: &str) -> Option<VolumePath> {
+    let path = meant(text)?;
+    let here = if path.is_remote() { path.on_own_share(|_| true) } else { None };
+    Some(here.unwrap_or(path))
+}
+
+/// Where a file lies. Of a server's share it is not known: it may be a directory of this machine.
+fn place(root: &SystemRoot, text: &str) -> Place {
+    match file(text) {
+        Some(path) if !path.is_remote() || path.is_snapshot() => place_of(root, &path),
+        _ => Place::Unclear,
+    }
+}
+
+/// First of the directories of a file whose volume is not known; no directory can have this name.
+const SOMEWHERE: &str = "?";
+/// First of the directories of a file in a snapshot.
+const IN_SNAPSHOT: &str = "*";
+
+/// The directories and the name of a file, in one case.
+fn names(root: &SystemRoot, text: &str) -> Vec<String> {
+    let above = |above: &str| std::iter::once(above.to_owned()).chain(text.split(['\\', '/']).map(str::to_owned));
+    let names: Vec<String> = match file(text) {
+        Some(path) if path.is_snapshot() => above(IN_SNAPSHOT).collect(),
+        Some(path) if !path.is_remote() => parts(root, &path),
+        _ => above(SOMEWHERE).collect(),
+    };
+    names.iter().map(|name| lower(name)).collect()
+}
+
 /// Pairs of texts. A last text without partner is a file to delete.
 fn operations(texts: &[String]) -> impl Iterator<Item = Operation<'_>> {
     texts
@@ -143,16 +174,17 @@ impl Operation<'_> {
     /// [`Emptied`].
     fn grade(&self, keys: &Keys<'_>) -> Option<(Severity, &'static str)> {
         let root = &keys.case.root;
-        let changed = lower(self.changed());
+        let plain = |text: &str| format!("\\{}", names(root, text).join("\\"));
+        let (source, changed) = (plain(self.source), plain(self.changed()));
         let name = changed.rsplit('\\').next().unwrap_or(&changed);
-        let source = lower(self.source);
-        let from = place(root, self.source);
+        let (from, to) = (place(root, self.source), place(root, self.changed()));
         let gone = self.target.is_empty();
         let same_directory = !gone && directory(&source) == directory(&changed);
         if is_one_of(name, facts::SECURITY_FILES) && !gone && from == Place::Writable && !same_directory {
             return Some((Severity::High, "a security product"));
         }
-        if place(root, self.changed()) == Place::System32 && !gone {
+        let into_system = to == Place::System32 || to == Place::Unclear && is_one_of(name, facts::CORE_FILES);
+        if into_system && !gone {
             if from == Place::Writable {
                 return Some((Severity::High, "into System32 from where users can write"));
             }
@@ -165,11 +197,11 @@ impl Operation<'_> {
             }
         }
         // Drivers of products that were uninstalled wait for the restart.
-        if gone && place(root, self.source) == Place::System32 && is_left(name, &changed) && !name.ends_with(".sys") {
+        if gone && from == Place::System32 && is_left(name, &changed) && !name.ends_with(".sys") {
             return Some((Severity::Low, "a program or library in System32"));
         }
         let of_product = facts::SECURITY_DIRECTORIES.iter().any(|part| source.contains(part) || changed.contains(part));
-        if of_product && gone && !is_temporary(name) && is_runnable(name) {
+        if of_product && gone && !source.starts_with("\\*\\") && !is_temporary(name) && is_runnable(name) {
             return Some((Severity::Low, "a security product's directory"));
         }
         None
@@ -194,10 +226,7 @@ struct Emptied {
 
 impl Emptied {
     fn play<'o>(keys: &Keys<'_>, operations: impl Iterator<Item = &'o Operation<'o>>) -> Self {
-        let name = |text: &str| {
-            let parts = path(text).map(|path| parts(&keys.case.root, &path));
-            parts.unwrap_or_else(|| vec![text.to_owned()]).iter().map(|part| lower(part)).collect::<Vec<_>>()
-        };
+        let name = |text: &str| names(&keys.case.root, text);
         let mut gone: BTreeMap<Vec<String>, usize> = BTreeMap::new();
         let mut there: BTreeSet<Vec<String>> = BTreeSet::new();
         for (at, operation) in operations.enumerate() {
@@ -222,6 +251,10 @@ impl Emptied {
     fn by(&self, keys: &Keys<'_>, at: usize) -> Option<(Severity, &'static str)> {
         let parts = self.gone.get(&at)?;
         let last = parts.last()?;
+        if parts.first().is_some_and(|first| first == IN_SNAPSHOT) {
+            return None;
+        }
+        let somewhere = parts.first().is_some_and(|first| first == SOMEWHERE);
         let root = &keys.case.root;
         let is = |directory: &str| is_within(parts, directory) && parts.len() == directory.split('\\').skip(1).count();
         let below_root = |below: &str| root.all().iter().any(|root| is(&format!("{root}{below}")));
@@ -235,7 +268,7 @@ impl Emptied {
         let in_system32 = root.all().iter().any(|root| {
             is_within(parts, &format!("{root}\\System32")) || is_within(parts, &format!("{root}\\SysNative"))
         });
-        if in_system32 && is_one_of(last, facts::CORE_FILES) {
+        if (in_system32 || somewhere) && is_one_of(last, facts::CORE_FILES) {
             return Some((Severity::High, "a file that Windows needs, and nothing takes its place"));
         }
         // Installers unpack products' programs there, and delete them.

@@ -257,7 +257,7 @@ fn an_impostor_in_a_container() {
     let inside = |process| Process { silo: silo.clone(), ..process };
     let container = |s: &mut System| {
         add(s, inside(smss(5000, MASTER, None, 1000, SMSS_COMMAND)));
-        let csrss = process(5010, 5000, "csrss.exe", Some(4), 1001);
+        let csrss = process(5012, 5000, "csrss.exe", Some(4), 1001);
         add(s, inside(Process { protection: Reading::Value(Hex(0x61)), ..csrss }));
         add(s, inside(process(5020, 5000, "wininit.exe", Some(4), 1001)));
     };
@@ -285,7 +285,7 @@ fn an_impostor_in_a_container() {
         let other = Reading::Value(VirtualAddress(0xffff_a000_0000_3000));
         let inside = |process| Process { silo: other.clone(), ..process };
         add(s, inside(smss(6000, MASTER, None, 2000, SMSS_COMMAND)));
-        let csrss = process(6010, 6000, "csrss.exe", Some(6), 2001);
+        let csrss = process(6012, 6000, "csrss.exe", Some(6), 2001);
         add(s, inside(Process { protection: Reading::Value(Hex(0x61)), ..csrss }));
         add(s, inside(process(6020, 6000, "wininit.exe", Some(6), 2001)));
     });

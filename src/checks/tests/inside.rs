@@ -6,7 +6,7 @@ use super::{
 };
 use crate::checks::Judgement::{NotApplicable, Pass, Unknown, Violation};
 use crate::checks::{Confidence, Severity};
-use crate::{Hex, KernelInfo, ListEnd, Process, Reading, System, VirtualAddress};
+use crate::{Absent, Hex, ImageInfo, KernelInfo, ListEnd, PhysicalAddress, Process, Reading, System, VirtualAddress};
 
 fn vads(system: &mut System) -> &mut Vec<crate::kernel::Vad> {
     list(&mut within(system, MASTER).vads)
@@ -302,4 +302,130 @@ fn handles_that_cannot_all_be_read() {
         within(s, MASTER).held_by = Reading::Value(vec![holder(3000, "explorer.exe", Hex(0x1f_ffff).0)]);
     });
     assert_eq!(outcome(&over, "SMSS-028", MASTER).outcome, NotApplicable);
+}
+
+/// Threads bear the id of their process too: another one in the process object is not its own.
+#[test]
+fn an_id_that_the_threads_do_not_bear() {
+    let number = |system: &mut System, pid: u64, of_threads: u64| {
+        let own = find(system, pid).eprocess.clone();
+        for thread in list(&mut within(system, pid).threads) {
+            (thread.pid, thread.owner) = (Reading::Value(of_threads), own.clone());
+        }
+    };
+    let told = |change: &dyn Fn(&mut System)| {
+        let findings = with(|system| {
+            number(system, MASTER, MASTER);
+            let child = smss(900, MASTER, Some(5), 60, "x");
+            add(system, Process { eprocess: Reading::Value(VirtualAddress(0xffff_8000_1234_0000)), ..child });
+            number(system, 900, 900);
+            change(system);
+        });
+        let told = findings.of("SMSS-021").find(|found| found.outcome == Violation);
+        told.map(|found| (found.pid, found.severity, found.observed.clone().unwrap_or_default()))
+    };
+    assert_eq!(told(&|_| ()), None);
+    for pid in [8, 0, 4] {
+        let found = told(&|system| master(system).pid = Reading::Value(pid)).unwrap();
+        assert_eq!((found.0, found.1), (Some(pid), Some(Severity::High)), "{pid}");
+        assert!(found.2.contains(&format!("bear {MASTER}")), "{pid}: {}", found.2);
+    }
+    // Where the threads of nobody bear the id of their process, the field was not understood.
+    let nobody = told(&|system| {
+        number(system, MASTER, 0x1_0000);
+        number(system, 900, 0x1_0000);
+    });
+    assert_eq!(nobody, None);
+}
+
+#[test]
+fn a_handle_is_shown_in_the_table_of_who_holds_it() {
+    let findings = with(|system| {
+        let mut held = holder(3000, "explorer.exe", 0x1f_ffff);
+        held.eprocess = find(system, 3000).eprocess.clone();
+        list(&mut within(system, MASTER).held_by).push(held);
+    });
+    let found = outcome(&findings, "SMSS-022", MASTER);
+    assert_eq!(found.outcome, Violation, "{found}");
+    let entry = found.evidence.iter().find(|evidence| evidence.structure == "_HANDLE_TABLE_ENTRY").unwrap();
+    assert_eq!(entry.pid, Some(3000));
+}
+
+/// Roots of their own, and an image that holds memory up to 2 GiB.
+fn with_roots(system: &mut System) {
+    for (number, process) in system.processes.items.iter_mut().enumerate() {
+        process.dtb = Reading::Value(PhysicalAddress(0x1000_0000 + (number as u64 * 0x5000)));
+    }
+    let runs = vec![
+        (PhysicalAddress(0x1000), PhysicalAddress(0x9_f000)),
+        (PhysicalAddress(0x10_0000), PhysicalAddress(0x8000_0000)),
+    ];
+    system.image = Some(ImageInfo { runs, ..ImageInfo::default() });
+}
+
+#[test]
+fn a_root_that_two_processes_have_tells_of_neither() {
+    let (root, other) = (PhysicalAddress(0x1234_5000), 452);
+    let clean = with(with_roots);
+    assert!(clean.of("SYS-02").all(|found| found.outcome == Pass));
+    let share = |system: &mut System| {
+        with_roots(system);
+        // Flag bits are none of the root.
+        master(system).dtb = Reading::Value(PhysicalAddress(root.0 | 3));
+        find(system, other).dtb = Reading::Value(root);
+    };
+    let shared = with(share);
+    let found = shared.of("SYS-02").find(|found| found.outcome == Unknown).unwrap();
+    assert!(found.decides && found.missing.is_some(), "{found}");
+    assert_eq!(shared.verdict, crate::Verdict::Inconclusive);
+    // Who has no threads left has no root either: it may be another's by now.
+    let ended = with(|system| {
+        share(system);
+        find(system, other).threads = Reading::Value(0);
+        find(system, other).exited = at(40);
+    });
+    assert!(ended.of("SYS-02").all(|found| found.outcome == Pass));
+}
+
+#[test]
+fn a_root_behind_the_memory_of_the_machine() {
+    let beyond = |pids: &[u64]| {
+        with(|system| {
+            with_roots(system);
+            for pid in pids {
+                find(system, *pid).dtb = Reading::Value(PhysicalAddress(0xdead_beef_0000 + pid * 0x1000));
+            }
+        })
+    };
+    let told = |pids: &[u64]| -> Vec<(Option<u64>, Option<Severity>)> {
+        let findings = beyond(pids);
+        findings
+            .of("SYS-02")
+            .filter(|found| found.outcome == Violation)
+            .map(|found| (found.pid, found.severity))
+            .collect()
+    };
+    assert_eq!(told(&[4]), [(Some(4), Some(Severity::Medium))]);
+    assert_eq!(told(&[3000]), [(Some(3000), Some(Severity::Info))]);
+    assert_eq!(told(&[4, 3000]), [(Some(4), Some(Severity::Medium))], "of several the image lacks the tables");
+    let all: Vec<u64> = with_pids();
+    assert_eq!(told(&all), [], "an image that was cut off");
+}
+
+fn with_pids() -> Vec<u64> {
+    super::machine().processes.items.iter().filter_map(|process| process.pid.value().copied()).collect()
+}
+
+#[test]
+fn what_makes_no_sense_in_the_master_is_named_with_what_is_away() {
+    let findings = with(|system| {
+        master(system).peb_path =
+            Reading::Absent(Absent::unparsable("_EPROCESS.Peb is null, and the process runs an image"));
+    });
+    let away = findings.away.unwrap();
+    assert_eq!(away.main, Some(MASTER));
+    assert!(away.of_main.iter().any(|what| what.contains("PEB")), "{:?}", away.of_main);
+    // Of another process it is no page that is away.
+    let other = with(|system| find(system, 3000).peb_path = Reading::Absent(Absent::unparsable("x")));
+    assert!(other.away.is_none_or(|away| away.of_main.is_empty()));
 }

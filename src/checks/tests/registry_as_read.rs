@@ -89,6 +89,54 @@ fn names_that_hide_a_place_are_understood() {
     ] {
         assert_eq!(pending(dirty), Some(High), "{dirty:?}");
     }
+    for plain in [r"Windows\System32\ntdll.dll", r"Windows\System32\drivers\WdFilter.sys", r"Windows\System32\drivers"]
+    {
+        for start in [
+            r"\??\C:\",
+            r"\??\C:/",
+            r"\\?\C:\",
+            r"\??\Global\C:\",
+            r"\??\Global\GLOBAL\C:\",
+            r"\??\GLOBALROOT\GLOBAL??\C:\",
+            r"\??\GLOBALROOT\??\GLOBALROOT\??\GLOBALROOT\??\GLOBALROOT\??\GLOBALROOT\??\GLOBALROOT\??\C:\",
+            r"\Sessions\0\DosDevices\00000000-000003e7\C:\",
+            r"\??\BootPartition\",
+            r"\??\HarddiskVolume3\",
+            r"\??\STORAGE#Volume#{0a}#0000000000100000#{53f5630d-b6bf-11d0-94f2-00a0c91efb8b}\",
+            r"\??\GLOBALROOT\ArcName\multi(0)disk(0)rdisk(0)partition(3)\",
+            r"\??\GLOBALROOT\Device\Harddisk0\Partition3\",
+            r"\??\GLOBALROOT\Device\BootDevice\",
+            r"\??\C:\Windows\Temp\..\..\",
+            r"\??\C:\Users\.\..\",
+            r"\??\UNC\localhost\C$\",
+            r"\??\UNC\127.0.0.1\C$\",
+            r"\??\UNC\DESKTOP-1\c$\",
+            r"\??\GLOBALROOT\Device\Mup\localhost\C$\",
+        ] {
+            for end in ["", "::$DATA", ".", " ", ". .", ":x:$DATA"] {
+                let name = format!("{start}{plain}{end}");
+                assert_eq!(pending(&[&name, ""]), Some(High), "{name}");
+                assert_eq!(pending(&[&name, r"\??\C:\x"]), Some(High), "{name}");
+            }
+            let user = r"\??\C:\Users\Public\t.dll";
+            assert_eq!(pending(&[user, &format!(r"!{start}Windows\System32\termsrv.dll")]), Some(High), "{start}");
+            // What is nobody's harm in the plain form is none in this.
+            assert_eq!(pending(&[&format!(r"{start}Users\a\AppData\Local\Temp\x.tmp"), ""]), Some(Info), "{start}");
+        }
+    }
+    // Of a share nobody knows where it lies, the name of the file is known.
+    assert_eq!(pending(&[r"\??\UNC\localhost\sys\ntdll.dll", ""]), Some(High));
+    assert_eq!(pending(&[r"\??\UNC\localhost\sys\notes.txt", ""]), Some(Info));
+    assert_eq!(pending(&[r"\??\C:\Users\All Users\Microsoft\Windows Defender", r"\??\C:\x"]), Some(High));
+    // A snapshot is no volume that this Windows runs from.
+    for snapshot in [r"\??\GLOBALROOT\Device\HarddiskVolumeShadowCopy2", r"\??\HarddiskVolumeShadowCopy2"] {
+        for file in [r"Windows\System32\ntdll.dll", r"Windows\System32\vendor.dll", r"Program Files\CrowdStrike\a.exe"]
+        {
+            assert_eq!(pending(&[&format!(r"{snapshot}\{file}"), ""]), Some(Info), "{file}");
+        }
+        let old = format!(r"{snapshot}\Windows\System32\ntdll.dll");
+        assert_eq!(pending(&[&old, r"!\??\C:\Windows\System32\ntdll.dll"]), Some(High), "an old one from elsewhere");
+    }
     assert!(pending(&[r"\??\C:\Windows\SYSTEM~1\ntdll.dll", ""]) >= Some(Low));
     assert_eq!(pending(&[r"\??\GLOBALROOT\Device\HarddiskVolume3\Users\a\x.tmp", ""]), Some(Info));
 }
@@ -137,6 +185,11 @@ fn drive_letters() {
     assert_eq!(device("P:", r"\??\G:\Dev\Projects"), Some(Info));
     assert_eq!(device("P:", r"\??\C:\Users\Public\x"), Some(Medium));
     assert_eq!(device("C:", r"\??\D:\x"), Some(Medium), "the system's own");
+    for whole in [r"\??\D:\", r"\??\D:", r"\Device\HarddiskVolume5", r"\??\Volume{0a}\"] {
+        assert_eq!(device("P:", whole), Some(Info), "another drive has its own letter too: {whole}");
+    }
+    assert_eq!(device("P:", r"\??\D:\..\Users\x"), Some(Medium));
+    assert_eq!(device("P:", r"\??\UNC\localhost\C$\Users\x"), Some(Medium));
     assert_eq!(device("P:", "x"), Some(Medium), "nobody knows where that is");
 }
 
@@ -152,6 +205,11 @@ fn setup_excuses_by_one_value_alone_and_its_command_is_told() {
     let kind = [("SetupType", dword(2)), ("CmdLine", sz("cmd.exe /c x.bat"))];
     assert_eq!(severity("SMR-10", |s| setup(s, &kind)), Some(High));
     assert_eq!(severity("SMR-12", |s| setup(s, &kind)), Some(Info));
+    let idle = with(|s| setup(s, &[("SetupType", dword(0)), ("CmdLine", sz("cmd.exe /c x.bat"))]));
+    let shown = outcome(&idle, "SMR-12", None);
+    assert_eq!(shown.severity, Some(Info));
+    assert!(shown.observed.as_deref().is_some_and(|text| text.contains("cmd.exe /c x.bat")), "{:?}", shown.observed);
+    assert_eq!(severity("SMR-12", |s| setup(s, &[("SetupType", dword(0)), ("CmdLine", sz(""))])), None);
     let in_progress = with(|s| setup(s, &[("SystemSetupInProgress", dword(1))]));
     let found = outcome(&in_progress, "SMR-10", None);
     assert_eq!(found.severity, Some(Medium));

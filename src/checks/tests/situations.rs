@@ -197,7 +197,7 @@ fn a_server_silo_is_clean() {
             s,
             inside(Process {
                 protection: Reading::Value(Hex(0x61)),
-                ..process(5010, 5000, "csrss.exe", Some(4), 1001)
+                ..process(5012, 5000, "csrss.exe", Some(4), 1001)
             }),
         );
         add(s, inside(process(5020, 5000, "wininit.exe", Some(4), 1001)));
@@ -257,7 +257,7 @@ fn preinstallation_and_other_roots() {
         s.machine.root = text("X:\\Windows");
         master(s).modules = Reading::Value(vec![SMSS_COMMAND.into(), "X:\\Windows\\SYSTEM32\\ntdll.dll".into()]);
         s.processes.items.retain(|p| p.session != Reading::Value(1));
-        add(s, process(610, 444, "winlogon.exe", Some(0), 21));
+        add(s, process(612, 444, "winlogon.exe", Some(0), 21));
         for process in &mut s.processes.items {
             if let Reading::Value(path) = &mut process.path {
                 *path = path.replace("HarddiskVolume3", "Ramdisk{d9b257fc-684e-4dcb-ab79-03cfa2f6b750}");
@@ -456,7 +456,7 @@ fn states_of_the_machine_excuse_what_they_explain_and_are_named() {
     // The key of Windows PE on another system excuses nothing.
     let key = with(|s| {
         s.session_manager.mini_nt = Reading::Value(KeyRecord::default());
-        add(s, process(610, 444, "winlogon.exe", Some(0), 21));
+        add(s, process(612, 444, "winlogon.exe", Some(0), 21));
     });
     assert_eq!(outcome(&key, "SES-05", None).outcome, Violation);
 }

@@ -44,7 +44,8 @@ impl fmt::Display for OtherSystem {
         if let Some(lacks) = &self.lacks {
             write!(f, " ({lacks})")?;
         }
-        self.dtb.map_or(Ok(()), |dtb| write!(f, "; --dtb {dtb} opens it"))
+        let does = if self.lacks.is_some() { "leads to it" } else { "opens it" };
+        self.dtb.map_or(Ok(()), |dtb| write!(f, "; --dtb {dtb} {does}"))
     }
 }
 

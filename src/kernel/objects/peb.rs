@@ -152,6 +152,15 @@ impl UserHalf {
             locations.push(("peb_path", text(layout.image_path)));
             locations.push(("command_line", text(layout.command_line)));
         }
+        // A page table out of a page file may be another's by now. Where the PEB that it leads to has the image base that the kernel knows,
+        // it is this process's, and so is what the PEB leads to.
+        let base = view.get(layout.image_base).ok();
+        if base.is_none() || process.section_base().value().copied() != base {
+            let table = view.locate(layout.image_base).table;
+            for (_, location) in &mut locations {
+                location.table = location.table.or(table);
+            }
+        }
         Self {
             path: string(|layout| layout.image_path),
             command_line: string(|layout| layout.command_line),

@@ -12,6 +12,15 @@ use std::sync::{Mutex, PoisonError};
 /// Pages that are looked at to tell whether a file holds anything: 1 GiB. Of a true page file the first of them tells.
 const BLANK_PAGES: u64 = 1 << 18;
 
+/// How files of packers begin.
+const PACKED: [(&[u8], &str); 5] = [
+    (b"\x1f\x8b\x08", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "Zstandard"),
+    (b"PK\x03\x04", "ZIP"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"\xfd7zXZ\x00", "xz"),
+];
+
 /// A copy of a page file (`pagefile.sys`, `swapfile.sys`), opened. Page *n* lies at 4096 × *n*; there is no header.
 pub struct PageFile {
     name: String,
@@ -29,12 +38,18 @@ impl PageFile {
     /// It cannot be opened, or is empty.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
-        let file = File::open(path)?;
-        if !file.metadata()?.is_file() {
+        // Asked before it is opened: a pipe would wait for somebody who writes.
+        if !std::fs::metadata(path)?.is_file() {
             return Err(io::Error::other("it is no file"));
         }
-        let file = Self::new(path.display().to_string(), file)?;
-        if file.is_empty() { Err(io::Error::other("it is empty: the copy failed")) } else { Ok(file) }
+        let file = Self::new(path.display().to_string(), File::open(path)?)?;
+        if file.is_empty() {
+            return Err(io::Error::other("it is empty: the copy failed"));
+        }
+        match file.packed() {
+            Some(how) => Err(io::Error::other(format!("it is packed ({how}): unpack it, and give what comes out"))),
+            None => Ok(file),
+        }
     }
 
     /// Takes a page file that is in memory. `name` stands for it in messages, and is compared with the kernel's names.
@@ -80,6 +95,16 @@ impl PageFile {
         pages.all(|page| *page == [0; PAGE_BYTES])
     }
 
+    /// How it is packed. Page files are whole pages; one of them may begin like anything.
+    fn packed(&self) -> Option<&'static str> {
+        let mut start = Vec::new();
+        let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
+        data.seek(SeekFrom::Start(0)).ok()?;
+        data.by_ref().take(PAGE_SIZE).read_to_end(&mut start).ok()?;
+        let found = PACKED.iter().find(|(magic, _)| start.starts_with(magic));
+        found.filter(|_| !self.bytes.is_multiple_of(PAGE_SIZE)).map(|(_, how)| *how)
+    }
+
     /// The page at `offset`.
     ///
     /// # Errors
@@ -98,5 +123,38 @@ impl PageFile {
 impl fmt::Debug for PageFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PageFile").field("name", &self.name).field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_copies_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            PageFile::open(path).map(|file| file.len()).map_err(|error| error.to_string())
+        };
+        for (magic, how) in PACKED {
+            let packed = [magic, &[7; 500]].concat();
+            assert!(opened("pagefile.sys", &packed).unwrap_err().contains(how));
+            // Whole pages may hold what some process had.
+            let page = [magic, &[0; PAGE_BYTES]].concat();
+            assert_eq!(opened("pagefile.sys", &page[..PAGE_BYTES]), Ok(PAGE_SIZE));
+        }
+    }
+
+    /// Opening a pipe waits for somebody who writes.
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_no_page_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pagefile.sys");
+        if std::process::Command::new("mkfifo").arg(&path).status().is_ok_and(|made| made.success()) {
+            assert!(PageFile::open(path).unwrap_err().to_string().contains("no file"));
+        }
     }
 }

@@ -6,7 +6,7 @@ mod velociraptor;
 mod volatility;
 
 use super::{Report, foreign};
-use crate::{Process, Reading, System};
+use crate::{Absent, Process, Reading, System, Warning};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use table::Row;
@@ -41,14 +41,44 @@ struct Listed {
     sids: BTreeMap<u64, Vec<String>>,
 }
 
-/// A tool's rows: whether they are its, and what they say.
-type Tool = (fn(&Row) -> bool, fn(&[Row]) -> Listed);
+/// A tool's rows: whether they are its, the column of the process's id, and what they say.
+type Tool = (fn(&Row) -> bool, &'static str, fn(&[Row]) -> Listed);
 
 const TOOLS: [Tool; 3] = [
-    (volatility::is_its, volatility::read),
-    (memprocfs::is_its, memprocfs::read),
-    (velociraptor::is_its, velociraptor::read),
+    (volatility::is_its, "PID", volatility::read),
+    (memprocfs::is_its, "PID", memprocfs::read),
+    (velociraptor::is_its, "Pid", velociraptor::read),
 ];
+
+/// SIDs of groups, labels and capabilities, which no token has as its user; `*` stands for what follows. (Microsoft, "Security
+/// identifiers": well-known SIDs.)
+const OF_GROUPS: [&str; 23] = [
+    "S-1-1-*",
+    "S-1-2-*",
+    "S-1-3-*",
+    "S-1-15-*",
+    "S-1-16-*",
+    "S-1-18-*",
+    "S-1-5-1",
+    "S-1-5-2",
+    "S-1-5-3",
+    "S-1-5-4",
+    "S-1-5-5-*",
+    "S-1-5-6",
+    "S-1-5-8",
+    "S-1-5-9",
+    "S-1-5-11",
+    "S-1-5-12",
+    "S-1-5-13",
+    "S-1-5-14",
+    "S-1-5-15",
+    "S-1-5-32-*",
+    "S-1-5-64-*",
+    "S-1-5-113",
+    "S-1-5-114",
+];
+/// Groups of a domain or a machine by the last number: domain admins to key admins, RAS servers.
+const GROUP_NUMBERS: [std::ops::RangeInclusive<u32>; 2] = [512..=527, 553..=553];
 
 /// Reads a report of ntmem, or lists of processes that other tools printed, with what is beside them. Names are for messages.
 ///
@@ -62,13 +92,15 @@ pub fn read_lists(files: &[(String, Vec<u8>)]) -> Result<Report, ListError> {
         return serde_json::from_slice(bytes).map_err(unknown);
     }
     let mut all = Listed::default();
+    let mut warnings = Vec::new();
     for (name, bytes) in files {
         let unknown = |why: String| ListError::Unknown { name: name.clone(), why };
         let rows = table::rows(bytes).map_err(unknown)?;
         let first = rows.first().ok_or_else(|| unknown("it has no rows".to_owned()))?;
-        let tool = TOOLS.iter().find(|(is_its, _)| is_its(first));
+        let tool = TOOLS.iter().find(|(is_its, ..)| is_its(first));
         let columns = || first.keys().cloned().collect::<Vec<_>>().join(", ");
-        let (_, read) = tool.ok_or_else(|| unknown(format!("its columns are {}", columns())))?;
+        let (_, column, read) = tool.ok_or_else(|| unknown(format!("its columns are {}", columns())))?;
+        warnings.extend(without_id(name, &rows, column));
         let listed = read(&rows);
         all.processes.extend(listed.processes);
         all.command_lines.extend(listed.command_lines);
@@ -79,8 +111,29 @@ pub fn read_lists(files: &[(String, Vec<u8>)]) -> Result<Report, ListError> {
     }
     let mut system = System::default();
     system.processes.items = all.joined();
+    system.warnings = warnings;
     foreign::adopt(&mut system);
     Ok(Report { generator: None, ..Report::new(system) })
+}
+
+/// Rows whose process id is none: they are left out, and that is told.
+fn without_id(name: &str, rows: &[Row], column: &str) -> Option<Warning> {
+    let mut left_out = rows.iter().filter(|row| table::number(row, column).is_none());
+    let first = left_out.next()?.get(column).map_or_else(|| "nothing".to_owned(), Value::to_string);
+    let count = left_out.count().saturating_add(1);
+    let first: String = first.chars().take(40).collect();
+    let message = format!("{name}: {count} rows are left out whose {column} is no process id (the first has {first})");
+    Some(Warning::new("processes", message))
+}
+
+/// Whether a SID is one that a token cannot have as its user.
+fn is_of_group(sid: &str) -> bool {
+    let known = OF_GROUPS.iter().any(|known| match known.strip_suffix('*') {
+        Some(start) => sid.starts_with(start),
+        None => sid == *known,
+    });
+    let number = sid.strip_prefix("S-1-5-21-").and_then(|rest| rest.rsplit_once('-')?.1.parse::<u32>().ok());
+    known || number.is_some_and(|number| GROUP_NUMBERS.iter().any(|range| range.contains(&number)))
 }
 
 /// Whether it is one JSON object that has a member of a report.
@@ -98,13 +151,22 @@ impl Listed {
             let count = owners.entry(*pid).or_default();
             *count = count.saturating_add(1);
         }
+        // A token begins with its user. Rows that were sorted do not tell which SID that was, whichever is the first.
+        let sorted = self.sids.values().filter_map(|sids| sids.first()).find(|sid| is_of_group(sid));
         let mut processes = self.processes;
         for process in &mut processes {
             let Some(pid) = process.pid.value().filter(|pid| owners.get(pid) == Some(&1)) else { continue };
             if let Some(line) = self.command_lines.get(pid).filter(|_| process.command_line.value().is_none()) {
                 process.command_line = Reading::Value(line.clone());
             }
-            if let Some((user, groups)) = self.sids.get(pid).and_then(|sids| sids.split_first()) {
+            let Some(sids) = self.sids.get(pid) else { continue };
+            if let Some(group) = sorted {
+                let why = format!(
+                    "the SIDs are not in the order of a token: {group}, which is a group's, is the first of one"
+                );
+                process.user = Reading::Absent(Absent::unparsable(why));
+                process.groups = Reading::Value(sids.iter().filter(|sid| is_of_group(sid)).cloned().collect());
+            } else if let Some((user, groups)) = sids.split_first() {
                 process.user = Reading::Value(user.clone());
                 process.groups = Reading::Value(groups.to_vec());
             }
@@ -149,6 +211,44 @@ mod tests {
         assert_eq!(smss.integrity.value().map(String::as_str), Some("S-1-16-16384"));
         assert_eq!(smss.groups.value().map(Vec::as_slice), Some(&["S-1-5-32-544".to_owned()][..]));
         assert!(check_smss(&report.system).of("SMSS-001").any(|outcome| outcome.pid == Some(376)));
+    }
+
+    /// Rows that were sorted do not tell who the user is.
+    #[test]
+    fn sids_in_another_order() {
+        let row = |pid: u64, sid: &str| format!(r#"{{"Name": "x", "PID": {pid}, "Process": "x", "SID": "{sid}"}}"#);
+        let of = |rows: &[(u64, &str)]| {
+            let rows: Vec<String> = rows.iter().map(|(pid, sid)| row(*pid, sid)).collect();
+            let report = read(&[PSLIST, &format!("[{}]", rows.join(","))]).unwrap();
+            let findings = check_smss(&report.system);
+            let found = findings.of("SMSS-008").find(|found| found.pid == Some(376)).unwrap().clone();
+            (found.outcome, found.missing.map(|missing| missing.to_string()).unwrap_or_default())
+        };
+        use crate::checks::Judgement::{Pass, Unknown, Violation};
+        let (system, admins, label) = ((376, "S-1-5-18"), (376, "S-1-5-32-544"), (376, "S-1-16-16384"));
+        assert_eq!(of(&[system, admins, label]).0, Pass);
+        assert_eq!(of(&[(376, "S-1-5-21-1-2-3-1001"), admins, label]).0, Violation);
+        for sorted in [[admins, system, label], [label, system, admins], [admins, label, system]] {
+            let (outcome, why) = of(&sorted);
+            assert_eq!(outcome, Unknown);
+            assert!(why.contains("order"), "{why}");
+        }
+        // By SID, the user may come first by chance: the token of another process shows it.
+        let by_sid = [(4, "S-1-16-16384"), (4, "S-1-5-18"), (376, "S-1-5-18"), (376, "S-1-5-32-544")];
+        assert_eq!(of(&by_sid).0, Unknown);
+        assert_eq!(of(&[(376, "S-1-5-21-1-2-3-513"), (376, "S-1-5-21-1-2-3-1001")]).0, Unknown);
+    }
+
+    #[test]
+    fn rows_without_an_id_are_told() {
+        for pid in ["-5", "1.5", "null", "\"four\""] {
+            let odd = PSLIST.replace("\"PID\": 376", &format!("\"PID\": {pid}"));
+            let report = read(&[&odd]).unwrap();
+            assert_eq!(report.system.processes.items.len(), 1);
+            let told = &report.system.warnings[0].message;
+            assert!(told.contains("1 rows are left out") && told.contains(pid.trim_matches('"')), "{told}");
+        }
+        assert_eq!(read(&[PSLIST]).unwrap().system.warnings, []);
     }
 
     /// As `vol -r json windows.pstree` prints it: children in their parents.

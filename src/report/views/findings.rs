@@ -14,7 +14,7 @@ use crate::{Findings, Outcome, Picture, Severity, Verdict};
 /// How to show findings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FindingsOptions {
-    /// A line for each finding, what could not be read, and nothing else.
+    /// A line for each finding, what could not be read or is not to be told, and nothing else.
     pub brief: bool,
 }
 

@@ -1,28 +1,8 @@
 //! Paths of images, made comparable: relative to their volume, whatever the form they come in.
 
+mod names;
+
 use super::words::{same, strip};
-
-/// Devices that are no local volume: what follows them is a server and a share, which could be named `Windows\System32`.
-const REDIRECTORS: [&str; 6] = ["Mup", "LanmanRedirector", "WebDavRedirector", "RdpDr", "hgfs", "VBoxMiniRdr"];
-
-/// `\??\GLOBALROOT\??\GLOBALROOT\...` may go on for ever.
-const MOST_PREFIXES: usize = 4;
-
-/// Whether a path begins with a share of the machine that a guest runs on, as a FILE_OBJECT names it: relative to its device.
-fn is_share(text: &str) -> bool {
-    strip(text, "\\VSMB-{").is_some()
-}
-
-/// The files of Windows in a guest that gets them from its host over VMBus (Windows Sandbox, Application Guard, Hyper-V isolated
-/// containers): `\VSMB-{GUID}\os\Windows\x`. The share `os` is the volume of that Windows; every other share is a folder of the host.
-/// Gives the share, and the path on it.
-fn of_host(path: &str) -> Option<(&str, &str)> {
-    let guid = strip(path, "\\VSMB-{")?.find('}')?;
-    let behind = "\\VSMB-{".len().checked_add(guid)?.checked_add(1)?;
-    let rest = strip(path.get(behind..)?, "\\os")?;
-    let share = path.get(..path.len().checked_sub(rest.len())?)?;
-    rest.starts_with('\\').then_some((share, rest))
-}
 
 /// Whether `found`, a file or directory in a path, is the one named `known`, or may be by its short name: `PROGRA~1`. NT makes a
 /// short name of up to six letters of the long one, a tilde and a number, and up to three letters of its extension.
@@ -53,7 +33,7 @@ pub(super) struct VolumePath {
     in_root: bool,
     /// The drive letter, where the form has one.
     drive: Option<char>,
-    /// It is on a server or a shared folder.
+    /// It is on a server, a shared folder or a snapshot: on no volume that this Windows runs from.
     remote: bool,
     /// `HarddiskVolume3`, where the form has a device.
     device: Option<String>,
@@ -71,73 +51,12 @@ pub(super) struct SystemRoot {
 const USUAL_ROOTS: [&str; 2] = ["\\Windows", "\\WINNT"];
 
 impl VolumePath {
-    /// Reads `\Device\HarddiskVolume3\Windows\x`, `\??\C:\Windows\x`, `C:\Windows\x`, `\SystemRoot\x`, `%SystemRoot%\x`,
-    /// `\Windows\x`. `None`: it is no path, as what overwritten memory holds.
-    pub(super) fn read(text: &str) -> Option<Self> {
-        if text.chars().any(|c| c.is_control() || c == '\u{fffd}') {
-            return None;
-        }
-        Self::read_prefixed(text, MOST_PREFIXES)
-    }
-
-    fn read_prefixed(text: &str, prefixes_left: usize) -> Option<Self> {
-        let text = ["\\??\\", "\\\\?\\", "\\\\.\\", "\\GLOBAL??\\", "\\DosDevices\\"]
-            .iter()
-            .find_map(|prefix| strip(text, prefix))
-            .unwrap_or(text);
-        // `\??\GLOBALROOT\Device\x`, `GLOBALROOT\SystemRoot\x`: the rest begins at the root of all names again.
-        if let Some(rest) = strip(text, "GLOBALROOT").or_else(|| strip(text, "\\GLOBALROOT"))
-            && rest.starts_with('\\')
-        {
-            return prefixes_left.checked_sub(1).and_then(|left| Self::read_prefixed(rest, left));
-        }
-        let plain =
-            |path: &str| Self { path: path.to_owned(), in_root: false, drive: None, remote: false, device: None };
-        for root in ["\\SystemRoot", "%SystemRoot%", "%windir%"] {
-            if let Some(rest) = strip(text, root)
-                && rest.starts_with('\\')
-            {
-                return Some(Self { in_root: true, ..plain(rest) });
-            }
-        }
-        if strip(text, "UNC\\").is_some() || text.starts_with("\\\\") {
-            return Some(Self { remote: true, ..plain(text) });
-        }
-        // `\??\Volume{GUID}\x`, the prefix gone.
-        if let Some(rest) = strip(text, "Volume{") {
-            return rest.find('\\').and_then(|at| rest.get(at..)).map(plain);
-        }
-        if let Some(path) = strip(text, "\\Device\\vmsmb").or_else(|| is_share(text).then_some(text)) {
-            return Some(match of_host(path) {
-                Some((share, path)) => Self { device: Some(format!("vmsmb{share}")), ..plain(path) },
-                None => Self { remote: true, ..plain(text) },
-            });
-        }
-        if let Some(rest) = strip(text, "\\Device\\") {
-            let (device, _) = rest.split_once('\\')?;
-            if REDIRECTORS.iter().any(|name| same(name, device)) {
-                return Some(Self { remote: true, ..plain(text) });
-            }
-            // A dynamic disk has a group and a volume below its device: \Device\HarddiskDmVolumes\Group\Volume1\x
-            let parts = if same(device, "HarddiskDmVolumes") { 3 } else { 1 };
-            let volume: usize = rest.split('\\').take(parts).map(|part| part.len().saturating_add(1)).sum();
-            let (device, path) = rest.split_at_checked(volume.saturating_sub(1))?;
-            return path.starts_with('\\').then(|| Self { device: Some(device.to_owned()), ..plain(path) });
-        }
-        let mut chars = text.chars();
-        if let (Some(drive), Some(':')) = (chars.next().filter(char::is_ascii_alphabetic), chars.next()) {
-            let path = chars.as_str();
-            return path.starts_with('\\').then(|| Self { drive: Some(drive.to_ascii_uppercase()), ..plain(path) });
-        }
-        text.starts_with('\\').then(|| plain(text))
-    }
-
     /// The device of its volume, if the form has one.
     pub(super) fn device(&self) -> Option<&str> {
         self.device.as_deref()
     }
 
-    /// It is on a server or a shared folder.
+    /// It is on a server, a shared folder or a snapshot.
     pub(super) const fn is_remote(&self) -> bool {
         self.remote
     }
@@ -270,6 +189,11 @@ mod tests {
             "\\??\\Volume{0a}\\Windows\\System32\\smss.exe",
             "\\??\\GLOBALROOT\\Device\\HarddiskVolume3\\Windows\\System32\\smss.exe",
             "GLOBALROOT\\SystemRoot\\System32\\smss.exe",
+            "\\??\\Global\\C:\\Windows\\System32\\smss.exe",
+            "\\??\\GLOBALROOT\\GLOBAL??\\C:\\Windows\\System32\\smss.exe",
+            "\\??\\BootPartition\\Windows\\System32\\smss.exe",
+            "\\ArcName\\multi(0)disk(0)rdisk(0)partition(3)\\Windows\\System32\\smss.exe",
+            "\\Device\\Harddisk0\\Partition3\\Windows\\System32\\smss.exe",
             "\\Device\\vmsmb\\VSMB-{dcc079ae-60ba-4d07-847c-3493609c0870}\\os\\Windows\\System32\\smss.exe",
             "\\VSMB-{dcc079ae-60ba-4d07-847c-3493609c0870}\\os\\Windows\\System32\\smss.exe",
             "c:\\windows\\system32\\SMSS.EXE",
@@ -296,6 +220,10 @@ mod tests {
             "\\VSMB-{dcc079ae-60ba-4d07-847c-3493609c0870}\\Windows\\System32\\smss.exe",
             "\\\\Windows\\System32\\smss.exe",
             "\\??\\UNC\\Windows\\System32\\smss.exe",
+            "\\Device\\HarddiskVolumeShadowCopy1\\Windows\\System32\\smss.exe",
+            "\\Device\\Mup\\localhost\\C$\\Windows\\System32\\smss.exe",
+            "\\??\\C:/Windows/System32/smss.exe",
+            "\\??\\PIPE\\Windows\\System32\\smss.exe",
             "\\SystemRoot\\temp\\smss.exe",
             "\\SystemRootkit\\System32\\smss.exe",
             "D:\\Windows\\System32\\smss.exe",

@@ -64,7 +64,13 @@ fn verdict(page: &mut Page, findings: &Findings) {
     let passed = findings.outcomes.iter().filter(|outcome| outcome.outcome == Judgement::Pass).count();
     let words = Tone::Plain.say(format!("{}: ", findings.check)).and(tone, word);
     let but_for = limits::but_for(findings).filter(|_| findings.verdict == Verdict::Clean);
-    page.heading(1, words.and(Tone::Odd, but_for.unwrap_or_default()));
+    page.heading(
+        1,
+        match but_for {
+            Some(but_for) => words.and(Tone::Odd, but_for),
+            None => words,
+        },
+    );
     let sums = format!(
         "{}, {informative} for information, {passed} passed, {} not evaluated",
         count(counted, "violation", "violations"),

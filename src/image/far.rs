@@ -104,7 +104,8 @@ pub(super) fn open(url: &str) -> io::Result<(Source, Arc<Fetched>)> {
     if let Some(first) = ahead.keep(0, &bytes, piece) {
         ahead.waiting.insert(0, first);
     }
-    ahead.streams.push_back((PIECE / piece, PIECE / piece));
+    let came = PIECE.checked_div(piece).unwrap_or(1);
+    ahead.streams.push_back((came, came));
     let log = Arc::clone(&far.log);
     Ok((Source::new(Chunked::even(piece, length, far)), log))
 }
@@ -198,7 +199,7 @@ impl Unpack for Far {
             if let Some(bytes) = ahead.waiting.remove(&number) {
                 return Some(bytes);
             }
-            ahead.pieces(number, MAX_AHEAD / self.piece)
+            ahead.pieces(number, MAX_AHEAD.checked_div(self.piece).unwrap_or(1))
         };
         // Without the lock: nobody waits for somebody else's request.
         match self.patiently(from, self.piece.saturating_mul(count).min(self.length.saturating_sub(from))) {

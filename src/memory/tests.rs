@@ -273,7 +273,8 @@ fn a_ring_of_subsections_gives_no_page() {
     use super::absent::{AbsentPages, Sites, Structures};
     use super::layouts::{MappedVadLayout, SubsectionLayout};
     use crate::symbols::{FieldInfo, SymbolSource, Symbols, TypeInfo};
-    let kind = |size: u64, fields: &[(&str, u64, u64, Option<(u8, u8)>)]| {
+    type Field<'f> = (&'f str, u64, u64, Option<(u8, u8)>);
+    let kind = |size: u64, fields: &[Field]| {
         let info = |(name, offset, size, bits): &(&str, u64, u64, Option<(u8, u8)>)| {
             ((*name).to_owned(), FieldInfo { offset: *offset, size: *size, bits: *bits, structure: None })
         };

@@ -174,7 +174,7 @@ impl VolumePath {
             single.push('\\');
         }
         let read = Self::read(&single)?;
-        let read = if read.remote { read.on_own_share(|server| is_own(server)).unwrap_or(read) } else { read };
+        let read = if read.remote { read.on_own_share(is_own).unwrap_or(read) } else { read };
         Some(read.straightened())
     }
 

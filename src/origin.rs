@@ -23,6 +23,13 @@ pub enum Origin {
     },
     /// The compressed store, which is in memory.
     CompressedStore,
+    /// The compressed store, whose packed bytes are in a page file themselves.
+    StoreInPageFile {
+        /// The number that the kernel has for that.
+        number: u32,
+        /// Where in the file they are, in bytes. `None`: it is not told.
+        offset: Option<u64>,
+    },
     /// What memory has of a file, where the process that has it mapped has lost the page: it is the file's, and may be older than
     /// what that process had.
     FileCache,
@@ -32,7 +39,7 @@ impl Origin {
     /// Whether it was copied at another time than memory.
     #[must_use]
     pub const fn is_of_another_time(self) -> bool {
-        matches!(self, Self::PageFile { .. })
+        matches!(self, Self::PageFile { .. } | Self::StoreInPageFile { .. })
     }
 }
 
@@ -45,6 +52,9 @@ impl fmt::Display for Origin {
             Self::PageFile { number, offset: None } => write!(f, "page file {number}"),
             Self::PageFile { number, offset: Some(offset) } => write!(f, "page file {number} at {offset:#x}"),
             Self::CompressedStore => f.write_str("compressed store"),
+            Self::StoreInPageFile { number, offset } => {
+                write!(f, "compressed store, in {}", Self::PageFile { number: *number, offset: *offset })
+            }
             Self::FileCache => f.write_str("file cache"),
         }
     }
@@ -61,14 +71,45 @@ impl<'de> Deserialize<'de> for Origin {
         let text = String::deserialize(from)?;
         let fixed = [Self::Memory, Self::Transition, Self::Prototype, Self::CompressedStore, Self::FileCache];
         let by_name = fixed.into_iter().find(|origin| origin.to_string() == text);
-        let page_file = || {
+        let page_file = |text: &str| {
             let text = text.strip_prefix("page file ")?;
             let (number, offset) = match text.split_once(" at 0x") {
                 Some((number, offset)) => (number, Some(u64::from_str_radix(offset, 16).ok()?)),
                 None => (text, None),
             };
-            Some(Self::PageFile { number: number.parse().ok()?, offset })
+            Some((number.parse().ok()?, offset))
         };
-        by_name.or_else(page_file).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no origin of a page")))
+        let by_file = || {
+            let packed = text.strip_prefix("compressed store, in ");
+            let (number, offset) = page_file(packed.unwrap_or(&text))?;
+            Some(match packed {
+                Some(_) => Self::StoreInPageFile { number, offset },
+                None => Self::PageFile { number, offset },
+            })
+        };
+        by_name.or_else(by_file).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is no origin of a page")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Origin;
+
+    /// What documents of this edition say, and what those before it said of page files.
+    #[test]
+    fn words_are_read_back() {
+        let (number, offset) = (1, Some(0x1a4_8010));
+        let all = [
+            (Origin::Transition, "transition"),
+            (Origin::CompressedStore, "compressed store"),
+            (Origin::PageFile { number, offset }, "page file 1 at 0x1a48010"),
+            (Origin::PageFile { number, offset: None }, "page file 1"),
+            (Origin::StoreInPageFile { number, offset }, "compressed store, in page file 1 at 0x1a48010"),
+        ];
+        for (origin, words) in all {
+            let read: Origin = serde_json::from_value(words.into()).unwrap();
+            assert_eq!((read, origin.to_string().as_str()), (origin, words));
+        }
+        assert!(serde_json::from_value::<Origin>("page file one".into()).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use super::absent::VadAnswer;
 use super::arch::Present;
 use super::fault::{EntryLevel, Fault, PageFileFault, PrototypeFault};
-use super::space::{self, AddressSpace};
+use super::space::AddressSpace;
 use super::supplied_table::holds_a_table;
 use super::windows_pte::Form;
 use crate::addr::PAGE_BYTES;
@@ -150,7 +150,7 @@ impl AddressSpace<'_> {
             let offset = index.saturating_mul(PAGE_SIZE);
             return Err(Fault::PageFile { at, number, offset, why: PageFileFault::NoTable });
         }
-        Ok((bytes, space::origin(at.page(), &place)))
+        Ok((bytes, self.origin_of(at.page(), &place)))
     }
 
     /// Where the page of a lowest-level entry is that is not present.

@@ -185,7 +185,7 @@ impl<'m> AddressSpace<'m> {
             (None, Where::Missing(fault)) => Err(fault),
             (None, place) => {
                 self.supply(at, &place)?;
-                Err(Fault::NotInMemory { at, origin: origin(at, &place) })
+                Err(Fault::NotInMemory { at, origin: self.origin_of(at, &place) })
             }
         }
     }
@@ -197,8 +197,8 @@ impl<'m> AddressSpace<'m> {
     pub fn origin(&self, at: VirtualAddress) -> Result<Origin, Fault> {
         match self.resolve(at) {
             Where::Missing(fault) => Err(fault),
-            place if place.physical().is_some() => Ok(origin(at, &place)),
-            place => self.supply(at, &place).map(|_| origin(at, &place)),
+            place if place.physical().is_some() => Ok(self.origin_of(at, &place)),
+            place => self.supply(at, &place).map(|_| self.origin_of(at, &place)),
         }
     }
 
@@ -234,7 +234,24 @@ impl<'m> AddressSpace<'m> {
             Where::Missing(_) => false,
             place => place.physical().is_some() || self.supply(at, place).is_ok(),
         };
-        (place.physical(), there.then(|| origin(at, place)))
+        (place.physical(), there.then(|| self.origin_of(at, place)))
+    }
+
+    /// What a place is part of.
+    pub(super) fn origin_of(&self, at: VirtualAddress, place: &Where) -> Origin {
+        match place {
+            Where::Physical(_) | Where::Missing(_) => Origin::Memory,
+            Where::Transition(_) => Origin::Transition,
+            Where::Prototype(_) => Origin::Prototype,
+            Where::PageFile { number, index } => {
+                let page = index.saturating_mul(PAGE_SIZE);
+                Origin::PageFile { number: *number, offset: Some(page.saturating_add(at.page_offset())) }
+            }
+            Where::VirtualStore { number, index } => match self.absent {
+                Some(absent) => absent.origin_in_store(*self, *number, *index),
+                None => Origin::CompressedStore,
+            },
+        }
     }
 
     /// The page around `at`, which is not in memory.
@@ -246,7 +263,7 @@ impl<'m> AddressSpace<'m> {
             (Where::VirtualStore { number, index }, Some(absent)) => absent.of_store(*self, at, *number, *index),
             (Where::VirtualStore { .. }, None)
             | (Where::Physical(_) | Where::Transition(_) | Where::Prototype(_), _) => {
-                Err(Fault::NotInMemory { at, origin: origin(at, place) })
+                Err(Fault::NotInMemory { at, origin: self.origin_of(at, place) })
             }
         }
     }
@@ -374,19 +391,6 @@ impl<'m> AddressSpace<'m> {
             seen: HashSet::new(),
             path: vec![Table { at: self.root, level: 0, first: 0, next: 0 }],
         }
-    }
-}
-
-pub(super) const fn origin(at: VirtualAddress, place: &Where) -> Origin {
-    match place {
-        Where::Physical(_) | Where::Missing(_) => Origin::Memory,
-        Where::Transition(_) => Origin::Transition,
-        Where::Prototype(_) => Origin::Prototype,
-        Where::PageFile { number, index } => {
-            let page = index.saturating_mul(PAGE_SIZE);
-            Origin::PageFile { number: *number, offset: Some(page.saturating_add(at.page_offset())) }
-        }
-        Where::VirtualStore { .. } => Origin::CompressedStore,
     }
 }
 

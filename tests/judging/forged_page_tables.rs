@@ -156,3 +156,24 @@ fn what_is_away_is_in_the_first_lines() {
         }
     }
 }
+
+/// A finding says where in which file its bytes are, the store's too.
+#[test]
+fn evidence_names_the_place_in_a_file() {
+    let mut all = Complaints::default();
+    for build in [Build::W10_14393, Build::W10_19045, Build::W11_26100] {
+        for (what, words) in [
+            (Behind::PageFile, "page file 0 at 0x"),
+            (Behind::Store, "compressed store"),
+            (Behind::StorePageFile, "compressed store, in page file 0 at 0x"),
+        ] {
+            let forged = Scenario::clean(build).tampered(Tampered::SmssCommand).behind(what).forge();
+            let read = read(&forged, &forged.paging_files);
+            let found = read.findings.of("SMSS-005").next().unwrap();
+            let from = found.evidence.iter().find_map(|evidence| evidence.from).map(|from| from.to_string());
+            let from = from.unwrap_or_default();
+            let right = if words.ends_with("0x") { from.starts_with(words) } else { from == words };
+            all.says(right, &format!("{build:?} {what:?}"), &from);
+        }
+    }
+}

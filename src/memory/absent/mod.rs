@@ -17,7 +17,7 @@ use super::fault::{Fault, PageFileFault, StoreFault};
 use super::layouts::{ControlAreaLayout, MappedVadLayout, PagingFileLayout, SubsectionLayout, VadLayout};
 use super::resolve::PageBytes;
 use super::space::AddressSpace;
-use crate::{PAGE_SIZE, VirtualAddress};
+use crate::{Origin, PAGE_SIZE, VirtualAddress};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -149,7 +149,18 @@ impl AbsentPages {
             return Err(fault(StoreFault::NeedsItself));
         }
         let store = self.store(space).map_err(fault)?;
-        self.keep(number, index, || store.page(space.for_the_store(), number, index)).map_err(fault)
+        self.keep(number, index, || store.page(space.for_the_store(), number, index).map(|stored| stored.page))
+            .map_err(fault)
+    }
+
+    /// What supplies a page of the compressed store: memory, or a page file that has its packed bytes.
+    pub(super) fn origin_in_store(&self, space: AddressSpace<'_>, number: u32, index: u64) -> Origin {
+        let store = self.store(space).ok().filter(|_| space.allows_store());
+        let stored = store.and_then(|store| store.page(space.for_the_store(), number, index).ok());
+        match stored.and_then(|stored| stored.from) {
+            Some(Origin::PageFile { number, offset }) => Origin::StoreInPageFile { number, offset },
+            _ => Origin::CompressedStore,
+        }
     }
 
     fn store(&self, space: AddressSpace<'_>) -> Result<&Store, StoreFault> {

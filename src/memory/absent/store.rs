@@ -10,7 +10,7 @@ use super::store_tree::look_up;
 use crate::addr::PAGE_BYTES;
 use crate::memory::AddressSpace;
 use crate::memory::fault::StoreFault;
-use crate::{PhysicalAddress, VirtualAddress, xpress};
+use crate::{Origin, PhysicalAddress, VirtualAddress, xpress};
 use std::ops::Range;
 
 /// `SM_GLOBALS`: pointers to arrays of stores.
@@ -171,12 +171,7 @@ impl Store {
     }
 
     /// The page `index` of the store that has `number` among the page files.
-    pub(super) fn page(
-        &self,
-        space: AddressSpace<'_>,
-        number: u32,
-        index: u64,
-    ) -> Result<Box<[u8; PAGE_BYTES]>, StoreFault> {
+    pub(super) fn page(&self, space: AddressSpace<'_>, number: u32, index: u64) -> Result<Stored, StoreFault> {
         let key = self.key(number, index)?;
         let which = self.store_of(space, key)?;
         let slot = u64::from(which / STORES_IN_ARRAY).wrapping_mul(8);
@@ -206,6 +201,13 @@ impl Store {
     }
 }
 
+/// A page of the store, unpacked.
+pub(super) struct Stored {
+    pub page: Box<[u8; PAGE_BYTES]>,
+    /// What supplied its packed bytes. `None`: it has none, and is of zeros.
+    pub from: Option<Origin>,
+}
+
 /// One store.
 struct Part<'m> {
     shape: &'static Shape,
@@ -220,7 +222,7 @@ impl Part<'_> {
     }
 
     /// The page of a record.
-    fn page(&self, record: u32) -> Result<Box<[u8; PAGE_BYTES]>, StoreFault> {
+    fn page(&self, record: u32) -> Result<Stored, StoreFault> {
         let mut number = record;
         for _ in 0..MAX_HOPS {
             let at = self.record(number)?;
@@ -256,7 +258,7 @@ impl Part<'_> {
     }
 
     /// The page that lies packed at a location.
-    fn packed(&self, location: u32, size: u16) -> Result<Box<[u8; PAGE_BYTES]>, StoreFault> {
+    fn packed(&self, location: u32, size: u16) -> Result<Stored, StoreFault> {
         let torn = |what| Err(StoreFault::Torn(what));
         let (mask, shift) = (self.word(REGION_MASK)?, self.word(REGION_SHIFT)? & 0xff);
         let region_size = u64::from(mask).saturating_add(1) << 4;
@@ -282,14 +284,16 @@ impl Part<'_> {
         }
         let mut page = Box::new([0u8; PAGE_BYTES]);
         if length == 0 {
-            return Ok(page);
+            return Ok(Stored { page, from: None });
         }
         let mut bytes = vec![0u8; usize::from(length)];
-        let read = self.regions_space.read(region.wrapping_add(offset), &mut bytes);
+        let place = region.wrapping_add(offset);
+        let from = self.regions_space.origin(place).ok();
+        let read = self.regions_space.read(place, &mut bytes);
         read.map_err(|fault| StoreFault::of("a packed page", &fault))?;
         if bytes.len() == page.len() {
             page.copy_from_slice(&bytes);
-            return Ok(page);
+            return Ok(Stored { page, from });
         }
         let unpacked = match self.shape.format {
             Some(format) => {
@@ -301,6 +305,10 @@ impl Part<'_> {
             }
             None => lz4_flex::block::decompress_into(&bytes, page.as_mut_slice()).ok(),
         };
-        if unpacked == Some(page.len()) { Ok(page) } else { torn("a page does not unpack to its size") }
+        if unpacked == Some(page.len()) {
+            Ok(Stored { page, from })
+        } else {
+            torn("a page does not unpack to its size")
+        }
     }
 }

@@ -126,15 +126,15 @@ fn system_variables<'a>(answer: &mut Answer<'_, 'a>, key: HiveKey<'a>, values: &
         same(text, "%SystemDrive%")
             || root.drive().is_none_or(|drive| same(text.trim_end_matches('\\'), &format!("{drive}:")))
     };
-    let variables: [(&str, Severity, &dyn Fn(&str) -> bool, &str); 3] = [
-        ("windir", Severity::Medium, &is_root, "windir = %SystemRoot%"),
-        ("SystemRoot", Severity::High, &is_root, "no such value"),
-        ("SystemDrive", Severity::Medium, &is_drive, "no such value"),
-    ];
-    for (name, severity, fits, expected) in variables {
+    for (name, severity, expected) in [
+        ("windir", Severity::Medium, "windir = %SystemRoot%"),
+        ("SystemRoot", Severity::High, "no such value"),
+        ("SystemDrive", Severity::Medium, "no such value"),
+    ] {
         let Some(Some(text)) = answer.text(key, name) else { continue };
         let whole = if same(text, "%SystemRoot%") { text.to_owned() } else { values.expanded(text) };
-        if !fits(&whole) {
+        let fits = if name == "SystemDrive" { is_drive(&whole) } else { is_root(&whole) };
+        if !fits {
             answer.violation(key, name, severity, format!("{name} = {}", shortened(text, 200)), expected);
         }
     }

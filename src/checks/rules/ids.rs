@@ -20,8 +20,8 @@ pub(super) fn not_their_own(case: &Case<'_>, rule: &Rule) -> Vec<Outcome> {
         let of_threads = threads_id(process).filter(|id| is_read && *id != pid);
         let others = pid == SYSTEM_PID && case.system_process().is_some_and(|system| !std::ptr::eq(system, process));
         let name = process.name.value().map_or("?", String::as_str);
-        if let Some(id) = of_threads.filter(|id| (id ^ pid).count_ones() == 1) {
-            // A bit of memory that turned does that, and who means to mislead has no need to come so near.
+        if let Some(id) = of_threads.filter(|id| pid >= PID_END && (id ^ pid).count_ones() == 1) {
+            // A bit of memory that turned does that; as an id of somebody else's it would mislead nobody.
             let why = format!("{pid:#x}; its threads bear {id:#x}, which differs by one bit");
             return Some(Outcome::about(rule, process).expected(EXPECTED).unknown(format!("the id of {name}"), why));
         }

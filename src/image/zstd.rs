@@ -17,8 +17,8 @@ const MAGIC: u32 = 0xfd2f_b528;
 const SKIPPED: u32 = 0x184d_2a50;
 /// Frames of one file at most.
 const MAX_FRAMES: usize = 1 << 22;
-/// Bytes of a frame that is unpacked for a few of them.
-const MAX_FRAME: u64 = 16 << 20;
+/// Bytes of a frame that is unpacked for a few of them: to unpack larger ones again and again takes longer than to unpack all once.
+const MAX_FRAME: u64 = 1 << 20;
 
 fn is_frame(source: &Source) -> bool {
     match source.u32(0) {

@@ -168,7 +168,9 @@ impl Index {
             }
             // Reserved kinds that must not be skipped.
             kind @ 0x02..=0x7f => {
-                return Err(format!("a chunk of unknown kind {kind:#x} is at offset {at:#x}: what follows is not read"));
+                return Err(format!(
+                    "a chunk of unknown kind {kind:#x} is at offset {at:#x}: what follows is not read"
+                ));
             }
             _ if self.empty >= MAX_EMPTY => return Err(damaged()),
             _ => self.empty = self.empty.saturating_add(1),

@@ -198,6 +198,26 @@ mod tests {
         assert_eq!(kept, true_sum * (Blocks::SIZE as usize + ENTRY));
     }
 
+    /// Of large blocks as much is kept as of small ones.
+    #[test]
+    fn large_blocks_are_kept_too() {
+        struct Large(Arc<AtomicU64>);
+        impl Unpack for Large {
+            fn unpack(&self, number: u64) -> Option<Vec<u8>> {
+                self.0.fetch_add(1, Ordering::Relaxed);
+                Some(vec![number as u8; 2 << 20])
+            }
+        }
+        let count = Arc::new(AtomicU64::new(0));
+        let file = Chunked::even(2 << 20, 60 << 20, Large(count.clone()));
+        for _ in 0..3 {
+            for number in 0..30 {
+                assert_eq!(file.read(number << 21, &mut [0; 2]), 2);
+            }
+        }
+        assert_eq!(count.load(Ordering::Relaxed), 30);
+    }
+
     #[test]
     fn uneven_chunks() {
         struct Letters;

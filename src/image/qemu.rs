@@ -414,9 +414,8 @@ impl Stream<'_> {
         let mut opened = Opened::new("qemu", at(below));
         // The type says where the hole begins unless it was told otherwise (max-ram-below-4g), or is an old one.
         let others = hole::begins(ram).filter(|begin| *begin != below.min(ram));
-        opened.others = others
-            .map(|begin| Other { memory: Box::new(at(begin)), moved: false, note: hole::note(begin) })
-            .collect();
+        opened.others =
+            others.map(|begin| Other { memory: Box::new(at(begin)), moved: false, note: hole::note(begin) }).collect();
         let machine = String::from_utf8_lossy(&self.machine);
         opened.maker = Some(format!("QEMU ({machine})"));
         opened.warnings_of(odd, super::runs::Lost { twice: 0, ..lost });

@@ -60,6 +60,7 @@ const HEADER_PAGES: u64 = 4;
 /// a page-table root at 0xA0), which is somewhere within a page of the file, to the start of a page of memory.
 fn headers_by_stub(source: &Source) -> Vec<u64> {
     const BLOCK: usize = 0xa8;
+    source.prefetch(0, u64::try_from(STUBS).unwrap_or(0));
     let bytes = source.head(0, STUBS);
     let is_stub = |at: usize| {
         let block = bytes.get(at..at.checked_add(BLOCK)?)?;

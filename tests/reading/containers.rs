@@ -473,7 +473,8 @@ fn holes_that_few_tables_show() {
     let file = folder.path().join("memory.raw");
     for (hole, above) in [(0x8000_0000u64, 0x40_0000u64), (0xe000_0000, 0x40_0000), (0xf000_0000, 0x100_0000)] {
         let mut scenario = Scenario::clean(Build::W10_19045);
-        scenario.memory = vec![0x1000..0x9_f000, 0x10_0000..0x400_0000, hole - 0x100_0000..hole, FOUR_GIB..FOUR_GIB + above];
+        scenario.memory =
+            vec![0x1000..0x9_f000, 0x10_0000..0x400_0000, hole - 0x100_0000..hole, FOUR_GIB..FOUR_GIB + above];
         let forged = scenario.forge_frames();
         forged.write_without_hole(hole, &file).unwrap();
         let opened = open(&forged, &file);

@@ -101,10 +101,7 @@ fn by_the_count_alone() {
         // The file holds the holes, and the count does not.
         let least = format!("{} KiB or more", (pages * 4096 - bytes.len() as u64) >> 10);
         let text = said(&forged, bytes);
-        assert!(
-            text.contains("NumberOfPhysicalPages") && text.contains(&least),
-            "{from:#x} is {value:#x}: {text}"
-        );
+        assert!(text.contains("NumberOfPhysicalPages") && text.contains(&least), "{from:#x} is {value:#x}: {text}");
     }
 }
 

@@ -155,6 +155,13 @@ def main():
                 os.remove(target)
             run("7z", "a", "-mx=1", *more, target, raw, os.path.join(folder, "truth.json"))
             judge(name, target)
+        for name, end, more in [("zip, Deflate64", ".zip", ["-tzip", "-mm=Deflate64"]), ("7z in volumes", ".7z", ["-v300k"])]:
+            target = out(name.replace(", ", "-").replace(" ", "-") + end)
+            for old in [target, target + ".001"]:
+                if os.path.exists(old):
+                    os.remove(old)
+            run("7z", "a", *more, target, raw)
+            judge(name, target if os.path.exists(target) else target + ".001")
     if have("ewfacquire"):
         for name, more in [("ewf", ["-c", "fast"]), ("ewf-segments", ["-c", "none", "-S", "4MiB"])]:
             for kind in ["encase6", "linen6", "encase5", "ftk"]:

@@ -106,6 +106,16 @@ fn zip(opening: &Opening<'_>) -> Result<Found, Refusal> {
             }));
         }
     };
+    // Windows packs what is larger than 2 GiB with Deflate64.
+    if !matches!(
+        file.compression(),
+        zip::CompressionMethod::Stored | zip::CompressionMethod::Deflated | zip::CompressionMethod::Deflate64
+    ) {
+        return Err(Refusal::Unusable(Error::NotAnImage {
+            what: format!("what this zip archive holds is packed in a way that is not known here ({})", file.compression()),
+            advice: "Unpack it first: 7z x FILE".into(),
+        }));
+    }
     if file.compression() == zip::CompressionMethod::Stored
         && let Some(begin) = file.data_start()
     {

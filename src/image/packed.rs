@@ -112,7 +112,10 @@ fn zip(opening: &Opening<'_>) -> Result<Found, Refusal> {
         zip::CompressionMethod::Stored | zip::CompressionMethod::Deflated | zip::CompressionMethod::Deflate64
     ) {
         return Err(Refusal::Unusable(Error::NotAnImage {
-            what: format!("what this zip archive holds is packed in a way that is not known here ({})", file.compression()),
+            what: format!(
+                "what this zip archive holds is packed in a way that is not known here ({})",
+                file.compression()
+            ),
             advice: "Unpack it first: 7z x FILE".into(),
         }));
     }

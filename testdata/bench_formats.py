@@ -4,8 +4,8 @@
     bench_formats.py [--gib 4] [--raw IMAGE] [--venv VENV] [--runs 3] [--keep] [--folder target/bench-formats]
                      [--ntmem target/release/ntmem] [--forge target/release/forge]
 
-Two tables. The first is a large dense image (no zero pages; forged, or IMAGE, as bench_with_peers.py keeps it) as `ntmem convert`, `avml`
-and `pzstd` make others of it, and as an ELF core, VMware's .vmem, a bitmap dump, a hibernation file and a kdump, which this script
+Two tables. The first is a large dense image (no zero pages; forged, or IMAGE, as bench_with_peers.py keeps it) as `ntmem convert`, `avml`,
+`zstd` and `pzstd` make others of it, and as an ELF core, VMware's .vmem, a bitmap dump, a hibernation file and a kdump, which this script
 writes; what is not installed is left out, and said. A hibernation file is packed with libMSCompression, which the package leechcorepyc
 in VENV has. The second is a small machine in all formats that the forge writes. For each: the file's size, and wall seconds of `info`
 (opening), `check smss` and `pslist --scan` with their ratios to the raw image's, and MiB of memory beside mapped files of check and
@@ -22,12 +22,14 @@ import argparse
 import concurrent.futures
 import ctypes
 import json
+import mmap
 import os
 import pathlib
 import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 import zlib
 
@@ -98,6 +100,36 @@ def bitmap_dump(raw, out):
         file.seek(begin)
         for first, end in pages:
             copied(raw, file, first, end)
+
+
+def zstd_blocks(raw, out):
+    """Frames of 64 KiB, with the table of the seekable format."""
+    length = raw.stat().st_size
+    with tempfile.TemporaryDirectory() as folder, open(raw, "rb") as source, open(out, "wb") as file:
+        while batch := source.read(64 << 20):
+            names = []
+            for at in range(0, len(batch), 1 << 16):
+                names.append(os.path.join(folder, f"{at:08x}"))
+                pathlib.Path(names[-1]).write_bytes(batch[at : at + (1 << 16)])
+            subprocess.run(["zstd", "-q", "-1", "-c", *names], stdout=file, check=True)
+    table, at = bytearray(), 0
+    with open(out, "rb+") as file:
+        packed = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+        for begin in range(0, length, 1 << 16):
+            # Magic, flags, size, blocks, and a sum of four bytes: by their headers.
+            flags = packed[at + 4]
+            single, size = flags >> 5 & 1, flags >> 6
+            end = at + 5 + (not single) + [0, 1, 2, 4][flags & 3] + [single, 2, 4, 8][size]
+            while True:
+                block = int.from_bytes(packed[end : end + 3], "little")
+                end += 3 + (1 if block >> 1 & 3 == 1 else block >> 3)
+                if block & 1:
+                    break
+            end += 4 if flags & 4 else 0
+            table += struct.pack("<II", end - at, min(1 << 16, length - begin))
+            at = end
+        file.seek(at)
+        file.write(struct.pack("<II", 0x184D2A5E, len(table) + 9) + table + struct.pack("<IBI", len(table) // 8, 0, 0x8F92EAB1))
 
 
 def in_order(work, items):
@@ -237,6 +269,8 @@ def large(arguments):
     def pzstd(file):
         subprocess.run(["pzstd", "-q", "-1", "-o", file, raw], check=True)
 
+    zstd = (lambda file: zstd_blocks(raw, file)) if shutil.which("zstd") else "zstd is not installed"
+
     made = [
         ("raw", raw, None),
         ("LiME", folder / "image.lime", convert("lime")),
@@ -245,7 +279,8 @@ def large(arguments):
         ("ELF core", folder / "image.elf", lambda file: elf(raw, file)),
         ("VMware", folder / "guest.vmem", lambda file: vmware(raw, file)),
         ("AVML 2", folder / "image.avml", avml if shutil.which("avml") else "avml is not installed"),
-        ("zstd with blocks", folder / "image.zst", pzstd if shutil.which("pzstd") else "pzstd is not installed"),
+        ("zstd with blocks", folder / "blocks.zst", zstd),
+        ("zstd, unpacked once", folder / "image.zst", pzstd if shutil.which("pzstd") else "pzstd is not installed"),
     ]
     library = next(pathlib.Path(arguments.venv or "nowhere").glob("lib/python*/site-packages/leechcorepyc/libMSCompression.so"), None)
     write = hibernation(library) if library else None

@@ -48,6 +48,28 @@ fn zstd(bytes: &[u8], step: usize) -> Vec<u8> {
     out
 }
 
+/// The same with the table of the seekable format, which leads to frames alone: what else is in a file is hidden from who goes over it.
+fn seekable(bytes: &[u8], step: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut table = Vec::new();
+    for piece in bytes.chunks(step) {
+        let whole = zstd(piece, step);
+        // Without the frame at its end that is skipped.
+        let frame = &whole[..whole.len() - 12];
+        table.extend_from_slice(&(frame.len() as u32).to_le_bytes());
+        table.extend_from_slice(&(piece.len() as u32).to_le_bytes());
+        out.extend_from_slice(frame);
+    }
+    out.extend_from_slice(&0x184d_2a5eu32.to_le_bytes());
+    out.extend_from_slice(&(table.len() as u32 + 9).to_le_bytes());
+    let count = table.len() as u32 / 8;
+    out.extend(table);
+    out.extend_from_slice(&count.to_le_bytes());
+    out.push(0);
+    out.extend_from_slice(&0x8f92_eab1u32.to_le_bytes());
+    out
+}
+
 fn zip(bytes: &[u8], method: zip::CompressionMethod) -> Vec<u8> {
     let mut out = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default().compression_method(method);
@@ -152,6 +174,8 @@ fn every_kind_of_compression() {
         ("zlib, as LiME packs", zlib(&lime), vec!["zlib"], true),
         ("zstd in one frame", zstd(&lime, usize::MAX), vec!["zstd"], true),
         ("zstd", zstd(&lime, 0x5_0000), vec!["zstd"], false),
+        ("zstd, seekable", seekable(&lime, 0x1_0000), vec!["zstd"], false),
+        ("zstd of large frames", zstd(&lime, 0x18_0000), vec!["zstd"], true),
         ("zip", zip(&lime, zip::CompressionMethod::Deflated), vec!["zip"], true),
         ("zip, stored", zip(&lime, zip::CompressionMethod::Stored), vec!["zip"], false),
         ("7z, LZMA2", seven_zip(&lime, &[0x21], &[24], lzma2), vec!["7z"], true),
@@ -362,6 +386,7 @@ fn packed_files_that_are_damaged() {
         ("bzip2", bzip2),
         ("zstd", zstd(&image, 0x5_0000)),
         ("zstd in one frame", zstd(&image, usize::MAX)),
+        ("zstd, seekable", seekable(&image, 0x1_0000)),
         ("zip", zip(&image, zip::CompressionMethod::Deflated)),
         ("zip, stored", zip(&image, zip::CompressionMethod::Stored)),
         ("7z", seven_zip(&image, &[0x21], &[24], lzma2)),

@@ -135,11 +135,11 @@ impl Kernel<'_> {
                 let held = runs(self.image).map(|run| run.bytes).fold(0, u64::saturating_add);
                 let lacking = counted.checked_sub(held).filter(|lacking| *lacking > 0)?;
                 Some(format!(
-                    "The system counts {} of memory (KUSER_SHARED_DATA.NumberOfPhysicalPages), and the image holds {}: {} or more are not in \
-                     it. It was cut short, or further parts of it are not here",
-                    Amount(counted),
-                    Amount(held),
-                    Amount(lacking)
+                    "The system counts {} KiB of memory (KUSER_SHARED_DATA.NumberOfPhysicalPages), and the image holds {} KiB: {} KiB or \
+                     more are not in it. It was cut short, or further parts of it are not here",
+                    counted >> 10,
+                    held >> 10,
+                    lacking >> 10
                 ))
             }
         }

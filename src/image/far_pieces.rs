@@ -94,7 +94,8 @@ impl<F: Fetch> Pieces<F> {
     /// A file of which nothing is here yet but its first bytes.
     pub(super) fn new(fetch: F, length: u64, size: u64, first: &[u8]) -> Self {
         let mut state = State::default();
-        let whole = first.len().checked_sub(first.len() % usize::try_from(size).unwrap_or(1).max(1)).unwrap_or(0);
+        let over = first.len().checked_rem(usize::try_from(size).unwrap_or(1)).unwrap_or(0);
+        let whole = first.len().saturating_sub(over);
         let whole = if u64::try_from(first.len()) == Ok(length) { first.len() } else { whole };
         state.keep(0, first.get(..whole).unwrap_or(&[]), size);
         let came = u64::try_from(whole).unwrap_or(0).div_ceil(size.max(1));

@@ -148,8 +148,10 @@ fn unpacking(
         [0x00] => reader,
         [0x21] => {
             let bits = properties.first().copied().filter(|bits| *bits <= 40).ok_or_else(damaged)?;
-            let wanted =
-                if bits == 40 { u64::from(u32::MAX) } else { u64::from(2 | bits & 1) << (u32::from(bits) / 2 + 11) };
+            let wanted = match bits {
+                40 => u64::from(u32::MAX),
+                bits => u64::from(2 | bits & 1).wrapping_shl(u32::from(bits / 2).saturating_add(11)),
+            };
             Box::new(lzma_rust2::Lzma2Reader::new(reader, dictionary(wanted)?, None))
         }
         [0x03, 0x01, 0x01] => {

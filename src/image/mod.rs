@@ -240,7 +240,7 @@ impl fmt::Debug for MemoryImage {
 }
 
 /// A document lists this many runs at most: a kernel dump can have very many.
-pub(crate) const MAX_RUNS_LISTED: usize = 4096;
+const MAX_RUNS_LISTED: usize = 4096;
 
 impl MemoryImage {
     /// Opens an image file by memory map; its kind is told by its content. Nothing but headers is read. Files that belong to it

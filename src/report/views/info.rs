@@ -1,10 +1,9 @@
 //! The image and its kernel.
 
 use super::words::{known, size};
-use crate::image::{ImageInfo, MAX_RUNS_LISTED};
 use crate::kernel::memory_block::lacking;
 use crate::report::page::{Blocks as _, Facts, Page, Tone};
-use crate::{KernelInfo, PhysicalAddress, Picture};
+use crate::{ImageInfo, KernelInfo, PhysicalAddress, Picture};
 use std::fmt::Display;
 
 /// Runs shown; a document has more.
@@ -95,7 +94,7 @@ fn memory_of_kernel(lines: &mut Lines, kernel: &KernelInfo, image: Option<&Image
         lines.add("", format!("and {} further ranges", kernel.memory_runs.len().saturating_sub(RUNS)));
     }
     // A list that was cut itself says nothing of what it lacks.
-    let held = image.map(|image| &image.runs).filter(|runs| !runs.is_empty() && runs.len() < MAX_RUNS_LISTED);
+    let held = image.filter(|image| image.lists_all_runs()).map(|image| &image.runs).filter(|runs| !runs.is_empty());
     let lacking = held.map_or_else(Vec::new, |held| lacking(&kernel.memory_runs, held.iter().copied()));
     for range in lacking.iter().take(RUNS) {
         lines.add("not here", line(*range));

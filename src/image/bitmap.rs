@@ -1,5 +1,6 @@
 //! Memory of which a bitmap says which pages are there: they follow one another in the file, and a page's rank tells where.
 
+use super::runs::data_in;
 use super::source::Source;
 use super::{PhysicalMemory, PhysicalRun};
 use crate::{PAGE_SIZE, PhysicalAddress};
@@ -160,12 +161,52 @@ impl PhysicalMemory for Bitmap {
             self.source.prefetch(offset, piece.bytes);
         }
     }
+
+    fn next_data(&self, from: PhysicalAddress) -> Option<PhysicalRun> {
+        let mut at = from;
+        loop {
+            let run = self.next_run(at)?;
+            // Pages in a row stand in a row in the file.
+            match data_in(&self.source, run, self.find(run.start)?.0) {
+                Some(data) => return Some(data),
+                None => at = run.end(),
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// What is a hole of a sparse file is passed over; the page in which data begin is whole.
+    #[cfg(unix)]
+    #[test]
+    fn holes_of_the_file_are_passed_over() {
+        use std::io::{Seek as _, SeekFrom, Write as _};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sparse");
+        let mut file = std::fs::File::create(&path).unwrap();
+        let first = 0x2100u64;
+        for at in [8 << 20, 24 << 20] {
+            file.seek(SeekFrom::Start(at)).unwrap();
+            file.write_all(&[1; 4096]).unwrap();
+        }
+        file.set_len(first + (32 << 20)).unwrap();
+        let (map, _) = Bitmap::new(Source::open(&path).unwrap(), PageSet::new(&[0xff; 1024], 8192), first);
+        let (mut from, mut bytes, mut found) = (PhysicalAddress(0), 0, Vec::new());
+        while let Some(run) = map.next_data(from) {
+            assert!(run.start.0.is_multiple_of(PAGE_SIZE) || run.start == from, "{run:?}");
+            bytes += run.bytes;
+            found.push(run);
+            from = run.end();
+        }
+        let covered = |at: u64| found.iter().any(|run| run.start.0 <= at - first && at - first < run.end().0);
+        assert!([8 << 20, (8 << 20) + 4095, 24 << 20].into_iter().all(covered), "{found:?}");
+        // A file system that knows no holes gives all of it.
+        assert!(bytes < 1 << 20 || bytes == 32 << 20, "{bytes:#x}");
+    }
 
     proptest! {
         // The model: a list of present pages, in order.

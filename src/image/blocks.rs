@@ -15,8 +15,10 @@ pub(super) trait Unpack: Send + Sync {
 
 /// Bytes of unpacked blocks that are kept.
 const KEPT: usize = 64 << 20;
-/// Parts of the cache with a lock of their own, so that threads seldom wait for each other.
+/// Parts of the cache with a lock of their own, so that threads seldom wait for each other; fewer where blocks are so large that a part
+/// would hold few.
 const SHARDS: usize = 16;
+const LEAST_IN_SHARD: usize = 32;
 
 /// A block's bytes, and when it was last asked for. `None`: it cannot be unpacked, which is remembered too.
 type Entry = (Option<Arc<[u8]>>, u64);
@@ -49,9 +51,16 @@ impl Blocks {
     /// with smaller blocks take one number for each and leave the rest of it empty.
     pub(super) const SIZE: u64 = 0x1_0000;
 
-    /// Blocks that `unpack` gives.
+    /// Blocks that `unpack` gives, of the usual size at most.
     pub(super) fn new(unpack: impl Unpack + 'static) -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self::of_size(Self::SIZE, unpack)
+    }
+
+    /// Blocks of so many bytes at most.
+    fn of_size(bytes: u64, unpack: impl Unpack + 'static) -> Self {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).max(1);
+        let count = (KEPT / LEAST_IN_SHARD).checked_div(bytes).unwrap_or(1).clamp(1, SHARDS);
+        let shards = (0..count).map(|_| Mutex::default()).collect();
         Self { unpack: Box::new(unpack), shards, clock: AtomicU64::new(0) }
     }
 
@@ -85,16 +94,17 @@ impl Blocks {
         }
         // Without the lock: two threads may unpack the same, and nobody waits for somebody else's block.
         let block: Option<Arc<[u8]>> = self.unpack.unpack(number).map(Arc::from);
-        shard.lock().unwrap_or_else(PoisonError::into_inner).insert(number, block.clone(), now);
+        let most = KEPT.checked_div(self.shards.len()).unwrap_or(0);
+        shard.lock().unwrap_or_else(PoisonError::into_inner).insert(number, block.clone(), now, most);
         block
     }
 }
 
 impl Shard {
     /// Keeps a block, and lets go of those that nobody asked for longest.
-    fn insert(&mut self, number: u64, block: Option<Arc<[u8]>>, now: u64) {
+    fn insert(&mut self, number: u64, block: Option<Arc<[u8]>>, now: u64, most: usize) {
         let cost = |block: &Option<Arc<[u8]>>| block.as_ref().map_or(0, |bytes| bytes.len()).saturating_add(ENTRY);
-        let room = (KEPT / SHARDS).saturating_sub(cost(&block));
+        let room = most.saturating_sub(cost(&block));
         while self.bytes > room {
             let Some(oldest) = self.blocks.iter().min_by_key(|(_, (_, used))| *used).map(|(number, _)| *number) else {
                 break;
@@ -126,12 +136,14 @@ enum Starts {
 impl Chunked {
     /// Blocks of `size` bytes, but for the last one.
     pub(super) fn even(size: u64, length: u64, unpack: impl Unpack + 'static) -> Self {
-        Self { starts: Starts::Size(size.max(1)), length, blocks: Blocks::new(unpack) }
+        Self { starts: Starts::Size(size.max(1)), length, blocks: Blocks::of_size(size, unpack) }
     }
 
     /// Blocks that begin at `starts`, sorted.
     pub(super) fn uneven(starts: Vec<u64>, length: u64, unpack: impl Unpack + 'static) -> Self {
-        Self { starts: Starts::Each(starts), length, blocks: Blocks::new(unpack) }
+        let ends = starts.iter().skip(1).copied().chain([length]);
+        let largest = starts.iter().zip(ends).map(|(start, end)| end.saturating_sub(*start)).max().unwrap_or(0);
+        Self { starts: Starts::Each(starts), length, blocks: Blocks::of_size(largest, unpack) }
     }
 }
 
@@ -184,6 +196,26 @@ mod tests {
         assert!(kept <= KEPT && kept > KEPT / 2, "{kept}");
         let true_sum: usize = blocks.shards.iter().map(|shard| shard.lock().unwrap().blocks.len()).sum();
         assert_eq!(kept, true_sum * (Blocks::SIZE as usize + ENTRY));
+    }
+
+    /// Of large blocks as much is kept as of small ones.
+    #[test]
+    fn large_blocks_are_kept_too() {
+        struct Large(Arc<AtomicU64>);
+        impl Unpack for Large {
+            fn unpack(&self, number: u64) -> Option<Vec<u8>> {
+                self.0.fetch_add(1, Ordering::Relaxed);
+                Some(vec![number as u8; 2 << 20])
+            }
+        }
+        let count = Arc::new(AtomicU64::new(0));
+        let file = Chunked::even(2 << 20, 60 << 20, Large(count.clone()));
+        for _ in 0..3 {
+            for number in 0..30 {
+                assert_eq!(file.read(number << 21, &mut [0; 2]), 2);
+            }
+        }
+        assert_eq!(count.load(Ordering::Relaxed), 30);
     }
 
     #[test]

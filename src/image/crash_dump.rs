@@ -210,6 +210,7 @@ fn bitmap(source: &Source, kind: u32) -> Result<Opened, Error> {
         _ => "crash_dump_kernel_bitmap",
     };
     let mut opened = Opened::new(name, memory);
+    opened.leaves_out = true;
     truncated(&mut opened, missing);
     if present != total && present != FILL {
         let held = source.len().saturating_sub(first) / PAGE_SIZE;
@@ -265,6 +266,7 @@ fn ranges(source: &Source, kind: u32) -> Result<Opened, Error> {
         _ => "crash_dump_complete",
     };
     let mut opened = Opened::new(name, runs);
+    opened.leaves_out = kind != 0xa;
     truncated(&mut opened, lost.cut.div_ceil(PAGE_SIZE));
     if let Some(total) = total.filter(|total| *total != pages) {
         opened.warn(format!("the dump contradicts itself: it counts {total} pages, its ranges have {pages}"));

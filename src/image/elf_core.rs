@@ -174,6 +174,7 @@ fn loads(source: &Source, segments: &[Segment], cut: u64, notes: &Notes) -> Resu
     let mapped =
         loads.iter().any(|segment| segment.virtual_address != 0 && segment.virtual_address != segment.physical);
     if mapped && notes.maker.as_deref() == Some(QEMU) {
+        opened.leaves_out = true;
         opened.warn(
             "the dump was made with paging=on: it holds what the page tables of one processor mapped, and no other memory".into(),
         );

@@ -1,13 +1,12 @@
-//! An image on a server that answers byte ranges: pieces of it are fetched when they are asked for, and kept in a cache of bounded
-//! size. The pieces are of one object, which its `ETag` (or date) and length tell: what was replaced meanwhile is no part of it.
+//! An image on a server that answers byte ranges. What is fetched is of one object, which its `ETag` (or date) and length tell: what was
+//! replaced meanwhile is no part of it.
 
-use super::blocks::{Chunked, Unpack};
+use super::far_pieces::{Fetch, Pieces};
 use super::fetched::Fetched;
 use super::source::Source;
-use crate::http;
-use std::collections::{HashMap, VecDeque};
+use crate::{PAGE_SIZE, http};
 use std::io::{self, Read as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use ureq::Agent;
@@ -15,15 +14,10 @@ use ureq::http::{StatusCode, header};
 
 /// Bytes of a piece, and of the first request. In a small image a page table or a process object is seldom alone.
 const PIECE: u64 = 0x1_0000;
-/// The same of an image that is larger than this: its pages lie all over it, and what is beside one is seldom asked for.
+/// The same of an image that is larger than this: its pages lie all over it, and what is beside one is seldom asked for; what is read in
+/// order is fetched ahead.
 const LARGE: u64 = 1 << 29;
-const PIECE_OF_LARGE: u64 = 0x4000;
-/// Bytes of one request at most, where they are read in order: more would be fetched for nothing at the end.
-const MAX_AHEAD: u64 = 0x8_0000;
-/// Places from which reading may go on in order, as many as threads read at a time.
-const STREAMS: usize = 8;
-/// Pieces that came before they were asked for; the cache of blocks keeps what was.
-const MAX_WAITING: usize = 128;
+const PIECE_OF_LARGE: u64 = PAGE_SIZE;
 /// How long a server may be silent.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How often a piece is asked for, if the server is busy or the connection breaks off.
@@ -35,45 +29,9 @@ struct Far {
     agent: Agent,
     url: String,
     length: u64,
-    /// Bytes of a piece.
-    piece: u64,
     /// What the server calls this version of the object. `None`: it does not say, and its length alone tells.
     version: Option<String>,
     log: Arc<Fetched>,
-    ahead: Mutex<Ahead>,
-}
-
-/// What is fetched before it is asked for: where pieces are read in order, a request brings twice as many as the one before.
-#[derive(Default)]
-struct Ahead {
-    /// Where each goes on: the number of the next piece, and how many the last request brought.
-    streams: VecDeque<(u64, u64)>,
-    waiting: HashMap<u64, Vec<u8>>,
-}
-
-impl Ahead {
-    /// How many pieces to ask for, given that `number` is not here.
-    fn pieces(&mut self, number: u64, most: u64) -> u64 {
-        let before = self.streams.iter().position(|(next, _)| *next == number).and_then(|at| self.streams.remove(at));
-        let count = before.map_or(1, |(_, count)| count.saturating_mul(2).min(most));
-        if self.streams.len() >= STREAMS {
-            self.streams.pop_front();
-        }
-        self.streams.push_back((number.saturating_add(count), count));
-        count
-    }
-
-    /// Keeps what came, and gives the first of it.
-    fn keep(&mut self, number: u64, bytes: &[u8], piece: u64) -> Option<Vec<u8>> {
-        let mut pieces = bytes.chunks(usize::try_from(piece).ok()?).map(<[u8]>::to_vec);
-        let first = pieces.next();
-        // Nobody came for them.
-        if self.waiting.len() >= MAX_WAITING {
-            self.waiting.clear();
-        }
-        self.waiting.extend((number.saturating_add(1)..).zip(pieces));
-        first
-    }
 }
 
 /// Why a piece did not come.
@@ -86,28 +44,12 @@ enum Failure {
 /// Asks for the first piece, which tells length and version.
 pub(super) fn open(url: &str) -> io::Result<(Source, Arc<Fetched>)> {
     let log = Arc::new(Fetched::default());
-    let mut far = Far {
-        agent: http::agent(url, SILENCE),
-        url: url.to_owned(),
-        length: 0,
-        piece: PIECE,
-        version: None,
-        log,
-        ahead: Mutex::default(),
-    };
+    let mut far = Far { agent: http::agent(url, SILENCE), url: url.to_owned(), length: 0, version: None, log };
     let (bytes, length, version) = far.patiently(0, PIECE).map_err(io::Error::other)?;
     (far.length, far.version) = (length, version);
-    far.piece = if length > LARGE { PIECE_OF_LARGE } else { PIECE };
-    let piece = far.piece;
-    // It is asked for first thing.
-    let ahead = far.ahead.get_mut().unwrap_or_else(PoisonError::into_inner);
-    if let Some(first) = ahead.keep(0, &bytes, piece) {
-        ahead.waiting.insert(0, first);
-    }
-    let came = PIECE.checked_div(piece).unwrap_or(1);
-    ahead.streams.push_back((came, came));
+    let piece = if length > LARGE { PIECE_OF_LARGE } else { PIECE };
     let log = Arc::clone(&far.log);
-    Ok((Source::new(Chunked::even(piece, length, far)), log))
+    Ok((Source::new(Pieces::new(far, length, piece, &bytes)), log))
 }
 
 impl Far {
@@ -186,24 +128,10 @@ impl Far {
     }
 }
 
-impl Unpack for Far {
-    fn unpack(&self, number: u64) -> Option<Vec<u8>> {
-        // What failed once would be a hole among bytes that are right.
-        if self.log.failure().is_some() {
-            return None;
-        }
-        let from = number.checked_mul(self.piece).filter(|from| *from < self.length)?;
-        let ahead = || self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = {
-            let mut ahead = ahead();
-            if let Some(bytes) = ahead.waiting.remove(&number) {
-                return Some(bytes);
-            }
-            ahead.pieces(number, MAX_AHEAD.checked_div(self.piece).unwrap_or(1))
-        };
-        // Without the lock: nobody waits for somebody else's request.
-        match self.patiently(from, self.piece.saturating_mul(count).min(self.length.saturating_sub(from))) {
-            Ok((bytes, ..)) => ahead().keep(number, &bytes, self.piece),
+impl Fetch for Far {
+    fn fetch(&self, from: u64, length: u64) -> Option<Vec<u8>> {
+        match self.patiently(from, length) {
+            Ok((bytes, ..)) => Some(bytes),
             Err(why) => {
                 self.log.failed(why);
                 None

@@ -7,7 +7,7 @@ use super::{
     lime, qcow2, qemu, raw, virtualbox, vmware, xen,
 };
 #[cfg(feature = "compressed-images")]
-use super::{packed, zstd};
+use super::{packed, seven_zip, zstd};
 use crate::{Error, Warning};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,10 @@ static FORMATS: &[&Format] = &[
     &packed::BZIP2,
     #[cfg(feature = "compressed-images")]
     &packed::ZIP,
+    #[cfg(feature = "compressed-images")]
+    &packed::ZLIB,
+    #[cfg(feature = "compressed-images")]
+    &seven_zip::FORMAT,
 ];
 
 /// Containers in containers are opened to this depth: a LiME image in a zip in a zstd. Deeper nests are made to exhaust the reader.
@@ -131,6 +135,8 @@ pub(super) struct Opened {
     pub suspects: Vec<String>,
     /// What it was wrapped in.
     pub within: Vec<&'static str>,
+    /// Memory that is not in it was left out on purpose: a kernel dump holds the kernel's pages.
+    pub leaves_out: bool,
 }
 
 /// Another way to understand where memory lies in a file.
@@ -154,7 +160,13 @@ impl Opened {
             more_files: Vec::new(),
             suspects: Vec::new(),
             within: Vec::new(),
+            leaves_out: false,
         }
+    }
+
+    /// The same of which memory was left out on purpose.
+    pub(super) fn that_leaves_out(self) -> Self {
+        Self { leaves_out: true, ..self }
     }
 
     /// Adds what is odd about a container of pieces.

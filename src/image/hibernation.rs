@@ -351,7 +351,7 @@ impl Sets {
         }
         let (runs, lost) = Runs::new(source.clone(), self.pieces);
         let unpack = Packed { source: source.clone(), sets: self.sets };
-        let mut opened = Opened::new("hibernation", runs.with_blocks(Blocks::new(unpack)));
+        let mut opened = Opened::new("hibernation", runs.with_blocks(Blocks::new(unpack))).that_leaves_out();
         opened.warnings_of(odd, super::runs::Lost { twice: 0, ..lost });
         Ok(opened)
     }

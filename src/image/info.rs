@@ -32,6 +32,13 @@ pub struct ImageInfo {
     pub hints: Vec<Hint>,
 }
 
+impl ImageInfo {
+    /// Whether `runs` are all that the file holds.
+    pub(crate) const fn lists_all_runs(&self) -> bool {
+        self.runs.len() < super::MAX_RUNS_LISTED
+    }
+}
+
 /// One thing that a container says of the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

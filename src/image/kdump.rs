@@ -28,6 +28,8 @@ pub(super) static FLATTENED: Format = Format {
 const STATUS: u64 = 0x1a8;
 const BLOCK_SIZE: u64 = 0x1ac;
 const SUB_HEADER_BLOCKS: u64 = 0x1b0;
+/// In the sub-header.
+const DUMP_LEVEL: u64 = 8;
 const BITMAP_BLOCKS: u64 = 0x1b4;
 /// Bytes of a page's descriptor.
 const DESCRIPTOR: u64 = 24;
@@ -65,6 +67,8 @@ fn open(source: &Source) -> Result<Opened, Refusal> {
     let lzo = table.get(0).is_some_and(|page| page.flags & LZO != 0);
     let blocks = Blocks::new(Descriptors { source: source.clone(), at: descriptors });
     let mut opened = Opened::new("kdump", Kdump { pages, table, blocks });
+    // By its dump level: pages of zeros, of caches, of users, or free ones.
+    opened.leaves_out = source.u32(block.saturating_add(DUMP_LEVEL)).is_some_and(|level| level != 0);
     opened.hints = notes.hints();
     opened.maker = notes.maker;
     if status & INCOMPLETE != 0 {

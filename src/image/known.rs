@@ -65,7 +65,6 @@ pub(super) static STARTS: &[&Format] = starts![
     b"\xd4\xc3\xb2\xa1", "a capture of network traffic (pcap)", ACQUIRE;
     b"\x0a\x0d\x0d\x0a", "a capture of network traffic (pcapng)", ACQUIRE;
     b"Rar!\x1a\x07", "a RAR archive", "Unpack it first: 7z x FILE";
-    b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "Unpack it first: 7z x FILE";
     b"MSCF\0\0\0\0", "a cabinet", "Unpack it first: 7z x FILE";
     b"\x04\x22\x4d\x18", "a file compressed with lz4", "Unpack it first: lz4 -d FILE";
     b"\xff\x06\x00\x00sNaPpY", "a file compressed with snappy", "Unpack it first: snzip -d FILE (or python -m snappy -d FILE OUT)";
@@ -83,6 +82,7 @@ pub(super) static PACKED: &[&Format] = starts![
     b"\xfd7zXZ\0", "a file compressed with xz", "Decompress it first: xz -dk FILE";
     b"BZh91AY&SY", "a file compressed with bzip2", "Decompress it first: bzip2 -dk FILE";
     b"PK\x03\x04", "a zip archive", "Unpack it first";
+    b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "Unpack it first: 7z x FILE";
 ];
 #[cfg(feature = "compressed-images")]
 pub(super) static PACKED: &[&Format] = &[];
@@ -169,7 +169,7 @@ fn is_elf_program(source: &Source) -> bool {
 }
 
 /// LiME packs all of its output, headers included, with a window of 2 KiB or the usual one.
-fn is_zlib(source: &Source) -> bool {
+pub(super) fn is_zlib(source: &Source) -> bool {
     let Some([first, second]) = source.array(0) else { return false };
     let header = u16::from_be_bytes([first, second]);
     matches!(first, 0x38 | 0x78) && header.is_multiple_of(31) && {

@@ -6,7 +6,7 @@ use super::PhysicalRun;
 use super::formats::{Format, Found, Job, Opened, Opening, Refusal};
 use super::runs::{Place, Runs};
 use super::source::Source;
-use crate::PhysicalAddress;
+use crate::{PAGE_SIZE, PhysicalAddress};
 
 /// See the module.
 pub(super) static FORMAT: Format =
@@ -20,8 +20,11 @@ const MAX_RANGES: usize = 1 << 20;
 /// A range's header: the memory, and where its bytes begin.
 pub(super) fn range(source: &Source, at: u64) -> Option<PhysicalRun> {
     let (first, last) = (source.u64(at.checked_add(8)?)?, source.u64(at.checked_add(16)?)?);
-    // The last address belongs to it.
-    let bytes = last.checked_sub(first)?.checked_add(1)?;
+    // The last address belongs to it; some writers give the one behind it, which no range of a machine ends with.
+    let bytes = match last.checked_sub(first)? {
+        bytes if bytes > 0 && bytes.is_multiple_of(PAGE_SIZE) => bytes,
+        bytes => bytes.checked_add(1)?,
+    };
     Some(PhysicalRun { start: PhysicalAddress(first), bytes })
 }
 

@@ -14,10 +14,13 @@ mod elf_core;
 mod ewf;
 #[cfg(feature = "remote-images")]
 mod far;
+#[cfg(feature = "remote-images")]
+mod far_pieces;
 mod fetched;
 mod formats;
 mod hibernation;
 mod hints;
+mod hole;
 mod hyperv;
 mod inflate;
 mod info;
@@ -31,6 +34,10 @@ mod qcow2;
 mod qemu;
 mod raw;
 mod runs;
+#[cfg(feature = "compressed-images")]
+mod seven_zip;
+#[cfg(feature = "compressed-images")]
+mod seven_zip_list;
 mod source;
 mod split;
 #[cfg(feature = "compressed-images")]
@@ -86,6 +93,37 @@ pub trait PhysicalMemory: Send + Sync {
     /// As [`next_run`](Self::next_run), without what is known to be all zero and would cost time to read.
     fn next_data(&self, from: PhysicalAddress) -> Option<PhysicalRun> {
         self.next_run(from)
+    }
+}
+
+/// Memory that several readings of a file share.
+impl<M: PhysicalMemory> PhysicalMemory for Arc<M> {
+    fn next_run(&self, from: PhysicalAddress) -> Option<PhysicalRun> {
+        (**self).next_run(from)
+    }
+
+    fn read(&self, at: PhysicalAddress, buf: &mut [u8]) -> usize {
+        (**self).read(at, buf)
+    }
+
+    fn borrow(&self, at: PhysicalAddress, len: usize) -> Option<&[u8]> {
+        (**self).borrow(at, len)
+    }
+
+    fn prefetch(&self, piece: PhysicalRun) {
+        (**self).prefetch(piece);
+    }
+
+    fn file_offset(&self, at: PhysicalAddress) -> Option<u64> {
+        (**self).file_offset(at)
+    }
+
+    fn is_far(&self) -> bool {
+        (**self).is_far()
+    }
+
+    fn next_data(&self, from: PhysicalAddress) -> Option<PhysicalRun> {
+        (**self).next_data(from)
     }
 }
 
@@ -189,6 +227,7 @@ pub struct MemoryImage {
     maker: Option<String>,
     hints: Option<Hints>,
     suspects: Vec<String>,
+    leaves_out: bool,
     readings: Vec<Reading>,
     chosen: OnceLock<usize>,
     fetched: Option<Arc<Fetched>>,
@@ -304,6 +343,7 @@ impl MemoryImage {
             maker: None,
             hints: None,
             suspects: Vec::new(),
+            leaves_out: false,
             readings: vec![Reading { memory, moved: false, warnings: Vec::new() }],
             chosen: OnceLock::new(),
             fetched: None,
@@ -311,7 +351,7 @@ impl MemoryImage {
     }
 
     fn detect(opening: &Opening<'_>) -> Result<Self, Error> {
-        let Opened { format, memory, others, hints, maker, warnings, more_files, suspects, within } =
+        let Opened { format, memory, others, hints, maker, warnings, more_files, suspects, within, leaves_out } =
             formats::open(opening)?;
         let mut readings = vec![Reading { memory, moved: false, warnings: warnings.clone() }];
         readings.extend(others.into_iter().map(|Other { memory, moved, note }| {
@@ -329,6 +369,7 @@ impl MemoryImage {
             maker,
             hints,
             suspects,
+            leaves_out,
             readings,
             chosen: OnceLock::new(),
             fetched: None,
@@ -358,6 +399,11 @@ impl MemoryImage {
             return Vec::new();
         }
         self.suspects.iter().cloned().chain(content::of(self)).collect()
+    }
+
+    /// Whether whoever wrote the image left memory out of it on purpose, or because it was zero.
+    pub(crate) const fn leaves_out(&self) -> bool {
+        self.leaves_out
     }
 
     /// From now on, and for good, the image is read in another of its ways.

@@ -2,6 +2,7 @@
 
 use super::aff4;
 use super::formats::{Format, Found, Job, Opening, Refusal};
+use super::known::is_zlib;
 use super::unpack::{Stream, to_cache};
 use crate::{Error, Warning};
 use std::io::BufReader;
@@ -15,6 +16,17 @@ pub(super) static GZIP: Format = Format {
         let reader = flate2::read::MultiGzDecoder::new(Stream::new(opening.source.clone()));
         let (inside, path) = to_cache(&opening.source, reader, None, opening.options)?;
         Ok(Found::unpacked("gzip", inside, path))
+    }),
+};
+
+/// What LiME writes with compress=1: one zlib stream (RFC 1950) of all of its output, headers included.
+pub(super) static ZLIB: Format = Format {
+    title: "an image that LiME compressed (zlib)",
+    mark: |opening| is_zlib(&opening.source),
+    job: Job::Read(|opening| {
+        let reader = flate2::read::ZlibDecoder::new(Stream::new(opening.source.clone()));
+        let (inside, path) = to_cache(&opening.source, reader, None, opening.options)?;
+        Ok(Found::unpacked("zlib", inside, path))
     }),
 };
 
@@ -94,6 +106,19 @@ fn zip(opening: &Opening<'_>) -> Result<Found, Refusal> {
             }));
         }
     };
+    // Windows packs what is larger than 2 GiB with Deflate64.
+    if !matches!(
+        file.compression(),
+        zip::CompressionMethod::Stored | zip::CompressionMethod::Deflated | zip::CompressionMethod::Deflate64
+    ) {
+        return Err(Refusal::Unusable(Error::NotAnImage {
+            what: format!(
+                "what this zip archive holds is packed in a way that is not known here ({})",
+                file.compression()
+            ),
+            advice: "Unpack it first: 7z x FILE".into(),
+        }));
+    }
     if file.compression() == zip::CompressionMethod::Stored
         && let Some(begin) = file.data_start()
     {

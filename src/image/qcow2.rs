@@ -17,6 +17,10 @@ const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
 const COMPRESSED: u64 = 1 << 62;
 /// A cluster that reads as zeros.
 const ZERO: u64 = 1;
+/// `incompatible_features` from version 3 on: data in another file; entries of 16 bytes, of which the second half is of subclusters.
+const FEATURES: u64 = 72;
+const EXTERNAL: u64 = 1 << 2;
+const EXTENDED: u64 = 1 << 4;
 
 fn open(opening: &Opening<'_>) -> Result<Found, Refusal> {
     let source = &opening.source;
@@ -27,10 +31,18 @@ fn open(opening: &Opening<'_>) -> Result<Found, Refusal> {
     if !(9..=21).contains(&bits) {
         return Err(not_this("its clusters have an impossible size"));
     }
+    let features = source.be_u64(FEATURES).filter(|_| source.be_u32(4) >= Some(3)).unwrap_or(0);
+    if features & EXTERNAL != 0 {
+        return Err(Refusal::Unusable(Error::NotAnImage {
+            what: "this virtual machine's disk (qcow2) has its data in another file, and a saved state with it".into(),
+            advice: "Save the running machine instead: `virsh dump --memory-only DOMAIN FILE`".into(),
+        }));
+    }
+    let shift = if features & EXTENDED != 0 { 4 } else { 3 };
     let mut at = table;
     let (mut found, mut states) = (None, 0u32);
     for _ in 0..count.min(MAX_SNAPSHOTS) {
-        let Some(snapshot) = Snapshot::read(source, at, bits) else { break };
+        let Some(snapshot) = Snapshot::read(source, at, (bits, shift)) else { break };
         at = snapshot.end;
         if snapshot.state.length > 0 {
             states = states.saturating_add(1);
@@ -63,7 +75,7 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    fn read(source: &Source, at: u64, bits: u32) -> Option<Self> {
+    fn read(source: &Source, at: u64, (bits, shift): (u32, u32)) -> Option<Self> {
         let field = |offset: u64| at.checked_add(offset);
         let (l1, l1_size) = (source.be_u64(at)?, source.be_u32(field(8)?)?);
         let (id, name) = (source.be_u16(field(12)?)?, source.be_u16(field(14)?)?);
@@ -75,9 +87,9 @@ impl Snapshot {
         let end = name_at.checked_add(u64::from(name))?.checked_next_multiple_of(8)?;
         let name = String::from_utf8_lossy(&source.head(name_at, usize::from(name.min(255)))).into_owned();
         // The state lies behind the disk, at the first address that an entry of the first table begins with.
-        let group = 1u64.checked_shl(bits.checked_mul(2)?.checked_sub(3)?)?;
+        let group = 1u64.checked_shl(bits.checked_mul(2)?.checked_sub(shift)?)?;
         let begin = disk.checked_next_multiple_of(group)?;
-        let state = State { source: source.clone(), l1, l1_size, bits, begin, length };
+        let state = State { source: source.clone(), l1, l1_size, bits, shift, begin, length };
         Some(Self { name, state, end })
     }
 }
@@ -89,6 +101,8 @@ struct State {
     l1_size: u32,
     /// Bytes of a cluster, as a power of two.
     bits: u32,
+    /// Bytes of an entry of the second table, likewise.
+    shift: u32,
     /// Where the state begins in the disk's address space.
     begin: u64,
     length: u64,
@@ -102,7 +116,7 @@ impl State {
         let cluster = 1u64.checked_shl(self.bits)?;
         let within = guest & cluster.wrapping_sub(1);
         let left = left.min(cluster.wrapping_sub(within));
-        let l2_bits = self.bits.checked_sub(3)?;
+        let l2_bits = self.bits.checked_sub(self.shift)?;
         let l2_index = (guest >> self.bits) & 1u64.checked_shl(l2_bits)?.wrapping_sub(1);
         let l1_index = guest.checked_shr(self.bits.checked_add(l2_bits)?)?;
         if l1_index >= u64::from(self.l1_size) {
@@ -112,13 +126,14 @@ impl State {
         if l2 == 0 {
             return Some((None, left));
         }
-        let entry = self.source.be_u64(l2.checked_add(l2_index.checked_mul(8)?)?)?;
+        let entry = self.source.be_u64(l2.checked_add(l2_index.checked_shl(self.shift)?)?)?;
         if entry & COMPRESSED != 0 {
             // QEMU never compresses a state.
             return None;
         }
         let offset = entry & OFFSET;
-        if offset == 0 || entry & ZERO != 0 {
+        // Of an entry with subclusters that bit is reserved; QEMU writes a state in whole clusters.
+        if offset == 0 || (entry & ZERO != 0 && self.shift == 3) {
             return Some((None, left));
         }
         Some((Some(offset.checked_add(within)?), left))

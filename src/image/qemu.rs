@@ -4,10 +4,12 @@
 
 use super::PhysicalRun;
 use super::blocks::{Blocks, Unpack};
-use super::formats::{Format, Job, Opened, Opening, Refusal};
+use super::formats::{Format, Job, Opened, Opening, Other, Refusal};
+use super::hole::{self, WithHole};
 use super::runs::{Piece, Place, Runs, push};
 use super::source::Source;
 use crate::{PAGE_SIZE, PhysicalAddress};
+use std::sync::Arc;
 
 /// See the module.
 pub(super) static FORMAT: Format = Format {
@@ -405,10 +407,15 @@ impl Stream<'_> {
         let ram: u64 = self.blocks.iter().filter(|block| block.ram.is_some()).map(|block| block.bytes).sum();
         let below = below_hole(&self.machine, ram);
         // The later copy of a page counts.
-        let pieces = self.pieces.into_iter().rev().flat_map(|(run, place)| across_hole(run, place, below));
-        let (runs, lost) = Runs::new(self.source.clone(), pieces);
+        let (runs, lost) = Runs::new(self.source.clone(), self.pieces.into_iter().rev());
         let packed = Packed { source: self.source.clone(), pages: self.packed };
-        let mut opened = Opened::new("qemu", runs.with_blocks(Blocks::new(packed)));
+        let memory = Arc::new(runs.with_blocks(Blocks::new(packed)));
+        let at = |begin: u64| WithHole { memory: Arc::clone(&memory), begin };
+        let mut opened = Opened::new("qemu", at(below));
+        // The type says where the hole begins unless it was told otherwise (max-ram-below-4g), or is an old one.
+        let others = hole::begins(ram).filter(|begin| *begin != below.min(ram));
+        opened.others =
+            others.map(|begin| Other { memory: Box::new(at(begin)), moved: false, note: hole::note(begin) }).collect();
         let machine = String::from_utf8_lossy(&self.machine);
         opened.maker = Some(format!("QEMU ({machine})"));
         opened.warnings_of(odd, super::runs::Lost { twice: 0, ..lost });
@@ -422,8 +429,6 @@ impl Stream<'_> {
     }
 }
 
-const FOUR_GIB: u64 = 1 << 32;
-
 /// How much of the RAM lies below the hole for devices: `hw/i386/pc_q35.c`, `pc_piix.c`. The rest begins at 4 GiB.
 fn below_hole(machine: &[u8], ram: u64) -> u64 {
     let q35 = machine.windows(3).any(|three| three == b"q35");
@@ -433,18 +438,6 @@ fn below_hole(machine: &[u8], ram: u64) -> u64 {
         (false, 0xe000_0000..) => 0xc000_0000,
         (false, _) => 0xe000_0000,
     }
-}
-
-/// A piece of RAM in physical memory: in two parts if the hole lies between.
-fn across_hole(run: PhysicalRun, place: Place, below: u64) -> impl Iterator<Item = Piece> {
-    let low = below.saturating_sub(run.start.0).min(run.bytes);
-    let high = run.bytes.saturating_sub(low);
-    let start = run.start.0.saturating_add(low).saturating_sub(below).saturating_add(FOUR_GIB);
-    let parts = [(run.start.0, low, place), (start, high, place.at(low, Blocks::SIZE))];
-    parts
-        .into_iter()
-        .filter(|(_, bytes, _)| *bytes > 0)
-        .map(|(start, bytes, place)| (PhysicalRun { start: PhysicalAddress(start), bytes }, place))
 }
 
 /// Pages that were compressed one by one (zlib).

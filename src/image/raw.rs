@@ -2,21 +2,16 @@
 
 use super::PhysicalRun;
 use super::formats::{Opened, Opening, Other};
+use super::hole::{self, WithHole};
 use super::runs::{Place, Runs};
 use super::source::Source;
 use crate::{Error, PAGE_SIZE, PhysicalAddress};
+use std::sync::Arc;
 
 /// A machine that runs Windows NT has more memory than this, and a file that is smaller holds no kernel.
 const SMALLEST: u64 = 0x10_0000;
 /// Bytes looked at to tell text from memory.
 const LOOK: usize = 0x1000;
-/// Where the memory goes on behind the hole for devices.
-const FOUR_GIB: u64 = 1 << 32;
-/// Where the hole may begin: every 64 MiB from 2 GiB to 4 GiB. Known are 0x80000000 (QEMU q35, EFI), 0xB0000000, 0xC0000000 (VMware,
-/// QEMU pc), 0xD0000000, 0xE0000000 (old QEMU pc), 0xF0000000 (Xen), and what firmware of real machines chooses.
-const HOLES: std::ops::Range<u64> = 0x8000_0000..FOUR_GIB;
-const HOLE_STEP: u64 = 0x400_0000;
-
 /// Lengths of headers that tools put in front of raw memory, or that were left there when a container was cut open.
 const HEADERS: [u64; 7] = [0x20, 0x40, 0x200, 0x400, 0x1000, 0x2000, 0x1_0000];
 
@@ -43,11 +38,16 @@ pub(super) fn open(opening: &Opening<'_>, doubts: &[(&'static str, String)]) -> 
         });
     }
     let whole = [(PhysicalRun { start: PhysicalAddress(0), bytes: length }, Place::File(0))];
-    let mut opened = Opened::new("raw", Runs::new(source.clone(), whole).0);
-    let step = usize::try_from(HOLE_STEP).unwrap_or(usize::MAX);
-    let holes = HOLES.step_by(step).filter(|hole| *hole < length).map(|hole| without_hole(source, hole));
+    let memory = Arc::new(Runs::new(source.clone(), whole).0);
+    let holes = hole::begins(length).map(|begin| Other {
+        memory: Box::new(WithHole { memory: Arc::clone(&memory), begin }),
+        moved: false,
+        note: hole::note(begin),
+    });
     let headers = HEADERS.into_iter().chain(headers_by_stub(source));
-    opened.others = headers.map(|header| behind_header(source, header)).chain(holes).collect();
+    let others = headers.map(|header| behind_header(source, header)).chain(holes).collect();
+    let mut opened = Opened::new("raw", memory);
+    opened.others = others;
     Ok(opened)
 }
 
@@ -60,6 +60,7 @@ const HEADER_PAGES: u64 = 4;
 /// a page-table root at 0xA0), which is somewhere within a page of the file, to the start of a page of memory.
 fn headers_by_stub(source: &Source) -> Vec<u64> {
     const BLOCK: usize = 0xa8;
+    source.prefetch(0, u64::try_from(STUBS).unwrap_or(0));
     let bytes = source.head(0, STUBS);
     let is_stub = |at: usize| {
         let block = bytes.get(at..at.checked_add(BLOCK)?)?;
@@ -82,23 +83,6 @@ fn behind_header(source: &Source, header: u64) -> Other {
         moved: true,
         note: format!(
             "the file begins with {header:#x} bytes that are no memory: page tables resolve if memory begins behind them, and it is read so"
-        ),
-    }
-}
-
-/// The reading in which the memory from `hole` to 4 GiB was cut out of the file, and the rest moved up.
-fn without_hole(source: &Source, hole: u64) -> Other {
-    let above = source.len().saturating_sub(hole);
-    let pieces = [
-        (PhysicalRun { start: PhysicalAddress(0), bytes: hole }, Place::File(0)),
-        (PhysicalRun { start: PhysicalAddress(FOUR_GIB), bytes: above }, Place::File(hole)),
-    ];
-    Other {
-        memory: Box::new(Runs::new(source.clone(), pieces).0),
-        moved: false,
-        note: format!(
-            "the file does not hold the hole below 4 GiB: page tables resolve if what lies from {hole:#x} on in the file is memory \
-             from {FOUR_GIB:#x} on, and it is read so"
         ),
     }
 }

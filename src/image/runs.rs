@@ -244,18 +244,24 @@ impl PhysicalMemory for Runs {
                 }
                 return Some(run);
             };
-            // Holes of a sparse file are zero, and are not read.
-            match self.source.next_data(offset) {
-                Some((data, end)) if data < offset.saturating_add(left) => {
-                    let skipped = data.saturating_sub(offset);
-                    let start = run.start.wrapping_add(skipped);
-                    let bytes = left.saturating_sub(skipped).min(end.saturating_sub(data));
-                    return Some(PhysicalRun { start, bytes });
-                }
-                _ => at = run.end(),
+            let run = PhysicalRun { start: run.start, bytes: left };
+            match data_in(&self.source, run, offset) {
+                Some(data) => return Some(data),
+                None => at = run.end(),
             }
         }
     }
+}
+
+/// The first part of a run, whose bytes stand in a row from `offset` on in the file, that is no hole of it; with the whole page in which
+/// it begins. Holes of a sparse file are zero, and are not read.
+pub(super) fn data_in(source: &Source, run: PhysicalRun, offset: u64) -> Option<PhysicalRun> {
+    let (data, end) = source.next_data(offset)?;
+    let skipped = data.checked_sub(offset).filter(|skipped| *skipped < run.bytes)?;
+    let first = PhysicalAddress(run.start.0.saturating_add(skipped));
+    let start = first.page().max(run.start);
+    let end = run.end().0.min(first.0.saturating_add(end.saturating_sub(data)));
+    Some(PhysicalRun { start, bytes: end.saturating_sub(start.0) })
 }
 
 #[cfg(test)]

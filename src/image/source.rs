@@ -13,6 +13,11 @@ pub(super) trait Bytes: Send + Sync {
     /// Fills `buf` from `at` on, and returns the number of bytes read: fewer than asked for at the end, or where they cannot be had.
     fn read(&self, at: u64, buf: &mut [u8]) -> usize;
 
+    /// The same for a few bytes of which nobody else asks: of a mapped file, without mapping their page.
+    fn peek(&self, at: u64, buf: &mut [u8]) -> usize {
+        self.read(at, buf)
+    }
+
     /// Bytes from `at` on without a copy, as many as lie together, `len` at most. `None`: they must be read.
     fn lend(&self, _at: u64, _len: usize) -> Option<&[u8]> {
         None
@@ -242,6 +247,15 @@ impl Bytes for Mapped {
 
     fn read(&self, at: u64, buf: &mut [u8]) -> usize {
         copy_at(&self.map, at, buf)
+    }
+
+    #[cfg(unix)]
+    fn peek(&self, at: u64, buf: &mut [u8]) -> usize {
+        use std::os::unix::fs::FileExt as _;
+        match self.file.read_at(buf, at) {
+            Ok(read) if read == buf.len() => read,
+            _ => self.read(at, buf),
+        }
     }
 
     fn file_offset(&self, at: u64) -> Option<u64> {

@@ -6,6 +6,7 @@ use crate::Error;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Disk that is left alone, whatever is unpacked.
 const RESERVE: u64 = 1 << 30;
@@ -80,22 +81,16 @@ pub(super) fn to_cache(
     };
     std::fs::create_dir_all(&folder).map_err(|reason| unwritable(&folder, reason))?;
     let path = folder.join(format!("{:032x}.unpacked", fingerprint(packed)));
-    if let Ok(source) = Source::open(&path) {
+    // What was unpacked before, whole.
+    let whole = |source: &Source| size.is_none_or(|size| size == source.len());
+    if let Some(source) = Source::open(&path).ok().filter(whole) {
         return Ok((source, path));
     }
+    remove_leftovers(&folder);
     let free = free_space(&folder).map_or(u64::MAX, |free| free.saturating_sub(RESERVE));
-    let limit = options.max_unpacked.unwrap_or(u64::MAX).min(free);
-    let too_much = |size: Option<u64>| Error::NotAnImage {
-        what: match size {
-            Some(size) => format!("unpacked, this file has {} MiB, and {} MiB are allowed", size >> 20, limit >> 20),
-            None => format!("unpacked, this file has more than the {} MiB that are allowed", limit >> 20),
-        },
-        advice: format!(
-            "Allow more (--max-unpacked), or set NTMEM_CACHE to a folder with more room than {}, which has {} MiB to spare",
-            folder.display(),
-            free >> 20
-        ),
-    };
+    let room = Room { allowed: options.max_unpacked.unwrap_or(u64::MAX), free };
+    let limit = room.limit();
+    let too_much = |size: Option<u64>| room.refuse(size, &folder);
     if size.is_some_and(|size| size > limit) {
         return Err(too_much(size));
     }
@@ -118,6 +113,71 @@ pub(super) fn to_cache(
     };
     let _ = std::fs::remove_file(&part);
     result
+}
+
+/// Bytes that may be unpacked.
+#[derive(Clone, Copy)]
+struct Room {
+    /// By whoever calls.
+    allowed: u64,
+    /// By the disk.
+    free: u64,
+}
+
+impl Room {
+    fn limit(self) -> u64 {
+        self.allowed.min(self.free)
+    }
+
+    /// Says what there is too much of, and what gives room: what limits, and that alone. `size`: what it takes, where that is known.
+    fn refuse(self, size: Option<u64>, folder: &Path) -> Error {
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        let limit = self.limit() >> 20;
+        let takes = match size {
+            Some(size) => format!("unpacked, this file has {} MiB", mib(size)),
+            None => format!("unpacked, this file has more than {limit} MiB"),
+        };
+        let (mut why, mut advice) = (Vec::new(), Vec::new());
+        let least = size.unwrap_or_else(|| self.limit().saturating_add(1));
+        if self.allowed < least {
+            why.push(format!("{} MiB are allowed", self.allowed >> 20));
+            advice.push(match size {
+                Some(size) => format!("allow more: --max-unpacked {}M", mib(size)),
+                None => "allow more with --max-unpacked".to_owned(),
+            });
+        }
+        if self.free < least {
+            let folder = folder.display();
+            why.push(format!("{folder} has room for {} MiB", self.free >> 20));
+            advice.push(format!(
+                "set NTMEM_CACHE to a folder on a disk with more room, or remove what was unpacked before from {folder}"
+            ));
+        }
+        let mut advice = advice.join("; ");
+        if let Some(first) = advice.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        Error::NotAnImage { what: format!("{takes}, and {}", why.join(", and ")), advice }
+    }
+}
+
+/// How long after its last byte a file is held for left behind by a program that was stopped while it unpacked.
+const LEFT_BEHIND: Duration = Duration::from_secs(24 * 3600);
+
+/// Removes what programs that were stopped while they unpacked have left behind: nobody else does, and it can be as large as a machine.
+fn remove_leftovers(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+        // The folder may hold other people's files.
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.split_once('.'));
+        let is_ours = |(sum, rest): (&str, &str)| {
+            sum.len() == 32 && sum.bytes().all(|byte| byte.is_ascii_hexdigit()) && rest.ends_with(".part")
+        };
+        if name.is_some_and(is_ours) && age().is_some_and(|age| age > LEFT_BEHIND) {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
 }
 
 enum Failed {
@@ -207,4 +267,61 @@ fn fingerprint(packed: &Source) -> u128 {
         add(&packed.head(at.saturating_mul(n), SAMPLE));
     }
     hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    /// The advice names what limits, and that alone: to allow more is of no use on a full disk.
+    #[test]
+    fn advice_about_room_helps() {
+        let folder = Path::new("/cache");
+        let said = |allowed, free, size| Room { allowed, free }.refuse(size, folder).to_string();
+        let mib = 1u64 << 20;
+        let allowed = said(8 * mib, 100 * mib, Some(20 * mib + 1));
+        assert!(allowed.contains("has 21 MiB, and 8 MiB are allowed"), "{allowed}");
+        assert!(allowed.contains("Allow more: --max-unpacked 21M") && !allowed.contains("NTMEM_CACHE"), "{allowed}");
+        let full = said(u64::MAX, 8 * mib, Some(20 * mib));
+        assert!(full.contains("room for 8 MiB") && full.contains("Set NTMEM_CACHE"), "{full}");
+        assert!(!full.contains("--max-unpacked"), "{full}");
+        let both = said(9 * mib, 8 * mib, Some(20 * mib));
+        assert!(both.contains("--max-unpacked 20M") && both.contains("set NTMEM_CACHE"), "{both}");
+        let unknown = said(8 * mib, 100 * mib, None);
+        assert!(unknown.contains("more than 8 MiB") && unknown.contains("--max-unpacked"), "{unknown}");
+        assert!(!unknown.contains("NTMEM_CACHE"), "{unknown}");
+        assert!(said(u64::MAX, 0, None).contains("room for 0 MiB"));
+    }
+
+    #[test]
+    fn what_was_left_behind_goes_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let sum = "0123456789abcdef0123456789abcdef";
+        let old = SystemTime::now() - LEFT_BEHIND - Duration::from_secs(60);
+        for (name, time) in [
+            (format!("{sum}.12.part"), old),
+            (format!("{sum}.13.part"), SystemTime::now()),
+            (format!("{sum}.unpacked"), old),
+            ("evidence.part".to_owned(), old),
+            (format!("{}.zip.part", sum.replace('0', "x")), old),
+        ] {
+            File::create(folder.path().join(name)).unwrap().set_modified(time).unwrap();
+        }
+        remove_leftovers(folder.path());
+        let mut left: Vec<String> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|one| one.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        let expected = [
+            format!("{sum}.13.part"),
+            format!("{sum}.unpacked"),
+            "evidence.part".to_owned(),
+            format!("{}.zip.part", sum.replace('0', "x")),
+        ];
+        let mut expected = expected.to_vec();
+        expected.sort();
+        assert_eq!(left, expected);
+    }
 }

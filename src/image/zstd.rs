@@ -17,8 +17,8 @@ const MAGIC: u32 = 0xfd2f_b528;
 const SKIPPED: u32 = 0x184d_2a50;
 /// Frames of one file at most.
 const MAX_FRAMES: usize = 1 << 22;
-/// Bytes of a frame that is unpacked for a few of them.
-const MAX_FRAME: u64 = 16 << 20;
+/// Bytes of a frame that is unpacked for a few of them: to unpack larger ones again and again takes longer than to unpack all once.
+const MAX_FRAME: u64 = 1 << 20;
 
 fn is_frame(source: &Source) -> bool {
     match source.u32(0) {
@@ -33,7 +33,7 @@ fn is_frame(source: &Source) -> bool {
 
 fn open(opening: &Opening<'_>) -> Result<Found, Refusal> {
     let source = &opening.source;
-    if let Some(frames) = frames(source).filter(|frames| frames.len() > 1) {
+    if let Some(frames) = table(source).or_else(|| frames(source)).filter(|frames| frames.len() > 1) {
         let mut length = 0u64;
         let starts = frames
             .iter()
@@ -55,6 +55,43 @@ struct Frame {
     at: u64,
     packed: u64,
     size: u64,
+}
+
+/// Where the table of the seekable format ends: how many entries it has, what is in them, a mark.
+const TABLE_END: u64 = 9;
+const TABLE_MARK: u32 = 0x8f92_eab1;
+/// The table is a frame that is skipped, with this mark.
+const TABLE: u32 = SKIPPED | 0xe;
+/// Of what is in an entry: a checksum behind the two sizes.
+const SUMS: u8 = 0x80;
+
+/// All frames by the table at the end of the file, if that leads from its first byte to the table, and all are small.
+fn table(source: &Source) -> Option<Vec<Frame>> {
+    let foot = source.len().checked_sub(TABLE_END)?;
+    if source.u32(foot.checked_add(5)?) != Some(TABLE_MARK) {
+        return None;
+    }
+    let (count, entry) = (source.u32(foot)?, if source.u8(foot.checked_add(4)?)? & SUMS != 0 { 12usize } else { 8 });
+    let count = usize::try_from(count).ok().filter(|count| *count <= MAX_FRAMES)?;
+    let bytes = count.checked_mul(entry)?;
+    let entries = foot.checked_sub(u64::try_from(bytes).ok()?)?;
+    let begin = entries.checked_sub(8)?;
+    let size = u64::from(source.u32(begin.checked_add(4)?)?);
+    if source.u32(begin) != Some(TABLE) || entries.checked_add(size) != Some(source.len()) {
+        return None;
+    }
+    let (mut at, mut frames) = (0u64, Vec::with_capacity(count));
+    for sizes in source.copy(entries, bytes)?.chunks_exact(entry) {
+        let number = |from: usize| Some(u64::from(u32::from_le_bytes(*sizes.get(from..)?.first_chunk()?)));
+        let (packed, size) = (number(0)?, number(4)?);
+        // Of four bytes 128 KiB come at most: a block of one byte, repeated.
+        (size <= MAX_FRAME && size >> 15 <= packed && packed <= begin).then_some(())?;
+        if size > 0 {
+            frames.push(Frame { at, packed, size });
+        }
+        at = at.checked_add(packed)?;
+    }
+    (at == begin).then_some(frames)
 }
 
 /// All frames, if each says how much it holds and that is little.

@@ -46,6 +46,11 @@ pub struct KernelInfo {
     /// Whether all memory was searched for other systems: a quick look that finds one goes no further than 16 MiB of a large image,
     /// unless memory is scanned. `None`: a root was given.
     pub others_searched: Option<bool>,
+    /// Ranges of physical memory that the kernel has (`MmPhysicalMemoryBlock`), `[start, end)`, sorted.
+    #[serde(deserialize_with = "null_is_default")]
+    pub memory_runs: Vec<(PhysicalAddress, PhysicalAddress)>,
+    /// Pages of memory that the system counts (`KUSER_SHARED_DATA.NumberOfPhysicalPages`).
+    pub memory_pages: Option<u32>,
     /// Why members are not known, by name.
     #[serde(deserialize_with = "null_is_default")]
     pub absent: BTreeMap<String, Absent>,

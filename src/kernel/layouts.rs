@@ -504,6 +504,7 @@ const GLOBALS: &[&str] = &[
     "MiSystemPartition",
     "MmPagingFile",
     "MmNumberOfPagingFiles",
+    "MmPhysicalMemoryBlock",
     "?SmGlobals@@3U_SM_GLOBALS@@A",
     "PspHostSiloGlobals",
     "PspCidTable",

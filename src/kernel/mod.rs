@@ -5,6 +5,7 @@ mod crash_objects;
 pub(crate) mod find;
 mod info;
 pub(crate) mod layouts;
+pub(crate) mod memory_block;
 pub(crate) mod objects;
 mod page_file_match;
 mod page_files;
@@ -177,7 +178,12 @@ impl MemoryImage {
     pub fn locate_kernel_with(&self, store: &SymbolStore, options: &LocateOptions<'_>) -> Result<Kernel<'_>, Error> {
         let found = self.find_kernel(store, options)?;
         let rivals = found.0.rivals.clone();
-        let kernel = Kernel::open(self, found, store)?;
+        let mut kernel = Kernel::open(self, found, store)?;
+        // The kernel's own list of memory tells where the hole is that a file lacks.
+        if let Some(reading) = kernel.reading_with_all_memory() {
+            self.adopt(reading);
+            kernel = Kernel::open(self, self.find_kernel(store, options)?, store)?;
+        }
         Ok(if rivals.is_empty() { kernel } else { ran_last::settle(kernel, &rivals, store) })
     }
 }
@@ -225,7 +231,12 @@ impl<'m> Kernel<'m> {
             ),
         }
         kernel.choose_root(&named);
-        if let Some(message) = find::readings::ends_early(image, kernel.space.root()) {
+        // Page tables tell where the kernel's own list does not.
+        let short = kernel.image_is_short().or_else(|| match kernel.memory_ranges() {
+            Ok(_) => None,
+            Err(_) => find::readings::ends_early(image, kernel.space.root()),
+        });
+        if let Some(message) = short.or_else(|| kernel.image_ends_in_a_page()) {
             kernel.warn("image", message);
         }
         kernel.build = kernel.read_build();
@@ -385,6 +396,8 @@ impl<'m> Kernel<'m> {
     /// The record that documents hold.
     #[must_use]
     pub fn info(&self) -> KernelInfo {
+        let mut absent = absent(self.pdb.as_ref());
+        let memory = self.memory_ranges().map_err(|why| absent.insert("memory_runs".to_owned(), why));
         KernelInfo {
             base: Some(self.base),
             dtb: Some(self.space.root()),
@@ -400,7 +413,9 @@ impl<'m> Kernel<'m> {
             others: self.others.clone(),
             undecided: self.undecided.clone(),
             others_searched: self.others_searched,
-            absent: absent(self.pdb.as_ref()),
+            memory_runs: memory.unwrap_or_default(),
+            memory_pages: self.shared.as_ref().map(|shared| shared.physical_pages),
+            absent,
         }
     }
 }

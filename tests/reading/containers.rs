@@ -77,7 +77,15 @@ fn agrees(forged: &Forged, bytes: Vec<u8>, format: &str) -> Opened {
 #[test]
 fn lime() {
     let forged = machine();
-    agrees(&forged, forged.as_lime(), "lime");
+    let lime = forged.as_lime();
+    agrees(&forged, lime.clone(), "lime");
+    // Some writers give the address behind a range where its last one belongs.
+    let (mut behind, mut at) = (lime, 0);
+    for run in &forged.truth.runs {
+        behind[at + 16..at + 24].copy_from_slice(&run.end.to_le_bytes());
+        at += 0x20 + (run.end - run.start) as usize;
+    }
+    agrees(&forged, behind, "lime");
 }
 
 /// What AVML leaves out because it is zero is a hole.
@@ -159,9 +167,20 @@ fn qemu_streams() {
         let opened = agrees(&forged, forged.as_qemu_stream(kind), "qemu");
         assert_eq!(opened.image.info().maker.as_deref(), Some("QEMU (pc-i440fx-7.2)"));
     }
+    // A machine of whose type the hole begins elsewhere.
+    let mut other = forged.as_qemu_stream(Stream::Pages);
+    let at = memchr::memmem::find(&other, b"pc-i440fx-7.2").unwrap();
+    other[at..at + 13].copy_from_slice(b"pc-q35-2.4.10");
+    let opened = Opened::with_bytes(&forged, other);
+    is_the_machine(&forged, &opened_with_kernel(opened), "another machine's hole");
     agrees(&forged, forged.as_libvirt_save(), "libvirt_save");
-    let opened = agrees(&forged, forged.as_qcow2(), "qemu");
+    let mut disk = forged.as_qcow2();
+    let opened = agrees(&forged, disk.clone(), "qemu");
     assert_eq!(opened.image.info().within, ["qcow2"]);
+    // Its data lie in another file.
+    disk[79] |= 4;
+    let error = MemoryImage::from_bytes(disk).unwrap_err().to_string();
+    assert!(error.contains("data in another file") && error.contains("virsh dump"), "{error}");
     let small = Scenario::clean(Build::W10_19045).forge();
     let opened = Opened::with_bytes(&small, small.as_qemu_stream(Stream::Mapped));
     assert_eq!(opened.image.warnings(), []);
@@ -280,6 +299,12 @@ fn conversions() {
 fn open(forged: &Forged, path: &Path) -> Opened {
     let mut opened = Opened::with_bytes(forged, forged.as_lime());
     opened.image = MemoryImage::open(path).unwrap();
+    opened
+}
+
+/// The reading of an image is chosen once its kernel is found.
+fn opened_with_kernel(opened: Opened) -> Opened {
+    let _ = opened.kernel();
     opened
 }
 
@@ -439,6 +464,37 @@ fn the_hole_is_found_by_page_tables() {
     is_the_machine(&forged, &opened, "raw");
     assert_eq!(opened.image.warnings(), []);
 }
+
+/// Where the machine's type says another hole than the machine has, and where only little lies above it: page tables and the kernel's
+/// own list of its memory tell, in a stream of QEMU as in a raw file.
+#[test]
+fn holes_that_few_tables_show() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("memory.raw");
+    for (hole, above) in [(0x8000_0000u64, 0x40_0000u64), (0xe000_0000, 0x40_0000), (0xf000_0000, 0x100_0000)] {
+        let mut scenario = Scenario::clean(Build::W10_19045);
+        scenario.memory =
+            vec![0x1000..0x9_f000, 0x10_0000..0x400_0000, hole - 0x100_0000..hole, FOUR_GIB..FOUR_GIB + above];
+        let forged = scenario.forge_frames();
+        forged.write_without_hole(hole, &file).unwrap();
+        let opened = open(&forged, &file);
+        let _ = opened.kernel();
+        let said: String = opened.image.warnings().iter().map(ToString::to_string).collect();
+        assert!(said.contains(&format!("{hole:#x}")), "{hole:#x}: {said}");
+        is_the_machine(&forged, &opened, &format!("hole at {hole:#x}"));
+        // Cut within a hole that it holds: what is zero is not taken for memory.
+        forged.write_raw(&file).unwrap();
+        std::fs::File::options().write(true).open(&file).unwrap().set_len(FOUR_GIB).unwrap();
+        let opened = open(&forged, &file);
+        // What it takes to find the kernel may lie above.
+        if let Ok(kernel) = opened.image.locate_kernel(&opened.store) {
+            assert_eq!(opened.image.warnings(), [], "{hole:#x}");
+            assert!(kernel.warnings().iter().any(|warning| warning.message.contains("not in")), "{hole:#x}");
+        }
+    }
+}
+
+const FOUR_GIB: u64 = 1 << 32;
 
 /// A raw file behind a header that nobody knows.
 #[test]

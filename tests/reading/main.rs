@@ -16,6 +16,8 @@ mod bad_input;
 #[cfg(feature = "isf")]
 mod containers;
 #[cfg(feature = "isf")]
+mod cut_images;
+#[cfg(feature = "isf")]
 mod five_levels;
 #[cfg(feature = "isf")]
 mod forged;

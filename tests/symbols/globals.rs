@@ -10,9 +10,10 @@ use ntmem_forge::{Build, DumpType, Forged, KernelPages, Paged, Scenario};
 use std::sync::atomic::Ordering;
 
 /// What every machine's readers start from.
-const NEEDED: [&str; 10] = [
+const NEEDED: [&str; 11] = [
     "CmpHiveListHead",
     "KdDebuggerDataBlock",
+    "MmPhysicalMemoryBlock",
     "NtBuildLab",
     "NtBuildLabEx",
     "NtBuildNumber",

@@ -4,7 +4,7 @@ use crate::VirtualAddress;
 use crate::discover::data::{KernelData, ListHead};
 use crate::kernel::layouts::{CmhiveLayout, EprocessLayout};
 use crate::kernel::objects::handles;
-use crate::kernel::{Direction, HIVE_SIGNATURE, Layouts, PROCESS_OBJECT, list, text};
+use crate::kernel::{Direction, HIVE_SIGNATURE, Layouts, PROCESS_OBJECT, list, memory_block, text};
 use crate::memory::AddressSpace;
 use std::collections::{BTreeSet, HashSet};
 
@@ -163,6 +163,12 @@ impl Search<'_> {
         };
         let mut masters = entries.into_iter().map(|entry| entry.wrapping_sub(layout.links.offset)).filter(is_master);
         masters.next().filter(|_| masters.next().is_none())
+    }
+
+    /// `MmPhysicalMemoryBlock`: a pointer to ranges of pages whose sum stands beside them.
+    pub(super) fn memory_blocks(&self) -> BTreeSet<VirtualAddress> {
+        let pointers = self.pointers(|_| true).take(MAX_LOOKUPS);
+        pointers.filter(|(_, block)| memory_block::read(self.space, *block).is_ok()).map(|(at, _)| at).collect()
     }
 
     fn is_hive(&self, layout: &CmhiveLayout, hive: VirtualAddress) -> bool {

@@ -136,6 +136,7 @@ fn by_shape(search: Search<'_>, answers: &mut Answers) -> Vec<VirtualAddress> {
     }
     answers.shapes("CmpHiveListHead", hive_lists);
     answers.shapes("ObTypeIndexTable", search.type_tables());
+    answers.shapes("MmPhysicalMemoryBlock", search.memory_blocks());
     let mut process_lists = search.process_lists();
     let Some(system) = system(search, answers, &process_lists) else {
         answers.shapes("PsActiveProcessHead", process_lists);

@@ -28,6 +28,8 @@ pub struct SharedData {
     pub safe_boot: u8,
     /// `ActiveProcessorCount` (Windows 7 on).
     pub processors: u32,
+    /// `NumberOfPhysicalPages`: pages of memory that the system uses.
+    pub physical_pages: u32,
 }
 
 const SIZE: usize = 0x3c4;
@@ -70,6 +72,7 @@ impl SharedData {
             product_type: u32_at(0x264)?,
             safe_boot: *bytes.get(0x2ec)?,
             processors: u32_at(0x3c0)?,
+            physical_pages: u32_at(0x2e8)?,
         };
         if data.version < (6, 1) {
             data.interrupt_time_bias = None;

@@ -21,7 +21,8 @@ pub(crate) fn locate_in<'m>(
     let (least, failure) = match &as_it_is {
         Ok(located) => {
             let fit = Fit::of(image, located.space.root());
-            if fit.is_good() {
+            // What lies behind the end may be what a cut-out hole moved: few tables show it where little memory lies above 4 GiB.
+            if fit.is_good() && fit.beyond == 0 {
                 return as_it_is;
             }
             (fit.right, None)
@@ -74,6 +75,30 @@ fn with_suspicions(error: Error, image: &MemoryImage) -> Error {
     Error::NoKernel(failure)
 }
 
+/// Whether another reading of an image fits the page tables, and what it moves up is memory: by a table that is right there alone, or by
+/// bytes. A file that was cut within a hole that it holds has zeros there.
+pub(crate) fn fits(image: &MemoryImage, other: &dyn PhysicalMemory, root: PhysicalAddress) -> bool {
+    let (now, then) = (Fit::of(image, root), Fit::of(other, root));
+    then.is_good() && then.beyond == 0 && (then.right > now.right || has_bytes(other, PhysicalAddress(ABOVE)))
+}
+
+/// Where memory above the hole begins.
+const ABOVE: u64 = 1 << 32;
+/// Pages that are looked at.
+const LOOKS: u64 = 64;
+
+/// Whether the memory from `from` on holds more than zeros, by some of its pages.
+fn has_bytes(memory: &dyn PhysicalMemory, from: PhysicalAddress) -> bool {
+    let end = runs(memory).last().map_or(0, |run| run.end().0);
+    let step = (end.saturating_sub(from.0) / LOOKS).max(PAGE_SIZE) & !PAGE_SIZE.wrapping_sub(1);
+    let mut pages = (0..LOOKS).map(|n| from.0.saturating_add(n.saturating_mul(step))).take_while(|at| *at < end);
+    pages.any(|at| {
+        let mut page = [0; 4096];
+        let read = memory.read(PhysicalAddress(at), &mut page);
+        page.get(..read).is_some_and(|page| page.iter().any(|byte| *byte != 0))
+    })
+}
+
 /// A warning if the page tables of the machine lead to much that lies behind the end of the image.
 pub(crate) fn ends_early(image: &MemoryImage, root: PhysicalAddress) -> Option<String> {
     let fit = Fit::of(image, root);
@@ -107,6 +132,8 @@ const SEARCHED: u64 = 0x4000;
 const MAX_TABLES_TRIED: usize = 16;
 /// Tables that are looked at: enough to tell, and a MiB.
 const MAX_TABLES: u32 = 256;
+/// The same of an image that is far away, where each is a round trip.
+const FAR_TABLES: u32 = 32;
 /// Below this address no reading differs from another.
 const ALIKE: u64 = 0x8000_0000;
 
@@ -125,7 +152,7 @@ struct Fit {
 impl Fit {
     fn of(memory: &dyn PhysicalMemory, root: PhysicalAddress) -> Self {
         let mut fit = Self::default();
-        let mut left = MAX_TABLES;
+        let mut left = if memory.is_far() { FAR_TABLES } else { MAX_TABLES };
         let end = runs(memory).last().map_or(0, |run| run.end().0);
         fit.table(memory, root.page(), 0, end, &mut left);
         fit

@@ -2,7 +2,7 @@
 
 use super::base;
 use super::kuser::SharedData;
-use crate::image::{Hints, PhysicalMemory, bytes_at, runs};
+use crate::image::{Hints, PhysicalMemory, PhysicalRun, bytes_at, runs};
 use crate::memory::{AMD64, AddressSpace, Architecture, LA57, Page, Scanner};
 use crate::{PAGE_SIZE, PhysicalAddress, VirtualAddress};
 use std::fmt;
@@ -130,6 +130,10 @@ pub(crate) fn quick_look(memory: &dyn PhysicalMemory) -> (Vec<Root>, bool) {
         }
         let first = run.start.0.checked_next_multiple_of(PAGE_SIZE).unwrap_or(u64::MAX);
         let mut at = PhysicalAddress(first);
+        if is_far {
+            let bytes = left.saturating_mul(PAGE_SIZE).min(run.end().0.saturating_sub(first));
+            memory.prefetch(PhysicalRun { start: at, bytes });
+        }
         while at.0 < run.end().0 && left > 0 {
             left = left.saturating_sub(1);
             let entry_at = |slot: u64| {

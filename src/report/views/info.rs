@@ -1,8 +1,9 @@
 //! The image and its kernel.
 
 use super::words::{known, size};
+use crate::kernel::memory_block::lacking;
 use crate::report::page::{Blocks as _, Facts, Page, Tone};
-use crate::{KernelInfo, Picture};
+use crate::{ImageInfo, KernelInfo, PhysicalAddress, Picture};
 use std::fmt::Display;
 
 /// Runs shown; a document has more.
@@ -39,6 +40,7 @@ pub fn info(picture: &Picture<'_>) -> Page {
         }
     }
     if let Some(kernel) = &system.kernel {
+        memory_of_kernel(&mut lines, kernel, system.image.as_ref());
         of_kernel(&mut lines, kernel);
     }
     let machine = &system.machine;
@@ -73,6 +75,43 @@ pub fn info(picture: &Picture<'_>) -> Page {
     let mut page = Page::new("Image");
     page.facts(lines.0);
     page
+}
+
+/// What the kernel has as memory, the holes between, and what of it the image lacks.
+fn memory_of_kernel(lines: &mut Lines, kernel: &KernelInfo, image: Option<&ImageInfo>) {
+    let line = |(start, end): (PhysicalAddress, PhysicalAddress)| {
+        format!("{start} to {end} ({})", size(end.0.saturating_sub(start.0)))
+    };
+    let mut before = PhysicalAddress(0);
+    for (number, range) in kernel.memory_runs.iter().take(RUNS).enumerate() {
+        if number > 0 && range.0 > before {
+            lines.add("hole", format!("{}: {}", line((before, range.0)), hole(before, range.0)));
+        }
+        lines.add("kernel's RAM", line(*range));
+        before = range.1;
+    }
+    if kernel.memory_runs.len() > RUNS {
+        lines.add("", format!("and {} further ranges", kernel.memory_runs.len().saturating_sub(RUNS)));
+    }
+    // A list that was cut itself says nothing of what it lacks.
+    let held = image.filter(|image| image.lists_all_runs()).map(|image| &image.runs).filter(|runs| !runs.is_empty());
+    let lacking = held.map_or_else(Vec::new, |held| lacking(&kernel.memory_runs, held.iter().copied()));
+    for range in lacking.iter().take(RUNS) {
+        lines.add("not here", line(*range));
+    }
+    if lacking.len() > RUNS {
+        lines.add("", format!("and {} further ranges that are not in the image", lacking.len().saturating_sub(RUNS)));
+    }
+}
+
+/// What takes addresses from memory: the first MiB of a PC, and what devices have below 4 GiB.
+fn hole(start: PhysicalAddress, end: PhysicalAddress) -> &'static str {
+    const MIB: u64 = 1 << 20;
+    match (start.0, end.0) {
+        (start, end) if start >= 0x8_0000 && end <= MIB => "video memory and firmware",
+        (start, end) if end >= 4096 * MIB && start < 4096 * MIB => "devices below 4 GiB (the PCI hole)",
+        _ => "kept by firmware or devices",
+    }
 }
 
 fn of_kernel(lines: &mut Lines, kernel: &KernelInfo) {

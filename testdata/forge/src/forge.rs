@@ -80,6 +80,7 @@ impl Scenario {
         machine.forge_jobs(self, &made);
         machine.join_processes(self, &mut made, &sessions);
         let relics = machine.forge_relics(self);
+        machine.forge_memory_block();
         machine.forge_damage(self, &made);
         machine.settle_pages(self, &mut made, &mut files, &hives, &hive_files);
         machine.settle_stages(self, &mut made);

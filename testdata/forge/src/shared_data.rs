@@ -1,4 +1,4 @@
-//! `KUSER_SHARED_DATA` and the processor start block in the first megabyte.
+//! `KUSER_SHARED_DATA`, the processor start block in the first megabyte, and the list of what is memory.
 
 use crate::machine::{KERNEL_DATA, Machine, utf16z};
 use crate::physical::PAGE;
@@ -67,5 +67,23 @@ impl Machine {
             // CR4 (`ProcessorState.SpecialRegisters.Cr4`) with LA57 (bit 12), and what every kernel has set.
             page[0xa8..0xb0].copy_from_slice(&0x37_16f8u64.to_le_bytes());
         }
+    }
+
+    /// Writes the `_PHYSICAL_MEMORY_DESCRIPTOR` that `MmPhysicalMemoryBlock` leads to: what is memory, in pages.
+    pub fn forge_memory_block(&mut self) {
+        const KIND: &str = "_PHYSICAL_MEMORY_DESCRIPTOR";
+        const RUN: &str = "_PHYSICAL_MEMORY_RUN";
+        let runs = self.memory.runs().to_vec();
+        let first = self.offset(KIND, "Run");
+        let at = self.pool(false, b"MmPb", first + runs.len() as u64 * self.layout.size(RUN));
+        let pages = |run: &std::ops::Range<u64>| (run.end - run.start) / PAGE;
+        self.put(at, KIND, "NumberOfRuns", runs.len() as u64);
+        self.put(at, KIND, "NumberOfPages", runs.iter().map(pages).sum());
+        for (n, run) in runs.iter().enumerate() {
+            let at = at + first + n as u64 * self.layout.size(RUN);
+            self.put(at, RUN, "BasePage", run.start / PAGE);
+            self.put(at, RUN, "PageCount", pages(run));
+        }
+        self.set_global("MmPhysicalMemoryBlock", at);
     }
 }

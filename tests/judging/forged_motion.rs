@@ -70,8 +70,8 @@ fn two_moments_of_one_machine() {
     }
 }
 
-/// The ways in which imagers copy: from the bottom up, from the top down, in passes; and a page here and there. Where a third of all pages
-/// and more are from the other moment, some of the processes that have ended cannot be told from hidden ones: `many_smears` counts them.
+/// The ways in which imagers copy: from the bottom up, from the top down, in passes; and a page here and there. `many_smears` has more of
+/// each, and up to 70 % of the pages.
 #[test]
 fn a_clean_machine_in_motion_is_not_accused() {
     let mut lines = Vec::new();
@@ -81,6 +81,20 @@ fn a_clean_machine_in_motion_is_not_accused() {
         }
     }
     assert!(lines.is_empty(), "{}: {lines:#?}", lines.len());
+}
+
+/// Half of the pages are from the later moment, among them the one with the object of a process that has ended, and not those with its
+/// id and its threads: all in the object and in front of it says that it is over.
+#[test]
+fn who_is_over_throughout_is_not_hidden() {
+    let moments = Scenario::clean(Build::W11_26100).moments(3, |_| ());
+    let store = &opened(&moments).store;
+    for scan in [false, true] {
+        let judged = Judged::new(store, moments.share(50, 77 + 1), scan);
+        assert!(!judged.accuses(), "{}", judged.words());
+        let named = judged.unknown.iter().any(|(rule, pid, _)| rule == "SMSS-021" && *pid == Some(2468));
+        assert!(named && judged.word() == "inconclusive", "{:?}", judged.unknown);
+    }
 }
 
 /// Everything, listed by rule. Long.
@@ -106,8 +120,7 @@ fn many_smears_of_clean_machines() {
         }
     }
     println!("{} of {cases} clean machines accused; by rule {by_rule:?}", lines.len());
-    let rest = lines.iter().filter(|line| !line.contains("% of pages")).count();
-    assert!(rest == 0 && lines.len() * 50 < cases);
+    assert!(lines.is_empty());
 }
 
 /// Machines on which something is wrong at both moments, or from the later one on, with the suspect's pid.

@@ -54,7 +54,7 @@ fn sweep(name: &str, scenario: &Scenario, first: usize, step: usize, scan: bool,
                 for counted in &judged.counted {
                     *sweep.by_rule.entry(counted.rule.clone()).or_default() += 1;
                 }
-                let why = judged.verdict.as_ref().err().cloned().unwrap_or_else(|| judged.words());
+                let why = judged.verdict.as_ref().err().cloned().unwrap_or_else(|| judged.words_with_unknown());
                 let (at, word) = (frames[n] * PAGE, judged.word());
                 sweep.lines.push(format!("{name} {at:#x} {into:?} scan {scan}: {word} {why}"));
             }
@@ -96,14 +96,33 @@ fn every_page_of_clean_machines() {
     assert!(!lines.iter().any(|line| line.contains(": violations")));
 }
 
+/// Whatever page is bad: a machine with a second master in no list is never clean, and where it is not accused the second master is named.
+fn sweep_of_hidden(build: Build, first: usize, step: usize, scan: bool) -> Vec<String> {
+    let hidden = hidden_second_master(build);
+    let suspect = hidden.forge().truth.process(3636).unwrap().eprocess;
+    let found = sweep(&format!("{build:?}"), &hidden, first, step, scan, |judged| !judged.accuses());
+    println!("{build:?} scan {scan}: {:?}", found.verdicts);
+    let named = |line: &String| line.contains(&format!("{suspect:#018x}")) || line.contains("3636");
+    found.lines.into_iter().filter(|line| !line.contains(": no result") && (line.contains(": clean") || !named(line))).collect()
+}
+
+#[test]
+fn one_bad_page_of_a_machine_with_a_hidden_second_master_excuses_nobody() {
+    for (n, build) in BUILDS.into_iter().enumerate() {
+        let lines = sweep_of_hidden(build, n, 41, false);
+        assert!(lines.is_empty(), "{lines:#?}");
+    }
+}
+
 #[test]
 #[ignore = "long: `cargo test --test judging -- --ignored --nocapture every_page`"]
 fn every_page_of_a_machine_with_a_hidden_second_master() {
     let step = std::env::var("NTMEM_STEP").ok().and_then(|step| step.parse().ok()).unwrap_or(1);
+    let mut lines = Vec::new();
     for build in BUILDS {
-        let found =
-            sweep(&format!("{build:?}"), &hidden_second_master(build), 0, step, false, |judged| !judged.accuses());
-        println!("{build:?}: {:?}", found.verdicts);
-        found.lines.iter().for_each(|line| println!("{line}"));
+        for scan in [false, true] {
+            lines.extend(sweep_of_hidden(build, 0, step, scan));
+        }
     }
+    assert!(lines.is_empty(), "{lines:#?}");
 }

@@ -355,7 +355,9 @@ impl MemoryImage {
     /// some hundred pages.
     pub(crate) fn suspicion(&self, is_empty: bool) -> Vec<String> {
         let content = || if is_empty { content::of(self) } else { None };
-        self.suspects.iter().cloned().chain(content()).collect()
+        // A page file has no tables that refer to themselves.
+        let fits = |suspect: &&String| is_empty || !suspect.contains(known::PAGE_FILE);
+        self.suspects.iter().filter(fits).cloned().chain(content()).collect()
     }
 
     /// From now on, and for good, the image is read in another of its ways.

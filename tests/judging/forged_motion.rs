@@ -66,7 +66,7 @@ impl Smeared {
     fn compare(&mut self, name: &str, moments: &Moments, system: Option<&ntmem::System>) {
         let truth = moments.before.truth.processes.iter();
         for truth in truth.filter(|process| process.in_active_list && !moments.touched.contains(&process.pid)) {
-            let items = system.map_or(&[][..], |system| &system.processes.items);
+            let items = system.map_or(&[][..], |system| system.processes.items.as_slice());
             let own = items.iter().find(|own| own.eprocess.value().is_some_and(|at| at.0 == truth.eprocess));
             let text = |reading: Option<&ntmem::Reading<String>>| reading.and_then(|text| text.value().cloned());
             let number = |reading: Option<&ntmem::Reading<u64>>| reading.and_then(|n| n.value().map(u64::to_string));

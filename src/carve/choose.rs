@@ -48,11 +48,8 @@ pub(super) fn known<'m>(image: &'m MemoryImage, store: &SymbolStore) -> Result<C
         let file = symbols.file.as_ref().map_or_else(String::new, |file| file.display().to_string());
         (symbols, Name { is_exact: false, build: None, words: format!("layouts of the file {file}") })
     });
-    let builds = if store.trusted() > Trust::Exact {
-        store.builds(&wanted, |build| build >= OLDEST)?
-    } else {
-        Vec::new()
-    };
+    let builds =
+        if store.trusted() > Trust::Exact { store.builds(&wanted, |build| build >= OLDEST)? } else { Vec::new() };
     let builds = builds.into_iter().map(|(kernel, symbols)| {
         let words = format!("layouts of build {} ({})", kernel.build.unwrap_or(0), kernel.source);
         (symbols, Name { is_exact: false, build: kernel.build, words })

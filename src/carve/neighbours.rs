@@ -202,10 +202,13 @@ fn propose(kernel: &Kernel<'_>, wanted: &mut [Wanted], progress: &(dyn Fn(u64, u
     let image = kernel.image();
     let mut hits = Vec::new();
     let is_any = |page: Page<'_>| wanted.iter().any(|wanted| wanted.of_table(page).is_some() || wanted.has_links(page));
-    Scanner::new().pages(is_any).max_hits(MAX_WANTED.saturating_mul(MAX_PROPOSED)).progress(progress).run(image, |hit| {
-        hits.push(hit.at);
-        ControlFlow::Continue(())
-    });
+    Scanner::new().pages(is_any).max_hits(MAX_WANTED.saturating_mul(MAX_PROPOSED)).progress(progress).run(
+        image,
+        |hit| {
+            hits.push(hit.at);
+            ControlFlow::Continue(())
+        },
+    );
     for at in hits {
         let mut bytes = [0u8; 4096];
         if image.read(at, &mut bytes) != bytes.len() {

@@ -1,9 +1,9 @@
 //! One object's bytes, typed, with their holes.
 
+use crate::addr::PAGE_BYTES;
 use crate::location::Location;
 use crate::memory::{AddressSpace, Fault};
 use crate::symbols::{Bits, Field, Stored, SymbolError};
-use crate::addr::PAGE_BYTES;
 use crate::{Absent, Origin, PAGE_SIZE, PhysicalAddress, Reading, VirtualAddress};
 
 /// Structures are not larger than this; a size beyond it comes from damaged symbols. The largest read is a few pages.

@@ -332,7 +332,10 @@ impl Fault {
             Self::NotInMemory { at, origin } => write!(f, "{at} is not in memory: its page is in the {origin}"),
             Self::NotInImage { at, needed, level: None } => write!(f, "{at}: its page {needed} is not in the image"),
             Self::NoNeighbour { at } => {
-                write!(f, "{at} lies in the page behind the one where the object was met, and nothing tells where that is")
+                write!(
+                    f,
+                    "{at} lies in the page behind the one where the object was met, and nothing tells where that is"
+                )
             }
             Self::NotInImage { at, needed, level: Some(level) } => {
                 write!(f, "{at}: the page table with its {}, at {needed}, is not in the image", level.name())

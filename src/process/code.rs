@@ -216,7 +216,12 @@ pub(super) fn compare(kernel: &Kernel<'_>, processes: &[Compared<'_, '_>]) -> Ve
         let Some(comparison) = found.get_mut(who) else { return };
         *comparison.own_tables.entry(page.at.table_area()).or_default() |= is_own;
     };
-    let tell = |found: &mut [Comparison], who: usize, file: &str, page: &ImagePage, other: PhysicalAddress, pid: Option<u64>| {
+    let tell = |found: &mut [Comparison],
+                who: usize,
+                file: &str,
+                page: &ImagePage,
+                other: PhysicalAddress,
+                pid: Option<u64>| {
         let Some(Difference { offset, bytes, replaced, here, there }) = difference(memory, page.physical, other) else {
             return;
         };

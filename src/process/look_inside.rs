@@ -1,7 +1,7 @@
 //! Reads what is in a process, for those processes where it is worth its time.
 
 use super::inside::{Holder, Inside};
-use super::witnesses::{Looked, Targets, ThreadsElsewhere, read_code, targets, compare_images, token_type};
+use super::witnesses::{Looked, Targets, ThreadsElsewhere, compare_images, read_code, targets, token_type};
 use super::{Process, Source};
 use crate::budget::{Budget, Use, spent};
 use crate::kernel::objects::file_object;

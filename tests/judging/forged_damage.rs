@@ -156,7 +156,11 @@ fn sweep_of_hidden(build: Build, first: usize, step: usize, scan: bool) -> Vec<S
     let found = sweep(&format!("{build:?}"), &hidden, first, step, scan, |judged| !judged.accuses());
     println!("{build:?} scan {scan}: {:?}", found.verdicts);
     let named = |line: &String| line.contains(&format!("{suspect:#018x}")) || line.contains("3636");
-    found.lines.into_iter().filter(|line| !line.contains(": no result") && (line.contains(": clean") || !named(line))).collect()
+    found
+        .lines
+        .into_iter()
+        .filter(|line| !line.contains(": no result") && (line.contains(": clean") || !named(line)))
+        .collect()
 }
 
 #[test]

@@ -423,7 +423,8 @@ fn carved_processes() {
     // Its address ranges are in memory of the kernel, which no table leads to; its own tables lead to its modules.
     let dumped = run(&["dump", &pid, image, "--scan", "--module", "winlogon.exe", "--output", out]);
     assert_eq!(dumped.status.code(), Some(0), "{}", text(&dumped.stderr));
-    let manifest: Value = serde_json::from_slice(&std::fs::read(Path::new(out).join("manifest.json")).unwrap()).unwrap();
+    let manifest: Value =
+        serde_json::from_slice(&std::fs::read(Path::new(out).join("manifest.json")).unwrap()).unwrap();
     assert_eq!(manifest["pid"], winlogon["pid"]);
     let file = manifest["files"][0]["file"].as_str().unwrap();
     assert!(std::fs::read(Path::new(out).join(file)).unwrap().starts_with(b"MZ"));

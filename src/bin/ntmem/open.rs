@@ -150,12 +150,7 @@ fn carve(
     Ok(report)
 }
 
-fn read_kernel(
-    kernel: &Kernel<'_>,
-    image: &Path,
-    source: &Source,
-    options: ReadOptions<'_>,
-) -> anyhow::Result<Report> {
+fn read_kernel(kernel: &Kernel<'_>, image: &Path, source: &Source, options: ReadOptions<'_>) -> anyhow::Result<Report> {
     let progress = Progress::new("searching for processes");
     let show = |done, total| progress.at(done, total);
     let options = ReadOptions { scan: source.reading.scan, progress: Some(&show), ..options };

@@ -34,7 +34,8 @@ pub(super) fn of(memory: &dyn PhysicalMemory) -> Option<String> {
     let mut counted: Vec<_> = counts.into_iter().filter(|(_, count)| *count >= ENOUGH).collect();
     counted.sort_by_key(|(place, count)| (Reverse(*count), *place));
     let moved = counted.iter().take_while(|((_, distance), _)| *distance != 0).take(MAX_TRIED);
-    let (distance, count) = moved.filter(|(place, _)| leads_on(memory, *place)).map(|((_, by), count)| (*by, *count)).next()?;
+    let (distance, count) =
+        moved.filter(|(place, _)| leads_on(memory, *place)).map(|((_, by), count)| (*by, *count)).next()?;
     let bytes = distance.unsigned_abs();
     Some(if distance > 0 {
         format!(

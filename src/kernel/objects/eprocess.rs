@@ -98,7 +98,12 @@ impl<'k> Eprocess<'k> {
         let tells = [layout.threads_head, Some(layout.links), layout.mm_links].into_iter().flatten();
         let linked = |head: Field<Embedded>| {
             head.offset >= cut
-                && self.view.bytes(head.offset, 8).ok().and_then(u64::decode).is_some_and(|to| VirtualAddress(to).is_kernel())
+                && self
+                    .view
+                    .bytes(head.offset, 8)
+                    .ok()
+                    .and_then(u64::decode)
+                    .is_some_and(|to| VirtualAddress(to).is_kernel())
         };
         tells.into_iter().any(linked) && self.has_process_values(|created| Timestamp::plausible(created.0).is_some())
     }

@@ -6,7 +6,7 @@ use crate::discover::ladder::same_kernel;
 use crate::kernel::{Eprocess, Kernel, Layouts};
 use crate::process::carved::Objects;
 use crate::symbols::{SymbolStore, Symbols, Trust};
-use crate::{Error, MemoryImage, PhysicalAddress, Reading, VirtualAddress, Warning};
+use crate::{Error, MemoryImage, PdbInfo, PhysicalAddress, Reading, VirtualAddress, Warning};
 use std::cmp::Reverse;
 
 /// The oldest build whose layouts are tried: that of Vista, the first with the fields that prove a process.
@@ -25,36 +25,40 @@ pub(super) struct Name {
     words: String,
 }
 
-/// All that may be tried.
+/// Layouts that may be tried, with whose they are.
+pub(super) type Candidates<'m> = (Vec<Kernel<'m>>, Vec<Name>);
+
+/// Those that CodeView records in memory name.
+pub(super) fn named<'m>(image: &'m MemoryImage, store: &SymbolStore, traces: &Traces) -> Candidates<'m> {
+    let wanted = Layouts::wanted();
+    let of = |pdb: &PdbInfo| {
+        let words = format!("layouts of {} {} age {}, by a CodeView record in memory", pdb.name, pdb.guid, pdb.age);
+        Some((store.find(pdb, &wanted).ok()?, Name { is_exact: true, build: traces.one_build(), words }))
+    };
+    opened(image, traces.records.iter().filter_map(of))
+}
+
+/// Those that are known whatever is in memory: of files given by hand, and of builds.
 ///
 /// # Errors
 /// The table in the crate cannot be asked.
-pub(super) fn candidates<'m>(
-    image: &'m MemoryImage,
-    store: &SymbolStore,
-    traces: &Traces,
-) -> Result<Vec<(Kernel<'m>, Name)>, Error> {
+pub(super) fn known<'m>(image: &'m MemoryImage, store: &SymbolStore) -> Result<Candidates<'m>, Error> {
     let wanted = Layouts::wanted();
-    let mut all: Vec<(Symbols, Name)> = Vec::new();
-    for pdb in &traces.records {
-        if let Ok(symbols) = store.find(pdb, &wanted) {
-            let words = format!("layouts of {} {} age {}, by a CodeView record in memory", pdb.name, pdb.guid, pdb.age);
-            all.push((symbols, Name { is_exact: true, build: traces.one_build(), words }));
-        }
-    }
-    for symbols in store.by_hand(&wanted).filter_map(Result::ok) {
+    let by_hand = store.by_hand(&wanted).filter_map(Result::ok).map(|symbols| {
         let file = symbols.file.as_ref().map_or_else(String::new, |file| file.display().to_string());
-        all.push((symbols, Name { is_exact: false, build: None, words: format!("layouts of the file {file}") }));
-    }
-    if store.trusted() > Trust::Exact {
-        for (kernel, symbols) in store.builds(&wanted, |build| build >= OLDEST)? {
-            let words = format!("layouts of build {} ({})", kernel.build.unwrap_or(0), kernel.source);
-            all.push((symbols, Name { is_exact: false, build: kernel.build, words }));
-        }
-    }
-    let open =
-        |(symbols, name): (Symbols, Name)| Some((Kernel::without_tables(image, symbols, name.build).ok()?, name));
-    Ok(all.into_iter().filter_map(open).collect())
+        (symbols, Name { is_exact: false, build: None, words: format!("layouts of the file {file}") })
+    });
+    let builds =
+        if store.trusted() > Trust::Exact { store.builds(&wanted, |build| build >= OLDEST)? } else { Vec::new() };
+    let builds = builds.into_iter().map(|(kernel, symbols)| {
+        let words = format!("layouts of build {} ({})", kernel.build.unwrap_or(0), kernel.source);
+        (symbols, Name { is_exact: false, build: kernel.build, words })
+    });
+    Ok(opened(image, by_hand.chain(builds)))
+}
+
+fn opened<'m>(image: &'m MemoryImage, all: impl Iterator<Item = (Symbols, Name)>) -> Candidates<'m> {
+    all.filter_map(|(symbols, name)| Some((Kernel::without_tables(image, symbols, name.build).ok()?, name))).unzip()
 }
 
 /// One kernel's layouts, held against what they met.
@@ -80,8 +84,7 @@ impl Tried<'_> {
 /// # Errors
 /// None met any.
 pub(super) fn best<'m>(
-    kernels: Vec<Kernel<'m>>,
-    names: Vec<Name>,
+    (kernels, names): Candidates<'m>,
     found: Vec<Objects>,
     traces: &Traces,
 ) -> Result<Carved<'m>, Error> {
@@ -133,7 +136,7 @@ pub(super) fn best<'m>(
             warnings.push(Warning::new("kernel", words));
         }
     }
-    Ok(Carved { kernel, objects: first.objects, warnings })
+    Ok(Carved { kernel, objects: first.objects, root: None, warnings })
 }
 
 /// Leaves out what layouts that fit equally well have in different places.

@@ -1,15 +1,20 @@
 //! A machine of which no kernel can be found: its processes, carved out of physical memory.
 
 mod choose;
+mod neighbours;
 mod traces;
 
 use crate::budget::{Budget, Use};
-use crate::kernel::{Kernel, KernelInfo};
+use crate::kernel::{Eprocess, Kernel, KernelInfo};
 use crate::machine::Machine;
-use crate::process::carved::{self, Objects};
+use crate::memory::Scanner;
+use crate::process::carved::{self, Looks, Objects, Places};
+use crate::process::scan::CREATED;
 use crate::symbols::SymbolStore;
-use crate::{Absent, Error, MemoryImage, PhysicalAddress, System, Warning};
+use crate::{Absent, Error, MemoryImage, PhysicalAddress, System, VirtualAddress, Warning};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use traces::Traces;
 
 /// Process objects that were met in physical memory, without page tables and without a kernel's image.
 ///
@@ -24,21 +29,64 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Carved<'m> {
     kernel: Kernel<'m>,
     objects: Objects,
+    /// The root that memory of the kernel is read through. `None`: none maps any of the processes.
+    root: Option<PhysicalAddress>,
     warnings: Vec<Warning>,
 }
 
 impl MemoryImage {
-    /// Searches all of physical memory, twice, for processes and for what tells their layouts. `progress` is called with bytes done
-    /// and bytes in all.
+    /// Searches all of physical memory, once, for processes and for what tells their layouts; again only for layouts that nothing but a
+    /// CodeView record tells, and for the pages that objects go on in. `progress` is called with bytes done and bytes in all.
     ///
     /// # Errors
     /// No process was met whose layout is known.
     pub fn carve(&self, store: &SymbolStore, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Carved<'_>, Error> {
-        let traces = traces::search(self, progress);
-        let candidates = choose::candidates(self, store, &traces)?;
-        let (kernels, names): (Vec<Kernel<'_>>, Vec<choose::Name>) = candidates.into_iter().unzip();
-        let found = carved::search(self, &kernels, progress);
-        choose::best(kernels, names, found, &traces)
+        let mut carved = self.carve_alone(store, progress)?;
+        carved.join(progress);
+        Ok(carved)
+    }
+
+    /// How many processes [`carve`](Self::carve) would find, and by which layouts, in one search of memory: to tell whether it is worth it.
+    ///
+    /// # Errors
+    /// As [`carve`](Self::carve).
+    pub fn count_carved(
+        &self,
+        store: &SymbolStore,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<(usize, String), Error> {
+        let carved = self.carve_alone(store, progress)?;
+        Ok((carved.len(), carved.layouts().first().cloned().unwrap_or_default()))
+    }
+
+    fn carve_alone(&self, store: &SymbolStore, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Carved<'_>, Error> {
+        let (mut traces, mut places) = (Traces::default(), Places::default());
+        let known = choose::known(self, store)?;
+        let looks = Looks::of(&known.0);
+        let scanner = Traces::add_to(Scanner::new().max_hits(usize::MAX).progress(progress));
+        let of_traces = scanner.added();
+        let scan = looks.add_to(scanner).run(self, |hit| {
+            if hit.what < of_traces {
+                traces.take(self, hit.what, hit.at);
+            } else {
+                looks.take(&mut places, self, hit.at);
+            }
+            ControlFlow::Continue(())
+        });
+        places.ended(scan.end);
+        let (mut kernels, mut names) = choose::named(self, store, &traces);
+        let named_looks = Looks::of(&kernels);
+        // The header of a process object is alike in all builds.
+        let mut found = if looks.cover(&named_looks) {
+            named_looks.judge(&places)
+        } else {
+            named_looks.judge(&named_looks.search(self, progress))
+        };
+        found.append(&mut looks.judge(&places));
+        drop((looks, named_looks));
+        kernels.extend(known.0);
+        names.extend(known.1);
+        choose::best((kernels, names), found, &traces)
     }
 }
 
@@ -46,17 +94,17 @@ impl MemoryImage {
 const MAX_ROOTS: usize = 64;
 const MAX_ASKED: usize = 64;
 
-impl Carved<'_> {
+impl<'m> Carved<'m> {
     /// How many processes there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.objects.places.len()
+        self.objects.all().count()
     }
 
     /// Whether there is none. It never is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.objects.places.is_empty()
+        self.len() == 0
     }
 
     /// Where their layouts come from, in words.
@@ -72,17 +120,39 @@ impl Carved<'_> {
         self
     }
 
+    /// The kernel's layouts, which read what was carved.
+    #[must_use]
+    pub const fn kernel(&self) -> &Kernel<'m> {
+        &self.kernel
+    }
+
+    /// Chooses the root that memory of the kernel is read through, if any maps processes to where they were met, and finds the pages that
+    /// objects go on in.
+    fn join(&mut self, progress: &(dyn Fn(u64, u64) + Sync)) {
+        self.root = self.living_root();
+        if let Some(root) = self.root.or_else(|| self.roots().first().copied()) {
+            self.kernel.read_through(root);
+        }
+        let pages = neighbours::search(&self.kernel, &self.objects, progress);
+        self.kernel.with_pages(pages);
+        let kernel = &self.kernel;
+        let has_ids = |(address, physical): &(VirtualAddress, PhysicalAddress)| {
+            carved::read(kernel, *address, *physical).has_process_values(|created| CREATED.contains(&created.0))
+        };
+        let (told, cut) = std::mem::take(&mut self.objects.heads).into_iter().partition(has_ids);
+        self.objects.heads = cut;
+        let told: BTreeMap<_, _> = told;
+        self.objects.places.extend(told);
+    }
+
     /// Reads them. What lies in memory of the kernel is read through a root of one of them, if any maps processes to where they
     /// were met; what is a process's own, through its own root.
     #[must_use]
-    pub fn read(mut self) -> System {
+    pub fn read(&self) -> System {
         let budget = Budget::of_image(self.kernel.image().info().bytes);
-        let root = self.living_root();
-        if let Some(root) = root.or_else(|| self.roots().first().copied()) {
-            self.kernel.read_through(root);
-        }
         let kernel = &self.kernel;
-        let mut processes = carved::list(kernel, &budget, &self.objects, &mut self.warnings);
+        let mut listed = self.warnings.clone();
+        let mut processes = carved::list(kernel, &budget, &self.objects, &mut listed);
         if budget.is_spent(Use::Details) || budget.is_spent(Use::Core) {
             processes.end = processes.end.max(Some(crate::ListEnd::Limit));
         }
@@ -93,7 +163,7 @@ impl Carved<'_> {
             absent: ["base", "dtb"].into_iter().map(|name| (name.to_owned(), missing())).collect::<BTreeMap<_, _>>(),
             ..kernel.info()
         };
-        let through = root.map_or_else(
+        let through = self.root.map_or_else(
             || "no page table of a process leads to any of them".to_owned(),
             |root| format!("memory of the kernel is read through {root}, the root of one of them"),
         );
@@ -104,7 +174,7 @@ impl Carved<'_> {
         );
         let mut warnings = kernel.image().warnings().to_vec();
         warnings.push(Warning::new("kernel", message));
-        warnings.append(&mut self.warnings);
+        warnings.append(&mut listed);
         warnings.extend(budget.warning());
         System {
             machine: Machine::read(kernel, &processes),
@@ -119,9 +189,8 @@ impl Carved<'_> {
     /// The roots that the processes name, in the order of their addresses; some of them.
     fn roots(&self) -> Vec<PhysicalAddress> {
         let mut seen = BTreeSet::new();
-        let all = self.objects.places.iter().filter_map(|(address, physical)| {
-            crate::kernel::Eprocess::read_at(&self.kernel, *address, Some(*physical)).root().ok()
-        });
+        let root = |(address, physical)| Eprocess::read_at(&self.kernel, address, Some(physical)).root().ok();
+        let all = self.objects.all().filter_map(root);
         all.filter(|root| seen.insert(*root)).take(MAX_ROOTS).collect()
     }
 
@@ -130,8 +199,8 @@ impl Carved<'_> {
         let space = self.kernel.space();
         let maps = |root: &PhysicalAddress| {
             let space = space.with_root(*root);
-            let asked = self.objects.places.iter().take(MAX_ASKED);
-            asked.filter(|(address, physical)| space.translate(**address) == Ok(**physical)).count()
+            let asked = self.objects.all().take(MAX_ASKED);
+            asked.filter(|(address, physical)| space.translate(*address) == Ok(*physical)).count()
         };
         let voted = self.roots().into_iter().map(|root| (maps(&root), root));
         voted

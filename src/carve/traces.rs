@@ -5,9 +5,8 @@ use crate::image::PhysicalMemory;
 use crate::kernel::SharedData;
 use crate::kernel::find::pe;
 use crate::memory::Scanner;
-use crate::{MemoryImage, PdbInfo};
+use crate::{MemoryImage, PdbInfo, PhysicalAddress};
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 
 /// Records, pages and strings that are kept: a machine has a few of each, with those of its files in the cache.
 const MAX_KEPT: usize = 64;
@@ -46,43 +45,39 @@ impl Traces {
     }
 }
 
-/// Searches all of memory.
-pub(super) fn search(image: &MemoryImage, progress: &(dyn Fn(u64, u64) + Sync)) -> Traces {
-    let mut traces = Traces::default();
-    let scanner = Scanner::new()
-        .signature(b"RSDS", 4)
-        .signature(FREE, 1)
-        .pages(|page| SharedData::of_page(page.bytes).is_some())
-        .max_hits(usize::MAX)
-        .progress(progress);
-    scanner.run(image, |hit| {
-        match hit.what {
-            0 if traces.records.len() < MAX_KEPT => {
+impl Traces {
+    /// Adds what is searched for to a scan.
+    pub(super) fn add_to(scanner: Scanner<'_>) -> Scanner<'_> {
+        scanner.signature(b"RSDS", 4).signature(FREE, 1).pages(|page| SharedData::of_page(page.bytes).is_some())
+    }
+
+    /// Takes a hit: `what` counts from what was [added](Self::add_to) first.
+    pub(super) fn take(&mut self, image: &MemoryImage, what: usize, at: PhysicalAddress) {
+        match what {
+            0 if self.records.len() < MAX_KEPT => {
                 let mut bytes = [0u8; RECORD];
-                let read = image.read(hit.at, &mut bytes);
+                let read = image.read(at, &mut bytes);
                 let record = bytes.get(..read).and_then(pe::parse_rsds).filter(|pdb| pe::is_kernel_pdb(&pdb.name));
-                traces.records.extend(record.filter(|pdb| !traces.records.contains(pdb)));
+                self.records.extend(record.filter(|pdb| !self.records.contains(pdb)));
             }
-            1 if traces.labs.len() < MAX_KEPT => {
+            1 if self.labs.len() < MAX_KEPT => {
                 let mut bytes = [0u8; BEFORE + BEHIND];
-                let from = hit.at.wrapping_sub(u64::try_from(BEFORE).unwrap_or(0));
+                let from = at.wrapping_sub(u64::try_from(BEFORE).unwrap_or(0));
                 let read = image.read(from, &mut bytes);
-                traces.labs.extend(bytes.get(..read).and_then(lab));
+                self.labs.extend(bytes.get(..read).and_then(lab));
             }
-            2 if traces.pages.len() < MAX_KEPT => {
+            2 if self.pages.len() < MAX_KEPT => {
                 let mut bytes = [0u8; 4096];
-                if image.read(hit.at, &mut bytes) == bytes.len()
+                if image.read(at, &mut bytes) == bytes.len()
                     && let Some(page) = SharedData::of_page(&bytes)
-                    && !traces.pages.contains(&page)
+                    && !self.pages.contains(&page)
                 {
-                    traces.pages.push(page);
+                    self.pages.push(page);
                 }
             }
             _ => {}
         }
-        ControlFlow::Continue(())
-    });
-    traces
+    }
 }
 
 /// The build number in front of `.amd64fre.`: the first of two numbers, with a point between them.

@@ -5,7 +5,7 @@ use super::{Kernel, SharedData};
 use crate::memory::AddressSpace;
 use crate::memory::absent::AbsentPages;
 use crate::symbols::Symbols;
-use crate::{Absent, Error, MemoryImage, PhysicalAddress, VirtualAddress};
+use crate::{Absent, Error, MemoryImage, PAGE_SIZE, PhysicalAddress, VirtualAddress};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
@@ -38,6 +38,7 @@ impl<'m> Kernel<'m> {
             others_searched: None,
             anchor: None,
             types: OnceLock::new(),
+            pages: BTreeMap::new(),
             warnings: Vec::new(),
         })
     }
@@ -50,6 +51,16 @@ impl<'m> Kernel<'m> {
     /// Takes a shared page that was met in physical memory for this machine's.
     pub(crate) fn with_shared_page(&mut self, shared: SharedData) {
         self.shared = Some(shared);
+    }
+
+    /// Takes it that these pages of the kernel have these frames, though no page table says so.
+    pub(crate) fn with_pages(&mut self, pages: BTreeMap<VirtualAddress, PhysicalAddress>) {
+        self.pages.extend(pages);
+    }
+
+    /// The frame of the page behind that of `at`, where something else than page tables tells it.
+    pub(crate) fn page_behind(&self, at: VirtualAddress) -> Option<PhysicalAddress> {
+        self.pages.get(&at.page().checked_add(PAGE_SIZE)?).copied()
     }
 
     /// Whether the kernel itself was found, not only processes of it.

@@ -88,6 +88,8 @@ pub struct Kernel<'m> {
     anchor: Option<VirtualAddress>,
     /// The types of its objects, once somebody asked for them.
     types: OnceLock<Result<TypeTable, Absent>>,
+    /// Pages of the kernel that no page table leads to, where something else tells which frame each has.
+    pages: BTreeMap<VirtualAddress, PhysicalAddress>,
     warnings: Vec<Warning>,
 }
 
@@ -220,6 +222,7 @@ impl<'m> Kernel<'m> {
             others_searched,
             anchor: None,
             types: OnceLock::new(),
+            pages: BTreeMap::new(),
             warnings: odd,
         };
         kernel.warnings.append(&mut warnings);

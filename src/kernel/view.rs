@@ -1,9 +1,10 @@
 //! One object's bytes, typed, with their holes.
 
+use crate::addr::PAGE_BYTES;
 use crate::location::Location;
 use crate::memory::{AddressSpace, Fault};
 use crate::symbols::{Bits, Field, Stored, SymbolError};
-use crate::{Absent, Origin, PhysicalAddress, Reading, VirtualAddress};
+use crate::{Absent, Origin, PAGE_SIZE, PhysicalAddress, Reading, VirtualAddress};
 
 /// Structures are not larger than this; a size beyond it comes from damaged symbols. The largest read is a few pages.
 const MAX_SIZE: u64 = 0x10_0000;
@@ -18,6 +19,8 @@ pub struct View<'m> {
     holes: Vec<(usize, usize, Fault)>,
     /// Where the bytes came from, if the address did not say it.
     physical: Option<PhysicalAddress>,
+    /// The page that follows the one in which the object begins, where the address does not say it either.
+    behind: Option<PhysicalAddress>,
 }
 
 impl<'m> View<'m> {
@@ -37,28 +40,48 @@ impl<'m> View<'m> {
             holes.push((hole, end, fault));
             from = end;
         }
-        Self { space, address, bytes, holes, physical: None }
+        Self { space, address, bytes, holes, physical: None, behind: None }
     }
 
-    /// Reads `size` bytes at `physical`, of an object that lay at `address` and is not mapped there now. What of it is not in
-    /// the same page is a hole.
+    /// Reads `size` bytes at `physical`, of an object that lay at `address` and is not mapped there now. `behind`: the page that followed
+    /// for the kernel, if something tells; what of the object lies in no page that is known is a hole.
     #[must_use]
     pub fn read_unmapped(
         space: AddressSpace<'m>,
         address: VirtualAddress,
         physical: PhysicalAddress,
+        behind: Option<PhysicalAddress>,
         size: u64,
     ) -> Self {
         let mut bytes = vec![0u8; usize::try_from(size.min(MAX_SIZE)).unwrap_or(0)];
         let room = usize::try_from(physical.left_in_page()).unwrap_or(0).min(bytes.len());
-        let read = bytes.get_mut(..room).map_or(0, |room| space.memory().read(physical, room));
+        let (first, rest) = bytes.split_at_mut_checked(room).unwrap_or_default();
+        let rest_length = rest.len().min(PAGE_BYTES);
+        let second = rest.get_mut(..rest_length).unwrap_or_default();
         let mut holes = Vec::new();
-        if read < bytes.len() {
-            let beyond = u64::try_from(read).unwrap_or(0);
-            let (at, needed) = (address.wrapping_add(beyond), physical.wrapping_add(beyond));
-            holes.push((read, bytes.len(), Fault::NotInImage { at, needed, level: None }));
+        let mut fill = |from: usize, to: &mut [u8], physical: Option<PhysicalAddress>| {
+            let read = physical.map_or(0, |physical| space.memory().read(physical, to));
+            if read < to.len() {
+                let start = from.saturating_add(read);
+                let at = address.wrapping_add(u64::try_from(start).unwrap_or(0));
+                let fault = match physical {
+                    Some(physical) => {
+                        let needed = physical.wrapping_add(u64::try_from(read).unwrap_or(0));
+                        Fault::NotInImage { at, needed, level: None }
+                    }
+                    None => Fault::NoNeighbour { at },
+                };
+                holes.push((start, from.saturating_add(to.len()), fault));
+            }
+        };
+        fill(0, first, Some(physical));
+        fill(room, second, behind);
+        let known = room.saturating_add(rest_length);
+        if known < bytes.len() {
+            let at = address.wrapping_add(u64::try_from(known).unwrap_or(0));
+            holes.push((known, bytes.len(), Fault::NoNeighbour { at }));
         }
-        Self { space, address, bytes, holes, physical: Some(physical) }
+        Self { space, address, bytes, holes, physical: Some(physical), behind }
     }
 
     /// Where the object lies.
@@ -147,16 +170,19 @@ impl<'m> View<'m> {
     pub fn locate<T>(&self, field: Field<T>) -> Location {
         let at = self.address_of(field);
         let Some(start) = self.physical else { return self.space.locate(field.structure, field.name, at) };
-        let physical = start.wrapping_add(field.offset);
+        let physical = match field.offset.checked_sub(start.left_in_page()) {
+            None => Some(start.wrapping_add(field.offset)),
+            Some(beyond) => self.behind.filter(|_| beyond < PAGE_SIZE).map(|behind| behind.wrapping_add(beyond)),
+        };
         Location {
             structure: field.structure.to_owned(),
             field: field.name.to_owned(),
             r#virtual: Some(at),
-            physical: Some(physical),
-            file_offset: self.space.memory().file_offset(physical),
+            physical,
+            file_offset: physical.and_then(|physical| self.space.memory().file_offset(physical)),
             dtb: None,
             data: None,
-            from: Some(Origin::Memory),
+            from: physical.map(|_| Origin::Memory),
             table: None,
         }
     }

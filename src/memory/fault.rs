@@ -92,6 +92,12 @@ pub enum Fault {
         /// What it would have held: a page table, or the page itself.
         level: Option<EntryLevel>,
     },
+    /// An object was met in physical memory, and the address lies in the page behind the one in which it begins: where that is, nothing
+    /// tells.
+    NoNeighbour {
+        /// The address.
+        at: VirtualAddress,
+    },
 }
 
 /// Why a page file does not supply a page.
@@ -199,7 +205,8 @@ impl Fault {
             | Self::DemandZero { at, .. }
             | Self::Prototype { at, .. }
             | Self::NotInMemory { at, .. }
-            | Self::NotInImage { at, .. } => *at,
+            | Self::NotInImage { at, .. }
+            | Self::NoNeighbour { at } => *at,
         }
     }
 
@@ -217,6 +224,7 @@ impl Fault {
             Self::Prototype { .. } => "prototype",
             Self::NotInMemory { .. } => "not_in_memory",
             Self::NotInImage { .. } => "not_in_image",
+            Self::NoNeighbour { .. } => "no_neighbour",
         }
     }
 
@@ -323,6 +331,12 @@ impl Fault {
             }
             Self::NotInMemory { at, origin } => write!(f, "{at} is not in memory: its page is in the {origin}"),
             Self::NotInImage { at, needed, level: None } => write!(f, "{at}: its page {needed} is not in the image"),
+            Self::NoNeighbour { at } => {
+                write!(
+                    f,
+                    "{at} lies in the page behind the one where the object was met, and nothing tells where that is"
+                )
+            }
             Self::NotInImage { at, needed, level: Some(level) } => {
                 write!(f, "{at}: the page table with its {}, at {needed}, is not in the image", level.name())
             }

@@ -26,6 +26,8 @@ pub(crate) struct UserPage {
     pub entry_at: Option<PhysicalAddress>,
     /// What supplied the last table on the way to it that is not in memory.
     pub table: Option<Origin>,
+    /// The entry lets user mode reach the page, and most of its table is such as tables of user memory are.
+    pub plausible: bool,
 }
 
 /// What a walk over the tables met.
@@ -94,6 +96,7 @@ impl AddressSpace<'_> {
             // The upper half of the top table is the kernel's.
             let take = if table.level == 0 { entries.len() / 2 } else { entries.len() };
             let lowest = arch.level(table.level.saturating_add(1)).is_none();
+            let of_user = is_mostly_of_user(entries.clone().take(take), arch.present, arch.frame);
             if lowest && is_torn(entries.clone(), arch.present) {
                 walked.end = walked.end.max(ListEnd::Broken);
                 continue;
@@ -107,7 +110,8 @@ impl AddressSpace<'_> {
                 let below = match self.leaf_or_table(level, entry, at, lowest, no_execute) {
                     Next::Page(page) => {
                         let entry_at = table.place.map(|place| place.wrapping_add(number.wrapping_mul(8)));
-                        visit(UserPage { entry_at, table: from, ..page });
+                        let plausible = page.plausible && of_user;
+                        visit(UserPage { entry_at, table: from, plausible, ..page });
                         continue;
                     }
                     Next::Table(at) if seen.insert((at, table.level)) => {
@@ -149,11 +153,14 @@ impl AddressSpace<'_> {
                 entry,
                 entry_at: None,
                 table: None,
+                plausible: entry & arch.present == 0 || entry & USER != 0,
             })
         };
         if entry & arch.present != 0 {
             return match arch.present(entry, level) {
                 Present::Page(physical) => page(Some(physical), !no_execute, entry & (WRITTEN | WRITE) != 0),
+                // User mode comes to nothing through an entry that is the kernel's.
+                Present::Table(_) if entry & USER == 0 => Next::Lost,
                 Present::Table(table) => Next::Table(table),
             };
         }
@@ -184,6 +191,19 @@ enum Next {
 fn read_table(memory: &dyn PhysicalMemory, at: PhysicalAddress) -> Option<Box<[u8; PAGE_BYTES]>> {
     let mut bytes = Box::new([0u8; PAGE_BYTES]);
     (memory.read(at, bytes.as_mut_slice()) == PAGE_BYTES).then_some(bytes)
+}
+
+/// Whether most of the present entries of a table are such as user memory has: user mode can reach what they map, which is nowhere that
+/// no machine has memory, and what no other of them maps.
+fn is_mostly_of_user(entries: impl Iterator<Item = u64>, present: u64, frame: u64) -> bool {
+    let mut met = HashSet::new();
+    let (mut sane, mut odd) = (0usize, 0usize);
+    for entry in entries.filter(|entry| entry & present != 0) {
+        let is_sane = entry & USER != 0 && entry & NO_FRAME == 0 && met.insert(entry & frame);
+        let count = if is_sane { &mut sane } else { &mut odd };
+        *count = count.saturating_add(1);
+    }
+    odd == 0 || sane > odd
 }
 
 /// Whether a page holds something else than entries of user pages: it was given to another while memory was copied.

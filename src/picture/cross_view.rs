@@ -296,6 +296,10 @@ impl<'p> Judge<'p> {
                 let gone = "the table of ids, which was read to its end, has neither it nor any thread of it";
                 return (Explanation::InMotion, format!("{why}; {gone}"));
             }
+            if !is_core(process) && self.is_over_throughout(process) {
+                let over = "it ended, gave its handles back and was freed within what copying takes, and not all is from one time";
+                return (Explanation::InMotion, format!("{why}; {over}"));
+            }
             (found, why)
         } else if is_core(process) {
             (found, format!("{why} (the image was {})", self.motion))
@@ -312,6 +316,16 @@ impl<'p> Judge<'p> {
         let lacks = |source| self.relied_on.contains(&source) && !holds(process, source);
         let ended = self.is_recent(process.exited.value().copied(), ACQUISITION) && process.threads.value() == Some(&0);
         lacks(Source::CidTable) && lacks(Source::Threads) && (ended || self.motion.shows_any_beside(process))
+    }
+
+    /// Whether all that is in its object and in front of it says that it is over, since no longer than copying takes, and another object
+    /// shows that not all of the image is from one time: what else has it may be from before.
+    fn is_over_throughout(&self, process: &Process) -> bool {
+        self.is_recent(process.exited.value().copied(), ACQUISITION)
+            && process.threads.value() == Some(&0)
+            && process.handles.is_nothing()
+            && process.freed.value() == Some(&true)
+            && self.motion.shows_any_beside(process)
     }
 
     /// Made within a minute of the image, or after, or while others show that it was taken; and nothing that it cannot have written alone

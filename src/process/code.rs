@@ -1,7 +1,7 @@
 //! Which code a process has, by its page tables, and whether its images are what others have of them.
 
 use crate::addr::PAGE_BYTES;
-use crate::image::PhysicalMemory;
+use crate::image::{PhysicalMemory, holds};
 use crate::kernel::{AlteredPage, CodeRun, Eprocess, KUSER_SHARED_DATA, Kernel, Vad, VadKind};
 use crate::location::{DataLocation, Location};
 use crate::memory::UserPage;
@@ -84,7 +84,7 @@ pub(super) fn read(
         });
         let as_made = as_made || page.physical.is_some() && page.physical.map(PhysicalAddress::page) == shared;
         let fit = fitting.entry(page.at.table_area()).or_default();
-        *fit = fit.saturating_add(if as_made { 1 } else { -1 });
+        *fit = fit.saturating_add(if as_made && page.plausible { 1 } else { -1 });
         if page.executable && page.writable {
             let (all, tables) = writable.entry(page.at.table_area()).or_default();
             *all = all.saturating_add(1);
@@ -126,8 +126,10 @@ pub(super) fn read(
     odd.sort_unstable_by_key(|page| page.at);
     for page in odd {
         let last = page.at.wrapping_add(page.bytes.wrapping_sub(1));
+        let plausible = page.plausible && page.physical.is_none_or(|physical| holds(memory, physical));
         if let Some(run) = code.runs.last_mut()
             && run.writable.value() == Some(&page.writable)
+            && run.plausible.value() == Some(&plausible)
             && run.located.get("entry").and_then(|entry| entry.table) == page.table
             && run.end.value().map(|end| end.wrapping_add(1)) == Some(page.at)
         {
@@ -144,6 +146,8 @@ pub(super) fn read(
                 Some((all, tables)) if tables.saturating_mul(2) > *all => *tables,
                 _ => 0,
             }),
+            plausible: Reading::Value(plausible),
+            own_table: Reading::default(),
             entry: Reading::Value(Hex(page.entry)),
             located: BTreeMap::from([(
                 "entry".to_owned(),
@@ -184,9 +188,19 @@ pub(super) struct Compared<'k, 'v> {
     pub vads: &'v [Vad],
 }
 
-/// Compares the pages of images that several processes have, and those of one process with the image's section. Gives the pages that
-/// differ, for each process in the same order. What all share in one frame was not looked at: there is only one witness of it.
-pub(super) fn altered(kernel: &Kernel<'_>, processes: &[Compared<'_, '_>]) -> Vec<Vec<AlteredPage>> {
+/// What came of the comparison for one process.
+#[derive(Default)]
+pub(super) struct Comparison {
+    /// Pages that differ.
+    pub altered: Vec<AlteredPage>,
+    /// By the region that one page table maps: whether any page of it holds what the image has there. Regions of which no page was
+    /// compared are not among them.
+    pub own_tables: HashMap<u64, bool>,
+}
+
+/// Compares the pages of images that several processes have, and those of one process with the image's section; gives the processes in
+/// the same order. Pages that all share in one frame are not compared: there is only one witness of them.
+pub(super) fn compare(kernel: &Kernel<'_>, processes: &[Compared<'_, '_>]) -> Vec<Comparison> {
     let memory = kernel.space().memory();
     // Who has which page of which image: images of one file lie at one address in all processes.
     let mut images: BTreeMap<(&str, VirtualAddress), Vec<(usize, ImagePage)>> = BTreeMap::new();
@@ -196,13 +210,26 @@ pub(super) fn altered(kernel: &Kernel<'_>, processes: &[Compared<'_, '_>]) -> Ve
             images.entry((file.map_or("", String::as_str), page.at)).or_default().push((who, *page));
         }
     }
-    let mut found: Vec<Vec<AlteredPage>> = processes.iter().map(|_| Vec::new()).collect();
+    let mut found: Vec<Comparison> = processes.iter().map(|_| Comparison::default()).collect();
     let mut room = MAX_COMPARED;
-    let mut tell = |who: usize, file: &str, page: &ImagePage, other: PhysicalAddress, pid: Option<u64>| {
+    let note = |found: &mut [Comparison], who: usize, page: &ImagePage, is_own: bool| {
+        let Some(comparison) = found.get_mut(who) else { return };
+        *comparison.own_tables.entry(page.at.table_area()).or_default() |= is_own;
+    };
+    let tell = |found: &mut [Comparison],
+                who: usize,
+                file: &str,
+                page: &ImagePage,
+                other: PhysicalAddress,
+                pid: Option<u64>| {
         let Some(Difference { offset, bytes, replaced, here, there }) = difference(memory, page.physical, other) else {
             return;
         };
-        let Some(list) = found.get_mut(who).filter(|list| list.len() < MAX_ALTERED) else { return };
+        note(found, who, page, !replaced);
+        let Some(Comparison { altered: list, .. }) = found.get_mut(who).filter(|own| own.altered.len() < MAX_ALTERED)
+        else {
+            return;
+        };
         let root = processes.get(who).and_then(|compared| compared.process.root().ok());
         list.push(AlteredPage {
             at: Reading::Value(page.at),
@@ -237,6 +264,7 @@ pub(super) fn altered(kernel: &Kernel<'_>, processes: &[Compared<'_, '_>]) -> Ve
             *count = count.saturating_add(1);
         }
         if pages.len() > 1 && frames.len() == 1 {
+            pages.iter().for_each(|(who, page)| note(&mut found, *who, page, true));
             continue;
         }
         let Some(left) = room.checked_sub(pages.len()) else { break };
@@ -251,14 +279,17 @@ pub(super) fn altered(kernel: &Kernel<'_>, processes: &[Compared<'_, '_>]) -> Ve
             if page.physical != right {
                 let owner = pages.iter().find(|(_, other)| other.physical == right);
                 let owner = owner.filter(|_| section.is_none()).and_then(|(owner, _)| processes.get(*owner));
-                tell(*who, file, page, right, owner.and_then(|owner| owner.process.pid().ok()));
+                let pid = owner.and_then(|owner| owner.process.pid().ok());
+                tell(&mut found, *who, file, page, right, pid);
             } else if section.is_none() && frames.get(&right) == Some(&1) {
                 // Two pages, one process each: which is the true one is not to be told.
                 let other = pages.iter().find(|(_, other)| other.physical != right);
                 if let Some((other, theirs)) = other {
                     let pid = processes.get(*other).and_then(|other| other.process.pid().ok());
-                    tell(*who, file, page, theirs.physical, pid);
+                    tell(&mut found, *who, file, page, theirs.physical, pid);
                 }
+            } else {
+                note(&mut found, *who, page, true);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Reads what is in a process, for those processes where it is worth its time.
 
 use super::inside::{Holder, Inside};
-use super::witnesses::{Looked, Targets, ThreadsElsewhere, read_code, targets, tell_altered, token_type};
+use super::witnesses::{Looked, Targets, ThreadsElsewhere, compare_images, read_code, targets, token_type};
 use super::{Process, Source};
 use crate::budget::{Budget, Use, spent};
 use crate::kernel::objects::file_object;
@@ -107,7 +107,7 @@ pub(crate) fn look(
         }
         looked.push((index, object, inside, code));
     }
-    tell_altered(kernel, &mut looked);
+    compare_images(kernel, &mut looked);
     let (mut held, held_end) = holders(kernel, list, &targets(&held_of, &looked));
     for (address, index) in suspects.into_iter().filter(|(address, _)| !chosen.contains_key(address)) {
         if let Some(Reading::Value(inside)) = list.items.get_mut(index).map(|process| &mut process.inside) {
@@ -406,9 +406,17 @@ fn holders(
 }
 
 impl Process {
-    /// Where its object lies, if it is not mapped at its address.
+    /// Its object, read again: by its address, or where it was met, if that is elsewhere. `None`: the address is not known.
+    #[must_use]
+    pub fn object<'k>(&self, kernel: &'k Kernel<'k>) -> Option<Eprocess<'k>> {
+        Some(Eprocess::read_at(kernel, *self.eprocess.value()?, self.unmapped(kernel)))
+    }
+
+    /// Where its object lies, if the kernel's page tables do not lead to all of it.
     pub(super) fn unmapped(&self, kernel: &Kernel<'_>) -> Option<crate::PhysicalAddress> {
-        let mapped = kernel.space().translate(*self.eprocess.value()?).ok();
-        self.physical.value().copied().filter(|physical| mapped != Some(*physical))
+        let address = *self.eprocess.value()?;
+        let is_cut = kernel.page_behind(address).is_some();
+        let mapped = kernel.space().translate(address).ok();
+        self.physical.value().copied().filter(|physical| is_cut || mapped != Some(*physical))
     }
 }

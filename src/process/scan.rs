@@ -8,6 +8,7 @@ use super::PID_END;
 use super::allocation::{Allocations, MAX_BEFORE_OBJECT, MIN_BEFORE_OBJECT};
 use super::found::Found;
 use super::own_address::{Place, is_pointer, own_address};
+use crate::image::holds;
 use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT};
 use crate::memory::{Page, Scanner, Word};
 use crate::symbols::Stored as _;
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Objects lie at multiples of this: pool blocks do (x64), and so do all headers in them.
 pub(super) const STEP: usize = 16;
 /// 1990-01-01 and 2200-01-01: no process was created before or after.
-pub(super) const CREATED: std::ops::Range<u64> = 122_756_256_000_000_000..189_025_920_000_000_000;
+pub(crate) const CREATED: std::ops::Range<u64> = 122_756_256_000_000_000..189_025_920_000_000_000;
 
 /// What a process object of this kernel looks like.
 pub(crate) struct ProcessLook<'k> {
@@ -158,6 +159,17 @@ impl<'k> ProcessLook<'k> {
         // Where the types are lost that would say whether it is this kernel's, so is much else: then its values must do.
         (proven || process.has_ids_and_times(plausible) && typed() || self.is_carved(place) && has_values())
             .then_some(place)
+    }
+
+    /// The object at `physical`, if it is a process of which the ids lie in the next page, and nothing tells which that is: by its header,
+    /// by two list heads, of which one is empty and says where it lies, and by a page-table root that the image has.
+    pub(super) fn judge_head(&self, physical: PhysicalAddress) -> Option<Place> {
+        let heads = self.heads_at.map(|head| u64::try_from(head).unwrap_or(u64::MAX));
+        let place = own_address(self.kernel.space(), physical, &heads)?;
+        let process = Eprocess::read_at(self.kernel, place.address, Some(physical).filter(|_| !place.mapped));
+        let is_cut = process.pid().is_err() || process.created().absent().is_some();
+        let has_root = || process.root().is_ok_and(|root| holds(self.kernel.image(), root));
+        (is_cut && self.is_headed(&process) && has_root()).then_some(place)
     }
 
     /// Whether nothing but its values can say of what lies there that it is a process.

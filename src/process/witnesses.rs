@@ -111,7 +111,7 @@ pub(super) fn read_code(
 }
 
 /// Compares the images of all that were looked into.
-pub(super) fn tell_altered(kernel: &Kernel<'_>, looked: &mut [Looked<'_>]) {
+pub(super) fn compare_images(kernel: &Kernel<'_>, looked: &mut [Looked<'_>]) {
     let compared: Vec<Compared<'_, '_>> = looked
         .iter()
         .filter_map(|(_, object, inside, code)| {
@@ -119,10 +119,16 @@ pub(super) fn tell_altered(kernel: &Kernel<'_>, looked: &mut [Looked<'_>]) {
             Some(Compared { process: object.clone(), code: code.as_ref()?, vads })
         })
         .collect();
-    let altered = code::altered(kernel, &compared);
+    let comparisons = code::compare(kernel, &compared);
     drop(compared);
-    for ((_, _, inside, _), altered) in looked.iter_mut().filter(|looked| looked.3.is_some()).zip(altered) {
-        inside.altered = Reading::Value(altered);
+    for ((_, _, inside, _), compared) in looked.iter_mut().filter(|looked| looked.3.is_some()).zip(comparisons) {
+        if let Reading::Value(runs) = &mut inside.code {
+            for run in runs {
+                let own = run.start.value().and_then(|start| compared.own_tables.get(&start.table_area()));
+                run.own_table = own.map_or_else(Reading::default, |own| Reading::Value(*own));
+            }
+        }
+        inside.altered = Reading::Value(compared.altered);
     }
 }
 

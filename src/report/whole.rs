@@ -1,7 +1,7 @@
 //! One process, whole: its record, and what was read of it alone.
 
 use crate::checks::Judgement;
-use crate::kernel::{Eprocess, Kernel, Module, modules};
+use crate::kernel::{Kernel, Module, modules};
 use crate::{Absent, ListEnd, Outcome, Parent, Picture, Process, Reading, System, VirtualAddress};
 use serde::ser::SerializeStruct;
 use std::fmt;
@@ -79,8 +79,8 @@ impl Whole {
     ) -> Option<Self> {
         let system = picture.system();
         let process = system.processes.items.get(at)?.clone();
-        let found = match process.eprocess.value() {
-            Some(address) => modules(&Eprocess::read(kernel, *address)),
+        let found = match process.object(kernel) {
+            Some(object) => modules(&object),
             None => Err(Absent::not_collected("the address of the process is not known")),
         };
         let (modules, modules_end) = match found {

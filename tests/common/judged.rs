@@ -74,6 +74,14 @@ impl Judged {
         };
         self.counted.iter().map(line).collect::<Vec<_>>().join(" | ")
     }
+
+    /// What counts, and what is unknown of the whole set of processes, a line.
+    pub fn words_with_unknown(&self) -> String {
+        let of_set = |rule: &str| ["SMSS-006", "SMSS-020", "SMSS-021"].contains(&rule);
+        let unknown = self.unknown.iter().filter(|(rule, _, _)| of_set(rule));
+        let unknown = unknown.map(|(rule, pid, why)| format!("{rule} unknown {pid:?}: {why}"));
+        std::iter::once(self.words()).filter(|words| !words.is_empty()).chain(unknown).collect::<Vec<_>>().join(" | ")
+    }
 }
 
 fn read(store: &SymbolStore, bytes: Vec<u8>, scan: bool) -> Result<System, String> {

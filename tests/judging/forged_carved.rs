@@ -7,7 +7,7 @@ use ntmem::process::Source;
 use ntmem::symbols::SymbolStore;
 use ntmem::{Error, MemoryImage, ReadOptions, System, Verdict, check_smss};
 use ntmem_forge::variants::Impostor;
-use ntmem_forge::{Build, Forged, Scenario, Unlinked};
+use ntmem_forge::{Build, Forged, PoolForm, Scenario, TruthProcess, Unlinked};
 use std::collections::BTreeSet;
 
 const BUILDS: [Build; 3] = [Build::W7_7601, Build::W10_19045, Build::W11_26100];
@@ -24,6 +24,8 @@ enum Lost {
     KernelToo,
     /// The lowest tables that map process objects, and the object types beside them.
     PoolTables,
+    /// The same, and the half of the top tables.
+    AllTables,
     /// All that lies behind so many hundredths of the file.
     Behind(usize),
 }
@@ -62,6 +64,13 @@ impl Lost {
                 let objects = truth.processes.iter().map(|process| process.eprocess);
                 let tables: BTreeSet<u64> = objects.map(|at| edited.entry(truth.dtb, at).unwrap() & !0xfff).collect();
                 tables.iter().for_each(|table| fill(*table, PAGE, 0));
+            }
+            Self::AllTables => {
+                let pages = |process: &TruthProcess| [process.eprocess, process.eprocess + PAGE as u64];
+                let tables: BTreeSet<u64> =
+                    truth.processes.iter().flat_map(pages).filter_map(|at| edited.entry(truth.dtb, at)).collect();
+                tables.iter().for_each(|table| fill(*table & !0xfff, PAGE, 0));
+                roots.iter().for_each(|root| fill(*root + 0x800, 0x800, 0));
             }
             Self::Behind(percent) => {
                 let end = bytes.len() / 100 * percent / PAGE * PAGE;
@@ -166,7 +175,7 @@ fn a_carved_suspect_is_named_and_decides_that_nothing_is_clean() {
         hidden
     };
     for build in BUILDS {
-        for lost in [Lost::Roots(0), Lost::KernelHalves(0xff), Lost::KernelToo] {
+        for lost in [Lost::Roots(0), Lost::KernelHalves(0xff), Lost::KernelToo, Lost::AllTables] {
             for (name, scenario) in
                 [("all", Scenario::clean(build).with_impostor(Impostor::All)), ("hidden", hidden(build))]
             {
@@ -246,4 +255,74 @@ fn more_decoys_than_a_list_takes() {
     // The budget for records, or the cap of a list: whichever comes first.
     assert!((1..=1 << 15).contains(&system.processes.items.len()), "{}", system.processes.items.len());
     assert_eq!(system.processes.end, Some(ntmem::ListEnd::Limit));
+}
+
+/// A machine whose process objects begin anywhere in a page, as a segment heap places them: most go on in the next page, which lies
+/// elsewhere in physical memory.
+fn spread(build: Build) -> Scenario {
+    let mut scenario = Scenario::clean(build);
+    let pids: Vec<u64> = scenario.processes.iter().map(|process| process.pid).collect();
+    for (n, pid) in (0u64..).zip(pids) {
+        // Behind 0xfd0 not even the page-table root is in the first page.
+        scenario.pool_forms.insert(pid, PoolForm::Segment { at: (n * 0x1b0 % PAGE as u64).min(0xfd0) });
+    }
+    scenario
+}
+
+/// Objects that lie across two pages are joined, by a page table that is left or by the lists that lead to what is in the second page.
+#[test]
+fn objects_across_two_pages_are_joined() {
+    for build in [Build::W10_19045, Build::W11_26100] {
+        for lost in
+            [Lost::KernelHalves(0), Lost::KernelHalves(0xff), Lost::Roots(0), Lost::Roots(0xff), Lost::KernelToo]
+        {
+            let (forged, bytes) = lost.of(&spread(build));
+            let across = forged.truth.processes.iter().filter(|process| process.eprocess & 0xfff > 0xb90).count();
+            assert!(across >= 4, "{across}");
+            let own = Opened::with_bytes(&forged, bytes.clone());
+            for (symbols, store) in [("own", &own.store), ("table", &SymbolStore::new())] {
+                let image = MemoryImage::from_bytes(bytes.clone()).unwrap();
+                let system = carved(&image, store).unwrap();
+                let with_user_half = matches!(lost, Lost::KernelHalves(_) | Lost::KernelToo | Lost::AllTables);
+                assert_told(&format!("{build:?} {lost:?} {symbols}"), &system, &forged, u64::MAX, with_user_half);
+            }
+        }
+    }
+}
+
+/// Where the second page is lost, or nothing leads to it, the process is listed by what the first one has, and what it lacks is said.
+#[test]
+fn what_lies_in_a_lost_second_page_is_said_to_be_lost() {
+    for build in [Build::W10_19045, Build::W11_26100] {
+        for byte in [0, 0xff] {
+            let scenario = spread(build);
+            let edited = Edited::new(&scenario);
+            // Of these the id is in the second page.
+            let id = edited.offset("_EPROCESS", "UniqueProcessId");
+            let across = edited.forged.truth.processes.iter().filter(|p| (p.eprocess & 0xfff) + id >= PAGE as u64);
+            let victims: Vec<TruthProcess> = across.take(3).cloned().collect();
+            assert!(!victims.is_empty());
+            let (forged, mut bytes) = Lost::KernelHalves(0).of(&scenario);
+            for victim in &victims {
+                let next = edited.physical(forged.truth.dtb, (victim.eprocess | 0xfff) + 1) as usize;
+                bytes[next..next + PAGE].fill(byte);
+            }
+            let own = Opened::with_bytes(&forged, bytes);
+            let system = carved(&own.image, &own.store).unwrap();
+            assert_eq!(system.processes.items.len(), forged.truth.processes.len(), "{build:?}");
+            for victim in &victims {
+                let at = |process: &&ntmem::Process| process.eprocess.value().map(|at| at.0) == Some(victim.eprocess);
+                let own = system.processes.items.iter().find(at).unwrap();
+                let who = format!("{build:?} {byte:#x} {}", victim.pid);
+                assert_eq!(own.dtb.value().map(|dtb| dtb.0), Some(victim.dtb & !0xfff), "{who}");
+                let lost =
+                    |absent: Option<&ntmem::Absent>| absent.is_some_and(|why| why.to_string().contains("page behind"));
+                assert!(lost(own.pid.absent()) && lost(own.name.absent()), "{who}: {:?} {:?}", own.pid, own.name);
+            }
+            let findings = check_smss(&system);
+            assert_eq!(findings.verdict, Verdict::Inconclusive, "{build:?}");
+            let told = format!("{} of the processes", victims.len());
+            assert!(system.warnings.iter().any(|warning| warning.message.contains(&told)), "{build:?}");
+        }
+    }
 }

@@ -35,17 +35,69 @@ fn opened(moments: &Moments) -> Opened {
     Opened::with_bytes(&moments.before, vec![0; 0x10_0000])
 }
 
-/// Whether a machine was accused, over many smears: a line for each that was.
-fn accused(name: &str, scenario: &Scenario, minutes: i64, dense: bool, scan: bool) -> (usize, Vec<String>) {
-    let moments = scenario.moments(minutes, |_| ());
-    let store = &opened(&moments).store;
-    let smears = smears(&moments, dense);
-    let cases = smears.len();
-    let lines = smears.into_iter().filter_map(|(smear, bytes)| {
-        let judged = Judged::new(store, bytes, scan);
-        (judged.accuses()).then(|| format!("{name}, {minutes} min, scan {scan}, {smear}: {}", judged.words()))
-    });
-    (cases, lines.collect())
+/// What came of many smears of one machine.
+#[derive(Default)]
+struct Smeared {
+    cases: usize,
+    /// A line for each that was accused.
+    accused: Vec<String>,
+    /// Facts of processes that are the same at both moments: how many there are, and those that were not read as they are.
+    facts: usize,
+    lost: Vec<String>,
+}
+
+impl Smeared {
+    fn of(name: &str, scenario: &Scenario, minutes: i64, dense: bool, scan: bool) -> Self {
+        let moments = scenario.moments(minutes, |_| ());
+        let store = &opened(&moments).store;
+        let mut smeared = Self::default();
+        for (smear, bytes) in smears(&moments, dense) {
+            smeared.cases += 1;
+            let name = format!("{name}, {minutes} min, scan {scan}, {smear}");
+            let judged = Judged::new(store, bytes, scan);
+            if judged.accuses() {
+                smeared.accused.push(format!("{name}: {}", judged.words()));
+            }
+            smeared.compare(&name, &moments, judged.system.as_ref());
+        }
+        smeared
+    }
+
+    fn compare(&mut self, name: &str, moments: &Moments, system: Option<&ntmem::System>) {
+        let truth = moments.before.truth.processes.iter();
+        for truth in truth.filter(|process| process.in_active_list && !moments.touched.contains(&process.pid)) {
+            let items = system.map_or(&[][..], |system| system.processes.items.as_slice());
+            let own = items.iter().find(|own| own.eprocess.value().is_some_and(|at| at.0 == truth.eprocess));
+            let text = |reading: Option<&ntmem::Reading<String>>| reading.and_then(|text| text.value().cloned());
+            let number = |reading: Option<&ntmem::Reading<u64>>| reading.and_then(|n| n.value().map(u64::to_string));
+            for (fact, read, is) in [
+                ("pid", number(own.map(|own| &own.pid)), Some(truth.pid.to_string())),
+                ("ppid", number(own.map(|own| &own.ppid)), Some(truth.ppid.to_string())),
+                ("name", text(own.map(|own| &own.name)), Some(truth.name_text())),
+                ("path", text(own.map(|own| &own.path)), truth.path.clone()),
+                ("PEB path", text(own.map(|own| &own.peb_path)), truth.peb_path.clone()),
+                ("command line", text(own.map(|own| &own.command_line)), truth.command_line.clone()),
+            ] {
+                // Of an exited process no PEB is left, and of a minimal one there is no path.
+                if is.as_ref().is_none_or(|is| fact == "path" && !is.starts_with('\\'))
+                    || !truth.peb_readable && matches!(fact, "PEB path" | "command line")
+                {
+                    continue;
+                }
+                self.facts += 1;
+                if read != is {
+                    self.lost.push(format!("{name}: {fact} of {}: {read:?}, not {is:?}", truth.pid));
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.cases += other.cases;
+        self.facts += other.facts;
+        self.accused.extend(other.accused);
+        self.lost.extend(other.lost);
+    }
 }
 
 /// Both moments by themselves are clean machines, and lie at the same places.
@@ -70,33 +122,47 @@ fn two_moments_of_one_machine() {
     }
 }
 
-/// The ways in which imagers copy: from the bottom up, from the top down, in passes; and a page here and there. Where a third of all pages
-/// and more are from the other moment, some of the processes that have ended cannot be told from hidden ones: `many_smears` counts them.
+/// The ways in which imagers copy: from the bottom up, from the top down, in passes; and a page here and there. `many_smears` has more of
+/// each, and up to 70 % of the pages.
 #[test]
 fn a_clean_machine_in_motion_is_not_accused() {
-    let mut lines = Vec::new();
+    let mut all = Smeared::default();
     for build in BUILDS {
         for minutes in [3, 12] {
-            lines.extend(accused(&format!("{build:?}"), &Scenario::clean(build), minutes, false, minutes == 12).1);
+            all.add(Smeared::of(&format!("{build:?}"), &Scenario::clean(build), minutes, false, minutes == 12));
         }
     }
-    assert!(lines.is_empty(), "{}: {lines:#?}", lines.len());
+    assert!(all.accused.is_empty(), "{:#?}", all.accused);
+    assert!(all.lost.is_empty() && all.facts > 1000, "{:#?}", all.lost);
+}
+
+/// Half of the pages are from the later moment, among them the one with the object of a process that has ended, and not those with its
+/// id and its threads: all in the object and in front of it says that it is over.
+#[test]
+fn who_is_over_throughout_is_not_hidden() {
+    let moments = Scenario::clean(Build::W11_26100).moments(3, |_| ());
+    let store = &opened(&moments).store;
+    for scan in [false, true] {
+        let judged = Judged::new(store, moments.share(50, 77 + 1), scan);
+        assert!(!judged.accuses(), "{}", judged.words());
+        let named = judged.unknown.iter().any(|(rule, pid, _)| rule == "SMSS-021" && *pid == Some(2468));
+        assert!(named && judged.word() == "inconclusive", "{:?}", judged.unknown);
+    }
 }
 
 /// Everything, listed by rule. Long.
 #[test]
 #[ignore = "long: `cargo test --test judging -- --ignored --nocapture many_smears`"]
 fn many_smears_of_clean_machines() {
-    let (mut cases, mut lines) = (0, Vec::new());
+    let mut all = Smeared::default();
     for build in BUILDS {
         for scan in [false, true] {
             for minutes in [1, 3, 12, 45] {
-                let (some, found) = accused(&format!("{build:?}"), &Scenario::clean(build), minutes, true, scan);
-                cases += some;
-                lines.extend(found);
+                all.add(Smeared::of(&format!("{build:?}"), &Scenario::clean(build), minutes, true, scan));
             }
         }
     }
+    let Smeared { cases, accused: lines, facts, lost } = all;
     let mut by_rule: BTreeMap<String, usize> = BTreeMap::new();
     for line in &lines {
         println!("{line}");
@@ -106,8 +172,9 @@ fn many_smears_of_clean_machines() {
         }
     }
     println!("{} of {cases} clean machines accused; by rule {by_rule:?}", lines.len());
-    let rest = lines.iter().filter(|line| !line.contains("% of pages")).count();
-    assert!(rest == 0 && lines.len() * 50 < cases);
+    lost.iter().take(20).for_each(|line| println!("{line}"));
+    println!("{} of {facts} untouched facts lost", lost.len());
+    assert!(lines.is_empty() && lost.is_empty());
 }
 
 /// Machines on which something is wrong at both moments, or from the later one on, with the suspect's pid.

@@ -401,4 +401,31 @@ fn carved_processes() {
     assert!(listed.iter().all(|row| row["sources"] == serde_json::json!(["carved"])));
     let verdict = &rows(&["check", "--scan", image], "verdict")[0];
     assert_eq!(verdict["verdict"], "inconclusive");
+
+    // What works on one process, and on what bears a time, works on what was carved.
+    let winlogon = processes.iter().find(|process| process["name"] == "winlogon.exe").unwrap();
+    let pid = winlogon["pid"].to_string();
+    let out = folder.path().join("out");
+    let out = out.to_str().unwrap();
+    for arguments in [&["show", &pid][..], &["dump", &pid, "--output", out], &["timeline"]] {
+        let without = run(&[arguments, &[image]].concat());
+        assert_eq!(without.status.code(), Some(3), "{arguments:?}");
+        assert!(text(&without.stderr).contains("show, dump and timeline"), "{arguments:?}");
+    }
+    let shown = json(&["show", &pid, image, "--scan", "--format", "json"]);
+    assert_eq!(shown["process"]["eprocess"], winlogon["eprocess"]);
+    assert_eq!(shown["process"]["command_line"], winlogon["command_line"]);
+    let modules: Vec<&Value> = shown["modules"].as_array().unwrap().iter().map(|module| &module["name"]).collect();
+    assert_eq!(modules.len(), winlogon["modules"].as_array().unwrap().len(), "{modules:?}");
+    assert_eq!(status(&["show", "99999996", image, "--scan"]), status(&["show", "99999996", CLEAN]));
+    let created = |row: &Value| row["pid"] == winlogon["pid"] && row["datetime"] == winlogon["created"];
+    assert!(rows(&["timeline", image, "--scan"], "event").iter().any(created));
+    // Its address ranges are in memory of the kernel, which no table leads to; its own tables lead to its modules.
+    let dumped = run(&["dump", &pid, image, "--scan", "--module", "winlogon.exe", "--output", out]);
+    assert_eq!(dumped.status.code(), Some(0), "{}", text(&dumped.stderr));
+    let manifest: Value =
+        serde_json::from_slice(&std::fs::read(Path::new(out).join("manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest["pid"], winlogon["pid"]);
+    let file = manifest["files"][0]["file"].as_str().unwrap();
+    assert!(std::fs::read(Path::new(out).join(file)).unwrap().starts_with(b"MZ"));
 }

@@ -34,6 +34,8 @@ mod inside;
 mod key_handles;
 mod locate;
 #[cfg(feature = "isf")]
+mod moved_files;
+#[cfg(feature = "isf")]
 mod named_handles;
 #[cfg(all(feature = "isf", feature = "compressed-images"))]
 mod packed_images;

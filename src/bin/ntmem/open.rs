@@ -83,47 +83,10 @@ pub fn name(image: &Path) -> String {
 /// # Errors
 /// The image cannot be analysed.
 pub fn read(image: &Path, source: &Source) -> anyhow::Result<Report> {
-    let opened = self::image(image, source)?;
-    let read = in_opened(&opened, image, source, |kernel| {
-        read_kernel(kernel, image, source, ReadOptions::default(), |_, _| Ok(()))
-    });
-    match read {
-        Err(error) if is_without_kernel(&error) => carve(&opened, image, source, error),
-        read => read,
-    }
+    read_with(image, source, ReadOptions::default(), |_, _| Ok(()))
 }
 
-/// Whether an image could not be read because its kernel, or what that leads to, is not there.
-fn is_without_kernel(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(Error::NoKernel(_) | Error::Symbols(_) | Error::NoProcesses { .. }))
-}
-
-/// Processes of an image in which no kernel was found, with `--scan`; without it, how many there would be.
-fn carve(opened: &MemoryImage, image: &Path, source: &Source, why: anyhow::Error) -> anyhow::Result<Report> {
-    if !source.reading.scan && opened.fetched().is_some() {
-        anyhow::bail!("{why:#}\nWith --scan, all of the image would be fetched and searched for processes.");
-    }
-    let progress = Progress::new("searching for processes");
-    let carved = opened.carve(&source.symbols.store(image, &progress), &|done, total| progress.at(done, total));
-    drop(progress);
-    came(opened)?;
-    match carved {
-        Ok(carved) if source.reading.scan => {
-            let why = format!("{why:#}").lines().map(str::trim).collect::<Vec<_>>().join("; ");
-            about(image, source, carved.because(&why).read())
-        }
-        Ok(carved) => anyhow::bail!(
-            "{why:#}\nWith --scan, pslist, pstree, psxview, sessions, info and check work on {} processes that lie in memory all the \
-             same ({}).",
-            carved.len(),
-            carved.layouts().first().map_or("", String::as_str)
-        ),
-        Err(none) if source.reading.scan => anyhow::bail!("{why:#}\n{none}"),
-        Err(_) => anyhow::bail!("{why:#}\n--scan would find no process either."),
-    }
-}
-
-/// Reads an image, by these options beside those of the command line, and gives it to `f` with its kernel.
+/// The same, by these options beside those of the command line; gives it to `f` with its kernel, or with the layouts of what was carved.
 ///
 /// # Errors
 /// The image cannot be analysed, or `f` fails.
@@ -133,23 +96,65 @@ pub fn read_with(
     options: ReadOptions<'_>,
     f: impl FnOnce(&Kernel<'_>, &mut Report) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
-    with_kernel(image, source, |kernel| read_kernel(kernel, image, source, options, f))
+    let opened = self::image(image, source)?;
+    let mut f = Some(f);
+    let read = in_opened(&opened, image, source, |kernel| {
+        let mut report = read_kernel(kernel, image, source, options)?;
+        // Not before the kernel has led to processes.
+        f.take().map_or(Ok(()), |f| f(kernel, &mut report))?;
+        Ok(report)
+    });
+    match (read, f) {
+        (Err(error), Some(f)) if is_without_kernel(&error) => carve(&opened, image, source, error, f),
+        (read, _) => read,
+    }
 }
 
-fn read_kernel(
-    kernel: &Kernel<'_>,
+/// Whether an image could not be read because its kernel, or what that leads to, is not there.
+fn is_without_kernel(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Error::NoKernel(_) | Error::Symbols(_) | Error::NoProcesses { .. }))
+}
+
+/// Processes of an image in which no kernel was found, with `--scan`; without it, how many there would be.
+fn carve(
+    opened: &MemoryImage,
     image: &Path,
     source: &Source,
-    options: ReadOptions<'_>,
+    why: anyhow::Error,
     f: impl FnOnce(&Kernel<'_>, &mut Report) -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
+    if !source.reading.scan && opened.fetched().is_some() {
+        anyhow::bail!("{why:#}\nWith --scan, all of the image would be fetched and searched for processes.");
+    }
+    let progress = Progress::new("searching for processes");
+    let (store, show) = (source.symbols.store(image, &progress), |done, total| progress.at(done, total));
+    if !source.reading.scan {
+        let counted = opened.count_carved(&store, &show);
+        drop(progress);
+        match counted {
+            Ok((processes, layouts)) => anyhow::bail!(
+                "{why:#}\nWith --scan, pslist, pstree, psxview, sessions, info, check, show, dump and timeline work on {processes} processes \
+                 that lie in memory all the same ({layouts})."
+            ),
+            Err(_) => anyhow::bail!("{why:#}\n--scan would find no process either."),
+        }
+    }
+    let carved = opened.carve(&store, &show);
+    drop(progress);
+    came(opened)?;
+    let why = format!("{why:#}");
+    let carved = carved.map_err(|none| anyhow::anyhow!("{why}\n{none}"))?;
+    let carved = carved.because(&why.lines().map(str::trim).collect::<Vec<_>>().join("; "));
+    let mut report = about(image, source, carved.read())?;
+    f(carved.kernel(), &mut report)?;
+    Ok(report)
+}
+
+fn read_kernel(kernel: &Kernel<'_>, image: &Path, source: &Source, options: ReadOptions<'_>) -> anyhow::Result<Report> {
     let progress = Progress::new("searching for processes");
     let show = |done, total| progress.at(done, total);
     let options = ReadOptions { scan: source.reading.scan, progress: Some(&show), ..options };
-    let mut report = about(image, source, System::read_with(kernel, &options)?)?;
-    drop(progress);
-    f(kernel, &mut report)?;
-    Ok(report)
+    about(image, source, System::read_with(kernel, &options)?)
 }
 
 /// A report about an image, with how it was made.

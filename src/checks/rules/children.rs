@@ -95,6 +95,16 @@ fn unusual(case: &Case<'_>, rule: &Rule, at: usize, child: &Process) -> Option<O
     if named(known.usual).is_some_and(|name| name == case.core.name || placed(name)) {
         return None;
     }
+    // Its name and the file that its image was made of agree, and are usual: the page with the path may be another's by now.
+    let of_image = child.section_file.value().and_then(|of_image| VolumePath::read(&of_image.name));
+    let is_usual = |name: &&str| {
+        let in_place = |path: &VolumePath| case.root.holds(path, &format!("\\System32\\{name}"));
+        child.is_named(name) && of_image.as_ref().is_some_and(in_place)
+    };
+    if let Some(name) = known.usual.iter().find(|name| is_usual(name)).filter(|_| read.is_some()) {
+        let why = format!("contradicted: its name and the file of its image are those of {name}");
+        return Some(outcome.unknown("the kernel's path of a child that is usual otherwise", why).decides());
+    }
     if file.is_none() && (named(known.at_times).is_some() || named(known.of_vendors).is_some()) {
         return Some(outcome.unknown("the path of its image", Why::no_value(&child.path)));
     }

@@ -159,6 +159,11 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
             memory.torn.get_or_insert_with(|| torn(*start));
             continue;
         }
+        // A page of any kind in the place of a table.
+        if run.plausible.value() == Some(&false) {
+            memory.torn.get_or_insert_with(|| no_table(*start, rights(run)));
+            continue;
+        }
         // What a range says as well is told of that.
         let of_range = vad.is_some_and(|vad| {
             vad.executable.value() == Some(&true) && vad.kind.value().is_some_and(|kind| kind != "image")
@@ -182,7 +187,8 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
             },
             Some(vad) => match vad.kind.value() {
                 None => Err(Missing::new(format!("the kind of the range at {start}"), Why::no_value(&vad.kind))),
-                Some(kind) if kind == "image" && scattered(*start) => {
+                // None of its pages of images is the image's: by a change of rights they would be.
+                Some(kind) if kind == "image" && (scattered(*start) || run.own_table.value() == Some(&false)) => {
                     memory.torn.get_or_insert_with(|| torn(*start));
                     continue;
                 }
@@ -221,6 +227,17 @@ fn torn(start: VirtualAddress) -> Missing {
     Missing::new(
         format!("whose pages the page table for {start} maps"),
         "it makes pages executable that no range has so, and most of it is otherwise than the ranges say: it may be torn",
+    )
+}
+
+/// What stands where the table should be.
+fn no_table(start: VirtualAddress, rights: &str) -> Missing {
+    Missing::new(
+        format!("the page table for {start}"),
+        format!(
+            "not to be told: what stands in its place makes pages {rights}, and is not such as page tables of user memory are: another \
+             page may be there"
+        ),
     )
 }
 

@@ -216,7 +216,7 @@ const LARGE: u64 = 0x80;
 const TOO_HIGH: u64 = 0x000f_c000_0000_0000;
 
 /// Whether all present entries of a page can be entries: they name a page, and none beyond all memory.
-fn looks_like_a_table(memory: &dyn PhysicalMemory, at: PhysicalAddress) -> bool {
+pub(super) fn looks_like_a_table(memory: &dyn PhysicalMemory, at: PhysicalAddress) -> bool {
     let mut bytes = [0; 4096];
     if memory.read(at, &mut bytes) != bytes.len() {
         return false;

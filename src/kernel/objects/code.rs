@@ -22,6 +22,12 @@ record! {
         /// Of the pages of their page table that can be written to and executed, those that hold entries of page tables: no process
         /// maps such pages. Where they are most, an upper table stands in the place of this one.
         tables: u64,
+        /// Whether the entries and most of their page table are such as page tables of user memory have, and the image holds the first of
+        /// the pages, or it is not in memory: a page of another kind in the place of a table maps what its bytes happen to say.
+        plausible: bool,
+        /// Whether any page of an image in the same page table is what the image's section, or another process, has there: then it is
+        /// this process's table. Not collected where none of them could be compared.
+        own_table: bool,
         /// The entry of the page table that maps the first of them.
         entry: Hex,
         ;

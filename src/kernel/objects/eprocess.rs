@@ -8,7 +8,7 @@ use crate::location::{DataLocation, Location};
 use crate::memory::AddressSpace;
 use crate::symbols::{Bits, Embedded, Field, Stored as _, SymbolSource};
 use crate::words::words;
-use crate::{Absent, Hex, PhysicalAddress, Reading, Timestamp, VirtualAddress};
+use crate::{Absent, Hex, PAGE_SIZE, PhysicalAddress, Reading, Timestamp, VirtualAddress};
 use std::collections::HashSet;
 
 words! {
@@ -61,15 +61,51 @@ impl<'k> Eprocess<'k> {
         Self::read_at(kernel, address, None)
     }
 
-    /// The same; `unmapped` is where an object lies that is not mapped at its address any more.
+    /// The same; `unmapped` is where an object lies that is not mapped at its address any more. What of it lies in the next page is
+    /// read where something tells which that is.
     #[must_use]
     pub fn read_at(kernel: &'k Kernel<'k>, address: VirtualAddress, unmapped: Option<PhysicalAddress>) -> Self {
         let size = kernel.layouts().process.size;
-        let view = match unmapped {
-            Some(physical) => View::read_unmapped(kernel.space(), address, physical, size),
-            None => View::read(kernel.space(), address, size),
+        let Some(physical) = unmapped else { return Self { kernel, view: View::read(kernel.space(), address, size) } };
+        if let Some(behind) = kernel.page_behind(address) {
+            return Self::joined(kernel, address, physical, Some(behind));
+        }
+        let alone = Self::joined(kernel, address, physical, None);
+        if alone.is_whole() {
+            return alone;
+        }
+        // One entry of a page table may be lost, and the next one not.
+        let mapped = || kernel.space().translate(address.page().checked_add(PAGE_SIZE)?).ok();
+        let joined = mapped().map(|behind| Self::joined(kernel, address, physical, Some(behind)));
+        joined.filter(|joined| joined.is_one_object(physical.left_in_page())).unwrap_or(alone)
+    }
+
+    /// The object that begins at `physical`, and goes on in the page at `behind`, if that is known.
+    pub(crate) fn joined(
+        kernel: &'k Kernel<'k>,
+        address: VirtualAddress,
+        physical: PhysicalAddress,
+        behind: Option<PhysicalAddress>,
+    ) -> Self {
+        let size = kernel.layouts().process.size;
+        Self { kernel, view: View::read_unmapped(kernel.space(), address, physical, behind, size) }
+    }
+
+    /// Whether what lies from `cut` on is a process's too: there are links that no process lacks, and every value is one that a process
+    /// can have.
+    fn is_one_object(&self, cut: u64) -> bool {
+        let layout = self.layout();
+        let tells = [layout.threads_head, Some(layout.links), layout.mm_links].into_iter().flatten();
+        let linked = |head: Field<Embedded>| {
+            head.offset >= cut
+                && self
+                    .view
+                    .bytes(head.offset, 8)
+                    .ok()
+                    .and_then(u64::decode)
+                    .is_some_and(|to| VirtualAddress(to).is_kernel())
         };
-        Self { kernel, view }
+        tells.into_iter().any(linked) && self.has_process_values(|created| Timestamp::plausible(created.0).is_some())
     }
 
     /// The bytes of the object.

@@ -118,8 +118,7 @@ impl Run for Args {
 impl Args {
     fn dump(&self, kernel: &Kernel<'_>, report: &Report, at: usize, folder: &Path) -> anyhow::Result<()> {
         let process = report.system.processes.items.get(at).context("the process is not in the list any more")?;
-        let address = *process.eprocess.value().context("the address of the process is not known")?;
-        let object = Eprocess::read(kernel, address);
+        let object = process.object(kernel).context("the address of the process is not known")?;
         let space = object.space().map_err(|absent| anyhow::anyhow!("its page tables: {absent}"))?;
         let ranges = self.ranges(&object, process)?;
         if ranges.is_empty() {

@@ -27,7 +27,7 @@ pub use page::Page;
 pub use palette::{Palette, Style};
 pub use render::{TextStyle, html};
 pub use rows::{ImageRow, MachineRow, OutcomeRow, Row, RunRow, VerdictRow};
-pub(crate) use run::command_on;
+pub(crate) use run::{command_in, command_on};
 pub use run::{Run, command};
 pub use summary::{Summary, summary};
 pub use users::{UserName, Users};

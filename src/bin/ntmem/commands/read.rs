@@ -69,7 +69,7 @@ impl Run for Args {
                 let read = self.read(kernel)?;
                 let mut system = System::default();
                 (system.image, system.kernel) = (Some(kernel.image().info()), Some(kernel.info()));
-                system.warnings = kernel.warnings().to_vec();
+                system.warnings = kernel.warnings().iter().cloned().chain(kernel.unchecked_page_files()).collect();
                 let mut report = open::about(image, &self.common.source, system)?;
                 report.read = Some(read.clone());
                 let rows = |rows: &mut Rows<'_>| rows.each("page", &read.pages);

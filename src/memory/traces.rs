@@ -1,19 +1,18 @@
-//! Pages in transition, by their entries alone.
+//! Entries of page tables that are not present, by themselves: what they show of the mask that their kernel sets in them.
 
 use super::arch::Present;
 use super::space::AddressSpace;
-use super::windows_pte::transition_frame;
+use super::windows_pte::{Trace, trace};
 use crate::addr::PAGE_BYTES;
 use crate::{PhysicalAddress, VirtualAddress};
 use std::collections::HashSet;
 use std::ops::Range;
 
-/// The frame bits of entries that say that their page is in transition (and that they hold no swizzled bits), as they stand in the
-/// entries: whatever mask Windows sets in such entries is in them. Each table looked at takes one from `budget`. `addresses`: the part
-/// of the address space that is looked at.
-pub fn transition_frames(space: AddressSpace<'_>, addresses: Range<VirtualAddress>, budget: &mut usize) -> Vec<u64> {
+/// What the entries show that are not present. Each table looked at takes one from `budget`; `most`: how many are kept. `addresses`: the
+/// part of the address space that is looked at.
+pub fn traces(space: AddressSpace<'_>, addresses: Range<VirtualAddress>, budget: &mut usize, most: usize) -> Vec<Trace> {
     let arch = space.architecture();
-    let mut frames = Vec::new();
+    let mut found = Vec::new();
     let mut seen = HashSet::from([space.root()]);
     // Tables, each with its level and the first address that it translates.
     let mut left: Vec<(PhysicalAddress, usize, u64)> = vec![(space.root(), 0, 0)];
@@ -32,7 +31,9 @@ pub fn transition_frames(space: AddressSpace<'_>, addresses: Range<VirtualAddres
             }
             let entry = u64::from_le_bytes(*entry);
             if entry & arch.present == 0 {
-                frames.extend(transition_frame(entry));
+                if found.len() < most {
+                    found.extend(trace(entry));
+                }
                 continue;
             }
             // The top table leads to itself too.
@@ -44,5 +45,5 @@ pub fn transition_frames(space: AddressSpace<'_>, addresses: Range<VirtualAddres
             }
         }
     }
-    frames
+    found
 }

@@ -7,7 +7,7 @@
 use super::{Cmhive, Eprocess, Kernel, hive_list, list_both_ways};
 use crate::addr::PAGE_BYTES;
 use crate::memory::absent::{Given, KernelPageFile};
-use crate::memory::{AddressSpace, MASK_BITS, PageFile, Where};
+use crate::memory::{AddressSpace, PageFile, Where};
 use crate::symbols::{Field, Stored};
 use crate::{PAGE_SIZE, VirtualAddress, Warning};
 use serde::{Deserialize, Serialize};
@@ -96,7 +96,6 @@ impl Kernel<'_> {
         if files.is_empty() {
             return self;
         }
-        self.settle_mask(&files);
         let witnesses = self.witnesses();
         let listed = self.absent.listed(self.space).map(<[KernelPageFile]>::to_vec);
         let mut numbers: Vec<u32> =
@@ -120,8 +119,9 @@ impl Kernel<'_> {
         let named = |file: &PageFile, number: u32| {
             let path = listed.iter().flatten().find(|listed| listed.number == number);
             let path = path.and_then(|listed| listed.path.as_deref());
-            path.and_then(|path| path.rsplit('\\').next())
-                .is_some_and(|name| name.eq_ignore_ascii_case(file.file_name()))
+            // Copies are named after what they are copies of: `host1-pagefile.sys.bin`.
+            let name = path.and_then(|path| path.rsplit('\\').next()).filter(|name| !name.is_empty());
+            name.is_some_and(|name| file.file_name().to_ascii_lowercase().contains(&name.to_ascii_lowercase()))
         };
         let mut given: Vec<Option<PageFile>> = files.into_iter().map(Some).collect();
         let mut taken: BTreeMap<u32, (PageFile, Judged)> = BTreeMap::new();
@@ -212,33 +212,6 @@ impl Kernel<'_> {
             self.absent.given.insert(number, Given::File(file));
         }
         self
-    }
-
-    /// Where the mask of entries that are not present is not known: the one with which pages of the files are what memory knows them to be.
-    fn settle_mask(&mut self, files: &[PageFile]) {
-        let unsettled = self.space;
-        if unsettled.invalid_pte_mask().is_some() {
-            return;
-        }
-        let masks = [0].into_iter().chain(MASK_BITS.map(|bit| 1u64.wrapping_shl(bit)));
-        let mut tried: Vec<(usize, usize, u64)> = Vec::new();
-        for mask in masks {
-            self.space = unsettled.with_invalid_pte_mask(mask);
-            let witnesses = self.witnesses();
-            let fits = |witness: &&Witness| {
-                let page = |file: &PageFile| file.page(witness.index.saturating_mul(PAGE_SIZE));
-                files.iter().any(|file| page(file).is_ok_and(|page| witness.content.fits(&page)))
-            };
-            tried.push((witnesses.iter().filter(fits).count(), witnesses.len(), mask));
-        }
-        tried.sort_unstable();
-        self.space = match tried.as_slice() {
-            // A page that fits by chance is no proof.
-            [.., (next, ..), (fit, all, mask)] if fit > next && fit == all && *fit > 1 => {
-                unsettled.with_invalid_pte_mask(*mask)
-            }
-            _ => unsettled,
-        };
     }
 
     /// Files that are taken for page files by their names alone, and supplied something since: what rests on them may be another machine's.

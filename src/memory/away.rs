@@ -1,6 +1,6 @@
 //! Pages that are not in memory, counted by where they are and whether that could be read.
 
-use super::{AddressSpace, Where};
+use super::{AddressSpace, Fault, Where};
 use crate::VirtualAddress;
 use crate::addr::PAGE_BYTES;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,20 +38,22 @@ impl AwayPages {
         };
         if let Some(place) = fault.place() {
             count(&mut self.missing, place);
-            self.needs.extend(fault.remedy());
+            // Files of the disk are many, and a search is not helped by them.
+            self.needs.extend(fault.remedy().filter(|_| !matches!(fault, Fault::FileOnly { .. })));
         }
         None
     }
 
-    /// The numbers in words: `3 in the compressed store were searched; 5 in page file 0, which was not given, were not seen`. `None`: there
-    /// are no such pages.
+    /// The numbers in words: `searched: 3 in the compressed store; not seen: 5 in page file 0, which was not given`. `None`: there are
+    /// no such pages.
     pub(crate) fn told(&self, read: &str) -> Option<String> {
-        let were = |number: u64| if number == 1 { "was" } else { "were" };
-        let seen = self.read.iter().map(|(place, number)| format!("{number} {place} {} {read}", were(*number)));
-        let unseen = self.missing.iter().map(|(place, number)| format!("{number} {place} {} not seen", were(*number)));
-        let untried = (self.untried > 0)
-            .then(|| format!("{} behind those {} not seen: there are too many", self.untried, were(self.untried)));
-        let all: Vec<String> = seen.chain(unseen).chain(untried).collect();
+        let of = |all: &BTreeMap<String, u64>| {
+            all.iter().map(|(place, number)| format!("{number} {place}")).collect::<Vec<_>>().join("; ")
+        };
+        let seen = (!self.read.is_empty()).then(|| format!("{read}: {}", of(&self.read)));
+        let unseen = (!self.missing.is_empty()).then(|| format!("not seen: {}", of(&self.missing)));
+        let untried = (self.untried > 0).then(|| format!("not tried, for there are too many: {}", self.untried));
+        let all: Vec<String> = [seen, unseen, untried].into_iter().flatten().collect();
         let needs: Vec<&str> = self.needs.iter().map(String::as_str).collect();
         let needs = if needs.is_empty() { String::new() } else { format!(" [needs {}]", needs.join(", ")) };
         (!all.is_empty()).then(|| format!("{}{needs}", all.join("; ")))

@@ -18,8 +18,8 @@ mod user_pages;
 mod windows_pte;
 
 pub use absent::PageFile;
-pub(crate) use away::AwayPages;
 pub use arch::{AMD64, Architecture, LA57};
+pub(crate) use away::AwayPages;
 pub use fault::{EntryLevel, Fault, PageFileFault, PrototypeFault, StoreFault};
 pub use layouts::{
     ControlAreaLayout, MappedVadLayout, PagingFileLayout, PartitionLayout, SoftwarePteLayout, SubsectionLayout,
@@ -33,4 +33,4 @@ pub use scan::{Hit, Scan, ScanEnd, Scanner};
 pub use space::{AddressSpace, MappedRegion};
 pub(crate) use traces::traces;
 pub(crate) use user_pages::UserPage;
-pub(crate) use windows_pte::{MASK_BITS, PageFileBits, Shown, Trace, WindowsPte, trace};
+pub(crate) use windows_pte::{MASK_BITS, PageFileBits, Shown, Trace, WindowsPte, traces_of_table};

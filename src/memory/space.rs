@@ -131,11 +131,6 @@ impl<'m> AddressSpace<'m> {
         self.memory
     }
 
-    /// The mask of entries that are not present. `None`: it is not known.
-    pub(crate) const fn invalid_pte_mask(&self) -> Option<u64> {
-        self.ptes.invalid_pte_mask
-    }
-
     pub(super) const fn ptes(&self) -> &WindowsPte {
         &self.ptes
     }

@@ -2,7 +2,7 @@
 
 use super::arch::Present;
 use super::space::AddressSpace;
-use super::windows_pte::{Trace, trace};
+use super::windows_pte::{Trace, traces_of_table};
 use crate::addr::PAGE_BYTES;
 use crate::{PhysicalAddress, VirtualAddress};
 use std::collections::HashSet;
@@ -10,7 +10,12 @@ use std::ops::Range;
 
 /// What the entries show that are not present. Each table looked at takes one from `budget`; `most`: how many are kept. `addresses`: the
 /// part of the address space that is looked at.
-pub fn traces(space: AddressSpace<'_>, addresses: Range<VirtualAddress>, budget: &mut usize, most: usize) -> Vec<Trace> {
+pub fn traces(
+    space: AddressSpace<'_>,
+    addresses: Range<VirtualAddress>,
+    budget: &mut usize,
+    most: usize,
+) -> Vec<Trace> {
     let arch = space.architecture();
     let mut found = Vec::new();
     let mut seen = HashSet::from([space.root()]);
@@ -24,6 +29,7 @@ pub fn traces(space: AddressSpace<'_>, addresses: Range<VirtualAddress>, budget:
             continue;
         }
         let (entries, _) = table.as_chunks::<8>();
+        let mut own = Vec::new();
         for (number, entry) in (0u64..).zip(entries) {
             let start = first.wrapping_add(number.wrapping_shl(level.shift));
             if !addresses.contains(&arch.canonical(start)) && index == 0 {
@@ -31,9 +37,7 @@ pub fn traces(space: AddressSpace<'_>, addresses: Range<VirtualAddress>, budget:
             }
             let entry = u64::from_le_bytes(*entry);
             if entry & arch.present == 0 {
-                if found.len() < most {
-                    found.extend(trace(entry));
-                }
+                own.push(entry.to_le_bytes());
                 continue;
             }
             // The top table leads to itself too.
@@ -43,6 +47,9 @@ pub fn traces(space: AddressSpace<'_>, addresses: Range<VirtualAddress>, budget:
             {
                 left.push((next, index.saturating_add(1), start));
             }
+        }
+        if found.len() < most {
+            found.extend(traces_of_table(&own));
         }
     }
     found

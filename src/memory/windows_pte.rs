@@ -154,8 +154,21 @@ pub(crate) enum Shown {
     Ones,
 }
 
+/// What the entries of one table show, prototype entries too. Nothing, if most are such as no kernel writes: then the page is no table any
+/// more.
+pub(crate) fn traces_of_table(entries: &[[u8; 8]]) -> Vec<Trace> {
+    let found: Vec<Trace> = entries.iter().filter_map(|entry| trace(u64::from_le_bytes(*entry))).collect();
+    let odd = |trace: &&Trace| match trace.shown {
+        // Frames have 40 bits, and page files less than 2^28 pages (1 TiB).
+        Shown::Frame(_) => trace.entry >> 52 != 0,
+        Shown::Place => trace.entry >> 60 != 0,
+        Shown::Ones => false,
+    };
+    if found.iter().filter(odd).count().saturating_mul(2) > found.len() { Vec::new() } else { found }
+}
+
 /// See [`Trace`]. `None`: the entry shows nothing, or is no entry that is not present.
-pub(crate) const fn trace(entry: u64) -> Option<Trace> {
+const fn trace(entry: u64) -> Option<Trace> {
     let shown = if entry & 1 != 0 {
         return None;
     } else if entry & PROTOTYPE != 0 {

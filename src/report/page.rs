@@ -238,9 +238,8 @@ impl Page {
 
 /// The lines of [`Block::Bytes`].
 pub(super) fn byte_lines(address: Hex, hex: &str) -> impl Iterator<Item = Words> {
-    hex_lines(address, hex).map(|(address, line)| {
-        Tone::Faint.say(format!("{:016x}", address.0)).and(Tone::Plain, format!("  {line}"))
-    })
+    hex_lines(address, hex)
+        .map(|(address, line)| Tone::Faint.say(format!("{:016x}", address.0)).and(Tone::Plain, format!("  {line}")))
 }
 
 /// What blocks are added to.

@@ -42,6 +42,17 @@ pub(crate) fn command_on(report: &Report, words: &[&str]) -> String {
     command_in(report, &words.iter().copied().chain(options).collect::<Vec<_>>())
 }
 
+/// The same for a command about one process: who is found by a search of all memory alone is found by one again.
+#[must_use]
+pub(crate) fn command_about(report: &Report, pid: u64, words: &[&str]) -> String {
+    let items = &report.system.processes.items;
+    let mut of_pid = items.iter().filter(|process| process.pid.value() == Some(&pid)).peekable();
+    let searched = report.run.scan
+        && of_pid.peek().is_some()
+        && of_pid.all(|process| process.sources.iter().all(|source| source.by_scan()));
+    command_on(report, &words.iter().copied().chain(searched.then_some("--scan")).collect::<Vec<_>>())
+}
+
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_./:=@%+,-".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -116,36 +116,25 @@ impl Source {
         report
     }
 
-    /// What another command on the same image takes too, page files left out.
+    /// What another command on the same image takes too, page files left out. What was fetched is there for it.
     fn repeated(&self) -> Vec<String> {
-        let Symbols { symbols, fetch, offline, trust, no_cache } = &self.symbols;
+        let Symbols { symbols, trust, .. } = &self.symbols;
         let mut words = Vec::new();
-        let mut add = |option: &str, value: Option<String>| {
-            words.push(option.to_owned());
-            words.extend(value);
-        };
+        let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
         for place in symbols {
-            add("--symbols", Some(place.display().to_string()));
+            add("--symbols", place.display().to_string());
         }
-        if let Some(url) = fetch {
-            add(&format!("--fetch={}", without_secrets(url)), None);
-        }
-        if *trust != Level::default() {
-            add("--trust", trust.to_possible_value().map(|level| level.get_name().to_owned()));
-        }
-        for (given, option) in [(*offline, "--offline"), (*no_cache, "--no-cache")] {
-            if given {
-                add(option, None);
-            }
+        if let Some(level) = trust.to_possible_value().filter(|_| *trust != Level::default()) {
+            add("--trust", level.get_name().to_owned());
         }
         let Reading { dtb, kernel_base, max_unpacked, .. } = &self.reading;
         for (option, address) in [("--dtb", dtb), ("--kernel-base", kernel_base)] {
             if let Some(address) = address {
-                add(option, Some(format!("{address:#x}")));
+                add(option, format!("{address:#x}"));
             }
         }
         if let Some(bytes) = max_unpacked {
-            add("--max-unpacked", Some(bytes.to_string()));
+            add("--max-unpacked", bytes.to_string());
         }
         words
     }
@@ -251,7 +240,8 @@ fn page_files_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let listed = std::fs::read_dir(folder).with_context(|| format!("cannot look into {}", folder.display()))?;
     let files: Vec<PathBuf> =
         listed.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()).collect();
-    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    let name =
+        |path: &Path| path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
     let words = ["pagefile", "swapfile"];
     let usual = |path: &&PathBuf| {
         let name = name(path);

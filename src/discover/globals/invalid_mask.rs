@@ -9,7 +9,7 @@ use crate::addr::PAGE_BYTES;
 use crate::discover::data::KernelData;
 use crate::image::{PhysicalMemory, holds};
 use crate::kernel::{Layouts, prototype_arrays};
-use crate::memory::{AddressSpace, MASK_BITS, Shown, Trace, trace, traces};
+use crate::memory::{AddressSpace, MASK_BITS, Shown, Trace, traces, traces_of_table};
 use crate::{PhysicalAddress, VirtualAddress};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -86,7 +86,7 @@ fn of_sections(space: AddressSpace<'_>, layouts: &Layouts, process: VirtualAddre
         let mut entries = vec![0u8; bytes];
         let (read, _) = space.read_some(array.start, &mut entries);
         let (entries, _) = entries.get(..read).unwrap_or_default().as_chunks::<8>();
-        found.extend(entries.iter().filter_map(|entry| trace(u64::from_le_bytes(*entry))));
+        found.extend(traces_of_table(entries));
     }
     found
 }

@@ -142,7 +142,8 @@ impl AbsentPages {
             None => {
                 let listed = self.listed(space).unwrap_or_default();
                 let (files, is_one) = (listed.len(), listed.iter().any(|file| file.number == number));
-                let why = if files > 0 && !is_one { PageFileFault::NoSuchFile { files } } else { PageFileFault::NotGiven };
+                let why =
+                    if files > 0 && !is_one { PageFileFault::NoSuchFile { files } } else { PageFileFault::NotGiven };
                 Err(fault(why))
             }
         }
@@ -163,7 +164,9 @@ impl AbsentPages {
     ) -> Result<PageBytes, Fault> {
         let fault = |why| {
             let path = match why {
-                StoreFault::InPageFile { number, .. } | StoreFault::NotUnpacked { number } => self.path_of(space, number),
+                StoreFault::InPageFile { number, .. } | StoreFault::NotUnpacked { number } => {
+                    self.path_of(space, number)
+                }
                 _ => None,
             };
             Fault::Store { at, number, index, why, path }

@@ -98,7 +98,8 @@ impl Store {
         let shape = shape.ok_or(StoreFault::NotFound("its layout in builds before 14393 is not known"))?;
         let at = |globals| {
             let (process_root, process_name) = (site.process_root, site.process_name);
-            Some(Self { shape, globals, process_root, process_name, claims: Mutex::default() }).filter(|store| store.is_one(space))
+            Some(Self { shape, globals, process_root, process_name, claims: Mutex::default() })
+                .filter(|store| store.is_one(space))
         };
         let found = match (site.globals, shape.moved) {
             (Some(globals), None) => at(globals),

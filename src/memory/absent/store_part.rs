@@ -27,7 +27,11 @@ const REGION_SIZES: std::ops::RangeInclusive<u64> = 0x1_0000..=0x100_0000;
 const XPRESS: u16 = 3;
 
 /// Reads a structure of the store; what cannot be read is a fault of the store.
-pub(super) fn pointer(space: AddressSpace<'_>, at: VirtualAddress, what: &'static str) -> Result<VirtualAddress, StoreFault> {
+pub(super) fn pointer(
+    space: AddressSpace<'_>,
+    at: VirtualAddress,
+    what: &'static str,
+) -> Result<VirtualAddress, StoreFault> {
     space.read_pointer(at).map_err(|fault| StoreFault::of(what, &fault))
 }
 
@@ -204,7 +208,8 @@ impl Part<'_> {
             return Ok(Stored { page, from });
         }
         // Bytes out of a page file are of another time, and the store itself is not to blame.
-        match [from, self.regions_space.origin(last).ok()].into_iter().flatten().find(|from| from.is_of_another_time()) {
+        match [from, self.regions_space.origin(last).ok()].into_iter().flatten().find(|from| from.is_of_another_time())
+        {
             Some(Origin::PageFile { number, .. }) => Err(StoreFault::NotUnpacked { number }),
             _ => torn("a page does not unpack to its size"),
         }

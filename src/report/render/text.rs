@@ -3,9 +3,7 @@
 use super::wrap::{Line, wrap};
 use crate::Shown;
 use crate::report::Palette;
-use crate::report::page::{
-    Block, Cell, Column, Commands, Facts, Page, Paragraph, Row, Span, Table, Tone, byte_lines,
-};
+use crate::report::page::{Block, Cell, Column, Commands, Facts, Page, Paragraph, Row, Span, Table, Tone, byte_lines};
 
 /// Deeper nesting is not shown further to the right.
 const DEEPEST: usize = 12;

@@ -4,7 +4,7 @@ use super::worst_first;
 use crate::checks::{Baseline, Evidence, Rule, Space};
 use crate::report::page::{Block, Blocks as _, Commands, Facts, Section, Tone, Words};
 use crate::report::views::columns::visible;
-use crate::report::{Report, command, command_in, command_on, heading};
+use crate::report::{Report, command, command_about, command_in, command_on, heading};
 use crate::{Findings, Origin, Outcome, Severity};
 use std::collections::BTreeSet;
 
@@ -118,7 +118,7 @@ fn next(report: &Report, outcome: &Outcome) -> Vec<String> {
     // Others are evidence only: the process judged is the one to look at.
     let others = outcome.evidence.iter().filter_map(|evidence| evidence.pid).filter(|_| outcome.pid.is_none());
     for pid in outcome.pid.into_iter().chain(others) {
-        add(command_on(report, &["ntmem", "show", &pid.to_string(), image]));
+        add(command_about(report, pid, &["ntmem", "show", &pid.to_string(), image]));
     }
     if let Some(line) = outcome.evidence.iter().find_map(|evidence| read(report, evidence, image)) {
         lines.insert(0, line);
@@ -134,10 +134,7 @@ fn read(report: &Report, evidence: &Evidence, image: &str) -> Option<String> {
     let form = if evidence.value.as_ref().is_some_and(number) { "hex" } else { "unicode" };
     if let Some((data, at)) = evidence.data.and_then(|data| Some((data, data.physical?))) {
         let (at, bytes) = (at.to_string(), data.bytes.to_string());
-        return Some(command_in(
-            report,
-            &["ntmem", "read", &at, image, "--physical", "--bytes", &bytes, "--as", form],
-        ));
+        return Some(command_in(report, &["ntmem", "read", &at, image, "--physical", "--bytes", &bytes, "--as", form]));
     }
     // What is in no memory, in a page file or in the compressed store, its process leads to.
     let away = evidence.data.map(|data| (data.r#virtual, data.bytes.min(SHOWN), form));
@@ -147,10 +144,10 @@ fn read(report: &Report, evidence: &Evidence, image: &str) -> Option<String> {
     {
         let pid = evidence.owner_pid.filter(|_| !at.is_kernel()).map(|pid| pid.to_string());
         let (at, bytes) = (at.to_string(), bytes.to_string());
-        let mut words = vec!["ntmem", "read", &at, image, "--bytes", &bytes];
+        let mut words = vec!["ntmem", "read", &at, image];
         words.extend(pid.iter().flat_map(|pid| ["--pid", pid.as_str()]));
         // Bytes are shown as they are unless told.
-        words.extend(["--as", form].into_iter().filter(|_| form != "hex"));
+        words.extend(["--bytes", &bytes].into_iter().chain(["--as", form].into_iter().filter(|_| form != "hex")));
         return Some(command_on(report, &words));
     }
     if let Some(at) = evidence.physical {

@@ -154,7 +154,12 @@ impl Kernel<'_> {
             let name = file.name().to_owned();
             // It is told by its content, or by its name, that it is one that another file is.
             let mut of_taken = pairs.iter().filter(|pair| pair.at == at && !left.contains(&pair.number));
-            let other = of_taken.find(|pair| pair.named || pair.rank == Rank::Proven).filter(|_| refuted.is_none());
+            // Two files may have each other's names.
+            let exchanged = |number: u32| {
+                taken.get(&number).is_some_and(|(file, _)| left.iter().any(|number| named(file, *number)))
+            };
+            let is_other = |pair: &&Pair| pair.rank == Rank::Proven || pair.named && !exchanged(pair.number);
+            let other = of_taken.find(is_other).filter(|_| refuted.is_none());
             if let Some(Pair { number, rank, judged: Judged { checked, fit, .. }, .. }) = other {
                 let what = match rank {
                     Rank::Proven => format!("it is another copy of page file {number}"),

@@ -78,9 +78,9 @@ impl Run for Args {
                 return Ok(answer);
             }
             open::with_kernel(image, &self.common.source, |kernel| {
+                let read = self.read(kernel)?;
                 let mut system = System::default();
                 (system.image, system.kernel) = (Some(kernel.image().info()), Some(kernel.info()));
-                let read = self.read(kernel)?;
                 system.warnings = kernel.warnings().iter().cloned().chain(kernel.unchecked_page_files()).collect();
                 self.answer(image, sheet, read, system)
             })

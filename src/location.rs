@@ -47,6 +47,9 @@ pub struct DataLocation {
     pub file_offset: Option<u64>,
     /// Length in bytes from there on; of registry data that are kept in several cells, of the first.
     pub bytes: u64,
+    /// As [`Location::from`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Origin>,
     /// As [`Location::table`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<Origin>,

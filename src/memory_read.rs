@@ -100,21 +100,26 @@ impl MemoryRead {
     /// The bytes, 16 to a line, each line with its address.
     #[must_use]
     pub fn lines(&self) -> Vec<(Hex, String)> {
-        let (digits, _) = self.hex.as_bytes().as_chunks::<2>();
-        let line = |(index, line): (usize, &[[u8; 2]])| {
-            let offset = u64::try_from(index).unwrap_or(0).saturating_mul(LINE);
-            let words: Vec<&str> = line.iter().map(|two| std::str::from_utf8(two).unwrap_or("..")).collect();
-            let text: String = line
-                .iter()
-                .map(|two| std::str::from_utf8(two).ok().and_then(|two| u8::from_str_radix(two, 16).ok()))
-                .map(|byte| byte.filter(|byte| (b' '..=b'~').contains(byte)).map_or('.', char::from))
-                .collect();
-            // In pairs, so that a line with its address has room on a terminal of 80 columns.
-            let pairs: Vec<String> = words.chunks(2).map(<[&str]>::concat).collect();
-            (Hex(self.address.0.wrapping_add(offset)), format!("{:<39}  {text}", pairs.join(" ")))
-        };
-        digits.chunks(LINE_BYTES).enumerate().map(line).collect()
+        hex_lines(self.address, &self.hex).collect()
     }
+}
+
+/// Bytes from an address on, two digits each, 16 to a line; each line with its address.
+pub(crate) fn hex_lines(address: Hex, hex: &str) -> impl Iterator<Item = (Hex, String)> {
+    let (digits, _) = hex.as_bytes().as_chunks::<2>();
+    let line = move |(index, line): (usize, &[[u8; 2]])| {
+        let offset = u64::try_from(index).unwrap_or(0).saturating_mul(LINE);
+        let words: Vec<&str> = line.iter().map(|two| std::str::from_utf8(two).unwrap_or("..")).collect();
+        let text: String = line
+            .iter()
+            .map(|two| std::str::from_utf8(two).ok().and_then(|two| u8::from_str_radix(two, 16).ok()))
+            .map(|byte| byte.filter(|byte| (b' '..=b'~').contains(byte)).map_or('.', char::from))
+            .collect();
+        // In pairs, so that a line with its address has room on a terminal of 80 columns.
+        let pairs: Vec<String> = words.chunks(2).map(<[&str]>::concat).collect();
+        (Hex(address.0.wrapping_add(offset)), format!("{:<39}  {text}", pairs.join(" ")))
+    };
+    digits.chunks(LINE_BYTES).enumerate().map(line)
 }
 
 /// Bytes in a line of text.

@@ -114,6 +114,10 @@ impl System {
             processes.end = processes.end.max(Some(ListEnd::Limit));
         }
         listed.extend(budget.warning());
+        if options.scan {
+            listed.extend(crate::process::unseen::unseen(kernel, &processes));
+        }
+        listed.extend(kernel.unchecked_page_files());
         let odd = [image.warnings(), kernel.warnings(), registry.warnings()].into_iter().flatten().cloned();
         let mut warnings: Vec<Warning> = odd.chain(registry.read_from_files()).chain(listed).collect();
         if let Some(more) = warnings.len().checked_sub(MAX_WARNINGS).filter(|more| *more > 0) {

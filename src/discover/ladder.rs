@@ -2,7 +2,7 @@
 //! by its build number, and other builds' layouts corrected by what the image proves.
 
 use super::data::KernelData;
-use super::globals;
+use super::globals::{self, Mask};
 use super::infer::{self, Confirmation, Judgement, Witness};
 use crate::image::Hints;
 use crate::kernel::find::exports;
@@ -21,8 +21,8 @@ use std::ops::RangeInclusive;
 pub(crate) struct Known {
     pub symbols: Symbols,
     pub warnings: Vec<Warning>,
-    /// The mask of entries that are not present, where the page tables showed it.
-    pub invalid_pte_mask: Option<u64>,
+    /// What the image shows of the mask of entries that are not present, where no symbols of this very kernel tell it.
+    pub mask: Option<Mask>,
 }
 
 /// Where a kernel is.
@@ -101,7 +101,7 @@ pub(crate) fn nameless(store: &SymbolStore, place: Place<'_, '_>) -> Result<Know
                      may be another build's"
                 );
                 let warnings = vec![Warning::new("symbols", message)];
-                return Ok(Known { symbols, warnings, invalid_pte_mask: None });
+                return Ok(Known { symbols, warnings, mask: None });
             }
             Ok(symbols) => {
                 let file = symbols.file.as_ref().map_or_else(String::new, |file| file.display().to_string());
@@ -124,7 +124,7 @@ pub(crate) fn named(symbols: Symbols, pdb: &PdbInfo, store: &SymbolStore, place:
         let unusable =
             symbols.notes.iter().map(|note| Warning::new("symbols", format!("{note}; the built-in table is used")));
         let warnings = unusable.chain(disagreements(&symbols, pdb)).collect();
-        Known { symbols, warnings, invalid_pte_mask: None }
+        Known { symbols, warnings, mask: None }
     };
     if place.leads_to_system(&symbols) {
         return of_file(symbols);
@@ -276,7 +276,7 @@ impl<'m, 's> Sought<'m, 's> {
             return Err("the head of the process list is not to be found in the kernel's data".into());
         }
         symbols.notes.extend(notes);
-        Ok(Known { symbols, warnings: found.warnings, invalid_pte_mask: found.invalid_pte_mask })
+        Ok(Known { symbols, warnings: found.warnings, mask: Some(found.mask) })
     }
 }
 

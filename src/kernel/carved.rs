@@ -26,6 +26,7 @@ impl<'m> Kernel<'m> {
             space: AddressSpace::new(image, NOWHERE),
             absent: AbsentPages::default(),
             page_file_checks: BTreeMap::new(),
+            unchecked: Vec::new(),
             base: VirtualAddress(0),
             pdb: symbols.pdb.clone(),
             symbols,

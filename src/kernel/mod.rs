@@ -40,6 +40,7 @@ pub use objects::module::{Module, modules};
 pub use objects::object::ObjectTypes;
 pub use objects::peb::UserHalf;
 pub(crate) use objects::processors;
+pub(crate) use objects::prototypes::prototype_arrays;
 pub use objects::thread::{OtherThreads, Thread, ThreadState, threads};
 pub use objects::token::{Privilege, SidAndAttributes, Token, TokenReadings};
 pub use objects::vad::{Vad, VadKind, vads};
@@ -52,7 +53,7 @@ pub use view::{View, fast_ref, pointer};
 pub use walk::{Direction, Joined, Walk, WalkEnd, list, list_both_ways, tree};
 
 use crate::discover::data::KernelData;
-use crate::discover::globals::{self, FoundGlobals};
+use crate::discover::globals::{self, FoundGlobals, Mask};
 use crate::discover::ladder::{self, Known, Place, Sought};
 use crate::memory::AddressSpace;
 use crate::memory::absent::AbsentPages;
@@ -74,6 +75,8 @@ pub struct Kernel<'m> {
     absent: AbsentPages,
     /// By the number of a page file: how many pages of the file given for it could be checked, and how many fit.
     page_file_checks: BTreeMap<u32, (usize, usize)>,
+    /// Files that are taken for page files by their names alone, by number.
+    unchecked: Vec<(u32, String)>,
     base: VirtualAddress,
     pdb: Option<PdbInfo>,
     symbols: Symbols,
@@ -196,7 +199,7 @@ impl<'m> Kernel<'m> {
         let found_by = found.found_by();
         let Located { space, shared, found, others, undecided, others_searched, named, warnings: odd, .. } = found.0;
         let place = Place { space, base: found.base, header: image.hints(), shared: shared.as_ref() };
-        let Known { symbols, mut warnings, invalid_pte_mask } = match (found.symbols, &found.pdb) {
+        let Known { symbols, mut warnings, mask } = match (found.symbols, &found.pdb) {
             (Some(symbols), Some(pdb)) => ladder::named(symbols, pdb, store, place),
             (_, Some(pdb)) => match store.find(pdb, &Layouts::wanted()) {
                 Ok(symbols) => ladder::named(symbols, pdb, store, place),
@@ -210,6 +213,7 @@ impl<'m> Kernel<'m> {
             space,
             absent: AbsentPages::default(),
             page_file_checks: BTreeMap::new(),
+            unchecked: Vec::new(),
             base: found.base,
             pdb: found.pdb,
             symbols,
@@ -226,13 +230,8 @@ impl<'m> Kernel<'m> {
             warnings: odd,
         };
         kernel.warnings.append(&mut warnings);
-        match invalid_pte_mask.map_or_else(|| kernel.invalid_pte_mask(), Ok) {
-            Ok(mask) => kernel.space = space.with_ptes(kernel.layouts.ptes(mask)),
-            Err(why) => kernel.warn(
-                "kernel",
-                format!("the mask of entries that are not present could not be read ({why}): pages in transition are read as if there were none"),
-            ),
-        }
+        let mask = kernel.invalid_pte_mask(mask);
+        kernel.space = space.with_ptes(kernel.layouts.ptes(mask));
         kernel.choose_root(&named);
         // Page tables tell where the kernel's own list does not.
         let short = kernel.image_is_short().or_else(|| match kernel.memory_ranges() {
@@ -247,12 +246,38 @@ impl<'m> Kernel<'m> {
         Ok(kernel)
     }
 
-    /// `MiState.Hardware.InvalidPteMask`, in the first builds with it `MiInvalidPteMask`; older ones have no mask.
-    fn invalid_pte_mask(&self) -> Result<u64, Absent> {
+    /// `MiState.Hardware.InvalidPteMask`, in the first builds with it `MiInvalidPteMask`; without symbols for it, what the entries show
+    /// that are not present. `None`: it is not known.
+    fn invalid_pte_mask(&mut self, shown: Option<Mask>) -> Option<u64> {
         let field = self.layouts.mi_system.as_ref().ok().and_then(|layout| layout.invalid_pte_mask);
         let in_state = self.global("MiState").ok().zip(field).map(|(state, field)| state.wrapping_add(field.offset));
         let place = in_state.or_else(|| self.global("MiInvalidPteMask").ok());
-        place.map_or(Ok(0), |at| Ok(self.space.read_u64(at)?))
+        if let Some(mask) = place.and_then(|at| self.space.read_u64(at).ok()) {
+            return Some(mask);
+        }
+        let of_file = shown.is_none();
+        let mask = shown.unwrap_or_else(|| self.shown_mask());
+        match mask {
+            Mask::Shown(mask) => Some(mask),
+            // Kernels before the updates of 2018 have no such variable, and nothing shows that this is none of them.
+            Mask::NotShown => (of_file && place.is_none()).then_some(0),
+            Mask::Unclear => {
+                let message = "the mask of page-table entries that are not present is not known: the symbols do not say where it is, \
+                               and the entries could have several. What such entries lead to is unknown";
+                self.warn("kernel", message.to_owned());
+                None
+            }
+        }
+    }
+
+    /// What the entries of this image show of the mask.
+    fn shown_mask(&self) -> Mask {
+        let links = self.layouts.process.links.offset;
+        let head = self.global("PsActiveProcessHead");
+        let list = head.map(|head| list_both_ways(self.space, head, MAX_LISTED, VirtualAddress::is_kernel));
+        let entries = list.map(|list| list.entries).unwrap_or_default();
+        let processes: Vec<VirtualAddress> = entries.into_iter().map(|entry| entry.wrapping_sub(links)).collect();
+        globals::invalid_pte_mask(self.space, &KernelData::read(self.space, self.base), &self.layouts, &processes)
     }
 
     /// The `_EPROCESS` of System: `PsInitialSystemProcess`, or the first of the active list.

@@ -9,7 +9,7 @@ use crate::addr::PAGE_BYTES;
 use crate::memory::absent::{Given, KernelPageFile};
 use crate::memory::{AddressSpace, PageFile, Where};
 use crate::symbols::{Field, Stored};
-use crate::{PAGE_SIZE, VirtualAddress};
+use crate::{PAGE_SIZE, VirtualAddress, Warning};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -106,20 +106,22 @@ impl Kernel<'_> {
             numbers.dedup();
         }
         let judged = |file: &PageFile, number: u32| {
-            let of_file = witnesses.iter().filter(|witness| witness.number == number).take(MAX_PAGES);
-            // A page behind the end of the file fits no better than a wrong one.
+            let of_file = || witnesses.iter().filter(move |witness| witness.number == number).take(MAX_PAGES);
+            // A page behind the end of the file does not fit.
             let fits = |witness: &Witness| {
                 let page = file.page(witness.index.saturating_mul(PAGE_SIZE));
                 page.is_ok_and(|page| witness.content.fits(&page))
             };
-            let all: Vec<bool> = of_file.map(fits).collect();
-            Judged { checked: all.len(), fit: all.iter().filter(|fits| **fits).count() }
+            let all: Vec<bool> = of_file().map(fits).collect();
+            let behind = of_file().filter(|witness| witness.index >= file.len() / PAGE_SIZE).count();
+            Judged { checked: all.len(), fit: all.iter().filter(|fits| **fits).count(), behind }
         };
         let named = |file: &PageFile, number: u32| {
             let path = listed.iter().flatten().find(|listed| listed.number == number);
             let path = path.and_then(|listed| listed.path.as_deref());
-            path.and_then(|path| path.rsplit('\\').next())
-                .is_some_and(|name| name.eq_ignore_ascii_case(file.file_name()))
+            // Copies are named after what they are copies of: `host1-pagefile.sys.bin`.
+            let name = path.and_then(|path| path.rsplit('\\').next()).filter(|name| !name.is_empty());
+            name.is_some_and(|name| file.file_name().to_ascii_lowercase().contains(&name.to_ascii_lowercase()))
         };
         let mut given: Vec<Option<PageFile>> = files.into_iter().map(Some).collect();
         let mut taken: BTreeMap<u32, (PageFile, Judged)> = BTreeMap::new();
@@ -150,7 +152,33 @@ impl Kernel<'_> {
             let refuted = refuted.or_else(|| of_this().find(|pair| pair.rank == Rank::Refuted));
             let unchecked = of_this().find(|pair| pair.rank == Rank::Unchecked);
             let name = file.name().to_owned();
+            // It is told by its content, or by its name, that it is one that another file is.
+            let mut of_taken = pairs.iter().filter(|pair| pair.at == at && !left.contains(&pair.number));
+            // Two files may have each other's names.
+            let exchanged = |number: u32| {
+                taken.get(&number).is_some_and(|(file, _)| left.iter().any(|number| named(file, *number)))
+            };
+            let is_other = |pair: &&Pair| pair.rank == Rank::Proven || pair.named && !exchanged(pair.number);
+            let other = of_taken.find(is_other).filter(|_| refuted.is_none());
+            if let Some(Pair { number, rank, judged: Judged { checked, fit, .. }, .. }) = other {
+                let what = match rank {
+                    Rank::Proven => format!("it is another copy of page file {number}"),
+                    _ => format!("it has the name of page file {number}, which another file is"),
+                };
+                let of = format!("Of {checked} pages that memory knows to be in that, {fit} fit it");
+                self.warn("page files", format!("{name} is not used: {what}. {of}"));
+                continue;
+            }
             let message = match (refuted, unchecked) {
+                (Some(Pair { number, judged, .. }), _) if judged.behind > 0 && judged.behind == judged.checked => {
+                    self.absent.given.insert(*number, Given::Foreign);
+                    format!(
+                        "{name} is not used: it ends at {} bytes, and all {} pages that memory knows to be in page file {number} lie behind \
+                         that: the copy is cut short",
+                        file.len(),
+                        judged.checked
+                    )
+                }
                 // Page files hold much that is old: one of nothing but zeros is none.
                 (Some(Pair { number, .. }), _) if file.is_blank() => {
                     self.absent.given.insert(*number, Given::Foreign);
@@ -180,27 +208,29 @@ impl Kernel<'_> {
         }
         for (number, (file, judged)) in taken {
             if judged.checked == 0 && named(&file, number) {
-                let message = format!(
-                    "{} is taken for page file {number} by its name: nothing in it could be checked, so that it may be another machine's, \
-                     or of another time",
-                    file.name()
-                );
-                self.warn("page files", message);
+                self.unchecked.push((number, file.name().to_owned()));
             }
-            if judged.fit < judged.checked {
-                let message = format!(
-                    "{} is page file {number}, and {} of {} pages that memory knows to be in it do not fit: it was copied at another \
-                     time",
-                    file.name(),
-                    judged.checked.saturating_sub(judged.fit),
-                    judged.checked
-                );
+            if let Some(message) = judged.complaint(&file, number) {
                 self.warn("page files", message);
             }
             self.page_file_checks.insert(number, (judged.checked, judged.fit));
             self.absent.given.insert(number, Given::File(file));
         }
         self
+    }
+
+    /// Files that are taken for page files by their names alone, and supplied something since: what rests on them may be another machine's.
+    #[must_use]
+    pub fn unchecked_page_files(&self) -> Vec<Warning> {
+        let used = self.unchecked.iter().filter(|(number, _)| self.absent.was_used(*number));
+        let told = used.map(|(number, name)| {
+            let message = format!(
+                "{name} is taken for page file {number} by its name: nothing in it could be checked, so that it may be another machine's, \
+                 or of another time"
+            );
+            Warning::new("page files", message)
+        });
+        told.collect()
     }
 
     /// The page files that the kernel has, in order of their numbers, and the files that stand for them.
@@ -288,6 +318,8 @@ struct Pair {
 struct Judged {
     checked: usize,
     fit: usize,
+    /// Of those that do not fit: they lie behind the end of the file.
+    behind: usize,
 }
 
 /// How well a file stands for a page file, best first.
@@ -304,11 +336,28 @@ enum Rank {
 }
 
 impl Judged {
+    /// What is wrong with a file that is used all the same.
+    fn complaint(&self, file: &PageFile, number: u32) -> Option<String> {
+        let Self { checked, fit, behind } = *self;
+        let name = file.name();
+        let other = checked.saturating_sub(fit).saturating_sub(behind);
+        let cut = (behind > 0).then(|| {
+            let bytes = file.len();
+            format!("ends at {bytes} bytes, and {behind} of {checked} pages that memory knows to be in it lie behind that: the copy is cut short")
+        });
+        let late = (other > 0).then(|| {
+            format!("does not fit in {other} of {checked} pages that memory knows to be in it: it was copied at another time")
+        });
+        let all: Vec<String> = cut.into_iter().chain(late).collect();
+        (!all.is_empty()).then(|| format!("{name} is page file {number}, and {}", all.join("; it ")))
+    }
+
     const fn rank(self, named: bool) -> Rank {
         match self.checked {
             0 if named => Rank::Named,
             0 => Rank::Unchecked,
-            checked if self.fit.saturating_mul(2) > checked => Rank::Proven,
+            // A copy that was cut short is proven by what it has.
+            checked if self.fit.saturating_mul(2) > checked.saturating_sub(self.behind) => Rank::Proven,
             _ => Rank::Refuted,
         }
     }

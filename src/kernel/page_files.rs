@@ -9,8 +9,8 @@ use crate::symbols::Bits;
 const MAX_IMAGE: u64 = 32 << 20;
 
 impl Layouts {
-    /// How this kernel writes page-table entries that are not present.
-    pub(super) fn ptes(&self, invalid_pte_mask: u64) -> WindowsPte {
+    /// How this kernel writes page-table entries that are not present; no mask: it is not known.
+    pub(super) fn ptes(&self, invalid_pte_mask: Option<u64>) -> WindowsPte {
         let bits = |bits: Bits| (bits.position, bits.length);
         let page_file = self.software_pte.as_ref().ok();
         let page_file = page_file.map(|layout| PageFileBits { number: bits(layout.number), index: bits(layout.index) });

@@ -22,7 +22,8 @@ pub enum Fault {
         /// The entry there.
         entry: u64,
     },
-    /// The page is in some page file, or in the compressed store, and the symbols do not tell how the entry says which.
+    /// The page is in some page file, in the compressed store or in transition, and it is not known how this kernel writes which: the
+    /// symbols do not tell the layout of the entry, or nothing tells the mask that is set in it.
     PagedOut {
         /// The address.
         at: VirtualAddress,
@@ -41,6 +42,8 @@ pub enum Fault {
         offset: u64,
         /// Why the file does not supply it.
         why: PageFileFault,
+        /// The path of the page file on the imaged machine, as far as the kernel names it.
+        path: Option<Arc<str>>,
     },
     /// The page is in the compressed store, and could not be had from there.
     Store {
@@ -52,6 +55,8 @@ pub enum Fault {
         index: u64,
         /// What was in the way.
         why: StoreFault,
+        /// Where a page file is in the way: its path on the imaged machine, as far as the kernel names it.
+        path: Option<Arc<str>>,
     },
     /// The page is shared, and only in its file.
     FileOnly {
@@ -105,16 +110,18 @@ pub enum Fault {
 #[non_exhaustive]
 pub enum PageFileFault {
     /// No such file was given.
-    NotGiven {
-        /// Its path on the imaged machine, as far as the kernel names it.
-        path: Option<Arc<str>>,
-    },
+    NotGiven,
     /// The file that was given for it is another machine's, or of another time: what is in it contradicts memory.
     Foreign,
     /// The machine has no page file of this number: the entry is damaged, or was changed.
-    NoSuchFile,
+    NoSuchFile {
+        /// How many page files it has, numbered from 0 on; the compressed store is one of them.
+        files: usize,
+    },
     /// A page table should be there, and what is there is none.
     NoTable,
+    /// A page table is there, and has nothing for the address: that of another time may have had something.
+    NoEntry,
     /// The file ends before it.
     TooShort,
     /// The file could not be read.
@@ -137,6 +144,11 @@ pub enum StoreFault {
     InPageFile {
         /// The part.
         what: &'static str,
+        /// The number of the page file.
+        number: u32,
+    },
+    /// The packed bytes are in a page file, and what the one given has there does not unpack to a page.
+    NotUnpacked {
         /// The number of the page file.
         number: u32,
     },
@@ -228,10 +240,41 @@ impl Fault {
         }
     }
 
+    /// Where the page is, in words that are the same for all pages there. `None`: nothing is lost with it.
+    pub(crate) fn place(&self) -> Option<String> {
+        Some(match self {
+            Self::PageFile { number, why, .. } => match why {
+                PageFileFault::NotGiven => format!("in page file {number}, which was not given"),
+                PageFileFault::Foreign => format!("in page file {number}, and the one given is not this machine's"),
+                PageFileFault::NoSuchFile { .. } => {
+                    format!("said to be in page file {number}, which the machine does not have")
+                }
+                PageFileFault::NoTable | PageFileFault::NoEntry => {
+                    format!("behind page tables that page file {number} does not have")
+                }
+                PageFileFault::TooShort => format!("in page file {number}, behind the end of the one given"),
+                PageFileFault::Failed => format!("in page file {number}, which could not be read there"),
+            },
+            Self::Store { why: StoreFault::InPageFile { number, .. } | StoreFault::NotUnpacked { number }, .. } => {
+                format!("in the compressed store, whose bytes are in page file {number}")
+            }
+            Self::Store { .. } => "in the compressed store, which could not be read there".to_owned(),
+            Self::FileOnly { .. } => "only in their files".to_owned(),
+            Self::PagedOut { .. } => "paged out to a place that is not known".to_owned(),
+            Self::NotInImage { .. } => "in memory that the image does not have".to_owned(),
+            Self::Prototype { why: PrototypeFault::Empty, .. } | Self::DemandZero { .. } | Self::NotPresent { .. } => {
+                return None;
+            }
+            Self::Prototype { .. } => "shared, and where they are could not be read".to_owned(),
+            Self::NonCanonical { .. } | Self::NotInMemory { .. } => return None,
+        })
+    }
+
     /// Whether it is the way to the page that is lost, so that nothing tells where the page is or was.
     pub(crate) const fn loses_the_way(&self) -> bool {
         match self {
             Self::NonCanonical { .. } | Self::NotPresent { .. } | Self::NotInImage { level: Some(_), .. } => true,
+            Self::PageFile { why, .. } => matches!(why, PageFileFault::NoEntry),
             Self::Prototype { why, .. } => !matches!(why, PrototypeFault::Empty | PrototypeFault::Nested),
             _ => false,
         }
@@ -241,19 +284,18 @@ impl Fault {
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         match self {
-            Self::Store { why: StoreFault::InPageFile { number, .. }, .. } => {
-                Some(format!("--pagefile FILE (page file {number})"))
-            }
-            Self::PageFile { number, why, .. } => Some(match why {
-                PageFileFault::NoSuchFile => return None,
-                PageFileFault::NotGiven { path: Some(path) } => format!("--pagefile FILE (page file {number}, {path})"),
-                PageFileFault::NotGiven { path: None } => format!("--pagefile FILE (page file {number})"),
-                PageFileFault::Foreign | PageFileFault::NoTable => {
-                    format!("--pagefile FILE (page file {number} of this machine, copied with its memory)")
+            Self::Store { why, path, .. } => match why {
+                StoreFault::InPageFile { number, .. } => Some(page_file("", *number, path, "")),
+                StoreFault::NotUnpacked { number } => Some(page_file("", *number, path, COPIED_WITH_MEMORY)),
+                _ => None,
+            },
+            Self::PageFile { number, why, path, .. } => Some(match why {
+                PageFileFault::NoSuchFile { .. } => return None,
+                PageFileFault::NotGiven => page_file("", *number, path, ""),
+                PageFileFault::Foreign | PageFileFault::NoTable | PageFileFault::NoEntry => {
+                    page_file("", *number, path, COPIED_WITH_MEMORY)
                 }
-                PageFileFault::TooShort | PageFileFault::Failed => {
-                    format!("--pagefile FILE (a whole copy of page file {number})")
-                }
+                PageFileFault::TooShort | PageFileFault::Failed => page_file("a whole copy of ", *number, path, ""),
             }),
             Self::PagedOut { .. } => Some("the PDB of this kernel".to_owned()),
             Self::FileOnly { file: Some(file), .. } => Some(format!("the file {file} of the machine's disk")),
@@ -263,10 +305,23 @@ impl Fault {
     }
 }
 
+/// What is said of a page file that was given and is not the right one.
+const COPIED_WITH_MEMORY: &str = " of this machine, copied with its memory";
+
+/// The option that gives a page file, and which.
+fn page_file(before: &str, number: u32, path: &Option<Arc<str>>, behind: &str) -> String {
+    let path = path.as_ref().map_or_else(String::new, |path| format!(", {path}"));
+    let comma = if path.is_empty() || behind.is_empty() { "" } else { "," };
+    format!("--pagefile FILE ({before}page file {number}{path}{comma}{behind})")
+}
+
 impl StoreFault {
     /// A part of the store could not be read, for this reason.
     pub(super) const fn of(what: &'static str, fault: &Fault) -> Self {
         match fault {
+            Fault::PageFile { why: PageFileFault::NoSuchFile { .. }, .. } => {
+                Self::Torn("a part of it is said to be in a page file that the machine does not have")
+            }
             Fault::PageFile { number, .. } => Self::InPageFile { what, number: *number },
             _ => Self::Unreadable(what),
         }
@@ -287,14 +342,26 @@ impl Fault {
             Self::NonCanonical { at } => write!(f, "{at} is no canonical address"),
             Self::NotPresent { at, level, entry } => write!(f, "{at} is not mapped ({} {entry:#x})", level.name()),
             Self::PagedOut { at, level, entry } => {
-                write!(f, "{at} is paged out, and the symbols do not tell where to ({} {entry:#x})", level.name())
+                let level = level.name();
+                write!(f, "{at} is paged out, and how this kernel writes where to is not known ({level} {entry:#x})")
             }
-            Self::PageFile { at, number, offset, why } => {
+            Self::PageFile { at, number, offset, why: PageFileFault::NoEntry, .. } => write!(
+                f,
+                "{at} is behind a page table in page file {number} at {offset:#x}, and that of the one given has nothing for it: it may \
+                 be of another time"
+            ),
+            Self::PageFile { at, number, offset, why, .. } => {
                 write!(f, "{at} is in page file {number} at {offset:#x}, ")?;
                 match why {
-                    PageFileFault::NotGiven { .. } => f.write_str("which was not given"),
+                    PageFileFault::NotGiven | PageFileFault::NoEntry => f.write_str("which was not given"),
                     PageFileFault::Foreign => f.write_str("and the one given is not this machine's"),
-                    PageFileFault::NoSuchFile => f.write_str("which the machine does not have: the entry is damaged"),
+                    PageFileFault::NoSuchFile { files: 1 } => {
+                        f.write_str("which the machine does not have (its only one is number 0): the entry is damaged, or was changed")
+                    }
+                    PageFileFault::NoSuchFile { files } => {
+                        let last = files.saturating_sub(1);
+                        write!(f, "which the machine does not have (its {files} are 0 to {last}): the entry is damaged, or was changed")
+                    }
                     PageFileFault::NoTable => f.write_str(
                         "and what the one given has there is no page table: it is not this machine's, or of another time",
                     ),
@@ -302,7 +369,7 @@ impl Fault {
                     PageFileFault::Failed => f.write_str("and the one given could not be read there"),
                 }
             }
-            Self::Store { at, number, index, why } => {
+            Self::Store { at, number, index, why, .. } => {
                 write!(f, "{at} is page {index:#x} of the compressed store (page file {number}), ")?;
                 match why {
                     StoreFault::NotFound(what) => write!(f, "which was not found: {what}"),
@@ -312,6 +379,11 @@ impl Fault {
                     StoreFault::InPageFile { what, number } => {
                         write!(f, "of which a part is in page file {number}: {what}")
                     }
+                    StoreFault::NotUnpacked { number } => write!(
+                        f,
+                        "whose packed bytes are in page file {number}, and what the one given has there does not unpack: it is not this \
+                         machine's, or of another time"
+                    ),
                     StoreFault::NeedsItself => f.write_str("and is needed to read the store itself"),
                 }
             }

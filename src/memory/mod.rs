@@ -2,6 +2,7 @@
 
 pub(crate) mod absent;
 mod arch;
+mod away;
 mod fault;
 mod layouts;
 mod pattern;
@@ -12,12 +13,13 @@ mod space;
 mod supplied_table;
 #[cfg(test)]
 mod tests;
-mod transition;
+mod traces;
 mod user_pages;
 mod windows_pte;
 
 pub use absent::PageFile;
 pub use arch::{AMD64, Architecture, LA57};
+pub(crate) use away::AwayPages;
 pub use fault::{EntryLevel, Fault, PageFileFault, PrototypeFault, StoreFault};
 pub use layouts::{
     ControlAreaLayout, MappedVadLayout, PagingFileLayout, PartitionLayout, SoftwarePteLayout, SubsectionLayout,
@@ -29,6 +31,6 @@ pub use record::MAX_READ;
 pub use resolve::Where;
 pub use scan::{Hit, Scan, ScanEnd, Scanner};
 pub use space::{AddressSpace, MappedRegion};
-pub(crate) use transition::transition_frames;
+pub(crate) use traces::traces;
 pub(crate) use user_pages::UserPage;
-pub(crate) use windows_pte::{PageFileBits, WindowsPte};
+pub(crate) use windows_pte::{MASK_BITS, PageFileBits, Shown, Trace, WindowsPte, traces_of_table};

@@ -115,7 +115,7 @@ impl AddressSpace<'_> {
             }
             let form = self.ptes().form(entry);
             if level.name == EntryLevel::Pte {
-                return small(self.by_form(at, entry, form), from);
+                return small(self.by_supplied(self.by_form(at, entry, form), from), from);
             }
             // A page with page tables can leave memory like others.
             table = match form {
@@ -128,12 +128,30 @@ impl AddressSpace<'_> {
                     Err(fault) => return missing(fault),
                 },
                 Form::PagedOut => return missing(Fault::PagedOut { at, level: level.name, entry }),
-                Form::Zero => return small(self.ask_vad(at, level.name, entry), from),
-                _ => return missing(Fault::NotPresent { at, level: level.name, entry }),
+                Form::Zero => return small(self.by_supplied(self.ask_vad(at, level.name, entry), from), from),
+                _ => {
+                    let nothing = Where::Missing(Fault::NotPresent { at, level: level.name, entry });
+                    return small(self.by_supplied(nothing, from), from);
+                }
             };
         }
         // The lowest level always gives an answer.
         missing(Fault::NotPresent { at, level: EntryLevel::Pte, entry: 0 })
+    }
+
+    /// What a table says that has nothing for an address: one from a page file is of another time, and proves nothing by that.
+    fn by_supplied(&self, place: Where, table: Option<Origin>) -> Where {
+        match (place, table) {
+            (
+                Where::Missing(Fault::DemandZero { at, .. } | Fault::NotPresent { at, .. }),
+                Some(Origin::PageFile { number, offset }),
+            ) => {
+                let path = self.absent().and_then(|absent| absent.path_of(*self, number));
+                let (offset, why) = (offset.unwrap_or_default(), PageFileFault::NoEntry);
+                Where::Missing(Fault::PageFile { at, number, offset, why, path })
+            }
+            (place, _) => place,
+        }
     }
 
     /// A page table that is not in memory, with what supplies it.
@@ -146,9 +164,11 @@ impl AddressSpace<'_> {
         let place = self.paged(number, index);
         let bytes = self.supply(at, &place)?;
         // What the store unpacks is of the same time as memory, and proves itself by its length.
-        if matches!(place, Where::PageFile { .. }) && !holds_a_table(&bytes, self.memory(), self.architecture(), at) {
+        let files = self.absent().and_then(|absent| absent.listed(*self)).map(<[_]>::len);
+        if matches!(place, Where::PageFile { .. }) && !holds_a_table(&bytes, self, files, at) {
             let offset = index.saturating_mul(PAGE_SIZE);
-            return Err(Fault::PageFile { at, number, offset, why: PageFileFault::NoTable });
+            let path = self.absent().and_then(|absent| absent.path_of(*self, number));
+            return Err(Fault::PageFile { at, number, offset, why: PageFileFault::NoTable, path });
         }
         Ok((bytes, self.origin_of(at.page(), &place)))
     }
@@ -174,6 +194,11 @@ impl AddressSpace<'_> {
             Some(Ok(None)) | None => missing(PrototypeFault::NoEntry),
             Some(Err(_)) => missing(PrototypeFault::Unreadable),
         }
+    }
+
+    /// Where the page of a prototype entry is.
+    pub(crate) fn resolve_prototype(&self, prototype: VirtualAddress) -> Where {
+        self.shared(prototype, 0, &[prototype])
     }
 
     /// The control area of the section that this address space has at `at`, by its VADs.

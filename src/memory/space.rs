@@ -68,7 +68,7 @@ impl<'m> AddressSpace<'m> {
     /// not present; without it their transition pages lead astray.
     #[must_use]
     pub const fn with_invalid_pte_mask(self, mask: u64) -> Self {
-        let ptes = WindowsPte { invalid_pte_mask: mask, ..self.ptes };
+        let ptes = WindowsPte { invalid_pte_mask: Some(mask), ..self.ptes };
         Self { ptes, ..self }
     }
 
@@ -223,9 +223,8 @@ impl<'m> AddressSpace<'m> {
     pub(crate) fn locate_data(&self, at: VirtualAddress, bytes: u64) -> Option<DataLocation> {
         let resolved = self.resolve_page(at);
         let (physical, from) = self.place_of(at, &resolved.place);
-        from?;
         let file_offset = physical.and_then(|physical| self.memory().file_offset(physical));
-        Some(DataLocation { r#virtual: at, physical, file_offset, bytes, table: resolved.table })
+        Some(DataLocation { r#virtual: at, physical, file_offset, bytes, from: Some(from?), table: resolved.table })
     }
 
     /// The place in memory of an address that was resolved, if it is there, and what supplies its page, if anything does.

@@ -1,28 +1,30 @@
 //! Whether a page out of a page file is the page table that it should be. The file is copied at another time than memory: by then the
 //! page may be another's, or the file is that of another machine.
 
-use super::arch::Architecture;
+use super::space::AddressSpace;
+use super::windows_pte::Form;
 use crate::addr::PAGE_BYTES;
-use crate::image::PhysicalMemory;
 use crate::{PhysicalAddress, VirtualAddress};
 use std::collections::HashSet;
 
 /// Entry: reachable from user mode.
 const USER: u64 = 1 << 2;
-/// `Prototype` of entries that are not present, and where their pointer begins: all such pointers lead to kernel memory.
-const PROTOTYPE: u64 = 1 << 10;
-const POINTER: u32 = 16;
+/// Pages that a page file has at most: 16 TiB, Windows' own limit (`MmPagingFile`, Windows Internals 7th ed., ch. 5).
+const MOST_PAGES: u64 = 1 << 32;
 
-/// Whether most entries are such as a table for `at` has: frames that the image has, each once, of user memory in its half; pointers
-/// to kernel memory. A table without any entry is given back, and not written to a page file.
+/// Whether most entries are such as a table for `at` has: frames that the image has, each once, of user memory in its half; pointers to
+/// kernel memory; places in one of the machine's `files` page files; each written as this kernel writes it. A table without any entry is
+/// given back, and not written to a page file.
 pub(super) fn holds_a_table(
     bytes: &[u8; PAGE_BYTES],
-    memory: &dyn PhysicalMemory,
-    arch: &Architecture,
+    space: &AddressSpace<'_>,
+    files: Option<usize>,
     at: VirtualAddress,
 ) -> bool {
+    let (memory, arch, ptes) = (space.memory(), space.architecture(), space.ptes());
     let user = !at.is_kernel();
     let is_there = |at: u64| memory.next_run(PhysicalAddress(at)).is_some_and(|run| run.start.0 <= at);
+    let is_file = |number: u32| files.is_none_or(|files| usize::try_from(number).is_ok_and(|number| number < files));
     let mut met = HashSet::new();
     let (mut sane, mut odd) = (0usize, 0usize);
     let (entries, _) = bytes.as_chunks::<8>();
@@ -31,8 +33,12 @@ pub(super) fn holds_a_table(
             let frame = entry & arch.frame;
             (!user || entry & USER != 0) && met.insert(frame) && is_there(frame)
         } else {
-            // The highest bit of a pointer is in no mask.
-            entry & PROTOTYPE == 0 || VirtualAddress((entry.cast_signed() >> POINTER).cast_unsigned()).is_kernel()
+            match ptes.form(entry) {
+                Form::Transition(frame) => ptes.is_written(entry) && is_there(frame.0),
+                Form::PageFile { number, index } => ptes.is_written(entry) && is_file(number) && index < MOST_PAGES,
+                Form::Prototype(pointers) => pointers.iter().any(|pointer| pointer.is_kernel()),
+                Form::Zero | Form::AskVad | Form::PagedOut | Form::DemandZero => true,
+            }
         };
         let count = if makes_sense { &mut sane } else { &mut odd };
         *count = count.saturating_add(1);

@@ -257,8 +257,8 @@ fn pages_in_page_files_are_listed() {
         memory.map(ROOT, BASE + index as u64 * 0x1000, entry, 3, &mut tables);
     }
     let page_file = Some(PageFileBits { number: (12, 4), index: (32, 32) });
-    let space =
-        AddressSpace::new(&memory, PhysicalAddress(ROOT)).with_ptes(WindowsPte { invalid_pte_mask: 0, page_file });
+    let space = AddressSpace::new(&memory, PhysicalAddress(ROOT))
+        .with_ptes(WindowsPte { invalid_pte_mask: Some(0), page_file });
     let listed: Vec<u64> =
         space.paged_out(VirtualAddress(1 << 63), VirtualAddress(u64::MAX)).map(|at| at.0 - BASE).collect();
     assert_eq!(listed, [0x1000, 0x3000]);

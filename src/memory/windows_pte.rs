@@ -16,12 +16,16 @@ const PAGE_FILE_HIGH: u64 = 0xffff_ffff_0000_0000;
 /// `_MMPTE_PROTOTYPE.ProtoAddress` where only the VAD knows the prototype entry.
 const VAD_KNOWS: u64 = 0xffff_ffff_0000;
 
+/// Bits that may be in the mask. It lies beyond memory whatever the machine has, and x64 processors have 36 address bits at least, 52 at
+/// most.
+pub(crate) const MASK_BITS: std::ops::RangeInclusive<u32> = 35..=51;
+
 /// How one kernel writes entries that are not present.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct WindowsPte {
     /// `MiState.Hardware.InvalidPteMask`, before 1709 `MiInvalidPteMask`: bits that keep processors from speculating on the
-    /// entry.
-    pub invalid_pte_mask: u64,
+    /// entry. `None`: it is not known, and only what does not depend on it is.
+    pub invalid_pte_mask: Option<u64>,
     /// Where the number of a page file and that of a page in it stand. `None`: the symbols do not say.
     pub page_file: Option<PageFileBits>,
 }
@@ -34,6 +38,12 @@ pub(crate) struct PageFileBits {
     pub number: (u8, u8),
     /// The number of the page in it.
     pub index: (u8, u8),
+}
+
+impl Default for WindowsPte {
+    fn default() -> Self {
+        Self { invalid_pte_mask: Some(0), page_file: None }
+    }
 }
 
 /// The bits of `entry` from `position` on.
@@ -55,7 +65,7 @@ pub(super) enum Form {
     Transition(PhysicalAddress),
     /// The page is in a page file, or in the store that is numbered as one.
     PageFile { number: u32, index: u64 },
-    /// The page is in a page file, and the layout of the entry is not known.
+    /// The page is in a page file or in transition, and how this kernel writes that is not known.
     PagedOut,
     /// The page was promised, and would read as zeros.
     DemandZero,
@@ -65,7 +75,25 @@ impl WindowsPte {
     /// Undoes what Windows does to entries that are not present (`MiSwizzleInvalidPte`): the bits of the mask are set, and
     /// where they were set already, the swizzle bit is instead.
     const fn plain(&self, entry: u64) -> u64 {
-        if entry & SWIZZLE == 0 { entry & !self.invalid_pte_mask } else { entry }
+        match self.invalid_pte_mask {
+            Some(mask) if entry & SWIZZLE == 0 => entry & !mask,
+            _ => entry,
+        }
+    }
+
+    /// Whether an entry with a frame or a place is such as this kernel writes it: with the mask, or with the swizzle bit.
+    pub(super) const fn is_written(&self, entry: u64) -> bool {
+        match self.invalid_pte_mask {
+            None => true,
+            Some(mask) if entry & SWIZZLE == 0 => entry & mask == mask,
+            Some(mask) => entry & mask != 0,
+        }
+    }
+
+    /// Whether an entry may hold bits of a mask that is not known.
+    const fn may_be_masked(&self, entry: u64) -> bool {
+        let low = 1u64.wrapping_shl(*MASK_BITS.start()).wrapping_sub(1);
+        self.invalid_pte_mask.is_none() && entry & SWIZZLE == 0 && entry & !low != 0
     }
 
     /// Reads an entry whose bit for *present* is clear.
@@ -77,11 +105,14 @@ impl WindowsPte {
         if entry & PROTOTYPE != 0 {
             // Whether the mask was set in pointers too is not known for sure: both readings are given.
             let pointer = |entry: u64| VirtualAddress((entry.cast_signed() >> 16).cast_unsigned());
-            return if plain >> 16 == VAD_KNOWS || entry >> 16 == VAD_KNOWS {
+            return if plain >> 16 == VAD_KNOWS || entry >> 16 == VAD_KNOWS || self.may_be_masked(entry) {
                 Form::AskVad
             } else {
                 Form::Prototype([pointer(plain), pointer(entry)])
             };
+        }
+        if self.may_be_masked(entry) {
+            return Form::PagedOut;
         }
         if entry & TRANSITION != 0 {
             return Form::Transition(PhysicalAddress(plain & FRAME));
@@ -102,10 +133,58 @@ impl WindowsPte {
     }
 }
 
-/// The frame bits, as they stand in it, of an entry whose page is in transition and in which no bit was swizzled.
-pub(super) const fn transition_frame(entry: u64) -> Option<u64> {
-    let kind = entry & (1 | SWIZZLE | PROTOTYPE | TRANSITION);
-    if kind == TRANSITION { Some(entry & FRAME) } else { None }
+/// What an entry that is not present shows of the mask, by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Trace {
+    /// The entry.
+    pub entry: u64,
+    /// It had bits of the mask before: then there is a mask, and they are among its bits.
+    pub swizzled: bool,
+    pub shown: Shown,
+}
+
+/// See [`Trace`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// A frame, with the mask in it.
+    Frame(u64),
+    /// A place in a page file, with the mask in it.
+    Place,
+    /// Nothing but whether there is a mask: all its bits are set.
+    Ones,
+}
+
+/// What the entries of one table show, prototype entries too. Nothing, if most are such as no kernel writes: then the page is no table any
+/// more.
+pub(crate) fn traces_of_table(entries: &[[u8; 8]]) -> Vec<Trace> {
+    let found: Vec<Trace> = entries.iter().filter_map(|entry| trace(u64::from_le_bytes(*entry))).collect();
+    let odd = |trace: &&Trace| match trace.shown {
+        // Frames have 40 bits, and page files less than 2^28 pages (1 TiB).
+        Shown::Frame(_) => trace.entry >> 52 != 0,
+        Shown::Place => trace.entry >> 60 != 0,
+        Shown::Ones => false,
+    };
+    if found.iter().filter(odd).count().saturating_mul(2) > found.len() { Vec::new() } else { found }
+}
+
+/// See [`Trace`]. `None`: the entry shows nothing, or is no entry that is not present.
+const fn trace(entry: u64) -> Option<Trace> {
+    let shown = if entry & 1 != 0 {
+        return None;
+    } else if entry & PROTOTYPE != 0 {
+        // Whether pointers are masked is not known for sure.
+        if entry >> 16 != VAD_KNOWS {
+            return None;
+        }
+        Shown::Ones
+    } else if entry & TRANSITION != 0 {
+        Shown::Frame(entry & FRAME)
+    } else if entry & PAGE_FILE_HIGH != 0 {
+        Shown::Place
+    } else {
+        return None;
+    };
+    Some(Trace { entry, swizzled: entry & SWIZZLE != 0, shown })
 }
 
 #[cfg(test)]
@@ -114,7 +193,7 @@ mod tests {
 
     fn ptes(invalid_pte_mask: u64, number: u8) -> WindowsPte {
         let page_file = Some(PageFileBits { number: (number, 4), index: (32, 32) });
-        WindowsPte { invalid_pte_mask, page_file }
+        WindowsPte { invalid_pte_mask: Some(invalid_pte_mask), page_file }
     }
 
     /// The worked examples of a machine whose mask is bit 45, number in bits 12 to 15.
@@ -133,6 +212,20 @@ mod tests {
         assert_eq!(pointer, VirtualAddress(0xffff_8a01_2345_6788));
         assert_eq!(ptes.form(0x0000_2000_0000_0080), Form::DemandZero);
         assert_eq!(ptes.form(0), Form::Zero);
+    }
+
+    /// Where the mask is not known, what may hold bits of it says nothing; the swizzle bit says that there are none.
+    #[test]
+    fn a_mask_that_is_not_known() {
+        let ptes = WindowsPte { invalid_pte_mask: None, ..ptes(0, 12) };
+        assert_eq!(ptes.form(0x0000_2483_0000_0084), Form::PagedOut);
+        assert_eq!(ptes.form(0x0000_2483_0000_0094), Form::PageFile { number: 0, index: 0x2483 });
+        assert_eq!(ptes.form(0x0000_0003_0000_0084), Form::PageFile { number: 0, index: 3 });
+        assert_eq!(ptes.form(0x0000_2000_0123_4880), Form::PagedOut);
+        assert_eq!(ptes.form(0x0000_0000_0123_4880), Form::Transition(PhysicalAddress(0x123_4000)));
+        assert_eq!(ptes.form(0x8a01_2345_6788_04a0), Form::AskVad);
+        assert_eq!(ptes.form(0xffff_ffff_0000_04b0), Form::AskVad);
+        assert_eq!(ptes.form(0x80), Form::DemandZero);
     }
 
     /// Kernels of one build number have the number in bits 1 to 4 or 12 to 15, by their updates.

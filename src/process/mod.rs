@@ -16,6 +16,7 @@ pub(crate) mod scan;
 mod source;
 mod sources;
 pub(crate) mod thread_scan;
+pub(crate) mod unseen;
 pub(crate) mod views;
 pub(crate) mod witnesses;
 

@@ -1,9 +1,8 @@
 //! Hives that are not in the list, found by their signature in physical memory.
 
 use super::Registry;
-use crate::addr::PAGE_BYTES;
 use crate::kernel::{Cmhive, HIVE_SIGNATURE};
-use crate::memory::Scanner;
+use crate::memory::{AwayPages, Scanner};
 use crate::{Absent, PAGE_SIZE, PhysicalAddress, VirtualAddress, Warning};
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
@@ -92,38 +91,21 @@ impl Registry<'_> {
     }
 
     /// Signatures of hives in pages of the kernel's half that are in page files or in the compressed store. (Processes and threads
-    /// lie in nonpaged memory.) What could not be searched is said.
+    /// lie in nonpaged memory.) How many were searched, and how many were not seen, is said.
     fn search_paged_out(&mut self) -> Vec<VirtualAddress> {
         let space = self.kernel.space();
-        let (mut found, mut searched) = (Vec::new(), BTreeMap::<String, u64>::new());
-        let mut missing: BTreeMap<String, u64> = BTreeMap::new();
+        let (mut found, mut away) = (Vec::new(), AwayPages::default());
         let mut pages = space.paged_out(KERNEL.0, KERNEL.1);
         for at in pages.by_ref().take(MAX_PAGED_OUT) {
-            let mut page = [0u8; PAGE_BYTES];
-            let number = match space.read(at, &mut page) {
-                Ok(()) => searched.entry(space.origin(at).unwrap_or_default().to_string()).or_default(),
-                Err(fault) => {
-                    let number = missing.entry(fault.remedy().unwrap_or_else(|| fault.kind().replace('_', " ")));
-                    let number = number.or_default();
-                    *number = number.saturating_add(1);
-                    continue;
-                }
-            };
-            *number = number.saturating_add(1);
+            let Some(page) = away.take(space, at, &space.resolve(at)) else { continue };
             let hits = page.chunks(ALIGNMENT).enumerate().filter(|(_, bytes)| bytes.starts_with(&SIGNATURE));
             let offsets = hits.filter_map(|(index, _)| u64::try_from(index.saturating_mul(ALIGNMENT)).ok());
             found
                 .extend(offsets.map(|offset| at.wrapping_add(offset)).take(MAX_SIGNATURES.saturating_sub(found.len())));
         }
-        let more = pages.next().is_some();
-        if !searched.is_empty() || !missing.is_empty() {
-            let seen: Vec<String> =
-                searched.iter().map(|(origin, number)| format!("{number} were searched in the {origin}")).collect();
-            let not =
-                missing.iter().map(|(needed, number)| format!("{number} were not searched, which takes {needed}"));
-            let rest = more.then(|| format!("those behind the first {MAX_PAGED_OUT} were not searched"));
-            let all: Vec<String> = seen.into_iter().chain(not).chain(rest).collect();
-            let message = format!("pages of the kernel that are not in memory, for hives: {}", all.join("; "));
+        away.untried = u64::try_from(pages.count()).unwrap_or(u64::MAX);
+        if let Some(told) = away.told("searched for hives") {
+            let message = format!("pages of the kernel that are not in memory: {told}");
             self.warnings.push(Warning::new("scan", message));
         }
         found

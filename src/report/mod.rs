@@ -27,8 +27,8 @@ pub use page::Page;
 pub use palette::{Palette, Style};
 pub use render::{TextStyle, html};
 pub use rows::{ImageRow, MachineRow, OutcomeRow, Row, RunRow, VerdictRow};
-pub(crate) use run::command_on;
 pub use run::{Run, command};
+pub(crate) use run::{command_about, command_in, command_on};
 pub use summary::{Summary, summary};
 pub use users::{UserName, Users};
 pub use views::{

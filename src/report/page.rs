@@ -2,7 +2,8 @@
 //!
 //! The words of a page may hold anything that an image holds: renderers escape them, views do not.
 
-use crate::{Reading, Timestamp};
+use crate::memory_read::hex_lines;
+use crate::{Hex, Reading, Timestamp};
 use std::fmt::Display;
 
 /// What a view has to say.
@@ -26,6 +27,8 @@ pub enum Block {
     Paragraph(Paragraph),
     /// A line as it is: never broken, spaces and all.
     Line(Words),
+    /// Bytes from an address on, two digits each: lines are made of them where they are printed, because there can be a million.
+    Bytes(Hex, String),
     /// Names and values.
     Facts(Facts),
     /// Rows under columns: lists, matrices and trees.
@@ -231,6 +234,12 @@ impl Page {
             _ => None,
         })
     }
+}
+
+/// The lines of [`Block::Bytes`].
+pub(super) fn byte_lines(address: Hex, hex: &str) -> impl Iterator<Item = Words> {
+    hex_lines(address, hex)
+        .map(|(address, line)| Tone::Faint.say(format!("{:016x}", address.0)).and(Tone::Plain, format!("  {line}")))
 }
 
 /// What blocks are added to.

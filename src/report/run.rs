@@ -14,6 +14,9 @@ pub struct Run {
     pub sha256: Option<String>,
     /// All of memory was searched.
     pub scan: bool,
+    /// The options that it took to find the kernel and its symbols, page files left out: commands that are printed repeat them.
+    #[serde(skip)]
+    pub options: Vec<String>,
 }
 
 /// A command to paste into a shell. Words are put in quotes where a shell would take them apart; double ones where that is
@@ -23,13 +26,31 @@ pub fn command(words: &[&str]) -> String {
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
-/// The same for a command that reads the image of a report: with the page files that were read with it.
+/// The same for a command that reads the image of a report: with what it took to find its kernel and symbols.
+#[must_use]
+pub(crate) fn command_in(report: &Report, words: &[&str]) -> String {
+    let options = report.run.options.iter().map(String::as_str);
+    command(&words.iter().copied().chain(options).collect::<Vec<_>>())
+}
+
+/// The same with the page files that were read with the image too: for what may lie in them.
 #[must_use]
 pub(crate) fn command_on(report: &Report, words: &[&str]) -> String {
     let files =
         report.system.kernel.iter().flat_map(|kernel| &kernel.page_files).filter_map(|file| file.file.as_deref());
     let options = files.flat_map(|file| ["--pagefile", file]);
-    command(&words.iter().copied().chain(options).collect::<Vec<_>>())
+    command_in(report, &words.iter().copied().chain(options).collect::<Vec<_>>())
+}
+
+/// The same for a command about one process: who is found by a search of all memory alone is found by one again.
+#[must_use]
+pub(crate) fn command_about(report: &Report, pid: u64, words: &[&str]) -> String {
+    let items = &report.system.processes.items;
+    let mut of_pid = items.iter().filter(|process| process.pid.value() == Some(&pid)).peekable();
+    let searched = report.run.scan
+        && of_pid.peek().is_some()
+        && of_pid.all(|process| process.sources.iter().all(|source| source.by_scan()));
+    command_on(report, &words.iter().copied().chain(searched.then_some("--scan")).collect::<Vec<_>>())
 }
 
 fn quoted(word: &str) -> String {
@@ -61,6 +82,12 @@ mod tests {
             command_on(&report, &words),
             "ntmem show 4 mem.raw --pagefile copies/pagefile.sys --pagefile \"swap file.sys\""
         );
+        report.run.options = vec!["--symbols".into(), "my symbols".into()];
+        assert_eq!(
+            command_on(&report, &words),
+            "ntmem show 4 mem.raw --pagefile copies/pagefile.sys --pagefile \"swap file.sys\" --symbols \"my symbols\""
+        );
+        assert_eq!(command_in(&report, &words), "ntmem show 4 mem.raw --symbols \"my symbols\"");
     }
 
     #[test]

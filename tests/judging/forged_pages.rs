@@ -4,6 +4,7 @@
 use crate::common::forged::Opened;
 use ntmem::checks::Judgement;
 use ntmem::registry::Registry;
+use ntmem::symbols::SymbolStore;
 use ntmem::{Findings, PageFile, System, Verdict, check_smss};
 use ntmem_forge::hive_plan::Key;
 use ntmem_forge::{
@@ -41,6 +42,11 @@ impl Read {
 }
 
 pub fn read(forged: &Forged, files: &[SwapFile]) -> Read {
+    read_by(forged, files, true)
+}
+
+/// The same, with the kernel's symbols or without.
+fn read_by(forged: &Forged, files: &[SwapFile], symbols: bool) -> Read {
     // As files in a folder, the last first: which is which is not told by the order.
     let folder = tempfile::tempdir().unwrap();
     let files = files.iter().rev().filter(|file| file.kind != PagingFile::Store).map(|file| {
@@ -49,7 +55,8 @@ pub fn read(forged: &Forged, files: &[SwapFile]) -> Read {
         PageFile::open(path).unwrap()
     });
     let opened = Opened::new(forged);
-    let kernel = opened.kernel().with_page_files(files.collect());
+    let store = if symbols { &opened.store } else { &SymbolStore::new() };
+    let kernel = opened.image.locate_kernel(store).unwrap().with_page_files(files.collect());
     let system = System::read(&kernel).unwrap();
     let warnings = system.warnings.iter().map(|warning| warning.message.clone()).collect();
     let mut read = Read { findings: check_smss(&system), wrong: Vec::new(), away: Vec::new(), warnings };
@@ -181,6 +188,36 @@ fn other_masks() {
                     let forged = Scenario::clean(build).with_mask(mask).behind(what).forge();
                     all.clean(&format!("{build:?} {what:?} mask {mask:#x}"), &read(&forged, &forged.paging_files));
                 }
+            }
+        }
+    }
+}
+
+/// Where no symbols say which mask is set in entries that are not present, the entries do: with another mask their own pages would not be
+/// read, or others in their place. Where they do not, nothing passes for it.
+#[test]
+fn masks_that_no_symbols_tell() {
+    let mut all = Complaints::default();
+    let usual = Scenario::clean(Build::W11_22621).paging.invalid_pte_mask;
+    // Of the one there are no symbols that would tell, of the other the symbols have no place for it.
+    for build in [Build::W10_17134, Build::W11_22621] {
+        for mask in [0, usual, 1 << 47] {
+            for what in Behind::ALL.into_iter().filter(|b| b.is_in(build) && b.needs() != Needs::Disk) {
+                let name = format!("{build:?} {what:?} mask {mask:#x}");
+                let forged = Scenario::clean(build).with_mask(mask).tampered(Tampered::SmssPath).behind(what).forge();
+                let has_place = build != Build::W10_17134;
+                let whole = read_by(&forged, &forged.paging_files, !has_place);
+                all.says(whole.wrong.is_empty(), &name, format_args!("wrong: {:#?}", whole.wrong));
+                let found = whole.outcome("SMSS-003");
+                // Some dozen places in page files and the store do not tell the mask where the kernel has no variable for it.
+                let few = what.name().contains("store") || what.needs() == Needs::PageFiles;
+                let untold = !has_place && mask != 0 && few;
+                let may_be = found == Judgement::Violation || untold && found == Judgement::Unknown;
+                all.says(may_be, &name, format_args!("SMSS-003 is {found:?}"));
+                let without = read_by(&forged, &[], !has_place);
+                all.says(without.wrong.is_empty(), &name, format_args!("wrong without files: {:#?}", without.wrong));
+                let unseen = without.outcome("SMSS-003") == Judgement::Pass;
+                all.says(!unseen, &name, "passes unseen");
             }
         }
     }
@@ -321,6 +358,25 @@ fn damaged_stores() {
     }
 }
 
+/// Records that lead to another page's bytes: of a page that is not packed nothing else tells it.
+#[test]
+fn records_of_the_same_bytes() {
+    let mut all = Complaints::default();
+    for build in [Build::W10_14393, Build::W10_19045, Build::W11_26100] {
+        for what in [Behind::Store, Behind::StorePlain] {
+            for damage in [StoreDamage::Neighbour, StoreDamage::Early] {
+                let mut scenario = Scenario::clean(build).behind(what);
+                scenario.pages.store.as_mut().unwrap().damage.push(damage);
+                let forged = scenario.forge();
+                let (name, read) = (format!("{build:?} {what:?} {damage:?}"), read(&forged, &forged.paging_files));
+                all.honest(&name, &read);
+                let told = read.away.iter().any(|reason| reason.contains("two records of a store have the same bytes"));
+                all.says(told || damage == StoreDamage::Early, &name, format_args!("not told: {:#?}", read.away));
+            }
+        }
+    }
+}
+
 #[test]
 fn prototype_entries_that_lead_nowhere() {
     let mut all = Complaints::default();
@@ -398,5 +454,98 @@ fn page_files_of_a_later_time() {
             files[number].pages.insert(index, other);
             all.honest(&format!("{build:?} {victim} with another's PEB"), &read(&forged, &files));
         }
+    }
+}
+
+/// A cut copy is said to be cut; a copy of one page file is not taken for another.
+#[test]
+fn copies_that_are_not_what_they_seem() {
+    let mut all = Complaints::default();
+    for build in [Build::W10_14393, Build::W10_19045, Build::W11_26100] {
+        let forged = Scenario::clean(build).behind(Behind::PageFile).forge();
+        let other = Scenario { seed: 0x77, ..Scenario::clean(build) }.behind(Behind::PageFile).forge();
+        let folder = tempfile::tempdir().unwrap();
+        let copy = |name: &str, of: &Forged, bytes: Option<u64>| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            of.paging_files[0].write(&path).unwrap();
+            if let Some(bytes) = bytes {
+                std::fs::File::options().write(true).open(&path).unwrap().set_len(bytes).unwrap();
+            }
+            PageFile::open(path).unwrap()
+        };
+        // The last of the PEBs, which memory knows.
+        let is_peb = |pid: u64, at: u64| forged.truth.process(pid).and_then(|process| process.peb) == Some(at);
+        let used = forged.truth.pages.iter().filter_map(|page| match page.place {
+            TruthPlace::PageFile { number: 0, index } if is_peb(page.pid?, page.address) => Some(index),
+            _ => None,
+        });
+        let last = used.max().unwrap();
+        let warned = |files: Vec<PageFile>| {
+            let opened = Opened::new(&forged);
+            let kernel = opened.kernel().with_page_files(files);
+            let warnings: Vec<String> = kernel.warnings().iter().map(|warning| warning.message.clone()).collect();
+            (warnings, kernel.page_files())
+        };
+        for (name, files, words, number) in [
+            ("cut", vec![copy("pagefile.sys", &forged, Some(last * 4096))], "the copy is cut short", Some(0)),
+            ("empty", vec![copy("a/pagefile.sys", &forged, Some(4096))], "the copy is cut short", None),
+            (
+                "twice",
+                vec![copy("b/pagefile.sys", &forged, None), copy("b/copy.sys", &forged, None)],
+                "it is another copy of page file 0",
+                Some(0),
+            ),
+            (
+                "foreign",
+                vec![copy("c/right.sys", &forged, None), copy("c/pagefile.sys", &other, None)],
+                "is not used: it ",
+                Some(0),
+            ),
+        ] {
+            let name = format!("{build:?} {name}");
+            let (warnings, taken) = warned(files);
+            all.says(warnings.iter().any(|said| said.contains(words)), &name, format_args!("{warnings:#?}"));
+            let late = warnings.iter().any(|said| said.contains("at another time"));
+            all.says(!late || name.ends_with("foreign"), &name, format_args!("called late: {warnings:#?}"));
+            let used: Vec<u32> = taken.iter().filter(|file| file.file.is_some()).map(|file| file.number).collect();
+            all.says(used == number.into_iter().collect::<Vec<u32>>(), &name, format_args!("used are {used:?}"));
+        }
+    }
+}
+
+/// What memory proves without a page file stays proven with one.
+#[test]
+fn a_page_file_takes_no_finding_away() {
+    let mut all = Complaints::default();
+    for build in [Build::W7_7601, Build::W10_14393, Build::W10_19045, Build::W11_26100] {
+        for what in Behind::ALL.into_iter().filter(|b| b.is_in(build) && b.needs() == Needs::PageFiles) {
+            for wrong in Tampered::ALL {
+                let name = format!("{build:?} {what:?} {wrong:?}");
+                let forged = Scenario::clean(build).tampered(wrong).behind(what).forge();
+                let (without, with) = (read(&forged, &[]), read(&forged, &forged.paging_files));
+                for outcome in without.findings.violations().filter(|outcome| outcome.counts()) {
+                    let same = with.findings.of(&outcome.id).any(|with| with.pid == outcome.pid && with.counts());
+                    all.says(same, &name, format_args!("{outcome} is gone"));
+                }
+            }
+        }
+    }
+}
+
+/// The packed bytes of the store are in a page file, and the one given is another machine's: the file is to blame, and which would help
+/// is said.
+#[test]
+fn packed_bytes_of_another_machine() {
+    let mut all = Complaints::default();
+    for build in [Build::W10_14393, Build::W10_19045, Build::W11_26100] {
+        let forged = Scenario::clean(build).behind(Behind::StorePageFile).forge();
+        let other = Scenario { seed: 0x77, ..Scenario::clean(build) }.behind(Behind::StorePageFile).forge();
+        let (name, read) = (format!("{build:?}"), read(&forged, &other.paging_files));
+        all.honest(&name, &read);
+        let blamed = read.away.iter().any(|reason| reason.contains("which is torn"));
+        all.says(!blamed, &name, format_args!("the store is blamed: {:#?}", read.away));
+        let told = read.away.iter().all(|reason| reason.contains("needs --pagefile FILE (page file 0"));
+        all.says(told, &name, format_args!("not told: {:#?}", read.away));
     }
 }

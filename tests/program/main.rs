@@ -11,6 +11,7 @@
 
 mod cli;
 mod command_line;
+mod next_commands;
 mod snapshots;
 mod symbols_command;
 mod workbench;

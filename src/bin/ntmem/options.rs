@@ -112,7 +112,31 @@ impl Source {
     pub fn report(&self) -> Report {
         let mut report = report();
         report.run.scan = self.reading.scan;
+        report.run.options = self.repeated();
         report
+    }
+
+    /// What another command on the same image takes too, page files left out. What was fetched is there for it.
+    fn repeated(&self) -> Vec<String> {
+        let Symbols { symbols, trust, .. } = &self.symbols;
+        let mut words = Vec::new();
+        let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
+        for place in symbols {
+            add("--symbols", place.display().to_string());
+        }
+        if let Some(level) = trust.to_possible_value().filter(|_| *trust != Level::default()) {
+            add("--trust", level.get_name().to_owned());
+        }
+        let Reading { dtb, kernel_base, max_unpacked, .. } = &self.reading;
+        for (option, address) in [("--dtb", dtb), ("--kernel-base", kernel_base)] {
+            if let Some(address) = address {
+                add(option, format!("{address:#x}"));
+            }
+        }
+        if let Some(bytes) = max_unpacked {
+            add("--max-unpacked", bytes.to_string());
+        }
+        words
     }
 }
 
@@ -181,7 +205,7 @@ impl Reading {
                 paths.extend(page_files_in(place)?);
                 anyhow::ensure!(
                     paths.len() > before,
-                    "{} has no file named pagefile.sys or swapfile.sys: name the copy itself",
+                    "{} has no file with pagefile or swapfile in its name: name the copy itself",
                     place.display()
                 );
             } else {
@@ -207,16 +231,29 @@ impl Reading {
     }
 }
 
-/// The files in a folder that Windows would name so.
+/// Shorter files are no page files: Windows makes none below 16 MiB, and tests have small ones.
+const LEAST_PAGE_FILE: u64 = 1 << 16;
+
+/// The files in a folder that Windows would name so; where there are none, those that people name after them: whole pages, and the word in
+/// the name.
 fn page_files_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let listed = std::fs::read_dir(folder).with_context(|| format!("cannot look into {}", folder.display()))?;
-    let is_one = |path: &PathBuf| {
-        let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-        ["pagefile", "swapfile"].iter().any(|begins| name.starts_with(begins))
-            && name.ends_with(".sys")
-            && path.is_file()
+    let files: Vec<PathBuf> =
+        listed.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()).collect();
+    let name =
+        |path: &Path| path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    let words = ["pagefile", "swapfile"];
+    let usual = |path: &&PathBuf| {
+        let name = name(path);
+        words.iter().any(|begins| name.starts_with(begins)) && name.ends_with(".sys")
     };
-    Ok(listed.filter_map(|entry| Some(entry.ok()?.path())).filter(is_one).collect())
+    let unusual = |path: &&PathBuf| {
+        let bytes = path.metadata().map_or(0, |of| of.len());
+        let name = name(path);
+        words.iter().any(|word| name.contains(word)) && bytes >= LEAST_PAGE_FILE && bytes.is_multiple_of(4096)
+    };
+    let found: Vec<PathBuf> = files.iter().filter(usual).cloned().collect();
+    Ok(if found.is_empty() { files.iter().filter(unusual).cloned().collect() } else { found })
 }
 
 /// A hexadecimal address.

@@ -9,7 +9,7 @@ use crate::checks::rule::{About, Rule};
 use crate::checks::subject::Subject;
 use crate::checks::{Outcome, Severity, Why};
 use crate::kernel::Vad;
-use crate::{Absent, Reading, VirtualAddress};
+use crate::{Absent, Origin, Reading, VirtualAddress};
 
 /// SMSS-017: not hollowed.
 pub static IMAGE_BASE: Rule = Rule {
@@ -73,14 +73,20 @@ fn bases(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     if process.has_exited() && peb.is_none() {
         return outcome.not_applicable(EXITED);
     }
-    let mut outcome = outcome
-        .expected(format!(
-            "{}, the PEB's and the section's, with {} mapped there",
-            section.map_or_else(|| "one address".to_owned(), |at| at.to_string()),
-            case.core.name
-        ))
-        .seen(process, "image_base", peb.map(|at| at.to_string()))
-        .seen(process, "section_base", section.map(|at| at.to_string()));
+    // What memory alone proves does not rest on a PEB that a page table out of a page file leads to.
+    let table = process.located.get("image_base").and_then(|at| at.table);
+    let doubtful = table.is_some_and(Origin::is_of_another_time) && section.is_some() && peb != section;
+    let of_peb =
+        |outcome: Outcome| outcome.seen(process, "image_base", known(&process.image_base).map(|at| at.to_string()));
+    let peb = peb.filter(|_| !doubtful);
+    let expected = format!(
+        "{}, the PEB's and the section's, with {} mapped there",
+        section.map_or_else(|| "one address".to_owned(), |at| at.to_string()),
+        case.core.name
+    );
+    let outcome = outcome.expected(expected);
+    let outcome = if doubtful { outcome } else { of_peb(outcome) };
+    let mut outcome = outcome.seen(process, "section_base", section.map(|at| at.to_string()));
     if let (Some(peb), Some(section)) = (peb, section)
         && peb != section
     {
@@ -110,6 +116,9 @@ fn bases(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
             return outcome.observed(format!("nothing is mapped at {base}")).violation(Severity::Critical);
         }
         None => {}
+    }
+    if let Some(named) = known(&process.image_base).filter(|_| doubtful) {
+        return of_peb(outcome).observed(format!("the PEB names {named}")).violation(Severity::Critical);
     }
     let outcome = outcome.observed(base);
     if let Some(part) = ranges.part {

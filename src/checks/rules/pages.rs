@@ -94,8 +94,11 @@ pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grad
     let Some(inside) = process.inside.value() else { return memory };
     tables(case, process, ranges, grade, &mut memory);
     let altered = || inside.altered.value().into_iter().flatten();
+    // Headers of an image, whatever the protection of their page: nobody writes to them.
+    let is_header = |page: &AlteredPage| page.at.value().is_some_and(|at| ranges.starts_at(*at));
+    let runs = |page: &AlteredPage| page.executable.value() == Some(&true) || is_header(page);
     if grade != Grade::Open
-        && let Some(page) = altered().find(|page| page.executable.value() == Some(&true) && is_another(page))
+        && let Some(page) = altered().find(|page| runs(page) && is_another(page))
     {
         memory.torn.get_or_insert_with(|| another(page));
     }

@@ -46,6 +46,11 @@ impl<'a> Ranges<'a> {
         };
         self.vads.iter().find(holds)
     }
+
+    /// Whether a range begins at this address.
+    pub(super) fn starts_at(&self, address: VirtualAddress) -> bool {
+        self.vads.iter().any(|vad| vad.start.value() == Some(&address))
+    }
 }
 
 /// A reading in words.

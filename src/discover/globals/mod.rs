@@ -11,6 +11,7 @@ mod invalid_mask;
 
 pub use debugger_block::ProcessOffsets;
 pub(crate) use debugger_block::Proof;
+pub(crate) use invalid_mask::{Mask, find as invalid_pte_mask};
 
 use super::data::KernelData;
 use crate::image::Hints;
@@ -63,8 +64,11 @@ pub struct FoundGlobals {
     pub globals: BTreeMap<&'static str, FoundGlobal>,
     /// `KdDebuggerDataBlock`'s sizes and offsets of `_EPROCESS`.
     pub process: Option<ProcessOffsets>,
-    /// `MiState.Hardware.InvalidPteMask`: what is set in entries that are not present. `None`: there are no such entries to tell it.
+    /// `MiState.Hardware.InvalidPteMask`: what is set in entries that are not present. `None`: there are no such entries to tell it, or
+    /// they do not tell it clearly.
     pub invalid_pte_mask: Option<u64>,
+    /// The same, with why it is not known.
+    pub(crate) mask: Mask,
     /// Where sources disagree.
     pub warnings: Vec<Warning>,
 }
@@ -115,7 +119,11 @@ pub(crate) fn find(
     let processes = by_shape(search, &mut answers);
     let mut found = answers.choose();
     found.process = blocks.iter().find_map(debugger_block::DebuggerBlock::process);
-    found.invalid_pte_mask = invalid_mask::find(space, layouts, &processes);
+    found.mask = invalid_mask::find(space, data, layouts, &processes);
+    found.invalid_pte_mask = match found.mask {
+        Mask::Shown(mask) => Some(mask),
+        Mask::NotShown | Mask::Unclear => None,
+    };
     found
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod object;
 pub(crate) mod object_path;
 pub(crate) mod peb;
 pub(crate) mod processors;
+pub(crate) mod prototypes;
 pub(crate) mod thread;
 pub(crate) mod token;
 pub(crate) mod vad;

@@ -1,10 +1,12 @@
 //! Pages that no page table maps, and what supplies them: prototype entries that only VADs know, page files, the compressed store.
 
+mod claims;
 mod page_file;
 mod page_file_list;
 mod prototype;
 mod search;
 mod store;
+mod store_part;
 mod store_tree;
 
 use crate::addr::PAGE_BYTES;
@@ -20,6 +22,7 @@ use super::space::AddressSpace;
 use crate::{Origin, PAGE_SIZE, VirtualAddress};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use store::Store;
 
@@ -39,6 +42,8 @@ pub(crate) struct AbsentPages {
     listed: OnceLock<Option<Vec<KernelPageFile>>>,
     store: OnceLock<Result<Store, StoreFault>>,
     kept: Mutex<HashMap<(u32, u64), PageBytes>>,
+    /// The page files that supplied something, by the bits of their numbers.
+    used: AtomicU32,
 }
 
 /// The layouts that the search for absent pages takes.
@@ -106,10 +111,15 @@ impl AbsentPages {
         self.listed.get().is_some()
     }
 
+    /// Whether a page file supplied something so far.
+    pub(crate) fn was_used(&self, number: u32) -> bool {
+        self.used.load(Ordering::Relaxed) & 1u32.wrapping_shl(number) != 0
+    }
+
     /// The fault of a page in a page file that nobody gave.
     pub(super) const fn not_given(at: VirtualAddress, number: u32, index: u64) -> Fault {
-        let why = PageFileFault::NotGiven { path: None };
-        Fault::PageFile { at, number, offset: index.saturating_mul(PAGE_SIZE), why }
+        let (why, offset) = (PageFileFault::NotGiven, index.saturating_mul(PAGE_SIZE));
+        Fault::PageFile { at, number, offset, why, path: None }
     }
 
     /// A page of a page file.
@@ -121,18 +131,27 @@ impl AbsentPages {
         index: u64,
     ) -> Result<PageBytes, Fault> {
         let offset = index.saturating_mul(PAGE_SIZE);
-        let fault = |why| Fault::PageFile { at, number, offset, why };
+        let fault = |why| Fault::PageFile { at, number, offset, why, path: self.path_of(space, number) };
         match self.given.get(&number) {
-            Some(Given::File(file)) => self.keep(number, index, || file.page(offset)).map_err(fault),
+            Some(Given::File(file)) => {
+                let page = self.keep(number, index, || file.page(offset)).map_err(fault)?;
+                self.used.fetch_or(1u32.wrapping_shl(number), Ordering::Relaxed);
+                Ok(page)
+            }
             Some(Given::Foreign) => Err(fault(PageFileFault::Foreign)),
             None => {
-                let listed = self.listed(space);
-                let this = listed.into_iter().flatten().find(|file| file.number == number);
-                let lacks = this.is_none() && listed.is_some_and(|files| !files.is_empty());
-                let path = this.and_then(|file| file.path.clone());
-                Err(fault(if lacks { PageFileFault::NoSuchFile } else { PageFileFault::NotGiven { path } }))
+                let listed = self.listed(space).unwrap_or_default();
+                let (files, is_one) = (listed.len(), listed.iter().any(|file| file.number == number));
+                let why =
+                    if files > 0 && !is_one { PageFileFault::NoSuchFile { files } } else { PageFileFault::NotGiven };
+                Err(fault(why))
             }
         }
+    }
+
+    /// The path of a page file on the machine, as far as the kernel names it.
+    pub(super) fn path_of(&self, space: AddressSpace<'_>, number: u32) -> Option<Arc<str>> {
+        self.listed(space)?.iter().find(|file| file.number == number)?.path.clone()
     }
 
     /// A page of the compressed store.
@@ -143,7 +162,15 @@ impl AbsentPages {
         number: u32,
         index: u64,
     ) -> Result<PageBytes, Fault> {
-        let fault = |why| Fault::Store { at, number, index, why };
+        let fault = |why| {
+            let path = match why {
+                StoreFault::InPageFile { number, .. } | StoreFault::NotUnpacked { number } => {
+                    self.path_of(space, number)
+                }
+                _ => None,
+            };
+            Fault::Store { at, number, index, why, path }
+        };
         // Reading the store itself must not come back here.
         if !space.allows_store() {
             return Err(fault(StoreFault::NeedsItself));

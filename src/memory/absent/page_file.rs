@@ -47,6 +47,9 @@ impl PageFile {
             return Err(io::Error::other("it is empty: the copy failed"));
         }
         match file.packed() {
+            None if file.bytes < PAGE_SIZE => {
+                Err(io::Error::other(format!("it has {} bytes, less than a page: the copy failed", file.bytes)))
+            }
             Some(how) => Err(io::Error::other(format!("it is packed ({how}): unpack it, and give what comes out"))),
             None => Ok(file),
         }

@@ -7,6 +7,7 @@ use crate::VirtualAddress;
 use crate::addr::PAGE_BYTES;
 use crate::memory::AddressSpace;
 use crate::memory::fault::StoreFault;
+use std::collections::HashSet;
 
 /// Entries that a leaf has room for.
 const MAX_VALUES: usize = 0x1fe;
@@ -37,36 +38,89 @@ pub(super) fn look_up(space: AddressSpace<'_>, root: VirtualAddress, key: u32) -
     Err(StoreFault::Torn("a tree is too deep"))
 }
 
+/// Every value of the tree below `root`, at most `most`. What cannot be read, or is no node, is passed over.
+pub(super) fn values(space: AddressSpace<'_>, root: VirtualAddress, most: usize) -> Vec<u32> {
+    let mut found = Vec::new();
+    let mut seen = HashSet::from([root]);
+    let mut left = vec![(root, 1usize)];
+    while let Some((at, depth)) = left.pop() {
+        if at.page_offset() != 0 || !at.is_kernel() || found.len() >= most {
+            continue;
+        }
+        let Ok(bytes) = space.read_array::<PAGE_BYTES>(at) else { continue };
+        match node(&bytes) {
+            Some(Node::Leaf(entries)) => {
+                let room = most.saturating_sub(found.len());
+                found.extend(entries.iter().filter_map(|entry| u32_in(entry, 4)).take(room));
+            }
+            Some(Node::Inner(leftmost, entries)) if depth < MAX_DEPTH => {
+                let children = entries.iter().filter_map(|entry| u64_in(entry, 8)).chain([leftmost]);
+                for child in children.map(VirtualAddress) {
+                    // A ring, or a node below several.
+                    if seen.len() <= most && seen.insert(child) {
+                        left.push((child, depth.saturating_add(1)));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
 enum Step {
     Value(Option<u32>),
     Child(VirtualAddress),
 }
 
-/// Searches one node. `None`: it is none.
-fn step(node: &[u8; PAGE_BYTES], key: u32) -> Option<Step> {
+/// One node.
+enum Node<'n> {
+    Leaf(&'n [[u8; 8]]),
+    /// With the leftmost child.
+    Inner(u64, &'n [[u8; 16]]),
+}
+
+fn u32_in(entry: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*entry.get(at..)?.first_chunk()?))
+}
+
+fn u64_in(entry: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*entry.get(at..)?.first_chunk()?))
+}
+
+/// Takes a node apart. `None`: it is none.
+fn node(node: &[u8; PAGE_BYTES]) -> Option<Node<'_>> {
     let [low, high, _, leaf, ..] = *node;
     let count = usize::from(u16::from_le_bytes([low, high]));
     let entries = node.get(ENTRIES..)?;
-    let u32_in = |entry: &[u8], at: usize| Some(u32::from_le_bytes(*entry.get(at..)?.first_chunk()?));
-    let u64_in = |entry: &[u8], at: usize| Some(u64::from_le_bytes(*entry.get(at..)?.first_chunk()?));
-    if leaf != 0 {
-        let entries = entries.as_chunks::<8>().0.get(..count).filter(|_| count <= MAX_VALUES)?;
-        let keys: Vec<u32> = entries.iter().filter_map(|entry| u32_in(entry, 0)).collect();
-        let value = match position(&keys, key)? {
-            Ok(found) => Some(u32_in(entries.get(found)?, 4)?),
-            Err(_) => None,
-        };
-        return Some(Step::Value(value));
-    }
-    let entries = entries.as_chunks::<16>().0.get(..count).filter(|_| count <= MAX_CHILDREN)?;
-    let keys: Vec<u32> = entries.iter().filter_map(|entry| u32_in(entry, 0)).collect();
-    // The child of the last key that is not greater; left of the first, the leftmost.
-    let behind = position(&keys, key)?.map_or_else(|at| at, |at| at.saturating_add(1));
-    let child = match behind.checked_sub(1) {
-        Some(last) => u64_in(entries.get(last)?, 8)?,
-        None => u64_in(node, 8)?,
-    };
-    Some(Step::Child(VirtualAddress(child)))
+    Some(if leaf != 0 {
+        Node::Leaf(entries.as_chunks::<8>().0.get(..count).filter(|_| count <= MAX_VALUES)?)
+    } else {
+        Node::Inner(u64_in(node, 8)?, entries.as_chunks::<16>().0.get(..count).filter(|_| count <= MAX_CHILDREN)?)
+    })
+}
+
+/// Searches one node. `None`: it is none.
+fn step(bytes: &[u8; PAGE_BYTES], key: u32) -> Option<Step> {
+    Some(match node(bytes)? {
+        Node::Leaf(entries) => {
+            let keys: Vec<u32> = entries.iter().filter_map(|entry| u32_in(entry, 0)).collect();
+            Step::Value(match position(&keys, key)? {
+                Ok(found) => Some(u32_in(entries.get(found)?, 4)?),
+                Err(_) => None,
+            })
+        }
+        Node::Inner(leftmost, entries) => {
+            let keys: Vec<u32> = entries.iter().filter_map(|entry| u32_in(entry, 0)).collect();
+            // The child of the last key that is not greater; left of the first, the leftmost.
+            let behind = position(&keys, key)?.map_or_else(|at| at, |at| at.saturating_add(1));
+            let child = match behind.checked_sub(1) {
+                Some(last) => u64_in(entries.get(last)?, 8)?,
+                None => leftmost,
+            };
+            Step::Child(VirtualAddress(child))
+        }
+    })
 }
 
 /// Where a key stands, or would. `None`: the keys do not rise, as those of a node do.

@@ -2,7 +2,9 @@
 
 use super::svg;
 use crate::Shown;
-use crate::report::page::{Block, Cell, Commands, Facts, Page, Paragraph, Row, Section, Table, Tone, Words};
+use crate::report::page::{
+    Block, Cell, Commands, Facts, Page, Paragraph, Row, Section, Table, Tone, Words, byte_lines,
+};
 use std::fmt::Write as _;
 
 const STYLE: &str = include_str!("style.css");
@@ -89,6 +91,11 @@ fn blocks(out: &mut String, all: &[Block]) {
             Block::Paragraph(of) => paragraph(out, of),
             Block::Line(of) => {
                 let _ = writeln!(out, "<pre class=\"line\">{}</pre>", words(of));
+            }
+            Block::Bytes(address, hex) => {
+                for line in byte_lines(*address, hex) {
+                    let _ = writeln!(out, "<pre class=\"line\">{}</pre>", words(&line));
+                }
             }
             Block::Facts(of) => facts(out, of),
             Block::Table(of) => table(out, of),

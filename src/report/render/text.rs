@@ -3,7 +3,7 @@
 use super::wrap::{Line, wrap};
 use crate::Shown;
 use crate::report::Palette;
-use crate::report::page::{Block, Cell, Column, Commands, Facts, Page, Paragraph, Row, Span, Table, Tone};
+use crate::report::page::{Block, Cell, Column, Commands, Facts, Page, Paragraph, Row, Span, Table, Tone, byte_lines};
 
 /// Deeper nesting is not shown further to the right.
 const DEEPEST: usize = 12;
@@ -53,6 +53,13 @@ fn blocks(out: &mut String, blocks: &[Block], style: &TextStyle) {
                 let mut line = Line::default();
                 line.words(words);
                 line.write(out, &style.palette, Tone::Plain);
+            }
+            Block::Bytes(address, hex) => {
+                for words in byte_lines(*address, hex) {
+                    let mut line = Line::default();
+                    line.words(&words);
+                    line.write(out, &style.palette, Tone::Plain);
+                }
             }
             Block::Facts(of) => facts(out, of, style),
             Block::Table(of) => table(out, of, style),

@@ -2,7 +2,7 @@
 
 use super::columns::visible;
 use crate::memory_read::{FieldRead, MemoryRead};
-use crate::report::page::{Blocks as _, Page, Tone};
+use crate::report::page::{Block, Blocks as _, Page, Tone};
 
 /// Bytes, 16 to a line, as text, or as the fields of a structure; and then for each page where it came from or why it is missing.
 #[must_use]
@@ -18,9 +18,7 @@ pub fn memory(read: &MemoryRead) -> Page {
         }
     }
     if read.text.is_none() && read.structure.is_none() {
-        for (address, line) in read.lines() {
-            page.verbatim(Tone::Faint.say(format!("{:016x}", address.0)).and(Tone::Plain, format!("  {line}")));
-        }
+        page.blocks.push(Block::Bytes(read.address, read.hex.clone()));
     }
     page.gap();
     for part in &read.pages {

@@ -218,4 +218,8 @@ pub enum StoreDamage {
     NotValid,
     /// The store's owner is another process.
     Owner,
+    /// Every second record is the one behind it: two records have the same bytes.
+    Neighbour,
+    /// Every second record begins 128 bytes before its page: at the end of another's.
+    Early,
 }

@@ -132,6 +132,8 @@ impl Machine {
                 }
                 StoreDamage::Counts => tree.nodes.iter().for_each(|&node| self.write(node, &[0xff, 0xff])),
                 StoreDamage::NoRegion => records.iter_mut().for_each(|r| r.location |= 0x3ff << 13),
+                StoreDamage::Neighbour => records.chunks_exact_mut(2).for_each(|pair| pair[0] = pair[1]),
+                StoreDamage::Early => records.chunks_exact_mut(2).for_each(|pair| pair[1].location -= 8),
                 StoreDamage::OutOfRegion => records.iter_mut().for_each(|r| r.location |= 0x1fff),
                 _ => {}
             }

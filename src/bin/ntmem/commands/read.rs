@@ -78,10 +78,11 @@ impl Run for Args {
                 return Ok(answer);
             }
             open::with_kernel(image, &self.common.source, |kernel| {
+                let read = self.read(kernel)?;
                 let mut system = System::default();
                 (system.image, system.kernel) = (Some(kernel.image().info()), Some(kernel.info()));
-                system.warnings = kernel.warnings().to_vec();
-                self.answer(image, sheet, self.read(kernel)?, system)
+                system.warnings = kernel.warnings().iter().cloned().chain(kernel.unchecked_page_files()).collect();
+                self.answer(image, sheet, read, system)
             })
         })
     }

@@ -4,7 +4,7 @@ use super::worst_first;
 use crate::checks::{Baseline, Evidence, Rule, Space};
 use crate::report::page::{Block, Blocks as _, Commands, Facts, Section, Tone, Words};
 use crate::report::views::columns::visible;
-use crate::report::{Report, command, command_on, heading};
+use crate::report::{Report, command, command_about, command_in, command_on, heading};
 use crate::{Findings, Origin, Outcome, Severity};
 use std::collections::BTreeSet;
 
@@ -90,9 +90,12 @@ fn at(facts: &mut Facts, evidence: &Evidence) {
     // In a raw image it is the physical address.
     let offset = evidence.file_offset.filter(|offset| evidence.physical.is_none_or(|at| at.0 != *offset));
     places.extend(offset.map(|at| format!("file offset {at:#x}")));
-    let elsewhere =
-        evidence.from.filter(|from| !matches!(from, Origin::Memory | Origin::Transition | Origin::Prototype));
-    places.extend(elsewhere.map(|from| format!("from {from}")));
+    let elsewhere = |from: Option<Origin>| {
+        from.filter(|from| !matches!(from, Origin::Memory | Origin::Transition | Origin::Prototype))
+    };
+    places.extend(elsewhere(evidence.from).map(|from| format!("from {from}")));
+    let data = evidence.data.and_then(|data| Some((data.r#virtual, elsewhere(data.from)?)));
+    places.extend(data.map(|(at, from)| format!("its value virtual {at} from {from}")));
     places.extend(evidence.table.map(|table| format!("by a page table from {table}")));
     places.extend(evidence.layout.as_ref().map(|layout| format!("({layout} layout)")));
     if !places.is_empty() {
@@ -115,7 +118,7 @@ fn next(report: &Report, outcome: &Outcome) -> Vec<String> {
     // Others are evidence only: the process judged is the one to look at.
     let others = outcome.evidence.iter().filter_map(|evidence| evidence.pid).filter(|_| outcome.pid.is_none());
     for pid in outcome.pid.into_iter().chain(others) {
-        add(command_on(report, &["ntmem", "show", &pid.to_string(), image]));
+        add(command_about(report, pid, &["ntmem", "show", &pid.to_string(), image]));
     }
     if let Some(line) = outcome.evidence.iter().find_map(|evidence| read(report, evidence, image)) {
         lines.insert(0, line);
@@ -127,32 +130,28 @@ fn next(report: &Report, outcome: &Outcome) -> Vec<String> {
 
 /// The command that shows what an entry shows. Physical addresses need no address space: they lead there whosever it is.
 fn read(report: &Report, evidence: &Evidence, image: &str) -> Option<String> {
+    let number = |value: &String| value.starts_with("S-1-") || value.starts_with("0x") || value.parse::<u64>().is_ok();
+    let form = if evidence.value.as_ref().is_some_and(number) { "hex" } else { "unicode" };
     if let Some((data, at)) = evidence.data.and_then(|data| Some((data, data.physical?))) {
-        let number =
-            |value: &String| value.starts_with("S-1-") || value.starts_with("0x") || value.parse::<u64>().is_ok();
-        let form = if evidence.value.as_ref().is_some_and(number) { "hex" } else { "unicode" };
-        let bytes = data.bytes.to_string();
-        return Some(command(&[
-            "ntmem",
-            "read",
-            &at.to_string(),
-            image,
-            "--physical",
-            "--bytes",
-            &bytes,
-            "--as",
-            form,
-        ]));
+        let (at, bytes) = (at.to_string(), data.bytes.to_string());
+        return Some(command_in(report, &["ntmem", "read", &at, image, "--physical", "--bytes", &bytes, "--as", form]));
     }
     // What is in no memory, in a page file or in the compressed store, its process leads to.
-    let away = evidence.data.map(|data| (data.r#virtual, data.bytes.min(SHOWN)));
-    let away = away.or_else(|| Some((evidence.r#virtual.filter(|_| evidence.physical.is_none())?, 64)));
-    if let (Some((at, bytes)), Some(pid)) = (away, evidence.owner_pid) {
-        let (at, bytes, pid) = (at.to_string(), bytes.to_string(), pid.to_string());
-        return Some(command_on(report, &["ntmem", "read", &at, image, "--pid", &pid, "--bytes", &bytes]));
+    let away = evidence.data.map(|data| (data.r#virtual, data.bytes.min(SHOWN), form));
+    let away = away.or_else(|| Some((evidence.r#virtual.filter(|_| evidence.physical.is_none())?, 64, "hex")));
+    if let Some((at, bytes, form)) = away
+        && (at.is_kernel() || evidence.owner_pid.is_some())
+    {
+        let pid = evidence.owner_pid.filter(|_| !at.is_kernel()).map(|pid| pid.to_string());
+        let (at, bytes) = (at.to_string(), bytes.to_string());
+        let mut words = vec!["ntmem", "read", &at, image];
+        words.extend(pid.iter().flat_map(|pid| ["--pid", pid.as_str()]));
+        // Bytes are shown as they are unless told.
+        words.extend(["--bytes", &bytes].into_iter().chain(["--as", form].into_iter().filter(|_| form != "hex")));
+        return Some(command_on(report, &words));
     }
     if let Some(at) = evidence.physical {
-        return Some(command(&["ntmem", "read", &at.to_string(), image, "--physical", "--bytes", "64"]));
+        return Some(command_in(report, &["ntmem", "read", &at.to_string(), image, "--physical", "--bytes", "64"]));
     }
     let object = evidence.object.filter(|_| evidence.space == Some(Space::Kernel))?;
     Some(command_on(report, &["ntmem", "read", &object.to_string(), image, "--as", &evidence.structure]))

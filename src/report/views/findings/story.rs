@@ -5,7 +5,7 @@ use crate::checks::Judgement;
 use crate::report::page::{Block, Blocks as _, Commands, Facts, Page, Tone, Words};
 use crate::report::views::columns::visible;
 use crate::report::views::words::{brief, count};
-use crate::report::{Report, command_on, heading};
+use crate::report::{Report, command_about, heading};
 use crate::{Findings, Outcome, Process, Severity};
 use std::collections::BTreeMap;
 
@@ -48,10 +48,10 @@ pub(super) fn add(page: &mut Page, report: &Report, findings: &Findings) {
 fn next(report: &Report, pids: Vec<u64>) -> Vec<String> {
     let Some(image) = report.run.image.as_deref() else { return Vec::new() };
     let of = |pid: u64| {
-        let (pid, folder) = (pid.to_string(), format!("pid-{pid}"));
+        let (of, folder) = (pid.to_string(), format!("pid-{pid}"));
         [
-            command_on(report, &["ntmem", "show", &pid, image]),
-            command_on(report, &["ntmem", "dump", &pid, image, "--output", &folder]),
+            command_about(report, pid, &["ntmem", "show", &of, image]),
+            command_about(report, pid, &["ntmem", "dump", &of, image, "--output", &folder]),
         ]
     };
     pids.into_iter().flat_map(of).collect()

@@ -1,19 +1,23 @@
-//! Pages in transition, by their entries alone.
+//! Entries of page tables that are not present, by themselves: what they show of the mask that their kernel sets in them.
 
 use super::arch::Present;
 use super::space::AddressSpace;
-use super::windows_pte::transition_frame;
+use super::windows_pte::{Trace, traces_of_table};
 use crate::addr::PAGE_BYTES;
 use crate::{PhysicalAddress, VirtualAddress};
 use std::collections::HashSet;
 use std::ops::Range;
 
-/// The frame bits of entries that say that their page is in transition (and that they hold no swizzled bits), as they stand in the
-/// entries: whatever mask Windows sets in such entries is in them. Each table looked at takes one from `budget`. `addresses`: the part
-/// of the address space that is looked at.
-pub fn transition_frames(space: AddressSpace<'_>, addresses: Range<VirtualAddress>, budget: &mut usize) -> Vec<u64> {
+/// What the entries show that are not present. Each table looked at takes one from `budget`; `most`: how many are kept. `addresses`: the
+/// part of the address space that is looked at.
+pub fn traces(
+    space: AddressSpace<'_>,
+    addresses: Range<VirtualAddress>,
+    budget: &mut usize,
+    most: usize,
+) -> Vec<Trace> {
     let arch = space.architecture();
-    let mut frames = Vec::new();
+    let mut found = Vec::new();
     let mut seen = HashSet::from([space.root()]);
     // Tables, each with its level and the first address that it translates.
     let mut left: Vec<(PhysicalAddress, usize, u64)> = vec![(space.root(), 0, 0)];
@@ -25,6 +29,7 @@ pub fn transition_frames(space: AddressSpace<'_>, addresses: Range<VirtualAddres
             continue;
         }
         let (entries, _) = table.as_chunks::<8>();
+        let mut own = Vec::new();
         for (number, entry) in (0u64..).zip(entries) {
             let start = first.wrapping_add(number.wrapping_shl(level.shift));
             if !addresses.contains(&arch.canonical(start)) && index == 0 {
@@ -32,7 +37,7 @@ pub fn transition_frames(space: AddressSpace<'_>, addresses: Range<VirtualAddres
             }
             let entry = u64::from_le_bytes(*entry);
             if entry & arch.present == 0 {
-                frames.extend(transition_frame(entry));
+                own.push(entry.to_le_bytes());
                 continue;
             }
             // The top table leads to itself too.
@@ -43,6 +48,9 @@ pub fn transition_frames(space: AddressSpace<'_>, addresses: Range<VirtualAddres
                 left.push((next, index.saturating_add(1), start));
             }
         }
+        if found.len() < most {
+            found.extend(traces_of_table(&own));
+        }
     }
-    frames
+    found
 }

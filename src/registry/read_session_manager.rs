@@ -47,7 +47,7 @@ impl SessionManagerKeys {
         if *default == in_use.number || !all.contains(default) {
             return Reading::Nothing;
         }
-        let set = ControlSet { number: *default, assumed: false, source: r"Select\Default".to_owned() };
+        let set = ControlSet { number: *default, source: r"Select\Default".to_owned(), ..ControlSet::default() };
         Reading::Value(Box::new(Self::of_set(registry, Ok(set))))
     }
 
@@ -69,7 +69,8 @@ impl SessionManagerKeys {
         let named: Vec<String> = PROFILERS
             .iter()
             .filter_map(|name| environment.value()?.data(name).value().map(ToString::to_string))
-            .map(|class| class.trim().to_owned())
+            // Blanks of Unicode are letters here as everywhere in the registry.
+            .map(|class| class.trim_matches(|c| c <= ' ').to_owned())
             .collect();
         let classes = |path: &str| match named.as_slice() {
             [] => Reading::Absent(Absent::not_applicable("no profiler is named")),

@@ -13,6 +13,8 @@
 mod common;
 
 #[cfg(feature = "isf")]
+mod edits_counted;
+#[cfg(feature = "isf")]
 mod evidence_bytes;
 #[cfg(feature = "isf")]
 mod forged_budget;
@@ -42,6 +44,10 @@ mod forged_pages;
 mod forged_psxview;
 #[cfg(feature = "isf")]
 mod forged_registry_lies;
+#[cfg(feature = "isf")]
+mod forged_parts;
+#[cfg(feature = "isf")]
+mod forged_roots;
 #[cfg(feature = "isf")]
 mod forged_session_manager;
 #[cfg(feature = "isf")]

@@ -1,6 +1,7 @@
 //! The rules about single processes: one rule, or one small group, a file. What is normal they read from a
 //! [`CoreProcess`](super::CoreProcess).
 
+pub mod build;
 pub mod children;
 pub mod code;
 pub mod command_line;
@@ -19,6 +20,7 @@ pub mod parent;
 pub mod path;
 mod ranges;
 pub(super) mod resemblance;
+pub mod roots;
 pub mod session;
 pub mod singletons;
 pub mod stale_child;

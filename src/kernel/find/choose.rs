@@ -52,7 +52,7 @@ impl fmt::Display for OtherSystem {
 /// Two systems whose clocks stopped this close to one another, in units of 100 ns, ran last alike: one second.
 const AT_ONCE: u64 = 10_000_000;
 /// Other systems that are told of; there are few, or somebody made them.
-const MAX_OTHERS: usize = 16;
+pub(super) const MAX_OTHERS: usize = 16;
 
 /// Chooses one of `found`. `given`: the root that the caller named.
 ///
@@ -93,9 +93,10 @@ pub(crate) fn choose<'m>(
         warnings.push(Warning::new("kernel", format!("in this image there is also {other}{led}")));
     }
     let rivals = if is_given { Vec::new() } else { rivals(&first, &rest).map(dtb).collect() };
+    let parts = if is_given { Vec::new() } else { parts(&rest).collect() };
     let Proven { root, space, found, shared, named, .. } = first;
     let others_searched = None;
-    Ok(Located { space, shared, found, way: root.way, named, others, undecided, others_searched, rivals, warnings })
+    Ok(Located { space, shared, found, way: root.way, named, others, undecided, others_searched, rivals, parts, warnings })
 }
 
 /// Two groups of roots that lead to one kernel are two views of one system: the one that proves itself better is kept.
@@ -125,14 +126,43 @@ fn one_each<'m>(found: Vec<Proven<'m>>, warnings: &mut Vec<Warning>) -> Vec<Prov
     systems
 }
 
-/// Why it cannot be told that a system whose clock stopped at `own` ran last: there is another shared page, at `others`, through a root
-/// beside which no kernel was found.
-pub(super) fn later_clock(own: Option<Timestamp>, others: &[(PhysicalAddress, Timestamp)]) -> Option<String> {
-    let own = own?;
-    let (root, clock) = others.iter().find(|(_, clock)| clock.0 > own.0.saturating_add(AT_ONCE))?;
-    Some(format!(
-        "through the root {root}, with which no kernel was found, KUSER_SHARED_DATA has a later clock, {clock}"
-    ))
+/// A system that is there in part and does not prove itself, so that it hides none that does. Its clock may be the later one all the
+/// same: then what is missing may have been lost while memory was copied.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    /// A root that leads to its clock.
+    pub root: PhysicalAddress,
+    /// `KUSER_SHARED_DATA.SystemTime`.
+    pub clock: Timestamp,
+    /// What of it is missing.
+    pub lacks: &'static str,
+    /// A stub or a header leads to it, or as many roots as a machine has belong to it: whatever its clock says, it may have run.
+    pub is_large: bool,
+}
+
+impl Part {
+    /// Why it cannot be told that a system that gave its last sign of life at `last` ran last. `None`: it is later than this one.
+    pub(crate) fn doubt(&self, last: Option<Timestamp>) -> Option<String> {
+        let is_later = last.is_some_and(|last| self.clock.0 > last.0.saturating_add(AT_ONCE));
+        let Self { root, clock, lacks, is_large } = self;
+        if is_later {
+            return Some(format!("through the root {root}, {lacks}, KUSER_SHARED_DATA has a later clock, {clock}"));
+        }
+        is_large.then(|| {
+            format!(
+                "through the root {root}, {lacks}, there is another KUSER_SHARED_DATA, which stopped at {clock}; a start block or a \
+                 header leads to that system, or as many page tables as a machine has"
+            )
+        })
+    }
+}
+
+/// Of the systems without a System process, those that may have run: where its object was read and is gone, they cannot have.
+fn parts<'a, 'm>(rest: &'a [Proven<'m>]) -> impl Iterator<Item = Part> + use<'a, 'm> {
+    let unclear = rest.iter().filter(|system| system.grade == Grade::Image && !system.is_gone);
+    unclear.filter_map(|system| {
+        Some(Part { root: dtb(system), clock: time(system)?, lacks: "of whose kernel no System process can be read", is_large: false })
+    })
 }
 
 /// When a system ran last.

@@ -40,7 +40,11 @@ struct ImagePage {
     range: usize,
 }
 
-/// Reads the tables. `vads`: the ranges, in rising order; `room`: tables that may be read.
+/// The first build in which no process may execute `KUSER_SHARED_DATA`, as far as is known.
+const FIRST_WITHOUT_SHARED_CODE: u32 = 9600;
+
+/// Reads the tables. `vads`: the ranges, in rising order; `ends`: the last addresses of images, by their first; `room`: tables that may
+/// be read.
 ///
 /// # Errors
 /// There is no page-table root.
@@ -48,16 +52,20 @@ pub(super) fn read(
     kernel: &Kernel<'_>,
     process: &Eprocess<'_>,
     vads: &[Vad],
+    ends: &HashMap<VirtualAddress, VirtualAddress>,
     room: &mut usize,
 ) -> Result<Code, Absent> {
     let space = process.space()?;
-    // Every process has this page of the kernel's, to read; Windows 7 does not forbid to execute it.
+    // Every process has this page of the kernel's, to read. Older versions may not forbid to execute it.
+    let may_execute = kernel.build().is_ok_and(|build| build < FIRST_WITHOUT_SHARED_CODE);
     let shared = kernel.space().translate(KUSER_SHARED_DATA).ok().map(PhysicalAddress::page);
     let mut images: Vec<(VirtualAddress, VirtualAddress, usize)> = vads
         .iter()
         .enumerate()
         .filter(|(_, vad)| vad.kind.value() == Some(&VadKind::Image))
         .filter_map(|(range, vad)| Some((*vad.start.value()?, *vad.end.value()?, range)))
+        // Behind its end there is no image, however long the range is.
+        .map(|(start, end, range)| (start, ends.get(&start).map_or(end, |last| end.min(*last)), range))
         .collect();
     images.sort_unstable();
     let image_at = |at: VirtualAddress| {
@@ -95,7 +103,8 @@ pub(super) fn read(
             }
         }
         if page.executable {
-            if page.physical.map(PhysicalAddress::page) == shared && shared.is_some() && !page.writable {
+            let is_shared = page.physical.map(PhysicalAddress::page) == shared && shared.is_some();
+            if is_shared && may_execute && !page.writable {
                 return;
             }
             code.pages = code.pages.saturating_add(page.bytes / PAGE_SIZE);
@@ -123,11 +132,27 @@ pub(super) fn read(
     if elsewhere {
         code.end = code.end.max(ListEnd::Broken);
     }
+    let user_root = process.user_root().value().copied();
+    let other_entries = user_root.and_then(|root| Some((root, space.other_user_entries(root)?)));
+    let mut user_mode = Vec::<UserPage>::new();
+    if let Some((root, slots)) = other_entries.filter(|(_, slots)| !slots.is_empty()) {
+        let user = space.with_root(root);
+        let walked = user.user_pages(*room, &mut |page| {
+            let same = || page.physical.is_some() && space.translate(page.at).ok() == page.physical;
+            if page.executable && slots.contains(&user.top_entry(page.at)) && !same() {
+                if user_mode.len() < MAX_ODD { user_mode.push(page) } else { code.end = ListEnd::Limit }
+            }
+        });
+        *room = room.saturating_sub(walked.tables);
+    }
     odd.sort_unstable_by_key(|page| page.at);
-    for page in odd {
+    user_mode.sort_unstable_by_key(|page| page.at);
+    let all = odd.into_iter().map(|page| (page, false)).chain(user_mode.into_iter().map(|page| (page, true)));
+    for (page, user_mode_only) in all {
         let last = page.at.wrapping_add(page.bytes.wrapping_sub(1));
         if let Some(run) = code.runs.last_mut()
             && run.writable.value() == Some(&page.writable)
+            && run.user_mode_only.value() == Some(&user_mode_only)
             && run.located.get("entry").and_then(|entry| entry.table) == page.table
             && run.end.value().map(|end| end.wrapping_add(1)) == Some(page.at)
         {
@@ -138,6 +163,7 @@ pub(super) fn read(
             start: Reading::Value(page.at),
             end: Reading::Value(last),
             writable: Reading::Value(page.writable),
+            user_mode_only: Reading::Value(user_mode_only),
             physical: page.physical.map_or(Reading::Nothing, Reading::Value),
             fit: Reading::Value(fitting.get(&page.at.table_area()).copied().unwrap_or_default()),
             tables: Reading::Value(match writable.get(&page.at.table_area()) {
@@ -150,7 +176,12 @@ pub(super) fn read(
                 Location {
                     data: page.physical.map(|at| data(memory, page.at, at, page.bytes)),
                     table: page.table,
-                    ..entry(memory, Some(space.root()), "NoExecute", page.entry_at)
+                    ..entry(
+                        memory,
+                        user_root.filter(|_| user_mode_only).or(Some(space.root())),
+                        "NoExecute",
+                        page.entry_at,
+                    )
                 },
             )]),
         });

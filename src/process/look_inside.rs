@@ -4,12 +4,15 @@ use super::inside::{Holder, Inside};
 use super::witnesses::{Looked, Targets, ThreadsElsewhere, read_code, targets, tell_altered, token_type};
 use super::{Process, Source};
 use crate::budget::{Budget, Use, spent};
+use crate::kernel::find::pe::size_of_image;
 use crate::kernel::objects::file_object;
 use crate::kernel::objects::key::KeyPaths;
 use crate::kernel::objects::object_path::ObjectPaths;
 use crate::kernel::objects::thread::threads_up_to;
 use crate::kernel::objects::vad::vads_up_to;
-use crate::kernel::{Eprocess, Handle, HandleEntry, Kernel, ObjectTypes, OtherThreads, Vad, WalkEnd, handles};
+use crate::kernel::{
+    Eprocess, Handle, HandleEntry, Kernel, ObjectTypes, OtherThreads, Vad, VadKind, WalkEnd, handles, modules,
+};
 use crate::{Absent, Hex, ListEnd, ProcessList, Reading, Ticks, Timestamp, VirtualAddress};
 use std::collections::{BTreeMap, HashMap};
 
@@ -37,6 +40,8 @@ const MAX_HANDLE_NAMES: usize = 1 << 22;
 const MAX_COMPARED: usize = 1 << 23;
 /// Holders recorded in all.
 const MAX_HOLDERS: usize = 1 << 16;
+/// Headers of images read of one process.
+const MAX_HEADERS: usize = 1 << 12;
 /// Page tables read in all: those of 64 GiB in small pages.
 const MAX_TABLES: usize = 1 << 15;
 /// System's own memory is looked at, and neither its threads nor its handles: there are thousands, and nobody judges them.
@@ -192,7 +197,8 @@ fn cost(inside: &Inside) -> u64 {
     let vads = of(&inside.vads, |vad| !vad.located.is_empty());
     let threads = of(&inside.threads, |thread| !thread.located.is_empty());
     let handles = of(&inside.handles, |handle| !handle.located.is_empty());
-    RECORD.saturating_add(vads).saturating_add(threads).saturating_add(handles)
+    let loaded = of(&inside.loaded, |_| false);
+    RECORD.saturating_add(vads).saturating_add(loaded).saturating_add(threads).saturating_add(handles)
 }
 
 /// Reads the address ranges.
@@ -212,6 +218,7 @@ fn read_memory(process: &Eprocess<'_>, inside: &mut Inside, room: usize) {
                 Reading::Absent(Absent::unreadable(format!("not all address ranges could be read: the tree {end}")))
             };
             inside.vads = Reading::Value(vads);
+            read_images(process, inside, room);
             inside.vads_end = Reading::Value(end.kind());
         }
         Err(absent) => {
@@ -219,6 +226,30 @@ fn read_memory(process: &Eprocess<'_>, inside: &mut Inside, room: usize) {
             inside.vads_end = Reading::Absent(absent.clone());
             inside.private_executable = Reading::Absent(absent);
         }
+    }
+}
+
+/// Reads what the images say of their size, and what the loader does.
+fn read_images(process: &Eprocess<'_>, inside: &mut Inside, room: usize) {
+    inside.loaded = modules(process)
+        .map(|list| {
+            list.map(|(mut list, _)| {
+                list.truncate(room);
+                list
+            })
+        })
+        .into();
+    let (Ok(space), Reading::Value(vads)) = (process.space(), &mut inside.vads) else { return };
+    let images = vads.iter_mut().filter(|vad| vad.kind.value() == Some(&VadKind::Image));
+    for vad in images.take(MAX_HEADERS) {
+        let Some(start) = vad.start.value().copied() else { continue };
+        // A page of another time may be another's.
+        let here = space.origin(start).is_ok_and(|origin| !origin.is_of_another_time());
+        let size = if here { size_of_image(space, start) } else { None };
+        vad.image_size = match size {
+            Some(size) => Reading::Value(size),
+            None => Reading::Absent(Absent::unreadable("the headers at its start are not in memory, or are none")),
+        };
     }
 }
 

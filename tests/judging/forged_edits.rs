@@ -9,25 +9,25 @@ use ntmem_forge::{Build, Private, Scenario};
 
 use Severity::{High, Info, Low, Medium};
 
-const MASTER: u64 = 348;
-const CSRSS: u64 = 452;
-const WINLOGON: u64 = 616;
-const USERS: u64 = 2260;
-const BUILDS: [Build; 5] = [Build::W7_7601, Build::W10_14393, Build::W10_17763, Build::W10_19045, Build::W11_26100];
+pub const MASTER: u64 = 348;
+pub const CSRSS: u64 = 452;
+pub const WINLOGON: u64 = 616;
+pub const USERS: u64 = 2260;
+pub const BUILDS: [Build; 5] = [Build::W7_7601, Build::W10_14393, Build::W10_17763, Build::W10_19045, Build::W11_26100];
 /// Where a private range that can be written to lies in `with_range`.
-const RANGE: u64 = 0x1_5000_0000;
+pub const RANGE: u64 = 0x1_5000_0000;
 
-fn judged(edited: &Edited) -> Findings {
+pub fn judged(edited: &Edited) -> Findings {
     check_smss(&edited.system(false))
 }
 
-fn of<'a>(findings: &'a Findings, id: &str, pid: Option<u64>) -> &'a Outcome {
+pub fn of<'a>(findings: &'a Findings, id: &str, pid: Option<u64>) -> &'a Outcome {
     let found = findings.outcomes.iter().find(|outcome| outcome.id == id && outcome.pid == pid);
     found.unwrap_or_else(|| panic!("no {id} for {pid:?}"))
 }
 
 /// The edit makes this rule say so of this process, and nothing counts beside it but what is in `besides`.
-fn assert_found(name: &str, edited: &Edited, id: &str, pid: u64, worst: Severity) {
+pub fn assert_found(name: &str, edited: &Edited, id: &str, pid: u64, worst: Severity) {
     let findings = judged(edited);
     let found = of(&findings, id, Some(pid));
     assert_eq!((found.outcome, found.severity), (Judgement::Violation, Some(worst)), "{name}: {found}");
@@ -37,14 +37,14 @@ fn assert_found(name: &str, edited: &Edited, id: &str, pid: u64, worst: Severity
 }
 
 /// A clean machine in which a process has a private range for data.
-fn with_range(build: Build, pid: u64) -> Edited {
+pub fn with_range(build: Build, pid: u64) -> Edited {
     let mut scenario = Scenario::clean(build);
     let piece = Private { start: RANGE, bytes: vec![0x90; 0x3000], protection: 4 };
     scenario.process(pid).user.as_mut().unwrap().private.push(piece);
     Edited::new(&scenario)
 }
 
-fn clean(build: Build) -> Edited {
+pub fn clean(build: Build) -> Edited {
     Edited::new(&Scenario::clean(build))
 }
 

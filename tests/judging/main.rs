@@ -23,6 +23,8 @@ mod forged_carved;
 #[cfg(feature = "isf")]
 mod forged_cases;
 #[cfg(feature = "isf")]
+mod forged_core;
+#[cfg(feature = "isf")]
 mod forged_damage;
 #[cfg(feature = "isf")]
 mod forged_edits;
@@ -41,11 +43,11 @@ mod forged_page_tables;
 #[cfg(feature = "isf")]
 mod forged_pages;
 #[cfg(feature = "isf")]
+mod forged_parts;
+#[cfg(feature = "isf")]
 mod forged_psxview;
 #[cfg(feature = "isf")]
 mod forged_registry_lies;
-#[cfg(feature = "isf")]
-mod forged_parts;
 #[cfg(feature = "isf")]
 mod forged_roots;
 #[cfg(feature = "isf")]

@@ -3,8 +3,9 @@
 use super::{Children, CoreProcess, Count, InSession, LOCAL_SYSTEM, StartedBy};
 use crate::checks::Baseline;
 use crate::checks::rules::{
-    build, children, code, command_line, core_processes, file, handles, hardening, instances, look_alike, memory, modules,
-    name, parent, path, roots, session, singletons, stale_child, stamps, start, systems, token, user, views,
+    build, children, code, command_line, core_images, core_processes, file, handles, hardening, instances, look_alike,
+    memory, modules, name, parent, path, roots, session, singletons, stale_child, stamps, start, systems, token, user,
+    views,
 };
 use crate::checks::session_manager as keys;
 use crate::checks::sessions;
@@ -59,6 +60,7 @@ pub static BASELINE: Baseline = Baseline {
         &core_processes::CODE,
         &core_processes::WATCHED,
         &core_processes::NAMES,
+        &core_images::IMAGES,
         &singletons::ONE_OF_EACH,
         &token::CORE_TOKENS,
         &instances::MASTER_PRESENT,

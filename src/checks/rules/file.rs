@@ -149,7 +149,7 @@ fn is_shared(device: &str) -> bool {
 }
 
 /// The file of the image that is mapped where the section was, with the address of its descriptor.
-fn mapped_file(process: &Process) -> Option<(&str, &Vad)> {
+pub(super) fn mapped_file(process: &Process) -> Option<(&str, &Vad)> {
     let base = process.section_base.value().filter(|at| !at.is_null())?;
     let vad = Ranges::of(process).ok()?.at(*base)?;
     vad.kind.value().filter(|kind| *kind == "image")?;

@@ -76,7 +76,7 @@ fn stale(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     if subject.role == Role::Undetermined {
         return outcome.unknown("the master", "not known, so that this may be no session child");
     }
-    let known_silo = process.silo.value().filter(|at| !at.is_null());
+    let known_silo = process.silo.value().filter(|at| !at.is_null() && subject.role == Role::Silo);
     if let Some(silo) = known_silo {
         let same =
             case.subjects.iter().filter(|other| other.process.is_live() && other.process.silo.value() == Some(silo));

@@ -96,7 +96,19 @@ pub(crate) fn choose<'m>(
     let parts = if is_given { Vec::new() } else { parts(&rest).collect() };
     let Proven { root, space, found, shared, named, .. } = first;
     let others_searched = None;
-    Ok(Located { space, shared, found, way: root.way, named, others, undecided, others_searched, rivals, parts, warnings })
+    Ok(Located {
+        space,
+        shared,
+        found,
+        way: root.way,
+        named,
+        others,
+        undecided,
+        others_searched,
+        rivals,
+        parts,
+        warnings,
+    })
 }
 
 /// Two groups of roots that lead to one kernel are two views of one system: the one that proves itself better is kept.
@@ -161,7 +173,12 @@ impl Part {
 fn parts<'a, 'm>(rest: &'a [Proven<'m>]) -> impl Iterator<Item = Part> + use<'a, 'm> {
     let unclear = rest.iter().filter(|system| system.grade == Grade::Image && !system.is_gone);
     unclear.filter_map(|system| {
-        Some(Part { root: dtb(system), clock: time(system)?, lacks: "of whose kernel no System process can be read", is_large: false })
+        Some(Part {
+            root: dtb(system),
+            clock: time(system)?,
+            lacks: "of whose kernel no System process can be read",
+            is_large: false,
+        })
     })
 }
 

@@ -39,6 +39,8 @@ record! {
         executable: bool,
         /// `CommitCharge`: pages.
         commit: u64,
+        /// `SizeOfImage` in the headers that are mapped at its start, in bytes. Nothing: it is no image.
+        image_size: u64,
         /// `FILE_OBJECT.FileName`, relative to the volume. Nothing: no file behind it.
         file: String,
         /// Address of the `_MMVAD_SHORT`.
@@ -251,6 +253,7 @@ fn vad(kernel: &Kernel<'_>, node: VirtualAddress) -> Result<Vad, Absent> {
         protection: protection.clone().map(protection_name).into(),
         executable: protection.map(is_executable).into(),
         commit: layout.commit.map_or_else(|| Err(Absent::no_symbol("CommitCharge")), |bits| view.bits(bits)).into(),
+        image_size: if is_image { Reading::default() } else { Reading::Nothing },
         file: behind.map(|file| file.map(|file| file.name)).into(),
         address: Reading::Value(node),
         located,

@@ -8,7 +8,9 @@ use super::{CoreProcess, Outcome, Rule, Why};
 use crate::picture::{FIRST_WITH_SILOS, Members, Picture, Session, SessionModel, Sighting};
 use crate::process::Source;
 use crate::registry::SessionManagerKeys;
-use crate::{Absent, ListEnd, Mode, ModeKind, Parent, Process, ProcessTree, Reading, System, Ticks, Timestamp, VirtualAddress};
+use crate::{
+    Absent, ListEnd, Mode, ModeKind, Parent, Process, ProcessTree, Reading, System, Ticks, Timestamp, VirtualAddress,
+};
 use std::collections::HashMap;
 
 /// What the kernel's path says.

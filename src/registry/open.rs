@@ -279,14 +279,12 @@ impl<'k> Registry<'k> {
         };
         match self.control_sets() {
             Ok(Listing { items, missing }) if missing.is_empty() => match items.as_slice() {
-                [number] => {
-                    Ok(ControlSet {
-                        number: *number,
-                        assumed: true,
-                        source: "the only one there is".to_owned(),
-                        ..ControlSet::default()
-                    })
-                }
+                [number] => Ok(ControlSet {
+                    number: *number,
+                    assumed: true,
+                    source: "the only one there is".to_owned(),
+                    ..ControlSet::default()
+                }),
                 _ => Err(why),
             },
             _ => Err(why),

@@ -4,8 +4,8 @@
 use crate::common::edited::{Edited, NO_EXECUTE, WRITE};
 use ntmem::checks::Judgement;
 use ntmem::{Findings, Outcome, Severity, Verdict, check_smss};
-use ntmem_forge::systems::Edit;
 use ntmem_forge::scenario::Unlinked;
+use ntmem_forge::systems::Edit;
 use ntmem_forge::{Build, Damage, Place, Private, Scenario};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -478,7 +478,8 @@ fn registry(all: &mut Lies) {
         all.add(KIND, format!("{variable} leads to another object"), move |build| {
             let mut edited = with_range(build);
             let at = edited.global(variable)?;
-            let other = if pid == 0 { edited.forged.truth.hives[0].cmhive + 0x10 } else { edited.process(CSRSS).eprocess };
+            let other =
+                if pid == 0 { edited.forged.truth.hives[0].cmhive + 0x10 } else { edited.process(CSRSS).eprocess };
             (edited.pointer(at) != 0).then(|| edited.write(at, &other.to_le_bytes()))?;
             Some(edited)
         });

@@ -131,8 +131,10 @@ fn the_link_is_no_matter_of_names() {
         let (from, to) = ("\\ControlSet001", "\\ControlSet00l");
         let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
         let (from, to) = (wide(from), wide(to));
-        let places: Vec<usize> =
-            (0..edited.bytes.len() - from.len()).step_by(2).filter(|at| edited.bytes[*at..].starts_with(&from)).collect();
+        let places: Vec<usize> = (0..edited.bytes.len() - from.len())
+            .step_by(2)
+            .filter(|at| edited.bytes[*at..].starts_with(&from))
+            .collect();
         for at in places {
             edited.bytes[at..at + to.len()].copy_from_slice(&to);
         }

@@ -41,11 +41,11 @@ mod forged_page_tables;
 #[cfg(feature = "isf")]
 mod forged_pages;
 #[cfg(feature = "isf")]
+mod forged_parts;
+#[cfg(feature = "isf")]
 mod forged_psxview;
 #[cfg(feature = "isf")]
 mod forged_registry_lies;
-#[cfg(feature = "isf")]
-mod forged_parts;
 #[cfg(feature = "isf")]
 mod forged_roots;
 #[cfg(feature = "isf")]

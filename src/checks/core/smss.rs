@@ -3,8 +3,8 @@
 use super::{Children, CoreProcess, Count, InSession, LOCAL_SYSTEM, StartedBy};
 use crate::checks::Baseline;
 use crate::checks::rules::{
-    build, children, code, command_line, core_processes, file, handles, hardening, instances, look_alike, memory, modules,
-    name, parent, path, roots, session, singletons, stale_child, stamps, start, systems, token, user, views,
+    build, children, code, command_line, core_processes, file, handles, hardening, instances, look_alike, memory,
+    modules, name, parent, path, roots, session, singletons, stale_child, stamps, start, systems, token, user, views,
 };
 use crate::checks::session_manager as keys;
 use crate::checks::sessions;

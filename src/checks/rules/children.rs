@@ -1,10 +1,10 @@
 //! What the process started: SMSS-019.
 
 use crate::checks::case::{Case, ImagePath};
+use crate::checks::core::LOCAL_SYSTEM;
 use crate::checks::paths::VolumePath;
 use crate::checks::rule::{About, BOOT, Rule};
 use crate::checks::subject::Role;
-use crate::checks::core::LOCAL_SYSTEM;
 use crate::checks::words::{is_sid, same};
 use crate::checks::{Confidence, Outcome, Severity, Why};
 use crate::picture::SessionModel;

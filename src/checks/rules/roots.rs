@@ -35,7 +35,9 @@ fn owned(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         return vec![outcome.not_applicable("Memory was not searched for page-table roots: --scan.")];
     };
     if let Some((root, pid)) = roots.iter().find_map(|found| Some((found.root, found.like?))) {
-        let why = format!("contradicted: the root {root}, which no process has, maps the own memory of pid {pid}, which has another");
+        let why = format!(
+            "contradicted: the root {root}, which no process has, maps the own memory of pid {pid}, which has another"
+        );
         return vec![outcome.unknown("which page tables a process runs with", why).decides()];
     }
     let used: Vec<&UnownedRoot> = roots.iter().filter(|found| found.user_entries > 0).collect();

@@ -171,7 +171,11 @@ fn core_tokens(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
     for process in live() {
         let Some(token) = token_at(process) else { continue };
         let [first, second] = owners.entry(token).or_default();
-        if first.is_none() { *first = Some(process) } else { second.get_or_insert(process); }
+        if first.is_none() {
+            *first = Some(process)
+        } else {
+            second.get_or_insert(process);
+        }
     }
     let (mut outcomes, mut judged) = (Vec::new(), 0usize);
     for process in live().filter(|process| OF_LOCAL_SYSTEM.iter().any(|name| process.is_named(name))) {

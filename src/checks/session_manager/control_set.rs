@@ -2,8 +2,8 @@
 
 use super::Answer;
 use super::keys::Keys;
-use crate::checks::rule::{About, Rule};
 use crate::AbsentKind;
+use crate::checks::rule::{About, Rule};
 use crate::checks::{Judgement, Outcome, Severity};
 
 /// SMR-00: control set resolved.

@@ -382,12 +382,8 @@ fn without_a_control_set_nothing_is_known() {
 fn an_assumed_control_set_is_less_sure() {
     let findings = with(|s| {
         s.session_manager.select = gone();
-        let assumed = ControlSet {
-            number: 1,
-            assumed: true,
-            source: "the only one there is".into(),
-            ..ControlSet::default()
-        };
+        let assumed =
+            ControlSet { number: 1, assumed: true, source: "the only one there is".into(), ..ControlSet::default() };
         s.session_manager.control_set = Reading::Value(assumed);
     });
     assert_eq!(outcome(&findings, "SMR-00", None).outcome, Unknown);

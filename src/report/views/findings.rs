@@ -77,8 +77,8 @@ fn verdict(page: &mut Page, findings: &Findings) {
         findings.unknown().count()
     );
     page.paragraph((2, 2), sums);
-    limits::open(page, findings);
     limits::not_read(page, findings);
+    limits::open(page, findings);
 }
 
 /// Violations, the worst first.

@@ -37,14 +37,27 @@ pub(super) fn not_evaluated(page: &mut Page, findings: &Findings) {
     }
 }
 
-/// What keeps a verdict open, where that is all that keeps it from being clean.
+/// What keeps a verdict open, where that is all that keeps it from being clean: once per reason, and not what memory that could not be
+/// read explains, which is told beside it.
 pub(super) fn open(page: &mut Page, findings: &Findings) {
     if findings.verdict != Verdict::Inconclusive {
         return;
     }
     let is_core = |id: &str| rules().any(|rule| rule.id == id && rule.core);
-    for outcome in findings.unknown().filter(|outcome| outcome.decides || is_core(&outcome.id)).take(OPEN) {
-        page.paragraph((2, 4), Tone::Odd.say(format!("open: {} needs {}", outcome.id, needs(outcome))));
+    let told = |id: &String| findings.away.as_ref().is_some_and(|away| away.rules.contains(id));
+    let mut reasons: Vec<(String, Vec<&Outcome>)> = Vec::new();
+    for outcome in findings.unknown().filter(|outcome| (outcome.decides || is_core(&outcome.id)) && !told(&outcome.id))
+    {
+        let needs = needs(outcome);
+        match reasons.iter_mut().find(|(known, _)| *known == needs) {
+            Some((_, outcomes)) => outcomes.push(outcome),
+            None if reasons.len() < OPEN => reasons.push((needs, vec![outcome])),
+            None => {}
+        }
+    }
+    for (needs, outcomes) in reasons {
+        let need = if outcomes.len() == 1 { "needs" } else { "need" };
+        page.paragraph((2, 4), Tone::Odd.say(format!("open: {} {need} {needs}", ids(outcomes.into_iter()))));
     }
 }
 

@@ -213,28 +213,6 @@ fn a_range_that_claims_a_file_mapped_elsewhere() {
     }
 }
 
-/// A section that is no image, mapped to be executed.
-#[test]
-fn code_in_a_section_without_a_file() {
-    for build in BUILDS {
-        for pid in [MASTER, CSRSS] {
-            let mut mapped = with_range(build, pid);
-            let system = mapped.system(false);
-            let vads = system.process(pid).unwrap().inside.value().unwrap().vads.value().unwrap();
-            let vad = vads.iter().find(|vad| vad.start.value().map(|at| at.0) == Some(RANGE)).unwrap();
-            let node = vad.address.value().unwrap().0;
-            mapped.put(node, "_MMVAD_SHORT", "u.VadFlags.PrivateMemory", 0);
-            mapped.put(node, "_MMVAD_SHORT", "u.VadFlags.Protection", 3);
-            mapped.edit_entry(pid, RANGE, |entry| entry & !NO_EXECUTE);
-            let rule = if pid == MASTER { "SMSS-018" } else { "SYS-11" };
-            let findings = judged(&mapped);
-            let found = of(&findings, rule, Some(pid));
-            let open = pid == CSRSS && build < Build::W81_9600;
-            assert_eq!(found.severity, Some(if open { Info } else { High }), "{build:?}: {found}");
-        }
-    }
-}
-
 #[test]
 fn threads_have_three_lists_and_a_state() {
     for build in BUILDS {

@@ -74,12 +74,6 @@ const MAX_TOLD: usize = 8;
 /// Looks at ranges and pages.
 pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade) -> Memory {
     let mut memory = Memory { found: Vec::new(), open: None, torn: None, one_witness: None };
-    let runs = process.inside.value().and_then(|inside| inside.code.value());
-    let is_run = |vad: &Vad| {
-        let (Some(start), Some(end)) = (vad.start.value(), vad.end.value()) else { return false };
-        let starts = runs.into_iter().flatten().filter_map(|run| run.start.value());
-        starts.into_iter().any(|at| (*start..=*end).contains(at))
-    };
     for vad in ranges.vads.iter().filter(|vad| vad.executable.value() == Some(&true) && !is_image(vad)) {
         let of = |severity, kind: &str| Found {
             severity,
@@ -92,9 +86,6 @@ pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grad
         };
         memory.found.push(if vad.private.value() == Some(&true) {
             of(grade.foreign(), "private")
-        } else if grade != Grade::Open && is_run(vad) {
-            // A section that is no image, of which pages are there and can be executed: code that came from no file.
-            of(grade.foreign(), "mapped data with")
         } else {
             // Seen in no image of smss.exe, and no source says that it cannot be.
             of(Severity::Info, "mapped data with")

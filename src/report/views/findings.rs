@@ -78,7 +78,6 @@ fn verdict(page: &mut Page, findings: &Findings) {
     );
     page.paragraph((2, 2), sums);
     limits::not_read(page, findings);
-    limits::open(page, findings);
 }
 
 /// Violations, the worst first.

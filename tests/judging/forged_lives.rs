@@ -372,6 +372,29 @@ fn a_check_of_disks_that_does_not_end() {
     }
 }
 
+/// Exit times and ages of the processes that sessions are told by.
+#[test]
+fn stamps_of_core_processes() {
+    for build in BUILDS {
+        let judged = |damage: &[Damage]| {
+            let mut scenario = Scenario::clean(build).with_exited_session_children();
+            scenario.damage.extend_from_slice(damage);
+            check_smss(&read(&scenario.forge(), false))
+        };
+        let severity = |damage: &[Damage]| judged(damage).of("SYS-07").filter_map(|found| found.severity).max();
+        assert_eq!(severity(&[]), None, "{build:?}");
+        let scenario = Scenario::clean(build);
+        let (hour_ago, early) = (scenario.captured.plus_ms(-3_600_000).0, scenario.boot.plus_ms(-86_400_000).0);
+        let late = scenario.boot.plus_ms(10_800_000).0;
+        for pid in [452, 616] {
+            let field = |path, value| Damage::Field { pid, path, value };
+            assert_eq!(severity(&[field("ExitTime", hour_ago)]), Some(Severity::High), "{build:?} {pid}");
+            assert_eq!(severity(&[field("CreateTime", early)]), Some(Severity::High), "{build:?} {pid}");
+            assert_eq!(severity(&[field("CreateTime", late)]), Some(Severity::High), "{build:?} {pid}");
+        }
+    }
+}
+
 /// A drive letter in the shared page makes no Windows PE: its key in the registry is not there.
 #[test]
 fn a_letter_is_no_windows_pe() {

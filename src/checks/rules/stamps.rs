@@ -62,7 +62,7 @@ fn core_stamps(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
     for process in core {
         judged = judged.saturating_add(1);
         let (mut found, outcome) = contradictions(process, Outcome::about(rule, process));
-        let just_over = process.exited.value().zip(captured).is_some_and(|(at, now)| now.since(*at) <= MOMENT);
+        let just_over = process.exited.value().zip(captured).is_some_and(|(at, now)| now.since(*at).abs() <= MOMENT);
         if just_over {
             continue;
         }

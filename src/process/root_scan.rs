@@ -96,6 +96,8 @@ pub(crate) fn add(
     let mut addresses: Vec<VirtualAddress> = list
         .items
         .iter()
+        // Of what was carved nothing but its own values speaks, and its root is one of them.
+        .filter(|process| !process.is_carved())
         .filter(|process| process.dtb.value().is_some_and(|root| roots.contains(&root.page())))
         .filter_map(|process| process.eprocess.value().copied())
         .collect();

@@ -13,8 +13,6 @@ use ntmem_forge::{Build, Damage, Impostor, Scenario};
 const BUILDS: [Build; 4] = [Build::W7_7601, Build::W10_17763, Build::W10_19045, Build::W11_26100];
 /// The hidden process.
 const HIDDEN: u64 = 3636;
-/// Where the process Registry has the SYSTEM hive.
-const SYSTEM_HIVE: u64 = 0x24d_5a00_0000;
 
 fn owned(findings: &Findings) -> &Outcome {
     findings.of("SYS-05").next().unwrap()
@@ -114,6 +112,19 @@ fn a_process_with_two_roots() {
     }
 }
 
+/// The pages of the user half that are mapped by present entries: address, and place in the image.
+fn user_pages(edit: &Edit) -> Vec<(u64, usize)> {
+    let mut tables = vec![(edit.root, 0u64)];
+    for (shift, slots) in [(39, 256), (30, 512), (21, 512), (12, 512)] {
+        let entries = tables
+            .into_iter()
+            .flat_map(|(table, va)| (0..slots).map(move |slot| (edit.u64_at(table + slot * 8), va | slot << shift)));
+        let present = entries.filter(|(entry, _)| entry & 1 == 1 && (shift == 12 || entry & 0x80 == 0));
+        tables = present.map(|(entry, va)| (entry & 0x000f_ffff_ffff_f000, va)).collect();
+    }
+    tables.into_iter().map(|(at, va)| (va, usize::try_from(at).unwrap())).collect()
+}
+
 /// The same for the process Registry: its decoy has the hive as it was.
 #[test]
 fn a_registry_with_two_roots() {
@@ -122,13 +133,9 @@ fn a_registry_with_two_roots() {
         let forged = Scenario::clean(build).forge();
         let registry = forged.truth.processes.iter().find(|process| process.name_text() == "Registry").unwrap();
         let (pid, edit) = (registry.pid, Edit { image: forged.image.clone(), root: registry.dtb });
-        let has = |page: &u64| {
-            let at = edit.maps(*page).then(|| usize::try_from(edit.physical(*page)).unwrap());
-            at.is_some_and(|at| edit.image[at..at + 0x1000].windows(text.len()).any(|bytes| bytes == text))
-        };
-        let Some(page) = (0..0x40).map(|page| SYSTEM_HIVE + page * 0x1000).find(has) else {
-            panic!("{build:?}: the page of BootExecute is not where it is looked for")
-        };
+        let has = |at: &usize| edit.image[*at..*at + 0x1000].windows(text.len()).any(|bytes| bytes == text);
+        let page = user_pages(&edit).into_iter().find(|(_, at)| has(at));
+        let Some((page, _)) = page else { panic!("{build:?}: no page of Registry has BootExecute") };
         let system = with_roots(build, pid, page, |edit| {
             let at = usize::try_from(edit.physical(page)).unwrap();
             let within = edit.image[at..at + 0x1000].windows(text.len()).position(|bytes| bytes == text).unwrap();

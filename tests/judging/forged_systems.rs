@@ -296,6 +296,22 @@ fn absurd_roots() {
     }
 }
 
+/// A driver that guards a game writes over its root while it does not run: the others say what kernel there is.
+#[test]
+fn a_game_that_is_guarded() {
+    for build in BUILDS {
+        let forged = Scenario::clean(build).forge();
+        let dtb = Layout::of(build).offset("_EPROCESS", "Pcb.DirectoryTableBase");
+        let mut edit = Edit::of(&forged);
+        let game = forged.truth.processes.iter().find(|process| process.name_text() == "notepad.exe").unwrap();
+        edit.write(game.eprocess + dtb, &0x1f_ffff_ffff_f000u64.to_le_bytes());
+        let findings = check_smss(&read(&forged, edit.image));
+        assert_eq!(outcome(&findings, "SYS-01", None).outcome, Judgement::Pass, "{build:?}");
+        assert_eq!(outcome(&findings, "SYS-02", Some(game.pid)).severity, Some(Severity::Info), "{build:?}");
+        assert_eq!(findings.verdict, Verdict::Clean, "{build:?}");
+    }
+}
+
 /// An id that is not its own hides a process from whoever asks by id, and accuses another.
 #[test]
 fn ids_that_are_not_their_own() {
@@ -415,8 +431,13 @@ fn five_levels_with_a_fourth_of_its_own() {
         let (slot, field) = (edit.self_reference(), Layout::of(build).offset("_EPROCESS", "Pcb.DirectoryTableBase"));
         for process in forged.truth.processes.iter().filter(|process| process.exited.is_none()) {
             let top = edit.page();
-            for (at, to) in [(511, process.dtb | 0x63), (0, process.dtb | 0x67), (slot, top | 0x63)] {
+            let user = edit.page();
+            for (at, to) in [(511, process.dtb | 0x63), (0, user | 0x67), (slot, top | 0x63)] {
                 edit.put_u64(top + at * 8, to);
+            }
+            for at in 0..256 {
+                let entry = edit.u64_at(process.dtb + at * 8);
+                edit.put_u64(user + at * 8, entry);
             }
             edit.put_u64(process.dtb + slot * 8, 0);
             edit.write(process.eprocess + field, &top.to_le_bytes());

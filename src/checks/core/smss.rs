@@ -57,6 +57,7 @@ pub static BASELINE: Baseline = Baseline {
         &start::TWO_STAMPS,
         &roots::OWNED,
         &build::ONE_BUILD,
+        &stamps::CORE_STAMPS,
         &core_processes::CODE,
         &core_processes::WATCHED,
         &core_processes::NAMES,

@@ -67,7 +67,7 @@ pub static CORE_TOKENS: Rule = Rule {
 };
 
 /// Processes of Windows that run as Local System.
-const OF_LOCAL_SYSTEM: [&str; 5] = ["csrss.exe", "wininit.exe", "winlogon.exe", "services.exe", "lsass.exe"];
+pub(super) const OF_LOCAL_SYSTEM: [&str; 5] = ["csrss.exe", "wininit.exe", "winlogon.exe", "services.exe", "lsass.exe"];
 
 /// The System integrity label, Vista and later.
 const SYSTEM_LABEL: &str = "S-1-16-16384";

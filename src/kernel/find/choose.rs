@@ -63,7 +63,8 @@ pub(crate) fn choose<'m>(
     given: Option<PhysicalAddress>,
 ) -> Result<Located<'m>, Option<String>> {
     let mut warnings = Vec::new();
-    let mut systems = one_each(found, &mut warnings);
+    let mut views = Vec::new();
+    let mut systems = one_each(found, &mut warnings, &mut views);
     systems.sort_by_key(|system| {
         let is_given = given.is_some() && system.named.iter().any(|root| root.way == Way::Given);
         (!is_given, Reverse(system.grade), Reverse(time(system)), system.root.way, system.root.dtb)
@@ -93,7 +94,7 @@ pub(crate) fn choose<'m>(
         warnings.push(Warning::new("kernel", format!("in this image there is also {other}{led}")));
     }
     let rivals = if is_given { Vec::new() } else { rivals(&first, &rest).map(dtb).collect() };
-    let parts = if is_given { Vec::new() } else { parts(&rest).collect() };
+    let parts = if is_given { Vec::new() } else { parts(&rest).chain(views).collect() };
     let Proven { root, space, found, shared, named, .. } = first;
     let others_searched = None;
     Ok(Located {
@@ -112,7 +113,7 @@ pub(crate) fn choose<'m>(
 }
 
 /// Two groups of roots that lead to one kernel are two views of one system: the one that proves itself better is kept.
-fn one_each<'m>(found: Vec<Proven<'m>>, warnings: &mut Vec<Warning>) -> Vec<Proven<'m>> {
+fn one_each<'m>(found: Vec<Proven<'m>>, warnings: &mut Vec<Warning>, views: &mut Vec<Part>) -> Vec<Proven<'m>> {
     let mut systems: Vec<Proven<'m>> = Vec::new();
     for proven in found {
         let same = |known: &Proven<'m>| {
@@ -132,6 +133,10 @@ fn one_each<'m>(found: Vec<Proven<'m>>, warnings: &mut Vec<Warning>) -> Vec<Prov
         ));
         let rank = |system: &Proven<'m>| (Reverse(system.grade), system.root.way);
         let (mut kept, other) = if rank(&proven) < rank(&known) { (proven, known) } else { (known, proven) };
+        if let Some(clock) = time(&other) {
+            let lacks = "which leads to the same kernel through other tables";
+            views.push(Part { root: dtb(&other), clock, lacks, is_large: true });
+        }
         kept.named.extend(other.named);
         systems.push(kept);
     }
@@ -148,7 +153,8 @@ pub(crate) struct Part {
     pub clock: Timestamp,
     /// What of it is missing.
     pub lacks: &'static str,
-    /// A stub or a header leads to it, or as many roots as a machine has belong to it: whatever its clock says, it may have run.
+    /// A stub or a header leads to it, as many roots as a machine has belong to it, or it is another view of the same kernel: whatever its
+    /// clock says, it may be what ran.
     pub is_large: bool,
 }
 
@@ -161,10 +167,7 @@ impl Part {
             return Some(format!("through the root {root}, {lacks}, KUSER_SHARED_DATA has a later clock, {clock}"));
         }
         is_large.then(|| {
-            format!(
-                "through the root {root}, {lacks}, there is another KUSER_SHARED_DATA, which stopped at {clock}; a start block or a \
-                 header leads to that system, or as many page tables as a machine has"
-            )
+            format!("through the root {root}, {lacks}, KUSER_SHARED_DATA stopped at {clock}: what that shows may be what ran")
         })
     }
 }

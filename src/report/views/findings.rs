@@ -77,7 +77,6 @@ fn verdict(page: &mut Page, findings: &Findings) {
         findings.unknown().count()
     );
     page.paragraph((2, 2), sums);
-    limits::open(page, findings);
     limits::not_read(page, findings);
 }
 

@@ -1,7 +1,7 @@
 //! What was not looked at, and what was missing.
 
 use super::ids;
-use crate::checks::{Missing, Verdict, rules};
+use crate::checks::Missing;
 use crate::report::page::{Blocks as _, Page, Tone};
 use crate::report::views::words::count;
 use crate::report::{Report, part_of_list};
@@ -10,8 +10,6 @@ use std::collections::BTreeMap;
 
 /// Processes that are named of which something could not be read; a document has all.
 const TOLD: usize = 6;
-/// What keeps a verdict open: as many are said in its first lines.
-const OPEN: usize = 3;
 /// Warnings that are said; a document has all.
 const WARNINGS: usize = 5;
 
@@ -34,17 +32,6 @@ pub(super) fn not_evaluated(page: &mut Page, findings: &Findings) {
     for (needs, outcomes) in reasons {
         let need = if outcomes.len() == 1 { "needs" } else { "need" };
         page.paragraph((2, 4), format!("{} {need} {needs}", ids(outcomes.into_iter())));
-    }
-}
-
-/// What keeps a verdict open, where that is all that keeps it from being clean.
-pub(super) fn open(page: &mut Page, findings: &Findings) {
-    if findings.verdict != Verdict::Inconclusive {
-        return;
-    }
-    let is_core = |id: &str| rules().any(|rule| rule.id == id && rule.core);
-    for outcome in findings.unknown().filter(|outcome| outcome.decides || is_core(&outcome.id)).take(OPEN) {
-        page.paragraph((2, 4), Tone::Odd.say(format!("open: {} needs {}", outcome.id, needs(outcome))));
     }
 }
 

@@ -13,8 +13,6 @@ layout! {
     pub struct EprocessLayout = "_EPROCESS" {
         /// Page-table root: an array in NT 5.2, of which the first is the root.
         dtb: Field<First> = "Pcb.DirectoryTableBase",
-        /// Root of the table that user mode runs on (KVA shadow, 2018 on): 0 or 1 where there is none of its own.
-        user_dtb: Option<Field<u64>> = "Pcb.UserDirectoryTableBase",
         /// Base priority.
         base_priority: Option<Field<i8>> = "Pcb.BasePriority",
         /// Process id.
@@ -281,8 +279,6 @@ layout! {
         load_order: Field<Embedded> = "InLoadOrderLinks",
         /// Where the module is mapped.
         base: Field<VirtualAddress> = "DllBase",
-        /// Where the loader calls it.
-        entry_point: Option<Field<VirtualAddress>> = "EntryPoint",
         /// Size of the image.
         image_size: Field<u32> = "SizeOfImage",
         /// Path.

@@ -132,27 +132,11 @@ pub(super) fn read(
     if elsewhere {
         code.end = code.end.max(ListEnd::Broken);
     }
-    let user_root = process.user_root().value().copied();
-    let other_entries = user_root.and_then(|root| Some((root, space.other_user_entries(root)?)));
-    let mut user_mode = Vec::<UserPage>::new();
-    if let Some((root, slots)) = other_entries.filter(|(_, slots)| !slots.is_empty()) {
-        let user = space.with_root(root);
-        let walked = user.user_pages(*room, &mut |page| {
-            let same = || page.physical.is_some() && space.translate(page.at).ok() == page.physical;
-            if page.executable && slots.contains(&user.top_entry(page.at)) && !same() {
-                if user_mode.len() < MAX_ODD { user_mode.push(page) } else { code.end = ListEnd::Limit }
-            }
-        });
-        *room = room.saturating_sub(walked.tables);
-    }
     odd.sort_unstable_by_key(|page| page.at);
-    user_mode.sort_unstable_by_key(|page| page.at);
-    let all = odd.into_iter().map(|page| (page, false)).chain(user_mode.into_iter().map(|page| (page, true)));
-    for (page, user_mode_only) in all {
+    for page in odd {
         let last = page.at.wrapping_add(page.bytes.wrapping_sub(1));
         if let Some(run) = code.runs.last_mut()
             && run.writable.value() == Some(&page.writable)
-            && run.user_mode_only.value() == Some(&user_mode_only)
             && run.located.get("entry").and_then(|entry| entry.table) == page.table
             && run.end.value().map(|end| end.wrapping_add(1)) == Some(page.at)
         {
@@ -163,7 +147,6 @@ pub(super) fn read(
             start: Reading::Value(page.at),
             end: Reading::Value(last),
             writable: Reading::Value(page.writable),
-            user_mode_only: Reading::Value(user_mode_only),
             physical: page.physical.map_or(Reading::Nothing, Reading::Value),
             fit: Reading::Value(fitting.get(&page.at.table_area()).copied().unwrap_or_default()),
             tables: Reading::Value(match writable.get(&page.at.table_area()) {
@@ -176,12 +159,7 @@ pub(super) fn read(
                 Location {
                     data: page.physical.map(|at| data(memory, page.at, at, page.bytes)),
                     table: page.table,
-                    ..entry(
-                        memory,
-                        user_root.filter(|_| user_mode_only).or(Some(space.root())),
-                        "NoExecute",
-                        page.entry_at,
-                    )
+                    ..entry(memory, Some(space.root()), "NoExecute", page.entry_at)
                 },
             )]),
         });

@@ -13,7 +13,7 @@ use crate::kernel::objects::vad::vads_up_to;
 use crate::kernel::{
     Eprocess, Handle, HandleEntry, Kernel, ObjectTypes, OtherThreads, Vad, VadKind, WalkEnd, handles, modules,
 };
-use crate::{Absent, Hex, ListEnd, ProcessList, Reading, Ticks, Timestamp, VirtualAddress};
+use crate::{Absent, Hex, ListEnd, Origin, ProcessList, Reading, Ticks, Timestamp, VirtualAddress};
 use std::collections::{BTreeMap, HashMap};
 
 /// Which processes to look into. The default is those that the checks need.
@@ -239,13 +239,24 @@ fn read_images(process: &Eprocess<'_>, inside: &mut Inside, room: usize) {
             })
         })
         .into();
-    let (Ok(space), Reading::Value(vads)) = (process.space(), &mut inside.vads) else { return };
+    let Ok(space) = process.space() else { return };
+    let is_old = |at: VirtualAddress| space.origin(at).is_ok_and(Origin::is_of_another_time);
+    // A page of another time may be another's.
+    let listed = match &mut inside.loaded {
+        Reading::Value(listed) => listed.as_mut_slice(),
+        Reading::Nothing | Reading::Absent(_) => &mut [],
+    };
+    for module in listed {
+        if module.entry.value().is_some_and(|entry| is_old(*entry)) {
+            let why = || Absent::unreadable("its entry in the loader's list was copied at another time");
+            (module.base, module.size) = (Reading::Absent(why()), Reading::Absent(why()));
+        }
+    }
+    let Reading::Value(vads) = &mut inside.vads else { return };
     let images = vads.iter_mut().filter(|vad| vad.kind.value() == Some(&VadKind::Image));
     for vad in images.take(MAX_HEADERS) {
         let Some(start) = vad.start.value().copied() else { continue };
-        // A page of another time may be another's.
-        let here = space.origin(start).is_ok_and(|origin| !origin.is_of_another_time());
-        let size = if here { size_of_image(space, start) } else { None };
+        let size = if is_old(start) { None } else { size_of_image(space, start) };
         vad.image_size = match size {
             Some(size) => Reading::Value(size),
             None => Reading::Absent(Absent::unreadable("the headers at its start are not in memory, or are none")),

@@ -172,9 +172,6 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
             continue;
         }
         let found = match vad {
-            _ if run.user_mode_only.value() == Some(&true) => {
-                Ok(foreign(run, "which is not so in the kernel's table of the process", grade.foreign()))
-            }
             None => match &ranges.part {
                 None if doubtful => {
                     memory.torn.get_or_insert_with(|| torn(*start));

@@ -222,20 +222,6 @@ impl<'k> Eprocess<'k> {
         Ok(root)
     }
 
-    /// The root of the table that user mode runs on, `UserDirectoryTableBase`. Nothing: it is the same, as where the kernel's half is not
-    /// kept from user mode, or the build has no such field.
-    pub(crate) fn user_root(&self) -> Reading<PhysicalAddress> {
-        let Some(field) = self.layout().user_dtb else { return Reading::Nothing };
-        match self.view.get(field) {
-            // A value without a place in memory is a mark.
-            Ok(raw) => match self.kernel.space().with_root(PhysicalAddress(raw)).root() {
-                root if root.is_null() => Reading::Nothing,
-                root => Reading::Value(root),
-            },
-            Err(absent) => Reading::Absent(absent),
-        }
-    }
-
     /// The process's own address space.
     ///
     /// # Errors

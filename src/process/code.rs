@@ -169,6 +169,8 @@ pub(super) fn read(
 
 /// Entry of a page table: present, and reachable from user mode.
 const ENTRY: u64 = 1 | 1 << 2;
+/// Bits for memory that is not cached, which user memory is not: without them the `MZ` of an image would pass for an entry.
+const UNCACHED: u64 = 1 << 3 | 1 << 4;
 /// Where an entry has its frame.
 const FRAME: u64 = 0x000f_ffff_ffff_f000;
 
@@ -179,8 +181,9 @@ fn holds_entries(memory: &dyn PhysicalMemory, at: PhysicalAddress) -> bool {
         return false;
     }
     let is_there = |at: PhysicalAddress| memory.next_run(at).is_some_and(|run| run.start <= at);
-    let is_entry =
-        |entry: u64| entry & ENTRY == ENTRY && entry & FRAME != 0 && is_there(PhysicalAddress(entry & FRAME));
+    let is_entry = |entry: u64| {
+        entry & (ENTRY | UNCACHED) == ENTRY && entry & FRAME != 0 && is_there(PhysicalAddress(entry & FRAME))
+    };
     let (entries, _) = bytes.as_chunks::<8>();
     let mut entries = entries.iter().map(|entry| u64::from_le_bytes(*entry)).filter(|entry| *entry != 0).peekable();
     entries.peek().is_some() && entries.all(is_entry)

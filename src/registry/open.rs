@@ -317,8 +317,8 @@ impl<'k> Registry<'k> {
     }
 
     /// Hives beside the one that answers for `mount` of which something says that they are mounted there: their own path, or the
-    /// name of their file below the system root. Hives whose signature is spoilt are among them.
-    pub(super) fn rivals(&self, mount: &str) -> Vec<Hive<'k>> {
+    /// name of their file below the system root. Hives whose signature is spoilt are among them. Not more than `most`.
+    pub(super) fn rivals(&self, mount: &str, most: usize) -> Vec<Hive<'k>> {
         let is_mounted = |hive: &&Hive<'k>| hive.mount().is_some_and(|own| same(own, SOFTWARE) || same(own, mount));
         let folder = |file: &str| file.rsplit_once('\\').map(|(folder, _)| folder.to_owned());
         // The folder of this Windows's own hives: other installations may be mounted, and have files of the same names.
@@ -342,7 +342,7 @@ impl<'k> Registry<'k> {
         let answers = self.hives.iter().find(|hive| hive.mount().is_some_and(|own| same(own, mount)));
         let answers = answers.map(|hive| hive.record().cmhive.clone());
         let others = all.by_ref().filter(|hive| Some(&hive.record().cmhive) != answers.as_ref());
-        others.chain(self.spoilt.iter().filter(claims)).cloned().collect()
+        others.chain(self.spoilt.iter().filter(claims)).take(most).cloned().collect()
     }
 
     /// What `read` makes of the registry if this hive answers for `mount`.

@@ -25,7 +25,7 @@ impl SessionManagerKeys {
     pub fn read_all(registry: &mut Registry<'_>) -> Self {
         let mut keys = Self::read(registry);
         keys.next_start = keys.next_start(registry);
-        for hive in registry.rivals(SYSTEM).into_iter().take(MAX_RIVALS) {
+        for hive in registry.rivals(SYSTEM, MAX_RIVALS) {
             let (cmhive, file) = (hive.record().cmhive.value().copied(), hive.record().file.value().cloned());
             keys.rivals.push(RivalHive {
                 cmhive: cmhive.unwrap_or_default(),

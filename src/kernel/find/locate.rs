@@ -245,9 +245,16 @@ struct Survey<'m, 's, 'o> {
     met: HashSet<PhysicalAddress>,
     /// What groups gave, by the same.
     proven: BTreeMap<u64, Proven<'m>>,
+    /// The groups that gave something.
+    had: HashSet<u64>,
     failure: LocateFailure,
     /// A kernel is there, and it takes symbols to find its base.
     symbols: Option<Error>,
+}
+
+/// Where a root has the shared page.
+fn shared_page(space: AddressSpace<'_>) -> Option<PhysicalAddress> {
+    space.translate(KUSER_SHARED_DATA).ok()
 }
 
 impl<'m, 's, 'o> Survey<'m, 's, 'o> {
@@ -265,6 +272,7 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
             groups: HashMap::new(),
             met: HashSet::new(),
             proven: BTreeMap::new(),
+            had: HashSet::new(),
             failure: LocateFailure::default(),
             symbols: None,
         }
@@ -518,14 +526,17 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
     }
 
     /// Systems of which no kernel was found: their shared page is there, or several roots that map the same system images. The first
-    /// may have run last by their clock.
-    fn without_kernel(&self) -> (Vec<OtherSystem>, Vec<Part>) {
+    /// may have run last by their clock. Roots that have the shared page `own` are another view of the system that has it.
+    fn without_kernel(&self, own: Option<PhysicalAddress>) -> (Vec<OtherSystem>, Vec<Part>) {
         let is_told = |group: &&Group| group.shared || group.roots.len() >= SEVERAL;
-        let barren = self.groups.iter().filter(|(images, _)| !self.proven.contains_key(images)).map(|(_, group)| group);
+        let barren = self.groups.iter().filter(|(images, _)| !self.had.contains(images)).map(|(_, group)| group);
         let mut told: Vec<(OtherSystem, Option<Part>)> = Vec::new();
         for group in barren.filter(is_told) {
             let Some(root) = group.roots.iter().min_by_key(|root| (root.way, root.dtb)) else { continue };
             let shared = self.shared(root);
+            if shared.is_some() && shared_page(roots::space(self.memory, root.dtb)) == own {
+                continue;
+            }
             let clock = shared.as_ref().map(|shared| shared.system_time).filter(|clock| clock.0 != 0);
             let other = OtherSystem {
                 dtb: Some(root.dtb),
@@ -548,9 +559,10 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
     /// Chooses among what was found.
     fn finish(mut self) -> Result<Located<'m>, Error> {
         let given = self.options.dtb.map(|dtb| roots::space(self.memory, dtb).root());
-        let (others, parts) = self.without_kernel();
+        self.had = self.proven.keys().copied().collect();
         match choose::choose(std::mem::take(&mut self.proven).into_values().collect(), given) {
             Ok(mut located) => {
+                let (others, parts) = self.without_kernel(shared_page(located.space));
                 if given.is_none() {
                     located.parts.extend(parts);
                 }

@@ -152,7 +152,13 @@ impl<'a> Case<'a> {
     /// Whether a container's other processes are there: its smss.exe is there to start csrss.exe and wininit.exe, and stays as long as they
     /// do. A job that has nothing but an smss.exe in it is one that somebody made. In a part of a list they may be missing.
     fn is_inhabited(&self, silo: VirtualAddress) -> bool {
-        let inside = |process: &Process| process.silo.value() == Some(&silo) && !process.has_exited();
+        // Of one that could not be looked at it is not known.
+        let may_be = |process: &Process| match &process.silo {
+            Reading::Value(at) => *at == silo,
+            Reading::Absent(_) => true,
+            Reading::Nothing => false,
+        };
+        let inside = |process: &Process| may_be(process) && !process.has_exited();
         let of_session = |process: &Process| process.is_called("csrss.exe") || process.is_called("wininit.exe");
         self.part_reason().is_some() || self.rows.iter().any(|(_, process)| inside(process) && of_session(process))
     }

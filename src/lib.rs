@@ -82,6 +82,7 @@ mod sweep;
 pub mod symbols;
 mod system;
 mod time;
+mod upcase;
 mod warning;
 mod words;
 mod xpress;

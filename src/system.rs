@@ -86,6 +86,7 @@ impl System {
             let views = (found.processes, found.carved, found.threads);
             scanned = found.thread_objects;
             crate::process::views::add_by_scan(kernel, &budget, &mut processes, &mut listed, views.0, views.1, views.2);
+            crate::process::root_scan::add(kernel, &budget, &mut processes, &mut listed, found.roots);
             hives = Some(found.hives);
         }
         if processes.items.is_empty() {

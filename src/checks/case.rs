@@ -8,7 +8,9 @@ use super::{CoreProcess, Outcome, Rule, Why};
 use crate::picture::{FIRST_WITH_SILOS, Members, Picture, Session, SessionModel, Sighting};
 use crate::process::Source;
 use crate::registry::SessionManagerKeys;
-use crate::{Absent, ListEnd, Mode, ModeKind, Parent, Process, ProcessTree, Reading, System, Ticks, VirtualAddress};
+use crate::{
+    Absent, ListEnd, Mode, ModeKind, Parent, Process, ProcessTree, Reading, System, Ticks, Timestamp, VirtualAddress,
+};
 use std::collections::HashMap;
 
 /// What the kernel's path says.
@@ -243,7 +245,12 @@ impl<'a> Case<'a> {
         let started = process.started().ok_or_else(|| Why::no_value(&process.created).of("creation time"))?;
         // A thread that is older than its process tells how old that is at the least.
         let started = process.thread_before_it().and(process.first_thread()).unwrap_or(started);
+        // Interrupt time runs on, whatever the clock is set to.
+        let up = self.system.machine.boot.value().map(|boot| captured.0.saturating_sub(boot.0));
+        let by_interrupt = process.created_interrupt.value().zip(up);
+        let by_interrupt = by_interrupt.map(|(since, up)| Timestamp(up).since(Timestamp(*since)));
         let age = captured.since(started);
+        let age = by_interrupt.filter(|other| other.0.saturating_sub(age.0) > Ticks::seconds(60).0).unwrap_or(age);
         if age < Ticks::seconds(0) {
             let words = format!("spoilt by a step of the clock: the process is {} younger than the image", age.abs());
             return Err(words.into());

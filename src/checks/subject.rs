@@ -2,8 +2,9 @@
 
 use super::case::{Case, ImagePath};
 use super::core::{SYSTEM_PID, smss::SMSS};
+use super::rules::stale_child::CHILD_AGE;
 use super::words::is_sid;
-use crate::{Liveness, Process, Reading, Ticks, Timestamp};
+use crate::{Liveness, Process, Reading, Ticks, Timestamp, VirtualAddress};
 
 /// The part that a process plays, by its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,9 +149,29 @@ impl<'a> Case<'a> {
             && at_boot
     }
 
+    /// Whether a container's other processes are there: its smss.exe is there to start csrss.exe and wininit.exe, and stays as long as they
+    /// do. A job that has nothing but an smss.exe in it is one that somebody made. In a part of a list they may be missing.
+    fn is_inhabited(&self, silo: VirtualAddress) -> bool {
+        // Of one that could not be looked at it is not known.
+        let may_be = |process: &Process| match &process.silo {
+            Reading::Value(at) => *at == silo,
+            Reading::Absent(_) => true,
+            Reading::Nothing => false,
+        };
+        let inside = |process: &Process| may_be(process) && !process.has_exited();
+        let of_session = |process: &Process| process.is_called("csrss.exe") || process.is_called("wininit.exe");
+        self.part_reason().is_some() || self.rows.iter().any(|(_, process)| inside(process) && of_session(process))
+    }
+
+    /// Whether it may still be at work on what it is there to start.
+    fn is_young(&self, process: &Process) -> bool {
+        let [_, suspicious] = CHILD_AGE.map(Ticks::seconds);
+        self.age(process).is_ok_and(|age| age <= suspicious)
+    }
+
     fn is_silo_smss(&self, process: &Process) -> bool {
         match &process.silo {
-            Reading::Value(at) if !at.is_null() => true,
+            Reading::Value(at) if !at.is_null() => self.is_inhabited(*at) || self.is_young(process),
             Reading::Value(_) | Reading::Nothing => false,
             // The job could not be looked at: a container's session that this smss built, or whose builder is not known.
             Reading::Absent(_) => {

@@ -63,6 +63,7 @@ impl Witness {
         match source {
             Source::Threads | Source::ThreadScan => Self::Threads,
             Source::HandleTables | Source::Handles => Self::Handles,
+            Source::RootScan => Self::PageTables,
             Source::PoolScan | Source::Carved => Self::Search,
             _ => Self::Lists,
         }

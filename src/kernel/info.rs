@@ -55,3 +55,15 @@ pub struct KernelInfo {
     #[serde(deserialize_with = "null_is_default")]
     pub absent: BTreeMap<String, Absent>,
 }
+
+/// Numbers of builds that `NtBuildLab` can begin with: from Server 2003 on, and those to come.
+const BUILDS: std::ops::Range<u32> = 2600..1 << 16;
+
+impl KernelInfo {
+    /// The build that `NtBuildLab` was made for: 19041 in `19041.1.amd64fre.vb_release.191206-1406`. Updates that only switch features
+    /// on (19045) leave it as it was.
+    #[must_use]
+    pub fn lab_build(&self) -> Option<u32> {
+        self.lab.as_ref()?.split('.').next()?.parse().ok().filter(|build| BUILDS.contains(build))
+    }
+}

@@ -46,6 +46,7 @@ pub use objects::token::{Privilege, SidAndAttributes, Token, TokenReadings};
 pub use objects::vad::{Vad, VadKind, vads};
 pub use objects::well_known::{privilege_name, sid_name};
 pub use page_file_match::PageFileInfo;
+pub(crate) use root::RootLook;
 pub use self_test::{FieldCheck, FieldResult, SelfTest};
 pub use singletons::Singletons;
 pub use triage::{CrashDriver, CrashFacts, TriageDump};
@@ -182,14 +183,15 @@ impl MemoryImage {
     /// As [`locate_kernel`](Self::locate_kernel).
     pub fn locate_kernel_with(&self, store: &SymbolStore, options: &LocateOptions<'_>) -> Result<Kernel<'_>, Error> {
         let found = self.find_kernel(store, options)?;
-        let rivals = found.0.rivals.clone();
+        let (rivals, parts) = (found.0.rivals.clone(), found.0.parts.clone());
         let mut kernel = Kernel::open(self, found, store)?;
         // The kernel's own list of memory tells where the hole is that a file lacks.
         if let Some(reading) = kernel.reading_with_all_memory() {
             self.adopt(reading);
             kernel = Kernel::open(self, self.find_kernel(store, options)?, store)?;
         }
-        Ok(if rivals.is_empty() { kernel } else { ran_last::settle(kernel, &rivals, store) })
+        let alone = rivals.is_empty() && parts.is_empty();
+        Ok(if alone { kernel } else { ran_last::settle(kernel, &rivals, &parts, store) })
     }
 }
 

@@ -2,6 +2,7 @@
 //! started, and what it made since, is another: one memory has one machine at a time, so that the one that ran last was started after
 //! the others had stopped.
 
+use super::find::choose::Part;
 use super::find::locate::LocateOptions;
 use super::objects::{processors, thread};
 use super::{Direction, Eprocess, Kernel, SharedData, Walk};
@@ -30,8 +31,14 @@ struct Witnesses {
     led: bool,
 }
 
-/// The kernel that ran last: `first`, or one of the rivals, which these roots open. If that cannot be told, it is said why.
-pub(super) fn settle<'m>(first: Kernel<'m>, rivals: &[PhysicalAddress], store: &SymbolStore) -> Kernel<'m> {
+/// The kernel that ran last: `first`, or one of the rivals, which these roots open. If that cannot be told, it is said why. What is there
+/// in part is never taken, and makes it doubtful if its clock is later than any sign of life of the one that is.
+pub(super) fn settle<'m>(
+    first: Kernel<'m>,
+    rivals: &[PhysicalAddress],
+    parts: &[Part],
+    store: &SymbolStore,
+) -> Kernel<'m> {
     let image = first.image();
     let (searched, mut others) = (first.others_searched, first.others.clone());
     let by_clocks = first.undecided.clone();
@@ -65,7 +72,8 @@ pub(super) fn settle<'m>(first: Kernel<'m>, rivals: &[PhysicalAddress], store: &
         rest.push(witnesses);
     }
     let (witnesses, mut kernel) = last;
-    kernel.undecided = rest.iter().find_map(|other| witnesses.doubt(other)).or(by_clocks.filter(|_| unopened));
+    let among_whole = rest.iter().find_map(|other| witnesses.doubt(other)).or(by_clocks.filter(|_| unopened));
+    kernel.undecided = among_whole.or_else(|| parts.iter().find_map(|part| part.doubt(witnesses.last)));
     for other in &mut kernel.others {
         if let Some(known) = others.iter().find(|known| known.dtb == other.dtb) {
             other.lacks.clone_from(&known.lacks);

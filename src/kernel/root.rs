@@ -6,7 +6,7 @@ use super::find::proof::maps_alike;
 use super::find::roots::Root;
 use super::walk::{Direction, list};
 use super::{Eprocess, KUSER_SHARED_DATA};
-use crate::memory::AddressSpace;
+use crate::memory::{AddressSpace, Page};
 use crate::{Absent, PhysicalAddress, VirtualAddress};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,10 +17,18 @@ const MAX_LISTED: usize = 256;
 /// Bits of an entry that say where its table lies.
 const FRAME: u64 = 0x000f_ffff_ffff_f000;
 
-/// The entry of a root's table through which `at` is mapped: the frame of the table below. `None`: the table is not in the
+/// The bits of an address below those that choose an entry of the table that all processes' kernel halves have in common: the top one,
+/// or where there are five levels, the one below it, which each process has for itself.
+const SHARED_BELOW: u32 = 39;
+
+/// The entry through which `at` is mapped in a root's table of that level: the frame of the table below. `None`: a table is not in the
 /// image. 0: nothing is mapped.
 fn entry(space: AddressSpace<'_>, at: VirtualAddress) -> Option<u64> {
-    entry_of(space, space.architecture().top_index(at))
+    match space.entry_at(at, SHARED_BELOW) {
+        Some(entry) => Some(if entry & 1 == 0 { 0 } else { entry & FRAME }),
+        // The top table is there and leads nowhere.
+        None => entry_of(space, space.architecture().top_index(at)).filter(|frame| *frame == 0),
+    }
 }
 
 /// The entry in the upper half of a root's table that leads to the table itself. `None`: there is none.
@@ -36,6 +44,25 @@ fn entry_of(space: AddressSpace<'_>, slot: u64) -> Option<u64> {
         let entry = u64::from_le_bytes(bytes);
         if entry & 1 == 0 { 0 } else { entry & FRAME }
     })
+}
+
+/// What a page-table root of this system looks like, by its page alone.
+#[derive(Debug)]
+pub(crate) struct RootLook {
+    /// Where in the page the entry lies that leads to the page itself: Windows has it in one place of every root.
+    own: usize,
+}
+
+impl RootLook {
+    /// `None`: the root that the kernel is read with does not lead to itself, so that no other is known by that.
+    pub(crate) fn new(kernel: &Kernel<'_>) -> Option<Self> {
+        Some(Self { own: usize::try_from(self_reference(kernel.space)?.checked_mul(8)?).ok()? })
+    }
+
+    /// Whether this page leads to itself there. [`Kernel::shares_kernel`] says whether it is a root of this system.
+    pub(crate) fn could_be(&self, page: Page<'_>) -> bool {
+        page.u64(self.own).is_some_and(|entry| entry & 1 == 1 && entry & FRAME == page.at.0)
+    }
 }
 
 /// What the roots of processes say.
@@ -54,7 +81,7 @@ impl<'m> Kernel<'m> {
         anchors.extend(self.anchor);
         anchors.push(process);
         let mut slots = BTreeSet::new();
-        anchors.retain(|at| slots.insert(self.space.architecture().top_index(*at)));
+        anchors.retain(|at| slots.insert(at.0 >> SHARED_BELOW));
         anchors
     }
 

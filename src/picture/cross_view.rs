@@ -113,6 +113,8 @@ pub(super) fn cross_view(picture: &Picture<'_>) -> Vec<Sighting> {
 struct Judge<'p> {
     motion: &'p Motion,
     captured: Option<Timestamp>,
+    /// Interrupt time of the image: how long the system had run.
+    up: Option<Timestamp>,
     /// Creation of System, if the clock was not set back since.
     boot: Option<Timestamp>,
     /// The active list was read to its end, both ways.
@@ -131,6 +133,8 @@ impl<'p> Judge<'p> {
     fn new(picture: &'p Picture<'_>) -> Self {
         let system = picture.system();
         let captured = system.machine.captured.value().copied();
+        let started = system.machine.boot.value();
+        let up = captured.zip(started).map(|(captured, boot)| Timestamp(captured.0.saturating_sub(boot.0)));
         let list = &system.processes;
         let items = &list.items;
         let system = items.iter().find(|process| process.pid.value() == Some(&4) && holds(process, Source::ActiveList));
@@ -153,6 +157,7 @@ impl<'p> Judge<'p> {
         Self {
             motion: picture.motion(),
             captured,
+            up,
             boot,
             whole,
             whole_one_way,
@@ -339,6 +344,11 @@ impl<'p> Judge<'p> {
     /// What contradicts a process that says that it was just made.
     fn doubts_of_youth(&self, process: &Process) -> Vec<String> {
         let mut doubts = Vec::new();
+        // No clock that is set moves interrupt time.
+        let since = process.created_interrupt.value().map(|since| Timestamp(*since));
+        if let Some(age) = self.up.zip(since).map(|(up, since)| up.since(since)).filter(|age| *age > SMEAR) {
+            doubts.push(format!("by interrupt time it was made {age} before the image"));
+        }
         if let Some(distance) = process.thread_before_it() {
             doubts.push(format!("its first thread is {distance} older than it says that it is itself"));
         }

@@ -64,10 +64,11 @@ impl<'s> Picture<'s> {
         self.system
     }
 
-    /// Build number of the kernel, if it is known.
+    /// Build number of the kernel, if it is known. Where its `NtBuildLab` has a later one than `KUSER_SHARED_DATA` and
+    /// `NtBuildNumber`, that: whoever writes an older number there must not be excused by what an older Windows lacks.
     #[must_use]
     pub fn build(&self) -> Option<u32> {
-        self.system.kernel.as_ref().and_then(|kernel| kernel.build)
+        self.system.kernel.as_ref().and_then(|kernel| kernel.build.max(kernel.lab_build()))
     }
 
     /// The sign that the clock was set back since smss.exe started, if there is one.

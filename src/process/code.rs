@@ -40,7 +40,11 @@ struct ImagePage {
     range: usize,
 }
 
-/// Reads the tables. `vads`: the ranges, in rising order; `room`: tables that may be read.
+/// The first build in which no process may execute `KUSER_SHARED_DATA`, as far as is known.
+const FIRST_WITHOUT_SHARED_CODE: u32 = 9600;
+
+/// Reads the tables. `vads`: the ranges, in rising order; `ends`: the last addresses of images, by their first; `room`: tables that may
+/// be read.
 ///
 /// # Errors
 /// There is no page-table root.
@@ -48,16 +52,20 @@ pub(super) fn read(
     kernel: &Kernel<'_>,
     process: &Eprocess<'_>,
     vads: &[Vad],
+    ends: &HashMap<VirtualAddress, VirtualAddress>,
     room: &mut usize,
 ) -> Result<Code, Absent> {
     let space = process.space()?;
-    // Every process has this page of the kernel's, to read; Windows 7 does not forbid to execute it.
+    // Every process has this page of the kernel's, to read. Older versions may not forbid to execute it.
+    let may_execute = kernel.build().is_ok_and(|build| build < FIRST_WITHOUT_SHARED_CODE);
     let shared = kernel.space().translate(KUSER_SHARED_DATA).ok().map(PhysicalAddress::page);
     let mut images: Vec<(VirtualAddress, VirtualAddress, usize)> = vads
         .iter()
         .enumerate()
         .filter(|(_, vad)| vad.kind.value() == Some(&VadKind::Image))
         .filter_map(|(range, vad)| Some((*vad.start.value()?, *vad.end.value()?, range)))
+        // Behind its end there is no image, however long the range is.
+        .map(|(start, end, range)| (start, ends.get(&start).map_or(end, |last| end.min(*last)), range))
         .collect();
     images.sort_unstable();
     let image_at = |at: VirtualAddress| {
@@ -95,7 +103,8 @@ pub(super) fn read(
             }
         }
         if page.executable {
-            if page.physical.map(PhysicalAddress::page) == shared && shared.is_some() && !page.writable {
+            let is_shared = page.physical.map(PhysicalAddress::page) == shared && shared.is_some();
+            if is_shared && may_execute && !page.writable {
                 return;
             }
             code.pages = code.pages.saturating_add(page.bytes / PAGE_SIZE);
@@ -164,6 +173,8 @@ pub(super) fn read(
 
 /// Entry of a page table: present, and reachable from user mode.
 const ENTRY: u64 = 1 | 1 << 2;
+/// Bits for memory that is not cached, which user memory is not: without them the `MZ` of an image would pass for an entry.
+const UNCACHED: u64 = 1 << 3 | 1 << 4;
 /// Where an entry has its frame.
 const FRAME: u64 = 0x000f_ffff_ffff_f000;
 
@@ -174,8 +185,9 @@ fn holds_entries(memory: &dyn PhysicalMemory, at: PhysicalAddress) -> bool {
         return false;
     }
     let is_there = |at: PhysicalAddress| memory.next_run(at).is_some_and(|run| run.start <= at);
-    let is_entry =
-        |entry: u64| entry & ENTRY == ENTRY && entry & FRAME != 0 && is_there(PhysicalAddress(entry & FRAME));
+    let is_entry = |entry: u64| {
+        entry & (ENTRY | UNCACHED) == ENTRY && entry & FRAME != 0 && is_there(PhysicalAddress(entry & FRAME))
+    };
     let (entries, _) = bytes.as_chunks::<8>();
     let mut entries = entries.iter().map(|entry| u64::from_le_bytes(*entry)).filter(|entry| *entry != 0).peekable();
     entries.peek().is_some() && entries.all(is_entry)

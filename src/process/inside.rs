@@ -1,10 +1,10 @@
 //! What is in one process: its address ranges, its threads, its handles, and who has handles to it.
 
-use crate::kernel::{AlteredPage, CodeRun, Handle, Thread, Vad};
+use crate::kernel::{AlteredPage, CodeRun, Handle, Module, Thread, Vad, VadKind};
 use crate::location::Location;
 use crate::reading::record;
-use crate::{Hex, ListEnd, VirtualAddress};
-use std::collections::BTreeMap;
+use crate::{Hex, ListEnd, PAGE_SIZE, VirtualAddress};
+use std::collections::{BTreeMap, HashMap};
 
 record! {
     /// What is in one process, and who has a hand in it.
@@ -13,6 +13,8 @@ record! {
         vads: Vec<Vad>,
         /// How the walk over them ended.
         vads_end: ListEnd,
+        /// Modules as the loader lists them (`PEB.Ldr`), in load order: what the process says of itself. Nothing: there is no list.
+        loaded: Vec<Module>,
         /// `EPROCESS.VadCount`: ranges that the kernel counts. Nothing: this build does not count them so.
         vads_counted: u64,
         /// Pages that the process's own page tables make executable: outside image ranges all of them, inside those that can be
@@ -71,5 +73,26 @@ record! {
         ;
         /// Where the members that rules cite were read, by member name.
         located: BTreeMap<String, Location>,
+    }
+}
+
+impl Inside {
+    /// The last address of each image, by its first: the longer of what its headers say and of what the loader's list says. A range can be
+    /// made longer than its image by one field; the processor goes on behind it all the same. Images of which neither is known are left out.
+    pub(crate) fn ends_of_images(&self) -> HashMap<VirtualAddress, VirtualAddress> {
+        let mut listed: HashMap<VirtualAddress, u64> = HashMap::new();
+        for module in self.loaded.value().into_iter().flatten() {
+            if let (Some(base), Some(size)) = (module.base.value(), module.size.value()) {
+                let known = listed.entry(*base).or_default();
+                *known = u64::from(*size).max(*known);
+            }
+        }
+        let end = |vad: &Vad| {
+            let start = *vad.start.value().filter(|_| vad.kind.value() == Some(&VadKind::Image))?;
+            let size = vad.image_size.value().max(listed.get(&start)).filter(|size| **size > 0)?;
+            let bytes = size.checked_next_multiple_of(PAGE_SIZE)?;
+            Some((start, start.checked_add(bytes)?.wrapping_sub(1)))
+        };
+        self.vads.value().into_iter().flatten().filter_map(end).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! The processes of the active list, read into records.
 
-use super::{Process, ProcessView, Source};
+use super::{Process, ProcessView, Source, UnownedRoot};
 use crate::budget::Budget;
 use crate::kernel::{Direction, Eprocess, Joined, Kernel, Links, MAX_LISTED, WalkEnd, list_both_ways};
 use crate::reading::{null_is_default, without_nulls};
@@ -33,6 +33,9 @@ pub struct ProcessList {
     /// What sources lead to and could not be read.
     #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<Unread>,
+    /// Page-table roots of this system that belong to no process of the list. `None`: memory was not searched for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unowned_roots: Option<Vec<UnownedRoot>>,
 }
 
 impl ProcessList {

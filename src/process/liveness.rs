@@ -112,7 +112,7 @@ impl Process {
     /// True where nothing but its object in memory, met by a search, says that there is or was such a process.
     #[must_use]
     pub(crate) fn is_known_by_object_alone(&self) -> bool {
-        self.sources.iter().all(|source| matches!(source, Source::PoolScan | Source::Carved))
+        self.sources.iter().all(|source| matches!(source, Source::PoolScan | Source::RootScan | Source::Carved))
     }
 
     /// True where nothing but its own values says that it is a process of this machine.

@@ -4,13 +4,16 @@ use super::inside::{Holder, Inside};
 use super::witnesses::{Looked, Targets, ThreadsElsewhere, compare_images, read_code, targets, token_type};
 use super::{Process, Source};
 use crate::budget::{Budget, Use, spent};
+use crate::kernel::find::pe::size_of_image;
 use crate::kernel::objects::file_object;
 use crate::kernel::objects::key::KeyPaths;
 use crate::kernel::objects::object_path::ObjectPaths;
 use crate::kernel::objects::thread::threads_up_to;
 use crate::kernel::objects::vad::vads_up_to;
-use crate::kernel::{Eprocess, Handle, HandleEntry, Kernel, ObjectTypes, OtherThreads, Vad, WalkEnd, handles};
-use crate::{Absent, Hex, ListEnd, ProcessList, Reading, Ticks, Timestamp, VirtualAddress};
+use crate::kernel::{
+    Eprocess, Handle, HandleEntry, Kernel, ObjectTypes, OtherThreads, Vad, VadKind, WalkEnd, handles, modules,
+};
+use crate::{Absent, Hex, ListEnd, Origin, ProcessList, Reading, Ticks, Timestamp, VirtualAddress};
 use std::collections::{BTreeMap, HashMap};
 
 /// Which processes to look into. The default is those that the checks need.
@@ -37,6 +40,8 @@ const MAX_HANDLE_NAMES: usize = 1 << 22;
 const MAX_COMPARED: usize = 1 << 23;
 /// Holders recorded in all.
 const MAX_HOLDERS: usize = 1 << 16;
+/// Headers of images read of one process.
+const MAX_HEADERS: usize = 1 << 12;
 /// Page tables read in all: those of 64 GiB in small pages.
 const MAX_TABLES: usize = 1 << 15;
 /// System's own memory is looked at, and neither its threads nor its handles: there are thousands, and nobody judges them.
@@ -45,6 +50,8 @@ const SYSTEM: u64 = 4;
 const MOST_OF_SUSPECT: usize = 1 << 10;
 /// Bytes that the record of an address range, a thread or a handle takes, in memory and in a document.
 const RECORD: u64 = 1 << 10;
+/// And those that it takes besides if it says where its members were read: a map of places has room for eleven from the first on.
+const PLACES: u64 = 4 << 10;
 
 impl InsideOf {
     fn takes(self, process: &Process) -> bool {
@@ -95,33 +102,42 @@ pub(crate) fn look(
             continue;
         }
         let object = Eprocess::read_at(kernel, address, process.unmapped(kernel));
-        let room = budget.records(RECORD, Use::Core);
         let mut inside = Inside::default();
-        read_memory(&object, &mut inside, room);
+        // Of ranges few say where they lie.
+        read_memory(&object, &mut inside, budget.records(2 * RECORD, Use::Core));
         inside.token_type = token_type(kernel, &object, &types);
         let code = read_code(kernel, &object, &mut inside, &mut tables);
         if matches!(of, InsideOf::One(_) | InsideOf::Everybody) || process.pid.value() != Some(&SYSTEM) {
             let others = others.get(&address).cloned().unwrap_or_default();
             let all_types = matches!(of, InsideOf::One(_));
+            let room = budget.records(RECORD + PLACES, Use::Core);
             read_threads_and_handles(kernel, &object, &others, &types, all_types, room, &mut inside);
         }
-        looked.push((index, object, inside, code));
+        // At once: what is kept of the ones leaves the less for the others.
+        match budget.take(cost(&inside), Use::Core) {
+            Ok(()) => looked.push((index, object, inside, code)),
+            Err(why) => process.inside = Reading::Absent(why),
+        }
     }
     compare_images(kernel, &mut looked);
-    let (mut held, held_end) = holders(kernel, list, &targets(&held_of, &looked));
+    let room = budget.records(RECORD + PLACES, Use::Core);
+    let (held, held_end) = holders(kernel, list, &targets(&held_of, &looked), room.min(MAX_HOLDERS));
+    let number = held.values().map(|held| u64::try_from(held.len()).unwrap_or(u64::MAX)).fold(0, u64::saturating_add);
+    let mut held = budget.take(number.saturating_mul(RECORD + PLACES), Use::Core).map(|()| held);
+    let mut tell = |inside: &mut Inside, address: &VirtualAddress| {
+        let of = |held: &mut HashMap<_, Vec<Holder>>| held.remove(address).unwrap_or_default();
+        inside.held_by = held.as_mut().map(of).map_err(|why| why.clone()).into();
+        inside.held_by_end = Reading::Value(held_end);
+    };
     for (address, index) in suspects.into_iter().filter(|(address, _)| !chosen.contains_key(address)) {
         if let Some(Reading::Value(inside)) = list.items.get_mut(index).map(|process| &mut process.inside) {
-            inside.held_by = Reading::Value(held.remove(&address).unwrap_or_default());
-            inside.held_by_end = Reading::Value(held_end);
+            tell(inside, &address);
         }
     }
     for (index, object, mut inside, _) in looked {
         let Some(process) = list.items.get_mut(index) else { continue };
-        inside.held_by = Reading::Value(held.remove(&object.address()).unwrap_or_default());
-        inside.held_by_end = Reading::Value(held_end);
-        // What stopped at its share is told to have done so, and was not too much.
-        let taken = budget.take(records(&inside).saturating_mul(RECORD), Use::Core);
-        process.inside = taken.map(|()| inside).into();
+        tell(&mut inside, &object.address());
+        process.inside = Reading::Value(inside);
     }
 }
 
@@ -154,9 +170,9 @@ fn threads_of_suspects(kernel: &Kernel<'_>, budget: &Budget, list: &mut ProcessL
         }
         let Some(address) = process.eprocess.value().copied() else { continue };
         let object = Eprocess::read_at(kernel, address, process.unmapped(kernel));
-        let room = budget.records(RECORD, Use::Details).min(MOST_OF_SUSPECT);
+        let room = budget.records(RECORD + PLACES, Use::Details).min(MOST_OF_SUSPECT);
         let Ok((threads, joined)) = threads_up_to(&object, &OtherThreads::default(), room) else { continue };
-        let taken = u64::try_from(threads.len()).unwrap_or(u64::MAX).saturating_mul(RECORD);
+        let taken = u64::try_from(threads.len()).unwrap_or(u64::MAX).saturating_mul(RECORD + PLACES);
         if threads.is_empty() || budget.take(taken, Use::Details).is_err() {
             continue;
         }
@@ -172,14 +188,17 @@ fn threads_of_suspects(kernel: &Kernel<'_>, budget: &Budget, list: &mut ProcessL
     running
 }
 
-/// How many records there are in it.
-fn records(inside: &Inside) -> u64 {
-    let vads = inside.vads.value().map_or(0, Vec::len);
-    let threads = inside.threads.value().map_or(0, Vec::len);
-    let handles = inside.handles.value().map_or(0, Vec::len);
-    let held = inside.held_by.value().map_or(0, Vec::len);
-    let all = vads.saturating_add(threads).saturating_add(handles).saturating_add(held).saturating_add(1);
-    u64::try_from(all).unwrap_or(u64::MAX)
+/// What the records in it take, in bytes.
+fn cost(inside: &Inside) -> u64 {
+    fn of<T>(records: &Reading<Vec<T>>, has_places: impl Fn(&T) -> bool) -> u64 {
+        let cost = |record: &T| if has_places(record) { RECORD + PLACES } else { RECORD };
+        records.value().into_iter().flatten().map(cost).fold(0, u64::saturating_add)
+    }
+    let vads = of(&inside.vads, |vad| !vad.located.is_empty());
+    let threads = of(&inside.threads, |thread| !thread.located.is_empty());
+    let handles = of(&inside.handles, |handle| !handle.located.is_empty());
+    let loaded = of(&inside.loaded, |_| false);
+    RECORD.saturating_add(vads).saturating_add(loaded).saturating_add(threads).saturating_add(handles)
 }
 
 /// Reads the address ranges.
@@ -199,6 +218,7 @@ fn read_memory(process: &Eprocess<'_>, inside: &mut Inside, room: usize) {
                 Reading::Absent(Absent::unreadable(format!("not all address ranges could be read: the tree {end}")))
             };
             inside.vads = Reading::Value(vads);
+            read_images(process, inside, room);
             inside.vads_end = Reading::Value(end.kind());
         }
         Err(absent) => {
@@ -206,6 +226,41 @@ fn read_memory(process: &Eprocess<'_>, inside: &mut Inside, room: usize) {
             inside.vads_end = Reading::Absent(absent.clone());
             inside.private_executable = Reading::Absent(absent);
         }
+    }
+}
+
+/// Reads what the images say of their size, and what the loader does.
+fn read_images(process: &Eprocess<'_>, inside: &mut Inside, room: usize) {
+    inside.loaded = modules(process)
+        .map(|list| {
+            list.map(|(mut list, _)| {
+                list.truncate(room);
+                list
+            })
+        })
+        .into();
+    let Ok(space) = process.space() else { return };
+    let is_old = |at: VirtualAddress| space.origin(at).is_ok_and(Origin::is_of_another_time);
+    // A page of another time may be another's.
+    let listed = match &mut inside.loaded {
+        Reading::Value(listed) => listed.as_mut_slice(),
+        Reading::Nothing | Reading::Absent(_) => &mut [],
+    };
+    for module in listed {
+        if module.entry.value().is_some_and(|entry| is_old(*entry)) {
+            let why = || Absent::unreadable("its entry in the loader's list was copied at another time");
+            (module.base, module.size) = (Reading::Absent(why()), Reading::Absent(why()));
+        }
+    }
+    let Reading::Value(vads) = &mut inside.vads else { return };
+    let images = vads.iter_mut().filter(|vad| vad.kind.value() == Some(&VadKind::Image));
+    for vad in images.take(MAX_HEADERS) {
+        let Some(start) = vad.start.value().copied() else { continue };
+        let size = if is_old(start) { None } else { size_of_image(space, start) };
+        vad.image_size = match size {
+            Some(size) => Reading::Value(size),
+            None => Reading::Absent(Absent::unreadable("the headers at its start are not in memory, or are none")),
+        };
     }
 }
 
@@ -361,6 +416,7 @@ fn holders(
     kernel: &Kernel<'_>,
     list: &ProcessList,
     targets: &Targets,
+    most: usize,
 ) -> (HashMap<VirtualAddress, Vec<Holder>>, ListEnd) {
     let mut held: HashMap<VirtualAddress, Vec<Holder>> = HashMap::new();
     let mut worst = ListEnd::Complete;
@@ -380,14 +436,14 @@ fn holders(
         };
         worst = worst.max(table.end.kind());
         compared = compared.saturating_add(table.entries.len());
-        if compared > MAX_COMPARED || holders > MAX_HOLDERS {
+        if compared > MAX_COMPARED || holders > most {
             return (held, ListEnd::Limit);
         }
         for entry in &table.entries {
             let body = entry.object.wrapping_add(layout.body.offset);
             let Some((target, thread)) = targets.get(&body).filter(|(target, _)| target != own) else { continue };
             holders = holders.saturating_add(1);
-            if holders > MAX_HOLDERS {
+            if holders > most {
                 break;
             }
             held.entry(*target).or_default().push(Holder {
@@ -402,7 +458,7 @@ fn holders(
             });
         }
     }
-    (held, if holders > MAX_HOLDERS { ListEnd::Limit } else { worst })
+    (held, if holders > most { ListEnd::Limit } else { worst })
 }
 
 impl Process {

@@ -95,6 +95,11 @@ impl<'k> ProcessLook<'k> {
         (self.heads_at, self.dtb_at)
     }
 
+    /// Where the page-table root lies in the object, and its links.
+    pub(super) fn root_and_links(&self) -> (usize, &[u64]) {
+        (self.dtb_at, &self.links_at)
+    }
+
     /// Whether the object has a header of this kernel's processes.
     fn is_headed(&self, process: &Eprocess<'_>) -> bool {
         let word = process.view().bytes(0, 4).ok().and_then(u32::decode);

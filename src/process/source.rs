@@ -34,6 +34,8 @@ pub enum Source {
     PoolScan,
     /// The owners of the threads that a search of physical memory finds.
     ThreadScan,
+    /// The owners of the page-table roots that a search of physical memory finds.
+    RootScan,
     /// A search of physical memory where no kernel was found, or its page tables and types are lost: values alone say that it is a
     /// process.
     Carved,
@@ -71,7 +73,7 @@ pub struct About {
 const NEVER_DUE: fn(&Process) -> bool = |_| false;
 
 /// Every source, in the order in which they are looked at and shown.
-pub static SOURCES: [About; 11] = [
+pub static SOURCES: [About; 12] = [
     About {
         source: Source::ActiveList,
         name: "active_list",
@@ -174,6 +176,16 @@ pub static SOURCES: [About; 11] = [
         name: "thread_scan",
         letter: 'R',
         label: "owner of a thread found by scanning",
+        by_scan: true,
+        may_be_empty: false,
+        find: None,
+        is_due: NEVER_DUE,
+    },
+    About {
+        source: Source::RootScan,
+        name: "root_scan",
+        letter: 'D',
+        label: "owner of a page-table root found by scanning",
         by_scan: true,
         may_be_empty: false,
         find: None,

@@ -91,7 +91,7 @@ pub(super) fn read_code(
     room: &mut usize,
 ) -> Option<Code> {
     let ranges = inside.vads.value().map_or(&[][..], Vec::as_slice);
-    match code::read(kernel, object, ranges, room) {
+    match code::read(kernel, object, ranges, &inside.ends_of_images(), room) {
         Ok(code) => {
             inside.code = Reading::Value(code.runs.clone());
             inside.code_pages = Reading::Value(code.pages);

@@ -1,13 +1,6 @@
 //! Names of keys and values: how they are compared, and the hashes that subkey lists keep of them.
 
-/// A character as the kernel compares it. Windows' table maps one UTF-16 unit to one, and nothing beyond ASCII to ASCII.
-fn upcase(c: char) -> char {
-    let mut upper = c.to_uppercase();
-    match (upper.next(), upper.next()) {
-        (Some(up), None) if c.is_ascii() == up.is_ascii() && c.len_utf16() == 1 => up,
-        _ => c,
-    }
-}
+use crate::upcase::upcase;
 
 /// True where the kernel takes both for the same name.
 #[must_use]

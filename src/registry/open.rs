@@ -281,19 +281,25 @@ impl<'k> Registry<'k> {
     /// Why it cannot be said.
     pub fn control_set(&self) -> Result<ControlSet, Absent> {
         let selected = self.selected_control_set();
-        let why = match (self.linked_control_set(), selected) {
-            (Ok(Some(number)), Ok(found)) if found.number == number => return Ok(found),
-            (Ok(Some(number)), _) => {
-                return Ok(ControlSet { number, assumed: false, source: CURRENT_CONTROL_SET.to_owned() });
-            }
+        let by_link = || ControlSet { source: CURRENT_CONTROL_SET.to_owned(), ..ControlSet::default() };
+        let why = match (self.linked_name(), selected) {
+            (Ok(Some(name)), selected) => match (ControlSet::parse(&name), selected) {
+                (Some(number), Ok(found)) if found.number == number => return Ok(found),
+                (Some(number), _) => return Ok(ControlSet { number, ..by_link() }),
+                // Whatever it is called: the kernel goes by it.
+                (None, _) => return Ok(ControlSet { name: Some(name), ..by_link() }),
+            },
             (_, Ok(found)) => return Ok(found),
             (_, Err(why)) => why,
         };
         match self.control_sets() {
             Ok(Listing { items, missing }) if missing.is_empty() => match items.as_slice() {
-                [number] => {
-                    Ok(ControlSet { number: *number, assumed: true, source: "the only one there is".to_owned() })
-                }
+                [number] => Ok(ControlSet {
+                    number: *number,
+                    assumed: true,
+                    source: "the only one there is".to_owned(),
+                    ..ControlSet::default()
+                }),
                 _ => Err(why),
             },
             _ => Err(why),
@@ -305,18 +311,29 @@ impl<'k> Registry<'k> {
     /// # Errors
     /// It cannot be read, or leads to no control set.
     pub fn linked_control_set(&self) -> Result<Option<u32>, Absent> {
+        let Some(name) = self.linked_name()? else { return Ok(None) };
+        let number = ControlSet::parse(&name);
+        number.map(Some).ok_or_else(|| Absent::unparsable(format!("the link CurrentControlSet leads to {name}")))
+    }
+
+    /// The name of the key that the link names.
+    fn linked_name(&self) -> Result<Option<String>, Absent> {
         let Some(key) = self.key_or_link(r"\REGISTRY\MACHINE\SYSTEM\CurrentControlSet")? else { return Ok(None) };
         let link = key.link();
         let Some(target) = link.known().map_err(Clone::clone)? else { return Ok(None) };
-        let number = target.rsplit('\\').next().and_then(ControlSet::parse);
-        let number =
-            number.ok_or_else(|| Absent::unparsable(format!("the link CurrentControlSet leads to {target}")))?;
-        Ok(Some(number))
+        Ok(target.rsplit('\\').next().map(str::to_owned))
+    }
+
+    /// Whether the kernel's own link lies in the hive: it is there in the hive of the system that runs, and in no file.
+    fn has_link(hive: &Hive<'_>) -> bool {
+        let Ok(root) = hive.root() else { return false };
+        let key = root.subkey(CURRENT_CONTROL_SET).ok().flatten();
+        key.is_some_and(|key| key.link().value().is_some())
     }
 
     /// Hives beside the one that answers for `mount` of which something says that they are mounted there: their own path, or the
-    /// name of their file below the system root. Hives whose signature is spoilt are among them.
-    pub(super) fn rivals(&self, mount: &str) -> Vec<Hive<'k>> {
+    /// name of their file below the system root. Hives whose signature is spoilt are among them. Not more than `most`.
+    pub(super) fn rivals(&self, mount: &str, most: usize) -> Vec<Hive<'k>> {
         let is_mounted = |hive: &&Hive<'k>| hive.mount().is_some_and(|own| same(own, SOFTWARE) || same(own, mount));
         let folder = |file: &str| file.rsplit_once('\\').map(|(folder, _)| folder.to_owned());
         // The folder of this Windows's own hives: other installations may be mounted, and have files of the same names.
@@ -332,14 +349,15 @@ impl<'k> Registry<'k> {
             let of_windows =
                 |file: &String| folder(file).is_some_and(|folder| own.iter().any(|own| same(own, &folder)));
             let by_file = file.filter(|file| of_windows(file)).and_then(|file| path::mount_by_file(file));
-            let listed = hive.record().sources.iter().any(|source| source == LISTED);
-            listed && [hive.mount(), by_file.as_deref()].into_iter().flatten().any(|own| same(own, mount))
+            let named = [hive.mount(), by_file.as_deref()].into_iter().flatten().any(|own| same(own, mount));
+            // Names can be written over, and what is in no list may be the one that was taken off it.
+            named || same(mount, SYSTEM) && Self::has_link(hive)
         };
         let mut all = self.hives.iter().filter(claims);
         let answers = self.hives.iter().find(|hive| hive.mount().is_some_and(|own| same(own, mount)));
         let answers = answers.map(|hive| hive.record().cmhive.clone());
         let others = all.by_ref().filter(|hive| Some(&hive.record().cmhive) != answers.as_ref());
-        others.chain(self.spoilt.iter().filter(claims)).cloned().collect()
+        others.chain(self.spoilt.iter().filter(claims)).take(most).cloned().collect()
     }
 
     /// What `read` makes of the registry if this hive answers for `mount`.
@@ -361,7 +379,7 @@ impl<'k> Registry<'k> {
             Err(why) => return Err(why.clone()),
         };
         let number = number.filter(|number| *number != 0).ok_or_else(|| unknown("Current is no number"))?;
-        Ok(ControlSet { number, assumed: false, source: r"Select\Current".to_owned() })
+        Ok(ControlSet { number, source: r"Select\Current".to_owned(), ..ControlSet::default() })
     }
 
     /// The numbers of all control sets, in order.

@@ -26,7 +26,7 @@ impl SessionManagerKeys {
     pub fn read_all(registry: &mut Registry<'_>) -> Self {
         let mut keys = Self::read(registry);
         keys.next_start = keys.next_start(registry);
-        for hive in registry.rivals(SYSTEM).into_iter().take(MAX_RIVALS) {
+        for hive in registry.rivals(SYSTEM, MAX_RIVALS) {
             let (cmhive, file) = (hive.record().cmhive.value().copied(), hive.record().file.value().cloned());
             keys.rivals.push(RivalHive {
                 cmhive: cmhive.unwrap_or_default(),
@@ -48,7 +48,7 @@ impl SessionManagerKeys {
         if *default == in_use.number || !all.contains(default) {
             return Reading::Nothing;
         }
-        let set = ControlSet { number: *default, assumed: false, source: r"Select\Default".to_owned() };
+        let set = ControlSet { number: *default, source: r"Select\Default".to_owned(), ..ControlSet::default() };
         Reading::Value(Box::new(Self::of_set(registry, Ok(set))))
     }
 
@@ -82,7 +82,8 @@ impl SessionManagerKeys {
         let named: Vec<String> = PROFILERS
             .iter()
             .filter_map(|name| environment.value()?.data(name).value().map(ToString::to_string))
-            .map(|class| class.trim().to_owned())
+            // Blanks of Unicode are letters here as everywhere in the registry.
+            .map(|class| class.trim_matches(|c| c <= ' ').to_owned())
             .collect();
         let classes = |path: &str| match named.as_slice() {
             [] => Reading::Absent(Absent::not_applicable("no profiler is named")),

@@ -84,6 +84,9 @@ pub struct ControlSet {
     pub number: u32,
     /// Nothing told it, and it is the only one there is.
     pub assumed: bool,
+    /// The key's name, where it is not that of a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// What told it: `Select\\Current`, `CurrentControlSet` (the link that the kernel made), `the only one there is`.
     pub source: String,
 }
@@ -92,7 +95,7 @@ impl ControlSet {
     /// The key's name: `ControlSet001`.
     #[must_use]
     pub fn key_name(&self) -> String {
-        format!("ControlSet{:03}", self.number)
+        self.name.clone().unwrap_or_else(|| format!("ControlSet{:03}", self.number))
     }
 
     /// The number in a control set's name.

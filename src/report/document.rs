@@ -142,6 +142,7 @@ impl Serialize for Document<'_, '_> {
                 items: Vec::new(),
                 views: system.processes.views.clone(),
                 unread: system.processes.unread.clone(),
+                unowned_roots: system.processes.unowned_roots.clone(),
                 ..system.processes
             };
             document.serialize_field("processes", &end_and_views)?;

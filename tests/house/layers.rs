@@ -20,6 +20,7 @@ const FLOORS: &[(u32, &[&str])] = &[
             "http",
             "shown",
             "list_end",
+            "upcase",
             "warning",
             "words",
             "xpress",

@@ -9,25 +9,25 @@ use ntmem_forge::{Build, Private, Scenario};
 
 use Severity::{High, Info, Low, Medium};
 
-const MASTER: u64 = 348;
-const CSRSS: u64 = 452;
-const WINLOGON: u64 = 616;
-const USERS: u64 = 2260;
-const BUILDS: [Build; 5] = [Build::W7_7601, Build::W10_14393, Build::W10_17763, Build::W10_19045, Build::W11_26100];
+pub const MASTER: u64 = 348;
+pub const CSRSS: u64 = 452;
+pub const WINLOGON: u64 = 616;
+pub const USERS: u64 = 2260;
+pub const BUILDS: [Build; 5] = [Build::W7_7601, Build::W10_14393, Build::W10_17763, Build::W10_19045, Build::W11_26100];
 /// Where a private range that can be written to lies in `with_range`.
-const RANGE: u64 = 0x1_5000_0000;
+pub const RANGE: u64 = 0x1_5000_0000;
 
-fn judged(edited: &Edited) -> Findings {
+pub fn judged(edited: &Edited) -> Findings {
     check_smss(&edited.system(false))
 }
 
-fn of<'a>(findings: &'a Findings, id: &str, pid: Option<u64>) -> &'a Outcome {
+pub fn of<'a>(findings: &'a Findings, id: &str, pid: Option<u64>) -> &'a Outcome {
     let found = findings.outcomes.iter().find(|outcome| outcome.id == id && outcome.pid == pid);
     found.unwrap_or_else(|| panic!("no {id} for {pid:?}"))
 }
 
 /// The edit makes this rule say so of this process, and nothing counts beside it but what is in `besides`.
-fn assert_found(name: &str, edited: &Edited, id: &str, pid: u64, worst: Severity) {
+pub fn assert_found(name: &str, edited: &Edited, id: &str, pid: u64, worst: Severity) {
     let findings = judged(edited);
     let found = of(&findings, id, Some(pid));
     assert_eq!((found.outcome, found.severity), (Judgement::Violation, Some(worst)), "{name}: {found}");
@@ -37,14 +37,14 @@ fn assert_found(name: &str, edited: &Edited, id: &str, pid: u64, worst: Severity
 }
 
 /// A clean machine in which a process has a private range for data.
-fn with_range(build: Build, pid: u64) -> Edited {
+pub fn with_range(build: Build, pid: u64) -> Edited {
     let mut scenario = Scenario::clean(build);
     let piece = Private { start: RANGE, bytes: vec![0x90; 0x3000], protection: 4 };
     scenario.process(pid).user.as_mut().unwrap().private.push(piece);
     Edited::new(&scenario)
 }
 
-fn clean(build: Build) -> Edited {
+pub fn clean(build: Build) -> Edited {
     Edited::new(&Scenario::clean(build))
 }
 
@@ -101,6 +101,60 @@ fn code_that_only_page_tables_show() {
             other.edit_entry(pid, RANGE, |entry| entry & !NO_EXECUTE);
             assert_found("in another core process", &other, "SYS-11", pid, worst);
         }
+    }
+}
+
+/// A range that was put into the tree by hand, without a way back to the one above it.
+#[test]
+fn a_range_that_does_not_lead_back() {
+    for build in BUILDS {
+        let stray = |protection: u64, change: &dyn Fn(&mut Edited)| {
+            let mut edited = with_range(build, MASTER);
+            let system = edited.system(false);
+            let vads = system.process(MASTER).unwrap().inside.value().unwrap().vads.value().unwrap();
+            let vad = vads.iter().find(|vad| vad.start.value().map(|at| at.0) == Some(RANGE)).unwrap();
+            let node = vad.address.value().unwrap().0;
+            let parent = if build == Build::W7_7601 { "u1.Parent" } else { "VadNode.ParentValue" };
+            edited.put(node, "_MMVAD_SHORT", parent, 0);
+            edited.put(node, "_MMVAD_SHORT", "u.VadFlags.Protection", protection);
+            change(&mut edited);
+            edited
+        };
+        let executable = |edited: &mut Edited| {
+            edited.edit_entry(MASTER, RANGE + 0x1000, |entry| entry & !NO_EXECUTE);
+        };
+        assert_found("made executable", &stray(6, &executable), "SMSS-018", MASTER, High);
+        assert_found("made for data", &stray(4, &executable), "SMSS-018", MASTER, High);
+        // As it was, it is a range like others.
+        let findings = judged(&stray(4, &|_| ()));
+        assert_eq!(of(&findings, "SMSS-018", Some(MASTER)).outcome, Judgement::Pass, "{build:?}");
+        // Nothing is there: it may be another process's, or its page was lost. (The tree of Windows 7 is taken as it is.)
+        if build == Build::W7_7601 {
+            continue;
+        }
+        let lost = stray(6, &|edited| {
+            for page in 0..3 {
+                edited.edit_entry(MASTER, RANGE + page * 0x1000, |_| 0);
+            }
+        });
+        let findings = judged(&lost);
+        assert_eq!(of(&findings, "SMSS-018", Some(MASTER)).outcome, Judgement::Unknown, "{build:?}");
+    }
+}
+
+/// An image that was replaced, in a range that says that it is for data, and with the file's own base in the PEB again.
+#[test]
+fn a_replaced_image_that_is_said_to_be_data() {
+    for build in BUILDS {
+        let mut scenario = Scenario::clean(build).with_hollowed_smss();
+        let smss = scenario.process(MASTER);
+        let base = smss.section_base.unwrap();
+        let user = smss.user.as_mut().unwrap();
+        user.image_base = base;
+        user.private[0].protection = 4;
+        let mut hollowed = Edited::new(&scenario);
+        hollowed.edit_entry(MASTER, RANGE + 0x1000, |entry| entry & !NO_EXECUTE);
+        assert_found("a replaced image", &hollowed, "SMSS-018", MASTER, High);
     }
 }
 
@@ -326,10 +380,33 @@ fn the_file_has_three_witnesses() {
         } else {
             assert_found("no section", &nothing, "SMSS-004", MASTER, Low);
         }
+        let mut nowhere = clean(build);
+        let (_, object) = file(&nowhere);
+        for value in [0, 0xffff_8000_1234_5000] {
+            nowhere.put(object, "_FILE_OBJECT", "DeviceObject", value);
+            if nowhere.has("_EPROCESS", "ImageFilePointer") {
+                let image = nowhere.get(nowhere.process(MASTER).eprocess, "_EPROCESS", "ImageFilePointer");
+                nowhere.put(image, "_FILE_OBJECT", "DeviceObject", value);
+            }
+            let findings = judged(&nowhere);
+            assert_eq!(of(&findings, "SMSS-004", Some(MASTER)).outcome, Judgement::Unknown, "{build:?}");
+            assert_eq!(findings.verdict, Verdict::Inconclusive, "{build:?}");
+        }
         let mut transacted = clean(build);
         let (section, object) = file(&transacted);
         transacted.put(object, "_FILE_OBJECT", "FileObjectExtension", section);
         assert_eq!(of(&judged(&transacted), "SMSS-004", Some(MASTER)).outcome, Judgement::Unknown, "{build:?}");
+    }
+}
+
+/// A guest whose Windows is on a share of its host has all of it there.
+#[test]
+fn one_process_from_a_share_of_the_host() {
+    for build in BUILDS {
+        let mut scenario = Scenario::clean(build);
+        let share = "\\Device\\vmsmb\\VSMB-{dcc079ae-60ba-4d07-847c-3493609c0870}\\os";
+        scenario.process(MASTER).path = Some(format!("{share}\\Windows\\System32\\smss.exe"));
+        assert_found("a share of the host", &Edited::new(&scenario), "SMSS-002", MASTER, Low);
     }
 }
 
@@ -397,5 +474,42 @@ fn a_peb_that_is_none() {
             let away = findings.away.unwrap_or_else(|| panic!("{build:?}: {what}: nothing is said to be away"));
             assert!(!away.of_main.is_empty(), "{build:?}: {what}");
         }
+    }
+}
+
+/// The address of another process's token, which is what exploits write.
+#[test]
+fn tokens_of_others() {
+    for build in BUILDS {
+        let stolen = |to: u64, from: u64| {
+            let mut edited = clean(build);
+            let token = edited.process(from).token;
+            edited.put_in(to, "Token", token | 7);
+            edited
+        };
+        assert_found("System's in smss.exe", &stolen(MASTER, 4), "SMSS-010", MASTER, Medium);
+        assert_found("System's in csrss.exe", &stolen(CSRSS, 4), "SYS-15", CSRSS, Medium);
+        assert_found("a user's in winlogon.exe", &stolen(WINLOGON, USERS), "SYS-15", WINLOGON, Medium);
+        let findings = judged(&clean(build));
+        assert_eq!(of(&findings, "SYS-15", None).outcome, Judgement::Pass, "{build:?}");
+    }
+}
+
+/// An older build excuses what an older Windows lacks: the kernel's other words for its build are held against it.
+#[test]
+fn a_build_that_was_written_over() {
+    // ntddk.h: KUSER_SHARED_DATA.NtBuildNumber at 0x260.
+    const BUILD: u64 = 0xffff_f780_0000_0260;
+    for build in [Build::W10_17763, Build::W10_19045, Build::W11_26100] {
+        let mut edited = clean(build);
+        edited.write(BUILD, &9200u32.to_le_bytes());
+        if let Some(number) = edited.global("NtBuildNumber") {
+            edited.write(number, &0xf000_23f0u32.to_le_bytes());
+        }
+        edited.put_in(MASTER, "Protection.Level", 0);
+        let findings = judged(&edited);
+        assert_eq!(of(&findings, "SYS-06", None).severity, Some(Medium), "{build:?}");
+        assert_eq!(of(&findings, "SMSS-013", Some(MASTER)).severity, Some(High), "{build:?}");
+        assert_eq!(of(&judged(&clean(build)), "SYS-06", None).outcome, Judgement::Pass, "{build:?}");
     }
 }

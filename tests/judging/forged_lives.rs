@@ -112,6 +112,22 @@ fn what_an_unlinked_process_says_of_itself() {
     }
 }
 
+/// It and its threads say that they were just made; the clock that nobody sets does not.
+#[test]
+fn interrupt_time_tells_who_was_not_just_made() {
+    for build in [Build::W10_19045, Build::W11_26100] {
+        let mut scenario = Scenario::clean(build).with_impostor(Impostor::All);
+        scenario = scenario.with_hidden(SECOND, Unlinked::Null, &[Place::SessionList, Place::MmList]);
+        let made = scenario.captured.plus_ms(-5_000).0;
+        scenario.damage.extend([field("CreateTime", made), threads("CreateTime", made)]);
+        let forged = scenario.forge();
+        let system = read(&forged, false);
+        let seen = sighting(&system, &forged).unwrap();
+        assert_eq!(seen.explanation, Explanation::Unlinked, "{build:?}: {seen:?}");
+        assert!(seen.why.contains("interrupt time"), "{build:?}: {seen:?}");
+    }
+}
+
 #[test]
 fn what_is_so_in_truth_is_no_finding() {
     for build in BUILDS {
@@ -255,6 +271,11 @@ fn a_clock_that_was_set_back_in_one_place() {
         assert!(worst(&lied) >= Some(Severity::Low), "{build:?}: {:?}", counted(&lied));
         let truth = set(scenario.captured.0);
         assert!(worst(&truth) >= Some(Severity::Medium), "{build:?}");
+        // It is young by the clock that was set back, and interrupt time runs on.
+        if build >= Build::W81_9600 {
+            let lied = set(made(&scenario).plus_ms(20_000).0);
+            assert_eq!(check_smss(&lied).of("SMSS-007").find_map(|found| found.severity), Some(Severity::Medium));
+        }
     }
 }
 
@@ -324,6 +345,52 @@ fn a_name_alone_excuses_no_child() {
             let of_rule = check_smss(&system);
             let found = of_rule.of("SMSS-019").find(|found| found.pid == Some(SECOND)).unwrap();
             assert_eq!(found.severity, Some(most), "{build:?} {path}");
+        }
+    }
+}
+
+/// autochk.exe runs before there are sessions, users and services, and smss.exe waits for it.
+#[test]
+fn a_check_of_disks_that_does_not_end() {
+    for build in BUILDS {
+        for (session, token, over) in [
+            (Some(1), TokenPlan::user(1), false),
+            (None, TokenPlan::user(1), false),
+            (None, TokenPlan::system(), false),
+            (None, TokenPlan::system(), true),
+        ] {
+            let mut scenario = Scenario::clean(build);
+            let path = format!("{}\\system32\\autochk.exe", scenario.system_root);
+            let mut child = scenario.program(SECOND, 348, &path, scenario.boot.plus_ms(3_000), session);
+            child.token = token;
+            child.exited = over.then(|| scenario.boot.plus_ms(4_000));
+            scenario.processes.push(child);
+            let found = check_smss(&read(&scenario.forge(), false));
+            let found = found.of("SMSS-019").filter(|found| found.counts()).count();
+            assert_eq!(found, usize::from(!over), "{build:?}, session {session:?}");
+        }
+    }
+}
+
+/// Exit times and ages of the processes that sessions are told by.
+#[test]
+fn stamps_of_core_processes() {
+    for build in BUILDS {
+        let judged = |damage: &[Damage]| {
+            let mut scenario = Scenario::clean(build).with_exited_session_children();
+            scenario.damage.extend_from_slice(damage);
+            check_smss(&read(&scenario.forge(), false))
+        };
+        let severity = |damage: &[Damage]| judged(damage).of("SYS-07").filter_map(|found| found.severity).max();
+        assert_eq!(severity(&[]), None, "{build:?}");
+        let scenario = Scenario::clean(build);
+        let (hour_ago, early) = (scenario.captured.plus_ms(-3_600_000).0, scenario.boot.plus_ms(-86_400_000).0);
+        let late = scenario.boot.plus_ms(10_800_000).0;
+        for pid in [452, 616] {
+            let field = |path, value| Damage::Field { pid, path, value };
+            assert_eq!(severity(&[field("ExitTime", hour_ago)]), Some(Severity::High), "{build:?} {pid}");
+            assert_eq!(severity(&[field("CreateTime", early)]), Some(Severity::High), "{build:?} {pid}");
+            assert_eq!(severity(&[field("CreateTime", late)]), Some(Severity::High), "{build:?} {pid}");
         }
     }
 }

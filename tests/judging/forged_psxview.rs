@@ -10,7 +10,7 @@ use ntmem_forge::{
 };
 
 /// What finds a process by its object or its handle, and not by a list that the truth knows.
-const OTHER: [&str; 3] = ["handles", "pool_scan", "thread_scan"];
+const OTHER: [&str; 4] = ["handles", "pool_scan", "thread_scan", "root_scan"];
 /// The impostor's pid.
 const HIDDEN: u64 = 3636;
 

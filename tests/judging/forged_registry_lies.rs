@@ -116,3 +116,49 @@ fn variables_that_lead_to_copies() {
         }
     }
 }
+
+/// The link is what the kernel goes by, whatever the key is called that it names; a system that runs has one.
+#[test]
+fn the_link_is_no_matter_of_names() {
+    for build in BUILDS {
+        // The set in use is called otherwise by one letter, and a clean one has its name.
+        let mut scenario = Scenario::clean(build);
+        let clean = scenario.system_hive().root.at("ControlSet001").clone();
+        let mut scenario = scenario.with_lojax();
+        scenario.system_hive().root.at("ControlSet001").name = "ControlSet00l".into();
+        scenario.system_hive().root.keys.push(clean);
+        let mut edited = Edited::new(&scenario);
+        let (from, to) = ("\\ControlSet001", "\\ControlSet00l");
+        let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        let (from, to) = (wide(from), wide(to));
+        let places: Vec<usize> = (0..edited.bytes.len() - from.len())
+            .step_by(2)
+            .filter(|at| edited.bytes[*at..].starts_with(&from))
+            .collect();
+        for at in places {
+            edited.bytes[at..at + to.len()].copy_from_slice(&to);
+        }
+        let findings = check_smss(&edited.system(false));
+        assert_eq!(severity(&findings, "SMR-00"), Some(Severity::High), "{build:?}");
+        assert_eq!(severity(&findings, "SMR-10"), Some(Severity::Critical), "{build:?}: what the link leads to");
+    }
+}
+
+/// The true hive is off the list, or has none of its names: its content says what it is, and a search finds it.
+#[test]
+fn a_hive_is_known_by_what_it_holds() {
+    for build in BUILDS {
+        let mut unlisted = Edited::new(&two_hives(build));
+        let hive = unlisted.forged.truth.hives[1].cmhive;
+        unlisted.unlink(hive + unlisted.offset("_CMHIVE", "HiveList"));
+        let findings = check_smss(&unlisted.system(true));
+        assert_eq!(severity(&findings, "SMR-00"), Some(Severity::High), "{build:?}");
+        assert_eq!(severity(&findings, "SMR-10"), Some(Severity::Critical), "{build:?}");
+        let mut nameless = Edited::new(&two_hives(build));
+        for name in ["HiveRootPath", "FileFullPath", "FileUserName"] {
+            let at = hive + nameless.offset("_CMHIVE", name);
+            nameless.put(at, "_UNICODE_STRING", "Length", 0);
+        }
+        assert_both_are_told("without names", &nameless);
+    }
+}

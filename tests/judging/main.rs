@@ -13,6 +13,8 @@
 mod common;
 
 #[cfg(feature = "isf")]
+mod edits_counted;
+#[cfg(feature = "isf")]
 mod evidence_bytes;
 #[cfg(feature = "isf")]
 mod forged_budget;
@@ -20,6 +22,8 @@ mod forged_budget;
 mod forged_carved;
 #[cfg(feature = "isf")]
 mod forged_cases;
+#[cfg(feature = "isf")]
+mod forged_core;
 #[cfg(feature = "isf")]
 mod forged_damage;
 #[cfg(feature = "isf")]
@@ -41,9 +45,13 @@ mod forged_page_tables;
 #[cfg(feature = "isf")]
 mod forged_pages;
 #[cfg(feature = "isf")]
+mod forged_parts;
+#[cfg(feature = "isf")]
 mod forged_psxview;
 #[cfg(feature = "isf")]
 mod forged_registry_lies;
+#[cfg(feature = "isf")]
+mod forged_roots;
 #[cfg(feature = "isf")]
 mod forged_session_manager;
 #[cfg(feature = "isf")]

@@ -82,7 +82,7 @@ fn what_shows_no_sign_of_a_process_is_found_by_its_threads() {
         let forged = scenario.forge();
         let system = scan(&forged);
         let process = at(&system, forged.truth.process(ODD).unwrap().eprocess).unwrap();
-        assert_eq!(process.sources, ["thread_scan"], "{build:?}");
+        assert_eq!(process.sources, ["thread_scan", "root_scan"], "{build:?}");
         let view = system.processes.views.iter().find(|view| view.source == "thread_scan").unwrap();
         let running = forged.truth.processes.iter().filter(|p| p.threads > 0).count();
         assert_eq!(view.processes.value(), Some(&(running as u64)), "{build:?}");

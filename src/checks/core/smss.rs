@@ -3,8 +3,9 @@
 use super::{Children, CoreProcess, Count, InSession, LOCAL_SYSTEM, StartedBy};
 use crate::checks::Baseline;
 use crate::checks::rules::{
-    children, code, command_line, core_processes, file, handles, hardening, instances, look_alike, memory, modules,
-    name, parent, path, session, singletons, stale_child, stamps, start, systems, token, user, views,
+    build, children, code, command_line, core_images, core_processes, file, handles, hardening, instances, look_alike,
+    memory, modules, name, parent, path, roots, session, singletons, stale_child, stamps, start, systems, token, user,
+    views,
 };
 use crate::checks::session_manager as keys;
 use crate::checks::sessions;
@@ -54,10 +55,15 @@ pub static BASELINE: Baseline = Baseline {
         &systems::PAGE_TABLES,
         &systems::RAN_LAST,
         &start::TWO_STAMPS,
+        &roots::OWNED,
+        &build::ONE_BUILD,
+        &stamps::CORE_STAMPS,
         &core_processes::CODE,
         &core_processes::WATCHED,
         &core_processes::NAMES,
+        &core_images::IMAGES,
         &singletons::ONE_OF_EACH,
+        &token::CORE_TOKENS,
         &instances::MASTER_PRESENT,
         &parent::PARENT,
         &path::KERNEL_PATH,

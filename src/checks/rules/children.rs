@@ -1,10 +1,11 @@
 //! What the process started: SMSS-019.
 
 use crate::checks::case::{Case, ImagePath};
+use crate::checks::core::LOCAL_SYSTEM;
 use crate::checks::paths::VolumePath;
 use crate::checks::rule::{About, BOOT, Rule};
 use crate::checks::subject::Role;
-use crate::checks::words::same;
+use crate::checks::words::{is_sid, same};
 use crate::checks::{Confidence, Outcome, Severity, Why};
 use crate::picture::SessionModel;
 use crate::{Parent, Process, Ticks};
@@ -83,8 +84,11 @@ fn unusual(case: &Case<'_>, rule: &Rule, at: usize, child: &Process) -> Option<O
         Some(path) => Some(path.base_name()),
         None => child.section_file.value().and_then(|file| file.name.rsplit('\\').next()),
     };
+    // A path can be written over; the section's file object is another's to change.
+    let by_section = child.section_file.value().and_then(|file| file.name.rsplit('\\').next());
     let named = |names: &[&'static str]| {
-        let same_file = |name: &str| file.is_none_or(|file| same(file, name));
+        let same_file =
+            |name: &str| file.is_none_or(|file| same(file, name)) && by_section.is_none_or(|file| same(file, name));
         names.iter().copied().find(|name| child.goes_by(name) && same_file(name))
     };
     // A listed name from anywhere else is the name only.
@@ -92,8 +96,9 @@ fn unusual(case: &Case<'_>, rule: &Rule, at: usize, child: &Process) -> Option<O
         ImagePath::Wrong(_) => false,
         ImagePath::Right | ImagePath::Missing | ImagePath::Unknown(_) => true,
     };
-    if named(known.usual).is_some_and(|name| name == case.core.name || placed(name)) {
-        return None;
+    if let Some(name) = named(known.usual).filter(|name| *name == case.core.name || placed(name)) {
+        let why = if name == CHECK_DISK { no_check_of_disks(case, child) } else { None };
+        return why.map(|why| outcome.reason(why).violation(Severity::Medium));
     }
     // Its name and the file that its image was made of agree, and are usual: the page with the path may be another's by now.
     let of_image = child.section_file.value().and_then(|of_image| VolumePath::read(&of_image.name));
@@ -138,6 +143,24 @@ fn unusual(case: &Case<'_>, rule: &Rule, at: usize, child: &Process) -> Option<O
         return Some(outcome.guard(setup).violation(Severity::Low));
     }
     Some(outcome.violation(Severity::High))
+}
+
+/// The program that smss.exe runs before there are sessions, users and services, and waits for.
+const CHECK_DISK: &str = "autochk.exe";
+
+/// Why a program of that name that runs is none that smss.exe started at the boot.
+fn no_check_of_disks(case: &Case<'_>, child: &Process) -> Option<String> {
+    if !child.is_live() {
+        return None;
+    }
+    if let Some(session) = child.session.value() {
+        return Some(format!("It runs in session {session}, and autochk.exe before there are sessions."));
+    }
+    if let Some(user) = child.user.value().filter(|user| is_sid(user) && *user != LOCAL_SYSTEM) {
+        return Some(format!("It runs as {user}, and autochk.exe before there are users."));
+    }
+    let session = case.running("services.exe").next().is_some();
+    session.then(|| "It still runs, and smss.exe waits for autochk.exe before it builds the first session.".to_owned())
 }
 
 fn words(child: &Process) -> String {

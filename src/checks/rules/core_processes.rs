@@ -1,26 +1,33 @@
 //! Code in the processes that Windows is made of beside smss.exe, who watches them, and who takes their names: SYS-11, 12, 13.
 
+use super::handles::{self, Standing, is_protected};
 use super::pages::{self, Grade, Memory};
 use super::ranges::{Ranges, text};
-use crate::Process;
+use super::threads::{self, Grades, Threads};
 use crate::checks::case::Case;
 use crate::checks::core::SYSTEM_PID;
 use crate::checks::rule::{About, INJECTION, MASQUERADE, Rule};
-use crate::checks::{Confidence, Outcome, Severity, Witness};
+use crate::checks::subject::{Role, Subject};
+use crate::checks::{Confidence, Missing, Outcome, Severity, Witness};
+use crate::process::Holder;
+use crate::{Process, VirtualAddress};
+use std::collections::HashMap;
 
 /// SYS-11: code of core processes comes from images.
 pub static CODE: Rule = Rule {
     id: "SYS-11",
     title: "code of core processes comes from images",
-    wrong: "executable memory in a core process that is of no image",
+    wrong: "executable memory or a thread in a core process that is of no image",
     core: false,
     attack: &[INJECTION],
     about: About {
         what: "In System's user half, csrss.exe, wininit.exe and winlogon.exe no VAD that is no image was made executable, no page is \
-               executable in the page tables that lies in no image, and ntdll.dll is the same in all of them.",
+               executable in the page tables that lies in no image, ntdll.dll is the same in all of them, and ETHREAD.StartAddress \
+               and Win32StartAddress of every thread that has not ended lie in an image.",
         why: "These run from the start on and are trusted by all others. Code that came from no image was put there.",
         benign: "winlogon.exe loads what vendors install, and products hook functions in it: medium, and info where a few bytes of \
-                 an image were changed. Before 8.1 csrss.exe is not protected: medium.",
+                 an image were changed. Before 8.1 csrss.exe is not protected: medium. A thread that started where nothing is mapped any \
+                 more, or in the kernel, is info.",
         source: "MITRE ATT&CK T1055; Windows Internals 7th edition part 1, chapters 2 and 5; _MMVAD and _MMPTE_HARDWARE of public \
                  symbols.",
     },
@@ -31,14 +38,20 @@ pub static CODE: Rule = Rule {
 pub static WATCHED: Rule = Rule {
     id: "SYS-12",
     title: "nobody debugs a core process",
-    wrong: "a debugger or an instrumentation callback in a core process",
+    wrong: "a debugger, an instrumentation callback or a stranger's handle to a core process",
     core: false,
     attack: &[INJECTION],
     about: About {
-        what: "EPROCESS.DebugPort and KPROCESS.InstrumentationCallback of csrss.exe, wininit.exe and winlogon.exe are null.",
-        why: "Whoever debugs a process writes to it; an instrumentation callback runs after each of its system calls.",
-        benign: "Some products watch processes by an instrumentation callback: low.",
-        source: "_EPROCESS and _KPROCESS of public symbols; public descriptions of ProcessInstrumentationCallback.",
+        what: "EPROCESS.DebugPort and KPROCESS.InstrumentationCallback of csrss.exe, wininit.exe and winlogon.exe are null, and no \
+               process but those of Windows and of what is installed has a handle to them, or to their threads, by which they can be \
+               changed (the rights are those of SMSS-022).",
+        why: "Whoever debugs a process writes to it; an instrumentation callback runs after each of its system calls; a handle with the \
+              right to write or to make threads is how code gets in.",
+        benign: "Some products watch processes by an instrumentation callback: low. Services of System32 and what is installed have \
+                 reasons, if they run as a service: not reported, or info where the process is protected (csrss.exe and wininit.exe \
+                 from 8.1 on). Where it is not protected, an administrator may open it: low. The right to suspend alone is info.",
+        source: "_EPROCESS, _KPROCESS and _HANDLE_TABLE_ENTRY of public symbols; public descriptions of \
+                 ProcessInstrumentationCallback; process access rights of winnt.h.",
     },
     judge: watched,
 };
@@ -62,9 +75,9 @@ pub static NAMES: Rule = Rule {
 };
 
 /// Those beside System, whose names other programs do not bear.
-const CORE: [&str; 3] = ["csrss.exe", "wininit.exe", "winlogon.exe"];
+pub(super) const CORE: [&str; 3] = ["csrss.exe", "wininit.exe", "winlogon.exe"];
 /// The first build in which csrss.exe and smss.exe are protected.
-const FIRST_PROTECTED: u32 = 9600;
+pub(super) const FIRST_PROTECTED: u32 = 9600;
 /// Processes of the kernel, the first build that has each, and whether it starts before smss.exe.
 const OF_KERNEL: [(&str, u32, bool); 3] =
     [("Registry", 17134, true), ("MemCompression", 14393, false), ("Secure System", 10240, true)];
@@ -74,7 +87,7 @@ fn core<'a>(case: &'a Case<'_>) -> impl Iterator<Item = &'a Process> {
         .filter(|process| process.pid.value() == Some(&SYSTEM_PID) || CORE.iter().any(|name| process.is_called(name)))
 }
 
-fn is_from_image(case: &Case<'_>) -> bool {
+pub(super) fn is_from_image(case: &Case<'_>) -> bool {
     case.system.kernel.is_some() && case.processes().any(|process| process.inside.value().is_some())
 }
 
@@ -89,27 +102,51 @@ fn code(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
     }
     let (mut outcomes, mut looked_at, mut unread, mut one_witness) = (Vec::new(), 0usize, None, None);
     for process in core(case).filter(|process| !process.has_exited()) {
+        let is_system = process.pid.value() == Some(&SYSTEM_PID);
         let guarded = process.pid.value() == Some(&SYSTEM_PID) || process.is_called("csrss.exe");
         let grade = if guarded && case.build.is_some_and(|build| build >= FIRST_PROTECTED) {
             Grade::Guarded
         } else {
             Grade::Open
         };
-        let memory: Memory = match Ranges::of(process) {
-            Ok(ranges) => pages::look(case, process, &ranges, grade),
+        let ranges = match Ranges::of(process) {
+            Ok(ranges) => ranges,
             Err(why) => {
                 unread.get_or_insert_with(|| (name(process), why));
                 continue;
             }
         };
+        let memory: Memory = pages::look(case, process, &ranges, grade);
+        // System has thousands, of the kernel, and they are not looked into.
+        let grades = Grades {
+            any_image: true,
+            elsewhere: grade.foreign(),
+            nowhere: Severity::Info,
+            of_kernel: Some(Severity::Info),
+        };
+        let subject = Subject { process, at: 0, role: Role::Peer };
+        let threads = (!is_system).then(|| threads::look(case, &subject, &ranges, grades));
         looked_at = looked_at.saturating_add(1);
-        if memory.one_witness.is_some() {
-            one_witness = one_witness.or(memory.one_witness.clone());
+        one_witness = one_witness.or_else(|| memory.one_witness.clone());
+        if let Some(threads) = threads.as_ref().filter(|threads| threads.missing.is_some() || threads.open.is_some()) {
+            let list = threads.missing.clone().map(|why| Missing::new("its list of threads", why));
+            if let Some(open) = list.or_else(|| threads.open.clone()) {
+                let name = name(process);
+                one_witness.get_or_insert_with(|| format!("Not all threads of {name} could be judged: {open}."));
+            }
         }
-        if let Some(worst) = memory.worst() {
+        let of_threads = threads.as_ref().and_then(Threads::worst);
+        if let Some(worst) = memory.worst().max(of_threads) {
+            let words = memory.words().into_iter().chain(threads.iter().flat_map(Threads::words));
+            let words: Vec<String> = words.collect();
             let outcome = Outcome::about(rule, process).expected("none").confidence(Confidence::Medium);
-            let outcome = outcome.observed(format!("in {}: {}", name(process), memory.words().join("; ")));
-            outcomes.push(memory.show(process, outcome).violation(worst));
+            let outcome = outcome.observed(format!("in {}: {}", name(process), words.join("; ")));
+            let outcome = memory.show(process, outcome);
+            let outcome = match &threads {
+                Some(threads) => threads.show(process, outcome),
+                None => outcome,
+            };
+            outcomes.push(outcome.violation(worst));
         } else if let Some(torn) = memory.torn {
             outcomes.push(Outcome::about(rule, process).expected("none").missing(torn).decides());
         }
@@ -121,7 +158,8 @@ fn code(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         (0, Some((name, why))) => whole.unknown(format!("the memory map of {name}"), why),
         (0, None) => whole.unknown("a core process", "not in the list"),
         (_, unread) => {
-            let whole = whole.observed(format!("none in {looked_at} processes")).witnessed([Witness::Ranges]);
+            let whole = whole.observed(format!("none in {looked_at} processes"));
+            let whole = whole.witnessed([Witness::Ranges, Witness::Threads]);
             match (unread, one_witness) {
                 (Some((name, _)), _) => {
                     whole.confidence(Confidence::Medium).reason(format!("The memory map of {name} was not read."))
@@ -140,11 +178,13 @@ fn watched(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         return vec![whole.not_applicable("The list does not say who debugs processes.")];
     }
     let (mut outcomes, mut looked_at, mut no_callback) = (Vec::new(), 0usize, false);
+    let mut standings: HashMap<VirtualAddress, Standing> = HashMap::new();
+    let (mut looked_for_handles, mut handles_open) = (false, false);
     let others = |process: &&Process| process.pid.value() != Some(&SYSTEM_PID) && !process.has_exited();
     for process in core(case).filter(others) {
         looked_at = looked_at.saturating_add(1);
         no_callback |= process.instrumentation.absent().is_some();
-        let about = || Outcome::about(rule, process).expected("neither");
+        let about = || Outcome::about(rule, process).expected("neither, and no handle of a stranger");
         if let Some(port) = process.debug_port.value() {
             let outcome = about().observed(format!("{} has the debug port {port}", name(process)));
             outcomes.push(outcome.seen(process, "debug_port", Some(port.to_string())).violation(Severity::Medium));
@@ -153,16 +193,59 @@ fn watched(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
             let outcome = about().observed(format!("{} has the instrumentation callback {at}", name(process)));
             outcomes.push(outcome.seen(process, "instrumentation", Some(at.to_string())).violation(Severity::Low));
         }
+        let held = process.inside.value().and_then(|inside| inside.held_by.value());
+        handles_open |= held.is_none();
+        let guarded = (process.is_called("csrss.exe") || process.is_called("wininit.exe")) && is_protected(case);
+        for holder in held.into_iter().flatten() {
+            looked_for_handles = true;
+            let Some(worst) = handles::invasive_by(holder) else { continue };
+            let standing = match holder.eprocess.value() {
+                Some(address) => *standings.entry(*address).or_insert_with(|| of_core(case, holder)),
+                None => of_core(case, holder),
+            };
+            let severity = match standing {
+                Standing::Usual | Standing::Known(_) => continue,
+                Standing::Installed if guarded => Severity::Info,
+                Standing::Installed => continue,
+                // Administrators get that right to every process.
+                Standing::Other if worst == Severity::Low => Severity::Info,
+                Standing::Other if guarded => worst,
+                Standing::Other => Severity::Low,
+            };
+            let outcome = about().observed(format!("{}: {}", name(process), handles::words(holder)));
+            outcomes.push(handles::show(case, holder, outcome).violation(severity));
+        }
     }
     if !outcomes.is_empty() {
         return outcomes;
     }
     let whole = whole.observed(format!("none in {looked_at} processes")).witnessed([Witness::Object]);
+    let whole = if looked_for_handles { whole.witnessed([Witness::Handles]) } else { whole };
+    let whole = if handles_open && looked_at > 0 {
+        whole.confidence(Confidence::Medium).reason("Who holds handles to all of them is not known.")
+    } else {
+        whole
+    };
     vec![match (looked_at, no_callback) {
         (0, _) => whole.unknown("a core process", "not in the list"),
         (_, false) => whole.pass(),
         (_, true) => whole.confidence(Confidence::Medium).reason(NO_CALLBACK).pass(),
     }]
+}
+
+/// Who holds a handle to a core process. Services that run under accounts of their own are as good as installed here: some of System32
+/// look after sessions.
+fn of_core(case: &Case<'_>, holder: &Holder) -> Standing {
+    const SERVICE_ACCOUNTS: [&str; 2] = ["S-1-5-19", "S-1-5-20"];
+    let standing = handles::standing(case, holder);
+    let process = holder.eprocess.value().and_then(|at| case.at_address(*at)).map(|(_, process)| process);
+    let is_service = |process: &Process| {
+        process.user.value().is_some_and(|user| SERVICE_ACCOUNTS.contains(&user.as_str())) && case.is_installed(process)
+    };
+    match standing {
+        Standing::Other if process.is_some_and(is_service) => Standing::Installed,
+        other => other,
+    }
 }
 
 /// What is said where the callback could not be read.

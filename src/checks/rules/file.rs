@@ -99,6 +99,12 @@ fn file(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
             .reason(format!("The kernel's path names the device {of_path}, and the file is on {of_file}."))
             .violation(Severity::Medium);
     }
+    // A file that is open has a device. Where others of it are told, it is not the device's name that is lost.
+    let is_told = |other: &Process| other.section_file.value().is_some_and(|file| file.device.is_some());
+    if device.is_none() && process.is_live() && case.processes().any(is_told) {
+        let why = "not read: FILE_OBJECT.DeviceObject leads to no device with a name, and those of other processes do";
+        return outcome.unknown("the device of its file", why).decides();
+    }
     let extension = file.extension.or_else(|| process.image_file.value()?.extension);
     match of_section {
         Some(of_file) if case.root.agree(&of_kernel, &of_file) => match (extension, file.transaction) {
@@ -143,7 +149,7 @@ fn is_shared(device: &str) -> bool {
 }
 
 /// The file of the image that is mapped where the section was, with the address of its descriptor.
-fn mapped_file(process: &Process) -> Option<(&str, &Vad)> {
+pub(super) fn mapped_file(process: &Process) -> Option<(&str, &Vad)> {
     let base = process.section_base.value().filter(|at| !at.is_null())?;
     let vad = Ranges::of(process).ok()?.at(*base)?;
     vad.kind.value().filter(|kind| *kind == "image")?;

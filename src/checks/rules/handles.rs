@@ -98,13 +98,32 @@ fn is_of_system(subject: &Subject<'_>) -> bool {
 }
 
 /// How bad a handle is in the hands of a stranger. `None`: it changes nothing.
-fn invasive_by(holder: &Holder) -> Option<Severity> {
+pub(super) fn invasive_by(holder: &Holder) -> Option<Severity> {
     let access = holder.access.value()?.0;
     let (invasive, suspends) = match holder.thread {
         Reading::Nothing | Reading::Absent(_) => (INVASIVE_ACCESS, SUSPEND),
         Reading::Value(_) => (INVASIVE_TO_THREAD, 0),
     };
     if access & invasive != 0 { Some(Severity::Medium) } else { (access & suspends != 0).then_some(Severity::Low) }
+}
+
+/// Who has the handle, and to what, in words.
+pub(super) fn words(holder: &Holder) -> String {
+    let (name, pid, access) = (text(&holder.name), text(&holder.pid), text(&holder.access));
+    let thread = match holder.thread.value() {
+        Some(tid) => format!(" to its thread {tid}"),
+        None => String::new(),
+    };
+    format!("{name} (pid {pid}) has handle {}{thread} with access {access}", handle(&holder.value))
+}
+
+/// Adds the entry of the handle to the evidence: it lies in the table of who holds it.
+pub(super) fn show(case: &Case<'_>, holder: &Holder, outcome: Outcome) -> Outcome {
+    let unlisted = Process { pid: holder.pid.clone(), name: holder.name.clone(), ..Process::default() };
+    let listed = holder.eprocess.value().and_then(|at| case.at_address(*at)).map(|(_, owner)| owner);
+    let place = (&holder.entry, holder.located.get("access"));
+    let owner = listed.unwrap_or(&unlisted);
+    outcome.seen_at(owner, "_HANDLE_TABLE_ENTRY", "GrantedAccessBits", place, Some(text(&holder.access)))
 }
 
 fn invasive(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
@@ -136,19 +155,8 @@ fn invasive(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
             Standing::Installed => worst,
             Standing::Other => worst,
         };
-        let (name, pid, access) = (text(&holder.name), text(&holder.pid), text(&holder.access));
-        let thread = match holder.thread.value() {
-            Some(tid) => format!(" to its thread {tid}"),
-            None => String::new(),
-        };
-        let words = format!("{name} (pid {pid}) has handle {}{thread} with access {access}", handle(&holder.value));
-        found.push((severity, words));
-        // The entry lies in the table of who holds it.
-        let unlisted = Process { pid: holder.pid.clone(), name: holder.name.clone(), ..Process::default() };
-        let listed = holder.eprocess.value().and_then(|at| case.at_address(*at)).map(|(_, owner)| owner);
-        let place = (&holder.entry, holder.located.get("access"));
-        let owner = listed.unwrap_or(&unlisted);
-        outcome = outcome.seen_at(owner, "_HANDLE_TABLE_ENTRY", "GrantedAccessBits", place, Some(access));
+        found.push((severity, words(holder)));
+        outcome = show(case, holder, outcome);
     }
     for (handle, target) in reaches(case, process) {
         let (name, pid, access) = (text(&target.name), text(&target.pid), text(&handle.access));
@@ -206,7 +214,9 @@ fn reaches<'a>(case: &Case<'a>, process: &'a Process) -> Vec<(&'a Handle, &'a Pr
     handles.into_iter().flatten().filter(reaches).filter_map(target).collect()
 }
 
-enum Standing {
+/// What a holder of handles is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
     /// It made the process, or is the kernel.
     Usual,
     /// Windows or a security product, which has reasons.
@@ -216,7 +226,7 @@ enum Standing {
     Other,
 }
 
-fn standing(case: &Case<'_>, holder: &Holder) -> Standing {
+pub(super) fn standing(case: &Case<'_>, holder: &Holder) -> Standing {
     if holder.pid.value() == Some(&SYSTEM_PID) {
         return Standing::Usual;
     }
@@ -264,7 +274,7 @@ fn standing(case: &Case<'_>, holder: &Holder) -> Standing {
 }
 
 /// Whether this build protects smss.exe from services. One that is not known does.
-fn is_protected(case: &Case<'_>) -> bool {
+pub(super) fn is_protected(case: &Case<'_>) -> bool {
     case.build.is_none_or(|build| build >= FIRST_PROTECTED)
 }
 

@@ -2,6 +2,7 @@
 
 use super::EXITED;
 use super::ranges::{Ranges, text};
+use crate::Process;
 use crate::checks::case::Case;
 use crate::checks::paths::VolumePath;
 use crate::checks::rule::{About, Rule};
@@ -21,7 +22,7 @@ pub static MODULES: Rule = Rule {
     attack: &["T1055.001"],
     about: About {
         what: "The loader lists of the PEB and the images in the VAD tree name smss.exe and ntdll.dll of System32 \
-               and nothing else.",
+               and nothing else, at the places of these images.",
         why: "smss.exe is a native program: there is no Win32 yet when it starts, and it loads no library. Another \
                image in it was brought in from outside.",
         benign: "Windows 7 maps apisetschema.dll into every process. The files of a container lie in layers whose \
@@ -97,6 +98,10 @@ fn modules(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome 
     if !others.is_empty() {
         return outcome.observed(format!("also {}", others.join(", "))).violation(Severity::High);
     }
+    let astray = ranges.as_ref().ok().filter(|ranges| ranges.part.is_none()).and_then(|ranges| astray(process, ranges));
+    if let Some(astray) = astray {
+        return outcome.observed(astray).violation(Severity::Medium);
+    }
     // An image that was taken out of the lists is still in the memory map, so that the lists alone prove nothing.
     let ranges = match ranges {
         Ok(ranges) => ranges,
@@ -121,6 +126,18 @@ fn modules(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome 
             .reason(format!("The memory map alone was judged: the module list is {}.", Why::no_value(&process.modules)))
             .pass(),
     }
+}
+
+/// What the loader's list says of a module that its ranges contradict: where it lies.
+fn astray(process: &Process, ranges: &Ranges<'_>) -> Option<String> {
+    let loaded = process.inside.value()?.loaded.value()?;
+    loaded.iter().find_map(|module| {
+        let base = *module.base.value()?;
+        let begins = |vad: &&Vad| is_image(vad) && vad.start.value() == Some(&base);
+        let name = text(&module.name);
+        let words = || format!("{name} is at {base} by the loader's list, where no image begins");
+        ranges.at(base).filter(begins).is_none().then(words)
+    })
 }
 
 pub(super) fn is_image(vad: &Vad) -> bool {

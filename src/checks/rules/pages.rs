@@ -23,7 +23,7 @@ pub(super) enum Grade {
 
 impl Grade {
     /// Of code that came from no image.
-    const fn foreign(self) -> Severity {
+    pub(super) const fn foreign(self) -> Severity {
         match self {
             Self::Alone | Self::Guarded => Severity::High,
             Self::Open => Severity::Medium,
@@ -86,8 +86,11 @@ pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grad
         };
         memory.found.push(if vad.private.value() == Some(&true) {
             of(grade.foreign(), "private")
+        } else if grade != Grade::Open || vad.file.is_nothing() {
+            // A section of the page file is as good a way into a process as memory of its own.
+            of(grade.foreign(), "mapped data with")
         } else {
-            // Seen in no image of smss.exe, and no source says that it cannot be.
+            // What vendors map of a file.
             of(Severity::Info, "mapped data with")
         });
     }
@@ -194,6 +197,9 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
                 Some(kind) if kind == "image" && (scattered(*start) || run.own_table.value() == Some(&false)) => {
                     memory.torn.get_or_insert_with(|| torn(*start));
                     continue;
+                }
+                Some(kind) if kind == "image" && ranges.is_behind(vad, *start) => {
+                    Ok(foreign(run, &format!("behind the end of {}", text(&vad.file)), grade.foreign()))
                 }
                 Some(kind) if kind == "image" => Ok(writable(case, run, vad, grade)),
                 // Said of the range already.

@@ -77,6 +77,15 @@ fn path(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
             Some(volume) => {
                 let outcome = outcome.expected(format!("\\Device\\{volume}{}", case.root.join(case.core.path)));
                 let reason = format!("The other processes of System32 run from {volume}.");
+                // A guest whose Windows is on a share of its host has all of it there.
+                let of_share = text.and_then(|text| VolumePath::read(text)).is_some_and(|path| {
+                    path.device()
+                        .and_then(|device| device.get(.."vmsmb".len()))
+                        .is_some_and(|start| same(start, "vmsmb"))
+                });
+                if of_share && subject.role == Role::Master {
+                    return outcome.reason(reason).violation(Severity::Low);
+                }
                 // Which volume it is can differ from machine to machine; on one machine it should not.
                 if subject.role == Role::Master || case.silo_unknown(process) {
                     outcome.confidence(Confidence::Medium).reason(reason).violation(Severity::Info)

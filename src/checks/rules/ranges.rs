@@ -3,6 +3,7 @@
 use crate::checks::Why;
 use crate::kernel::Vad;
 use crate::{ListEnd, Process, Reading, VirtualAddress};
+use std::collections::HashMap;
 use std::fmt::Display;
 
 /// See the module.
@@ -11,6 +12,8 @@ pub(super) struct Ranges<'a> {
     pub(super) vads: &'a [Vad],
     /// Why they may not be all; `None` where they are.
     pub(super) part: Option<String>,
+    /// The last addresses of images, by their first, where they are known.
+    ends: HashMap<VirtualAddress, VirtualAddress>,
 }
 
 impl<'a> Ranges<'a> {
@@ -35,7 +38,13 @@ impl<'a> Ranges<'a> {
             Some(ListEnd::Limit) => Some("a part: the walk of its tree was stopped at its cap".to_owned()),
             None => Some(format!("perhaps a part: its end is {}", Why::no_value(&inside.vads_end))),
         };
-        Ok(Self { vads, part })
+        Ok(Self { vads, part, ends: inside.ends_of_images() })
+    }
+
+    /// Whether an address in the range of an image lies behind the end of that image.
+    pub(super) fn is_behind(&self, vad: &Vad, address: VirtualAddress) -> bool {
+        let end = vad.start.value().and_then(|start| self.ends.get(start));
+        vad.kind.value().is_some_and(|kind| kind == "image") && end.is_some_and(|end| address > *end)
     }
 
     /// The range that holds this address.

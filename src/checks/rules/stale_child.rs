@@ -15,7 +15,7 @@ pub static STALE_CHILD: Rule = Rule {
     attack: &[MASQUERADE],
     about: About {
         what: "A live smss.exe whose parent is the master is at most 60 seconds old when the image was taken \
-               (above: low; above 300 seconds: medium), by its own stamp and by those of its threads, and no more of them are at work than 4 or the number of \
+               (above: low; above 300 seconds: medium), by its own stamps and by those of its threads, and no more of them are at work than 4 or the number of \
                processors.",
         why: "A session child starts csrss.exe and winlogon.exe or wininit.exe and exits. One that stays is a \
                program that claims the master as its parent.",
@@ -76,7 +76,7 @@ fn stale(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     if subject.role == Role::Undetermined {
         return outcome.unknown("the master", "not known, so that this may be no session child");
     }
-    let known_silo = process.silo.value().filter(|at| !at.is_null());
+    let known_silo = process.silo.value().filter(|at| !at.is_null() && subject.role == Role::Silo);
     if let Some(silo) = known_silo {
         let same =
             case.subjects.iter().filter(|other| other.process.is_live() && other.process.silo.value() == Some(silo));

@@ -1,6 +1,7 @@
 //! Whether the stamps and states of a process and of its threads are of one life: SMSS-029.
 
 use super::EXITED;
+use super::token::OF_LOCAL_SYSTEM;
 use crate::checks::case::Case;
 use crate::checks::rule::{About, MASQUERADE, Rule};
 use crate::checks::subject::Subject;
@@ -30,9 +31,66 @@ pub static STAMPS: Rule = Rule {
     judge: |case, rule| case.each(rule, |subject, outcome| stamps(case, subject, outcome)),
 };
 
-fn stamps(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
-    let process = subject.process;
-    let mut outcome = outcome.expected("threads, handles and neighbours of its own time");
+/// SYS-07: stamps and states of core processes agree.
+pub static CORE_STAMPS: Rule = Rule {
+    id: "SYS-07",
+    title: "stamps and states of core processes agree",
+    wrong: "a stamp or a state of a core process that its threads or handles contradict",
+    core: false,
+    attack: &["T1070.006"],
+    about: About {
+        what: "Of csrss.exe, wininit.exe, winlogon.exe, services.exe and lsass.exe: the first thread is not older than the process, the \
+               process is not older than System, and one that exited a minute ago or more has no open handles and no thread that \
+               runs or waits.",
+        why: "Who built a session, and whether the machine goes down, is told by these processes. Their stamps are eight bytes that \
+              nothing depends on.",
+        benign: "A clock that was set back makes honest threads older than their process: medium then. An end within a minute of the \
+                 image may be half there.",
+        source: "_EPROCESS, _ETHREAD and _KTHREAD of public symbols.",
+    },
+    judge: core_stamps,
+};
+
+/// Differences up to this may be of the moment at which the image was taken, or of a clock that was set by a little.
+const MOMENT: Ticks = Ticks::seconds(60);
+
+fn core_stamps(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
+    let captured = case.system().machine.captured.value();
+    let boot = case.system_process().and_then(Process::started);
+    let core = case.processes().filter(|process| OF_LOCAL_SYSTEM.iter().any(|name| process.is_named(name)));
+    let (mut outcomes, mut judged) = (Vec::new(), 0usize);
+    for process in core {
+        judged = judged.saturating_add(1);
+        let (mut found, outcome) = contradictions(process, Outcome::about(rule, process));
+        let just_over = process.exited.value().zip(captured).is_some_and(|(at, now)| now.since(*at).abs() <= MOMENT);
+        if just_over {
+            continue;
+        }
+        if process.exited.value().is_some() && process.has_running_threads() {
+            found.push("it has an exit time and a thread that has not ended".to_owned());
+        }
+        let before = boot.zip(process.started()).map(|(boot, own)| boot.since(own));
+        if let Some(before) = before.filter(|before| *before > MOMENT && case.clock_step.is_none()) {
+            found.push(format!("it is {before} older than System"));
+        }
+        if !found.is_empty() {
+            let outcome = outcome.expected("threads and handles of its own time").observed(found.join("; "));
+            let outcome = outcome.seen(process, "created", process.created.value().map(ToString::to_string));
+            outcomes.push(graded(case, outcome));
+        }
+    }
+    if outcomes.is_empty() {
+        let outcome = Outcome::new(rule, None).expected("threads and handles of their own time");
+        outcomes.push(match judged {
+            0 => outcome.not_applicable("No such process is in the list."),
+            judged => outcome.observed(format!("{judged} have")).pass(),
+        });
+    }
+    outcomes
+}
+
+/// What its threads and handles say against the stamps of a process.
+fn contradictions(process: &Process, mut outcome: Outcome) -> (Vec<String>, Outcome) {
     let mut found = Vec::new();
     if let Some(distance) = process.thread_before_it() {
         found.push(format!("its first thread is {distance} older than it says that it is itself"));
@@ -46,6 +104,24 @@ fn stamps(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
         }
         outcome = outcome.seen(process, "exited", Some(exited.to_string()));
     }
+    (found, outcome)
+}
+
+/// How bad a stamp is that is contradicted.
+fn graded(case: &Case<'_>, outcome: Outcome) -> Outcome {
+    match case.clock_step {
+        Some(sign) => {
+            let guard = format!("the clock was set back: {sign}");
+            outcome.guard(guard).confidence(Confidence::Low).violation(Severity::Medium)
+        }
+        None => outcome.violation(Severity::High),
+    }
+}
+
+fn stamps(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
+    let process = subject.process;
+    let (mut found, outcome) =
+        contradictions(process, outcome.expected("threads, handles and neighbours of its own time"));
     found.extend(out_of_order(case, subject));
     let outcome = outcome.seen(process, "created", process.created.value().map(ToString::to_string));
     if found.is_empty() && process.has_exited() {
@@ -60,14 +136,7 @@ fn stamps(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
         None => outcome,
     };
     if !found.is_empty() {
-        let outcome = outcome.observed(found.join("; "));
-        return match case.clock_step {
-            Some(sign) => {
-                let guard = format!("the clock was set back: {sign}");
-                outcome.guard(guard).confidence(Confidence::Low).violation(Severity::Medium)
-            }
-            None => outcome.violation(Severity::High),
-        };
+        return graded(case, outcome.observed(found.join("; ")));
     }
     match first {
         Some(_) => outcome.observed("its first thread is not older than it").pass(),

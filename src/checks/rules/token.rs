@@ -1,13 +1,14 @@
 //! What the token is made of, and whether it is the process's own: SMSS-009, 010.
 
 use crate::checks::case::Case;
-use crate::checks::core::SYSTEM_PID;
+use crate::checks::core::LOCAL_SYSTEM;
 use crate::checks::rule::{About, Rule};
 use crate::checks::subject::{Role, Subject};
 use crate::checks::words::is_sid;
-use crate::checks::{Confidence, Missing, Outcome, Severity, Why};
+use crate::checks::{Confidence, Missing, Outcome, Severity, Why, Witness};
 use crate::picture::VISTA;
 use crate::{AbsentKind, Process, Reading, VirtualAddress};
+use std::collections::HashMap;
 
 /// SMSS-009: token has the shape of System's.
 pub static SHAPE: Rule = Rule {
@@ -37,14 +38,36 @@ pub static SHARED: Rule = Rule {
     core: false,
     attack: &["T1134.001"],
     about: About {
-        what: "EPROCESS.Token leads to a token, by the header of the object, that no other live process but System has.",
+        what: "EPROCESS.Token leads to a token, by the header of the object, that no other live process has.",
         why: "Each process has a token object of its own. Token theft by an exploit writes the address of one \
                process's token into another's EPROCESS.",
-        benign: "System is left out of the comparison: its token is where that of smss.exe comes from.",
-        source: "MITRE ATT&CK T1134.001; _EPROCESS.Token (EX_FAST_REF) of public symbols.",
+        benign: "None: a new process gets a copy of its parent's token, System's child too.",
+        source: "MITRE ATT&CK T1134.001; _EPROCESS.Token (EX_FAST_REF) of public symbols; ReactOS ntoskrnl/ps/security.c \
+                 (PspInitializeProcessSecurity), ntoskrnl/se/token.c (SeSubProcessToken).",
     },
     judge: |case, rule| case.each(rule, |subject, outcome| shared(case, subject, outcome)),
 };
+
+/// SYS-15: core processes have tokens of their own, of Local System.
+pub static CORE_TOKENS: Rule = Rule {
+    id: "SYS-15",
+    title: "core processes have tokens of their own, of Local System",
+    wrong: "a core process with another process's token, or of another user",
+    core: false,
+    attack: &["T1134.001"],
+    about: About {
+        what: "EPROCESS.Token of csrss.exe, wininit.exe, winlogon.exe, services.exe and lsass.exe leads to a token that no other live \
+               process has, and whose user is S-1-5-18.",
+        why: "They run as Local System, each with a copy of its parent's token. The address of another process's token is what an \
+              exploit writes there.",
+        benign: "None is known.",
+        source: "MITRE ATT&CK T1134.001; ReactOS ntoskrnl/ps/security.c (PspInitializeProcessSecurity); listings of Windows 7 to 11.",
+    },
+    judge: core_tokens,
+};
+
+/// Processes of Windows that run as Local System.
+pub(super) const OF_LOCAL_SYSTEM: [&str; 5] = ["csrss.exe", "wininit.exe", "winlogon.exe", "services.exe", "lsass.exe"];
 
 /// The System integrity label, Vista and later.
 const SYSTEM_LABEL: &str = "S-1-16-16384";
@@ -140,6 +163,49 @@ fn token_at(process: &Process) -> Option<VirtualAddress> {
     process.token.value().map(|token| token.address).filter(|at| !at.is_null())
 }
 
+fn core_tokens(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
+    let expected = "a token of its own, of S-1-5-18";
+    let live = || case.processes().filter(|process| !process.has_exited());
+    // The first two that have each token: with any of them another one is found.
+    let mut owners: HashMap<VirtualAddress, [Option<&Process>; 2]> = HashMap::new();
+    for process in live() {
+        let Some(token) = token_at(process) else { continue };
+        let [first, second] = owners.entry(token).or_default();
+        if first.is_none() {
+            *first = Some(process)
+        } else {
+            second.get_or_insert(process);
+        }
+    }
+    let (mut outcomes, mut judged) = (Vec::new(), 0usize);
+    for process in live().filter(|process| OF_LOCAL_SYSTEM.iter().any(|name| process.is_named(name))) {
+        let outcome = || Outcome::about(rule, process).expected(expected);
+        if let Some(token) = token_at(process) {
+            judged = judged.saturating_add(1);
+            let is_other = |other: &&Process| !std::ptr::eq(*other, process);
+            if let Some(other) = owners.get(&token).into_iter().flatten().copied().flatten().find(is_other) {
+                let pid = other.pid.value().map_or_else(|| "?".to_owned(), u64::to_string);
+                let name = other.name.value().map_or("?", String::as_str);
+                let outcome = outcome().observed(format!("{token} is also the token of {name} (pid {pid})"));
+                let outcome = outcome.seen(process, "token", Some(token.to_string()));
+                outcomes.push(outcome.seen(other, "token", Some(token.to_string())).violation(Severity::Medium));
+            }
+        }
+        if let Some(user) = process.user.value().filter(|user| is_sid(user) && *user != LOCAL_SYSTEM) {
+            judged = judged.saturating_add(1);
+            outcomes.push(outcome().observed(user).seen(process, "user", Some(user.clone())).violation(Severity::High));
+        }
+    }
+    if outcomes.is_empty() {
+        let outcome = Outcome::new(rule, None).witnessed([Witness::Object, Witness::Token]).expected(expected);
+        outcomes.push(match judged {
+            0 => outcome.not_applicable("The list does not say where the tokens of core processes are."),
+            judged => outcome.observed(format!("{judged} have")).pass(),
+        });
+    }
+    outcomes
+}
+
 fn shared(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     let process = subject.process;
     let outcome = outcome.expected("a token of its own");
@@ -158,12 +224,7 @@ fn shared(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
         return outcome.unknown("the address of the token", Why::no_value(&process.token));
     };
     let outcome = outcome.seen(process, "token", Some(own.to_string()));
-    let others = || {
-        let of_system = Some(&SYSTEM_PID);
-        case.rows.iter().map(|(_, other)| *other).filter(move |other| {
-            !std::ptr::eq(*other, process) && !other.has_exited() && other.pid.value() != of_system
-        })
-    };
+    let others = || case.processes().filter(move |other| !std::ptr::eq(*other, process) && !other.has_exited());
     if let Some(other) = others().find(|other| token_at(other) == Some(own)) {
         let pid = other.pid.value().map_or_else(|| "?".to_owned(), u64::to_string);
         let name = other.name.value().map_or("?", String::as_str);

@@ -2,8 +2,9 @@
 
 use super::Answer;
 use super::keys::Keys;
+use crate::AbsentKind;
 use crate::checks::rule::{About, Rule};
-use crate::checks::{Outcome, Severity};
+use crate::checks::{Judgement, Outcome, Severity};
 
 /// SMR-00: control set resolved.
 pub static RESOLVED: Rule = Rule {
@@ -22,7 +23,13 @@ pub static RESOLVED: Rule = Rule {
         benign: "A start with the last known good configuration: info.",
         source: "ReactOS base/system/smss; Microsoft documentation of HKLM\\SYSTEM\\Select.",
     },
-    judge: |case, _| vec![resolved(&Keys::new(case))],
+    judge: |case, _| {
+        let keys = Keys::new(case);
+        let outcome = resolved(&keys);
+        // What is read of the registry rests on Select alone then, which can be written over.
+        let alone = keys.read.linked.is_nothing() && outcome.outcome == Judgement::Unknown;
+        vec![if alone { outcome.decides() } else { outcome }]
+    },
 };
 
 /// `Current` is a control set, and the default one.
@@ -36,6 +43,14 @@ fn resolved(keys: &Keys<'_>) -> Outcome {
     {
         let words = format!("the kernel's link names ControlSet{linked:03}, Current says {current}");
         answer.violation(select, "Current", Severity::High, words, "one control set");
+    }
+    if let Some(absent) = keys.read.linked.absent().filter(|absent| absent.kind == AbsentKind::Unparsable) {
+        let words = format!("{}, which is no ControlSetNNN", absent.detail);
+        answer.violation(select, "Current", Severity::High, words, "one control set");
+    }
+    // The kernel makes it at every start.
+    if keys.read.linked.is_nothing() && keys.case.system().kernel.is_some() {
+        answer.unknown("the kernel's link CurrentControlSet", "not there");
     }
     if !keys.read.rivals.is_empty() {
         let rivals: Vec<String> = keys.read.rivals.iter().map(|rival| rival.cmhive.to_string()).collect();

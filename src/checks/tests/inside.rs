@@ -170,7 +170,7 @@ fn code_that_came_from_no_file() {
         assert_eq!(outcome(&findings, "SMSS-018", MASTER).severity, Some(Severity::High), "{protection}");
     }
     assert_eq!(outcome(&with_range("private", "PAGE_READWRITE"), "SMSS-018", MASTER).outcome, Pass);
-    assert_eq!(outcome(&with_range("mapped", "PAGE_EXECUTE_READ"), "SMSS-018", MASTER).severity, Some(Severity::Info));
+    assert_eq!(outcome(&with_range("mapped", "PAGE_EXECUTE_READ"), "SMSS-018", MASTER).severity, Some(Severity::High));
     // Without page tables, ranges alone are one witness; so are tables of a machine that forbids no page to be executed, and a part.
     let one_witness: [fn(&mut crate::process::Inside); 3] = [
         |inside| inside.code = Reading::default(),

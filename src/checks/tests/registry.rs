@@ -99,7 +99,11 @@ pub(super) fn clean() -> System {
     let mut system = machine();
     system.session_manager = SessionManagerKeys {
         select: key(r"..\..\Select"),
-        control_set: Reading::Value(ControlSet { number: 1, assumed: false, source: r"Select\Current".into() }),
+        control_set: Reading::Value(ControlSet {
+            number: 1,
+            source: r"Select\Current".into(),
+            ..ControlSet::default()
+        }),
         linked: Reading::Value(1),
         next_start: Reading::Nothing,
         rivals: Vec::new(),
@@ -379,7 +383,8 @@ fn without_a_control_set_nothing_is_known() {
 fn an_assumed_control_set_is_less_sure() {
     let findings = with(|s| {
         s.session_manager.select = gone();
-        let assumed = ControlSet { number: 1, assumed: true, source: "the only one there is".into() };
+        let assumed =
+            ControlSet { number: 1, assumed: true, source: "the only one there is".into(), ..ControlSet::default() };
         s.session_manager.control_set = Reading::Value(assumed);
     });
     assert_eq!(outcome(&findings, "SMR-00", None).outcome, Unknown);

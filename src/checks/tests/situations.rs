@@ -101,6 +101,23 @@ fn a_session_in_the_making_is_clean() {
     assert_eq!(outcome(&findings, "SMSS-007", 4400).severity, Some(Severity::Low));
 }
 
+/// A server of remote desktops: each session was made by a child of smss.exe that is gone, and of some nothing but csrss.exe is left.
+#[test]
+fn fifty_sessions_are_clean() {
+    let findings = with(|s| {
+        for session in 2..52u32 {
+            let (creator, second) = (10_000 + 16 * u64::from(session), 1000 + u64::from(session));
+            let id = Some(session);
+            let csrss = process(creator + 4, creator, "csrss.exe", id, second);
+            add(s, Process { protection: Reading::Value(Hex(0x61)), ..csrss });
+            if session % 10 != 9 {
+                add(s, process(creator + 8, creator, "winlogon.exe", id, second));
+            }
+        }
+    });
+    assert_eq!(findings.outcomes.iter().find(|outcome| outcome.counts()), None);
+}
+
 /// A system that was started a second ago: csrss.exe is there, winlogon.exe not yet; smss.exe has not marked itself.
 #[test]
 fn a_system_of_a_second_is_clean() {

@@ -52,7 +52,7 @@ impl fmt::Display for OtherSystem {
 /// Two systems whose clocks stopped this close to one another, in units of 100 ns, ran last alike: one second.
 const AT_ONCE: u64 = 10_000_000;
 /// Other systems that are told of; there are few, or somebody made them.
-const MAX_OTHERS: usize = 16;
+pub(super) const MAX_OTHERS: usize = 16;
 
 /// Chooses one of `found`. `given`: the root that the caller named.
 ///
@@ -63,7 +63,8 @@ pub(crate) fn choose<'m>(
     given: Option<PhysicalAddress>,
 ) -> Result<Located<'m>, Option<String>> {
     let mut warnings = Vec::new();
-    let mut systems = one_each(found, &mut warnings);
+    let mut views = Vec::new();
+    let mut systems = one_each(found, &mut warnings, &mut views);
     systems.sort_by_key(|system| {
         let is_given = given.is_some() && system.named.iter().any(|root| root.way == Way::Given);
         (!is_given, Reverse(system.grade), Reverse(time(system)), system.root.way, system.root.dtb)
@@ -93,13 +94,26 @@ pub(crate) fn choose<'m>(
         warnings.push(Warning::new("kernel", format!("in this image there is also {other}{led}")));
     }
     let rivals = if is_given { Vec::new() } else { rivals(&first, &rest).map(dtb).collect() };
+    let parts = if is_given { Vec::new() } else { parts(&rest).chain(views).collect() };
     let Proven { root, space, found, shared, named, .. } = first;
     let others_searched = None;
-    Ok(Located { space, shared, found, way: root.way, named, others, undecided, others_searched, rivals, warnings })
+    Ok(Located {
+        space,
+        shared,
+        found,
+        way: root.way,
+        named,
+        others,
+        undecided,
+        others_searched,
+        rivals,
+        parts,
+        warnings,
+    })
 }
 
 /// Two groups of roots that lead to one kernel are two views of one system: the one that proves itself better is kept.
-fn one_each<'m>(found: Vec<Proven<'m>>, warnings: &mut Vec<Warning>) -> Vec<Proven<'m>> {
+fn one_each<'m>(found: Vec<Proven<'m>>, warnings: &mut Vec<Warning>, views: &mut Vec<Part>) -> Vec<Proven<'m>> {
     let mut systems: Vec<Proven<'m>> = Vec::new();
     for proven in found {
         let same = |known: &Proven<'m>| {
@@ -119,20 +133,56 @@ fn one_each<'m>(found: Vec<Proven<'m>>, warnings: &mut Vec<Warning>) -> Vec<Prov
         ));
         let rank = |system: &Proven<'m>| (Reverse(system.grade), system.root.way);
         let (mut kept, other) = if rank(&proven) < rank(&known) { (proven, known) } else { (known, proven) };
+        if let Some(clock) = time(&other) {
+            let lacks = "which leads to the same kernel through other tables";
+            views.push(Part { root: dtb(&other), clock, lacks, is_large: true });
+        }
         kept.named.extend(other.named);
         systems.push(kept);
     }
     systems
 }
 
-/// Why it cannot be told that a system whose clock stopped at `own` ran last: there is another shared page, at `others`, through a root
-/// beside which no kernel was found.
-pub(super) fn later_clock(own: Option<Timestamp>, others: &[(PhysicalAddress, Timestamp)]) -> Option<String> {
-    let own = own?;
-    let (root, clock) = others.iter().find(|(_, clock)| clock.0 > own.0.saturating_add(AT_ONCE))?;
-    Some(format!(
-        "through the root {root}, with which no kernel was found, KUSER_SHARED_DATA has a later clock, {clock}"
-    ))
+/// A system that is there in part and does not prove itself, so that it hides none that does. Its clock may be the later one all the
+/// same: then what is missing may have been lost while memory was copied.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    /// A root that leads to its clock.
+    pub root: PhysicalAddress,
+    /// `KUSER_SHARED_DATA.SystemTime`.
+    pub clock: Timestamp,
+    /// What of it is missing.
+    pub lacks: &'static str,
+    /// A stub or a header leads to it, as many roots as a machine has belong to it, or it is another view of the same kernel: whatever its
+    /// clock says, it may be what ran.
+    pub is_large: bool,
+}
+
+impl Part {
+    /// Why it cannot be told that a system that gave its last sign of life at `last` ran last. `None`: it is later than this one.
+    pub(crate) fn doubt(&self, last: Option<Timestamp>) -> Option<String> {
+        let is_later = last.is_some_and(|last| self.clock.0 > last.0.saturating_add(AT_ONCE));
+        let Self { root, clock, lacks, is_large } = self;
+        if is_later {
+            return Some(format!("through the root {root}, {lacks}, KUSER_SHARED_DATA has a later clock, {clock}"));
+        }
+        is_large.then(|| {
+            format!("through the root {root}, {lacks}, KUSER_SHARED_DATA stopped at {clock}: what that shows may be what ran")
+        })
+    }
+}
+
+/// Of the systems without a System process, those that may have run: where its object was read and is gone, they cannot have.
+fn parts<'a, 'm>(rest: &'a [Proven<'m>]) -> impl Iterator<Item = Part> + use<'a, 'm> {
+    let unclear = rest.iter().filter(|system| system.grade == Grade::Image && !system.is_gone);
+    unclear.filter_map(|system| {
+        Some(Part {
+            root: dtb(system),
+            clock: time(system)?,
+            lacks: "of whose kernel no System process can be read",
+            is_large: false,
+        })
+    })
 }
 
 /// When a system ran last.

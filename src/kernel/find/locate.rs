@@ -5,14 +5,14 @@
 //! that failed is kept, with what it failed at.
 
 use super::base::{self, BaseFailure, FoundBase, Search};
-use super::choose::{self, OtherSystem};
+use super::choose::{self, OtherSystem, Part};
 use super::kuser::{KUSER_SHARED_DATA, SharedData};
 use super::proof::{self, Exported, Grade, SystemProcess};
 use super::roots::{self, Root, Way};
 use crate::image::{Hints, PhysicalMemory};
 use crate::memory::AddressSpace;
 use crate::symbols::SymbolStore;
-use crate::{Error, PhysicalAddress, Timestamp, VirtualAddress, Warning};
+use crate::{Error, PhysicalAddress, VirtualAddress, Warning};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -123,7 +123,23 @@ pub(crate) struct Located<'m> {
     pub others_searched: Option<bool>,
     /// Roots of other systems that prove themselves as well as this one.
     pub rivals: Vec<PhysicalAddress>,
+    /// Systems that are there in part, and may have run last by their clock.
+    pub parts: Vec<Part>,
     pub warnings: Vec<Warning>,
+}
+
+impl Located<'_> {
+    /// Adds systems beside it.
+    pub(super) fn tell(&mut self, others: Vec<OtherSystem>) {
+        let room = choose::MAX_OTHERS.saturating_sub(self.others.len());
+        if let Some(more) = others.len().checked_sub(room).filter(|more| *more > 0) {
+            self.warnings.push(Warning::new("kernel", format!("{more} further systems in this image are left out")));
+        }
+        for other in others.into_iter().take(room) {
+            self.warnings.push(Warning::new("kernel", format!("in this image there is also {other}")));
+            self.others.push(other);
+        }
+    }
 }
 
 /// A system that was found: a kernel, and how far it proves itself.
@@ -137,6 +153,8 @@ pub(crate) struct Proven<'m> {
     pub shared: Option<SharedData>,
     pub build: Option<u32>,
     pub grade: Grade,
+    /// Its System process was read, and is no process: it cannot have been running.
+    pub is_gone: bool,
     /// The root that System names, where it maps this kernel.
     pub own: Option<PhysicalAddress>,
     /// The roots of its group that a header, a stub or the caller names.
@@ -149,6 +167,8 @@ const MAX_CANDIDATES: usize = 16;
 const MAX_SEARCHED: usize = 4;
 /// Roots of one group through which System's id is looked for, where headers are gone.
 const MAX_OTHERS: usize = 1 << 12;
+/// So many roots that map the same images are no page that looks like one by chance.
+const SEVERAL: usize = 4;
 /// Kernels that one group may have: whoever maps more copies of one leads astray.
 const MAX_BASES: usize = 64;
 /// Pages in which the kernel is looked for under one group of roots: at first, and where none was found so in any group. Systems
@@ -225,9 +245,16 @@ struct Survey<'m, 's, 'o> {
     met: HashSet<PhysicalAddress>,
     /// What groups gave, by the same.
     proven: BTreeMap<u64, Proven<'m>>,
+    /// The groups that gave something.
+    had: HashSet<u64>,
     failure: LocateFailure,
     /// A kernel is there, and it takes symbols to find its base.
     symbols: Option<Error>,
+}
+
+/// Where a root has the shared page.
+fn shared_page(space: AddressSpace<'_>) -> Option<PhysicalAddress> {
+    space.translate(KUSER_SHARED_DATA).ok()
 }
 
 impl<'m, 's, 'o> Survey<'m, 's, 'o> {
@@ -245,6 +272,7 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
             groups: HashMap::new(),
             met: HashSet::new(),
             proven: BTreeMap::new(),
+            had: HashSet::new(),
             failure: LocateFailure::default(),
             symbols: None,
         }
@@ -492,28 +520,53 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
             found: found.clone(),
             grade: system.map_or(Grade::Image, |system| system.grade),
             own: system.and_then(|system| system.root),
+            is_gone: system.is_none() && proof::is_gone(space, found, exported, self.store),
             named: Vec::new(),
         })
     }
 
-    /// Clocks of shared pages through roots with which no kernel was found.
-    fn clocks_without_kernel(&self) -> Vec<(PhysicalAddress, Timestamp)> {
-        let barren = self.groups.iter().filter(|(images, group)| group.shared && !self.proven.contains_key(images));
-        let first = barren.filter_map(|(_, group)| group.roots.first());
-        let clock = |root: &Root| Some((root.dtb, self.shared(root)?.system_time));
-        first.filter_map(clock).filter(|(_, clock)| clock.0 != 0).collect()
+    /// Systems of which no kernel was found: their shared page is there, or several roots that map the same system images. The first
+    /// may have run last by their clock. Roots that have the shared page `own` are another view of the system that has it.
+    fn without_kernel(&self, own: Option<PhysicalAddress>) -> (Vec<OtherSystem>, Vec<Part>) {
+        let is_told = |group: &&Group| group.shared || group.roots.len() >= SEVERAL;
+        let barren = self.groups.iter().filter(|(images, _)| !self.had.contains(images)).map(|(_, group)| group);
+        let mut told: Vec<(OtherSystem, Option<Part>)> = Vec::new();
+        for group in barren.filter(is_told) {
+            let Some(root) = group.roots.iter().min_by_key(|root| (root.way, root.dtb)) else { continue };
+            let shared = self.shared(root);
+            if shared.is_some() && shared_page(roots::space(self.memory, root.dtb)) == own {
+                continue;
+            }
+            let clock = shared.as_ref().map(|shared| shared.system_time).filter(|clock| clock.0 != 0);
+            let other = OtherSystem {
+                dtb: Some(root.dtb),
+                build: shared.as_ref().map(|shared| shared.build & 0xffff).filter(|build| *build != 0),
+                captured: clock,
+                boot: shared.as_ref().and_then(SharedData::boot),
+                found_by: root.way.to_string(),
+                lacks: Some(format!("no kernel was found with it, and {} roots map its images", group.roots.len())),
+                ..OtherSystem::default()
+            };
+            let is_large = root.way != Way::SelfReference || group.roots.len() >= SEVERAL;
+            let part = |clock| Part { root: root.dtb, clock, lacks: "with which no kernel was found", is_large };
+            told.push((other, clock.map(part)));
+        }
+        told.sort_by_key(|(other, _)| other.dtb);
+        let parts = told.iter().filter_map(|(_, part)| part.clone()).collect();
+        (told.into_iter().map(|(other, _)| other).collect(), parts)
     }
 
     /// Chooses among what was found.
     fn finish(mut self) -> Result<Located<'m>, Error> {
         let given = self.options.dtb.map(|dtb| roots::space(self.memory, dtb).root());
-        let clocks = self.clocks_without_kernel();
+        self.had = self.proven.keys().copied().collect();
         match choose::choose(std::mem::take(&mut self.proven).into_values().collect(), given) {
             Ok(mut located) => {
-                if given.is_none() && located.undecided.is_none() {
-                    let own = located.shared.as_ref().map(|shared| shared.system_time);
-                    located.undecided = choose::later_clock(own, &clocks);
+                let (others, parts) = self.without_kernel(shared_page(located.space));
+                if given.is_none() {
+                    located.parts.extend(parts);
                 }
+                located.tell(others);
                 for (way, why) in
                     self.failure.ways.iter().filter(|(way, why)| *way != Way::SelfReference && why.starts_with("root "))
                 {

@@ -104,6 +104,11 @@ fn export_name(space: AddressSpace<'_>, base: VirtualAddress, directory: u32) ->
     is_file.then(|| text.to_owned())
 }
 
+/// `SizeOfImage` of the image at `base`. `None`: its headers cannot be read.
+pub(crate) fn size_of_image(space: AddressSpace<'_>, base: VirtualAddress) -> Option<u64> {
+    starts_like_pe(space, base).then(|| sections(space, base)).flatten().map(|(size, _)| size)
+}
+
 /// `SizeOfImage` and the sections of the image at `base`. `None`: its headers cannot be read.
 pub(crate) fn sections(space: AddressSpace<'_>, base: VirtualAddress) -> Option<(u64, Vec<SectionTable>)> {
     let mut bytes = [0u8; 0x1000];

@@ -80,6 +80,24 @@ impl Exported {
     }
 }
 
+/// Whether System's object is gone: `PsInitialSystemProcess` and the head of the list of processes lead to one place, which can be read,
+/// and no process is there. A machine that runs keeps it until it stops.
+pub(crate) fn is_gone(space: AddressSpace<'_>, found: &FoundBase, exported: Exported, store: &SymbolStore) -> bool {
+    let listed = || {
+        let symbols = match (&found.symbols, &found.pdb) {
+            (Some(symbols), _) => symbols.clone(),
+            (None, Some(pdb)) => store.find(pdb, &Layouts::wanted()).ok()?,
+            (None, None) => return None,
+        };
+        let head = found.base.wrapping_add(symbols.global("PsActiveProcessHead").ok()?);
+        let links = Layouts::resolve(&symbols).ok()?.process.links.offset;
+        Some(space.read_pointer(head).ok()?.wrapping_sub(links))
+    };
+    exported.system.filter(|system| system.is_kernel() && listed() == Some(*system)).is_some_and(|system| {
+        space.read_array::<8>(system).is_ok() && SystemProcess::read(space, found.base, system).is_none()
+    })
+}
+
 /// System where exports do not lead to it: by the symbols of the kernel, or because the list of processes in the kernel's data
 /// begins with it.
 pub(crate) fn search(space: AddressSpace<'_>, found: &FoundBase, store: &SymbolStore) -> Option<SystemProcess> {

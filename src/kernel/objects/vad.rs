@@ -7,7 +7,7 @@ use crate::kernel::{Eprocess, Kernel};
 use crate::location::Location;
 use crate::reading::record;
 use crate::words::words;
-use crate::{Absent, Reading, VirtualAddress};
+use crate::{Absent, PAGE_SIZE, Reading, VirtualAddress};
 use std::collections::{BTreeMap, HashSet};
 
 words! {
@@ -39,6 +39,8 @@ record! {
         executable: bool,
         /// `CommitCharge`: pages.
         commit: u64,
+        /// `SizeOfImage` in the headers that are mapped at its start, in bytes. Nothing: it is no image.
+        image_size: u64,
         /// `FILE_OBJECT.FileName`, relative to the volume. Nothing: no file behind it.
         file: String,
         /// Address of the `_MMVAD_SHORT`.
@@ -112,7 +114,8 @@ pub(crate) fn vads_up_to(process: &Eprocess<'_>, cap: usize) -> Result<(Vec<Vad>
 }
 
 /// The nodes that prove to be of this tree: the one above each is the one that led to it. Whoever takes a range out of the tree by hand,
-/// and a page that was lost, betray themselves by that, or by the number that the process has of them.
+/// and a page that was lost, betray themselves by that, or by the number that the process has of them. Whoever puts one in by hand may
+/// leave out the way back: page tables then say whether the process has what the range claims.
 fn prove(
     process: &Eprocess<'_>,
     root: VirtualAddress,
@@ -136,11 +139,23 @@ fn prove(
                 let Ok(child) = space.read_pointer(node.wrapping_add(side.offset)) else { continue };
                 let above = space.read_u64(child.wrapping_add(parent.offset));
                 if !child.is_null() && above.is_ok_and(|above| above & !MARKS != node.0) {
-                    contradicted(child, "the range above it in the tree");
                     strays.insert(child);
                 }
             }
         }
+    }
+    let mut confirmed: HashSet<VirtualAddress> = HashSet::new();
+    for (at, node) in nodes.iter().enumerate().filter(|(_, node)| strays.contains(*node)).take(MAX_STRAYS) {
+        let is_sure = |other: &&VirtualAddress| !strays.contains(*other);
+        let before = nodes.get(..at).and_then(|before| before.iter().rev().find(is_sure));
+        let after = nodes.get(at.saturating_add(1)..).and_then(|after| after.iter().find(is_sure));
+        if is_in_use(process, *node, before.copied(), after.copied()) {
+            confirmed.insert(*node);
+        }
+    }
+    strays.retain(|node| !confirmed.contains(node));
+    if let Some(stray) = nodes.iter().find(|node| strays.contains(*node)) {
+        contradicted(*stray, "the range above it in the tree");
     }
     let (layout, view) = (process.layout(), process.view());
     let count = layout.vad_count.and_then(|field| view.get(field).ok());
@@ -151,6 +166,31 @@ fn prove(
         contradicted(root, "the number of ranges that the process has");
     }
     (nodes.into_iter().filter(|node| !strays.contains(node)).collect(), end)
+}
+
+/// Nodes without a way back that are held against page tables; whoever has more is not believed.
+const MAX_STRAYS: usize = 64;
+/// Pages of a range that are looked at for that.
+const LOOKED_AT: u64 = 64;
+
+/// Whether the process has pages where a range says, and the range lies between those before and behind it.
+fn is_in_use(
+    process: &Eprocess<'_>,
+    node: VirtualAddress,
+    before: Option<VirtualAddress>,
+    after: Option<VirtualAddress>,
+) -> bool {
+    let kernel = process.kernel();
+    let bounds = |node: VirtualAddress| {
+        let vad = vad(kernel, node).ok().filter(|vad| is_possible(kernel, vad))?;
+        Some((*vad.start.value()?, *vad.end.value()?))
+    };
+    let Some((start, end)) = bounds(node) else { return false };
+    let is_behind = before.is_none_or(|before| bounds(before).is_some_and(|(_, last)| last < start));
+    let is_before = after.is_none_or(|after| bounds(after).is_some_and(|(first, _)| end < first));
+    let Ok(space) = process.root().map(|root| kernel.space().with_root(root)) else { return false };
+    let to = end.min(start.wrapping_add(LOOKED_AT.saturating_mul(PAGE_SIZE)));
+    is_behind && is_before && space.regions(start, to).next().is_some()
 }
 
 /// Whether a range ends in the user's half, and not before it begins. What does not is none: its page was lost.
@@ -213,6 +253,7 @@ fn vad(kernel: &Kernel<'_>, node: VirtualAddress) -> Result<Vad, Absent> {
         protection: protection.clone().map(protection_name).into(),
         executable: protection.map(is_executable).into(),
         commit: layout.commit.map_or_else(|| Err(Absent::no_symbol("CommitCharge")), |bits| view.bits(bits)).into(),
+        image_size: if is_image { Reading::default() } else { Reading::Nothing },
         file: behind.map(|file| file.map(|file| file.name)).into(),
         address: Reading::Value(node),
         located,

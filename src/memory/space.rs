@@ -213,9 +213,9 @@ impl<'m> AddressSpace<'m> {
             physical,
             file_offset: physical.and_then(|physical| self.memory().file_offset(physical)),
             dtb: Some(self.root()).filter(|_| !at.is_kernel()),
-            data: None,
             from,
             table: resolved.table,
+            ..Location::default()
         }
     }
 
@@ -223,9 +223,9 @@ impl<'m> AddressSpace<'m> {
     pub(crate) fn locate_data(&self, at: VirtualAddress, bytes: u64) -> Option<DataLocation> {
         let resolved = self.resolve_page(at);
         let (physical, from) = self.place_of(at, &resolved.place);
-        from?;
+        let from = Some(from?);
         let file_offset = physical.and_then(|physical| self.memory().file_offset(physical));
-        Some(DataLocation { r#virtual: at, physical, file_offset, bytes, table: resolved.table })
+        Some(DataLocation { r#virtual: at, physical, file_offset, bytes, table: resolved.table, from })
     }
 
     /// The place in memory of an address that was resolved, if it is there, and what supplies its page, if anything does.

@@ -305,7 +305,7 @@ fn data(memory: &dyn PhysicalMemory, at: VirtualAddress, physical: PhysicalAddre
         physical: Some(physical),
         file_offset: memory.file_offset(physical),
         bytes,
-        table: None,
+        ..DataLocation::default()
     }
 }
 

@@ -80,8 +80,8 @@ impl<'h> Value<'h> {
         let location = self.hive.backing.locate(self.content(), "_CM_KEY_VALUE", "Signature")?;
         let bytes = (self.length & !INLINE).min(PIECE).into();
         let data = self.data_location().and_then(|at| {
-            let Location { r#virtual, physical, file_offset, table, .. } = at;
-            Some(DataLocation { r#virtual: r#virtual?, physical, file_offset, bytes, table })
+            let Location { r#virtual, physical, file_offset, table, from, .. } = at;
+            Some(DataLocation { r#virtual: r#virtual?, physical, file_offset, bytes, table, from })
         });
         Some(Location { data: data.filter(|_| bytes > 0), ..location })
     }

@@ -11,6 +11,7 @@
 
 mod cli;
 mod command_line;
+mod lists;
 mod snapshots;
 mod symbols_command;
 mod workbench;

@@ -53,7 +53,7 @@ fn code(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     let grade = if case.core.modules.is_some() { Grade::Alone } else { Grade::Open };
     let memory = pages::look(case, process, &ranges, grade);
     let mut outcome = memory.show(process, outcome);
-    let (mut worst, mut found) = (memory.worst(), memory.words());
+    let (mut worst, mut found, mut kinds) = (memory.worst(), memory.words(), memory.kinds());
     let (torn, mut stray) = (memory.torn, None);
     let mut open = memory.open;
     let (threads, missing) = threads(process);
@@ -64,12 +64,19 @@ fn code(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
         }
         let (severity, words, field) = match start(case, subject, &ranges, thread) {
             Start::Right => match unlisted(process, thread) {
-                Some(words) => (Severity::Medium, words, "ThreadListEntry"),
+                Some(words) => {
+                    kinds.insert("a thread that its list lacks");
+                    (Severity::Medium, words, "ThreadListEntry")
+                }
                 None => continue,
             },
-            Start::Elsewhere(words, field) => (Severity::High, format!("starts {words}"), field),
+            Start::Elsewhere(words, field) => {
+                kinds.insert("a thread from outside the image");
+                (Severity::High, format!("starts {words}"), field)
+            }
             // What waits or runs started somewhere.
             Start::Nowhere(at, field) if is_at_work(thread) => {
+                kinds.insert("a thread from where nothing is mapped");
                 (Severity::Low, format!("starts at {at}, where nothing is mapped"), field)
             }
             Start::Nowhere(at, _) => {
@@ -94,7 +101,8 @@ fn code(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     let torn = torn.or(stray);
     // What is for information only does not outweigh what is one of two things.
     if let Some(worst) = worst.filter(|worst| *worst > Severity::Info || torn.is_none()) {
-        let outcome = outcome.observed(found.join("; "));
+        let kinds: Vec<&str> = kinds.into_iter().collect();
+        let outcome = outcome.observed(found.join("; ")).headed(kinds.join(", "));
         return if worst == Severity::Info { outcome.confidence(Confidence::Low) } else { outcome }.violation(worst);
     }
     if let Some(torn) = torn {

@@ -109,6 +109,8 @@ fn code(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         if let Some(worst) = memory.worst() {
             let outcome = Outcome::about(rule, process).expected("none").confidence(Confidence::Medium);
             let outcome = outcome.observed(format!("in {}: {}", name(process), memory.words().join("; ")));
+            let kinds: Vec<&str> = memory.kinds().into_iter().collect();
+            let outcome = outcome.headed(format!("{} in a core process", kinds.join(", ")));
             outcomes.push(memory.show(process, outcome).violation(worst));
         } else if let Some(torn) = memory.torn {
             outcomes.push(Outcome::about(rule, process).expected("none").missing(torn).decides());
@@ -147,10 +149,12 @@ fn watched(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         let about = || Outcome::about(rule, process).expected("neither");
         if let Some(port) = process.debug_port.value() {
             let outcome = about().observed(format!("{} has the debug port {port}", name(process)));
+            let outcome = outcome.headed("a debugger in a core process");
             outcomes.push(outcome.seen(process, "debug_port", Some(port.to_string())).violation(Severity::Medium));
         }
         if let Some(at) = process.instrumentation.value() {
             let outcome = about().observed(format!("{} has the instrumentation callback {at}", name(process)));
+            let outcome = outcome.headed("an instrumentation callback in a core process");
             outcomes.push(outcome.seen(process, "instrumentation", Some(at.to_string())).violation(Severity::Low));
         }
     }

@@ -46,6 +46,11 @@ fn stamps(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
         }
         outcome = outcome.seen(process, "exited", Some(exited.to_string()));
     }
+    let head = match (process.thread_before_it().is_some(), found.is_empty()) {
+        (true, _) => "a stamp that its threads contradict",
+        (false, false) => "it is in use, and says that it is over",
+        (false, true) => "a stamp that its neighbours contradict",
+    };
     found.extend(out_of_order(case, subject));
     let outcome = outcome.seen(process, "created", process.created.value().map(ToString::to_string));
     if found.is_empty() && process.has_exited() {
@@ -60,7 +65,7 @@ fn stamps(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
         None => outcome,
     };
     if !found.is_empty() {
-        let outcome = outcome.observed(found.join("; "));
+        let outcome = outcome.observed(found.join("; ")).headed(head);
         return match case.clock_step {
             Some(sign) => {
                 let guard = format!("the clock was set back: {sign}");

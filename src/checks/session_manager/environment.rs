@@ -59,7 +59,7 @@ fn environment(keys: &Keys<'_>) -> Outcome {
     startup_hooks(&mut answer, key);
     blinded(&mut answer, key);
     safe_boot(&mut answer, key);
-    answer.judge()
+    answer.judge_values()
 }
 
 fn command_interpreter<'a>(answer: &mut Answer<'_, 'a>, key: HiveKey<'a>) {

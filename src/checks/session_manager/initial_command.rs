@@ -60,7 +60,7 @@ fn initial_commands(keys: &Keys<'_>) -> Outcome {
     for (program, options) in record.keys.value().into_iter().flatten() {
         execution_options(&mut answer, program, options);
     }
-    answer.judge()
+    answer.judge_values()
 }
 
 /// `Setup\CmdLine` runs before the next logon, if SetupType says so: told, no more, since setup uses it itself.

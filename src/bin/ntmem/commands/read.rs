@@ -2,17 +2,19 @@
 
 use crate::args::Run;
 use crate::exit::Usage;
-use crate::options::{Common, address};
+use crate::options::{Common, Format, address};
 use crate::output::{Progress, Rows};
 use crate::{images, open};
 use anyhow::Context as _;
 use ntmem::kernel::Kernel;
 use ntmem::memory::AddressSpace;
+use ntmem::registry::Registry;
 use ntmem::{MemoryRead, PhysicalAddress, Picture, System, VirtualAddress, report};
 use std::path::{Path, PathBuf};
 
 /// Bytes at an address, and for each page where they came from or why they are missing
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("format", Format::without_csv))]
 pub struct Args {
     /// The address, hexadecimal
     #[arg(value_parser = address)]
@@ -67,8 +69,7 @@ impl Run for Args {
         images::run_one(&self.image, &self.common, |image, sheet| {
             open::with_kernel(image, &self.common.source, |kernel| {
                 let read = self.read(kernel)?;
-                let mut system = System::default();
-                (system.image, system.kernel) = (Some(kernel.image().info()), Some(kernel.info()));
+                let mut system = System::without_processes(kernel, &Registry::open(kernel));
                 system.warnings = kernel.warnings().to_vec();
                 let mut report = open::about(image, &self.common.source, system)?;
                 report.read = Some(read.clone());

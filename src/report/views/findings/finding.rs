@@ -4,6 +4,7 @@ use super::worst_first;
 use crate::checks::{Baseline, Evidence, Rule, Space};
 use crate::report::page::{Block, Blocks as _, Commands, Facts, Section, Tone, Words};
 use crate::report::views::columns::visible;
+use crate::report::views::words::short_key;
 use crate::report::{Report, command, command_on, heading};
 use crate::{Findings, Origin, Outcome, Severity};
 use std::collections::BTreeSet;
@@ -93,6 +94,9 @@ fn at(facts: &mut Facts, evidence: &Evidence) {
     let elsewhere =
         evidence.from.filter(|from| !matches!(from, Origin::Memory | Origin::Transition | Origin::Prototype));
     places.extend(elsewhere.map(|from| format!("from {from}")));
+    let value =
+        evidence.data.filter(|data| data.physical.is_none()).and_then(|data| Some((data.r#virtual, data.from?)));
+    places.extend(value.map(|(at, from)| format!("its value at {at} from {from}")));
     places.extend(evidence.table.map(|table| format!("by a page table from {table}")));
     places.extend(evidence.layout.as_ref().map(|layout| format!("({layout} layout)")));
     if !places.is_empty() {
@@ -127,10 +131,11 @@ fn next(report: &Report, outcome: &Outcome) -> Vec<String> {
 
 /// The command that shows what an entry shows. Physical addresses need no address space: they lead there whosever it is.
 fn read(report: &Report, evidence: &Evidence, image: &str) -> Option<String> {
+    let number = |value: &String| value.starts_with("S-1-") || value.starts_with("0x") || value.parse::<u64>().is_ok();
+    // Of a page it is bytes that are shown.
+    let bytes = evidence.structure == "_MMPTE" || evidence.value.as_ref().is_some_and(number);
+    let form = if bytes { "hex" } else { "unicode" };
     if let Some((data, at)) = evidence.data.and_then(|data| Some((data, data.physical?))) {
-        let number =
-            |value: &String| value.starts_with("S-1-") || value.starts_with("0x") || value.parse::<u64>().is_ok();
-        let form = if evidence.value.as_ref().is_some_and(number) { "hex" } else { "unicode" };
         let bytes = data.bytes.to_string();
         return Some(command(&[
             "ntmem",
@@ -145,24 +150,20 @@ fn read(report: &Report, evidence: &Evidence, image: &str) -> Option<String> {
         ]));
     }
     // What is in no memory, in a page file or in the compressed store, its process leads to.
-    let away = evidence.data.map(|data| (data.r#virtual, data.bytes.min(SHOWN)));
-    let away = away.or_else(|| Some((evidence.r#virtual.filter(|_| evidence.physical.is_none())?, 64)));
-    if let (Some((at, bytes)), Some(pid)) = (away, evidence.owner_pid) {
+    let away = evidence.data.map(|data| (data.r#virtual, data.bytes.min(SHOWN), form));
+    let away = away.or_else(|| Some((evidence.r#virtual.filter(|_| evidence.physical.is_none())?, 64, "hex")));
+    if let (Some((at, bytes, form)), Some(pid)) = (away, evidence.owner_pid) {
         let (at, bytes, pid) = (at.to_string(), bytes.to_string(), pid.to_string());
-        return Some(command_on(report, &["ntmem", "read", &at, image, "--pid", &pid, "--bytes", &bytes]));
+        return Some(command_on(
+            report,
+            &["ntmem", "read", &at, image, "--pid", &pid, "--bytes", &bytes, "--as", form],
+        ));
     }
     if let Some(at) = evidence.physical {
         return Some(command(&["ntmem", "read", &at.to_string(), image, "--physical", "--bytes", "64"]));
     }
     let object = evidence.object.filter(|_| evidence.space == Some(Space::Kernel))?;
     Some(command_on(report, &["ntmem", "read", &object.to_string(), image, "--as", &evidence.structure]))
-}
-
-/// `HKLM\SYSTEM\ControlSet001\Control\Session Manager\SubSystems`
-fn short_key(key: &str) -> String {
-    const MACHINE: &str = "\\REGISTRY\\MACHINE\\";
-    let start = key.get(..MACHINE.len()).filter(|start| start.eq_ignore_ascii_case(MACHINE));
-    start.and(key.get(MACHINE.len()..)).map_or_else(|| key.to_owned(), |rest| format!("HKLM\\{rest}"))
 }
 
 /// `Required` of `SubSystems\Required`.

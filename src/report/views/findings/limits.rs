@@ -5,7 +5,7 @@ use crate::checks::Missing;
 use crate::report::page::{Blocks as _, Page, Tone};
 use crate::report::views::words::count;
 use crate::report::{Report, part_of_list};
-use crate::{Findings, Outcome};
+use crate::{Findings, Outcome, Verdict};
 use std::collections::BTreeMap;
 
 /// Processes that are named of which something could not be read; a document has all.
@@ -17,7 +17,8 @@ const WARNINGS: usize = 5;
 pub(super) fn not_evaluated(page: &mut Page, findings: &Findings) {
     let mut reasons: Vec<(String, Vec<&Outcome>)> = Vec::new();
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
-    for outcome in findings.unknown() {
+    let gone = |outcome: &&Outcome| outcome.is_gone();
+    for outcome in findings.unknown().filter(|outcome| !gone(outcome)) {
         let needs = needs(outcome);
         let at = *known.entry(needs.clone()).or_insert(reasons.len());
         match reasons.get_mut(at) {
@@ -25,13 +26,38 @@ pub(super) fn not_evaluated(page: &mut Page, findings: &Findings) {
             None => reasons.push((needs, vec![outcome])),
         }
     }
-    if reasons.is_empty() {
-        return;
+    if !reasons.is_empty() {
+        page.gap().heading(2, Tone::Odd.say("Not evaluated, which is not proof that it is normal:"));
     }
-    page.gap().heading(2, Tone::Odd.say("Not evaluated, which is not proof that it is normal:"));
     for (needs, outcomes) in reasons {
         let need = if outcomes.len() == 1 { "needs" } else { "need" };
         page.paragraph((2, 4), format!("{} {need} {needs}", ids(outcomes.into_iter())));
+    }
+    let lost = ids(findings.unknown().filter(gone));
+    if !lost.is_empty() {
+        page.gap()
+            .paragraph((0, 2), format!("Gone with processes that have exited, and nothing brings it back: {lost}"));
+    }
+}
+
+/// Why nothing more is known than `inconclusive`.
+pub(super) fn because(page: &mut Page, report: &Report, findings: &Findings) {
+    /// Reasons that are told here; all are below.
+    const TOLD: usize = 3;
+    if findings.verdict != Verdict::Inconclusive {
+        return;
+    }
+    let open: Vec<&Outcome> = findings.unknown().filter(|outcome| outcome.decides).collect();
+    for outcome in open.iter().take(TOLD) {
+        let of = outcome.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+        let words = format!("because {}{of} needs {}", outcome.id, needs(outcome));
+        page.paragraph((2, 4), Tone::Odd.say(words));
+    }
+    if let Some(more) = open.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        page.paragraph((2, 4), format!("and because of {}", count(more, "more rule", "more rules")));
+    }
+    if let Some(part) = part_of_list(&report.system).filter(|_| open.is_empty()) {
+        page.paragraph((2, 4), Tone::Odd.say(part));
     }
 }
 

@@ -241,6 +241,14 @@ fn nothing_in_a_folder_is_passed_over_in_silence() {
     assert_eq!(done.status.code(), Some(3));
     let table = text(&done.stdout);
     assert!(table.ends_with("2 images, 1 clean, 1 not analysed\n"), "{table}");
+    // A folder may stand in a list, and gives the columns that two images give.
+    let list = place("list");
+    let good = place("good");
+    std::fs::create_dir(&good).unwrap();
+    std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(CLEAN), good.join("one.raw")).unwrap();
+    std::fs::write(&list, format!("{}\n", good.display())).unwrap();
+    let lines = csv(&["pslist", &format!("@{}", list.display())]);
+    assert!(!lines.is_empty() && lines.iter().all(|line| line["image"].ends_with("one.raw")), "{lines:?}");
     // The table has a line an image, and no finding of one that is clean.
     let done = out(&["check", place("cut.raw").to_str().unwrap(), CLEAN]);
     let (_, table) = done.rsplit_once("WORST FINDING\n").unwrap();
@@ -339,5 +347,38 @@ fn the_hash_is_told_where_it_was_asked_for() {
     let sum = json(&["info", CLEAN, "--sha256"])["run"]["sha256"].as_str().unwrap().to_owned();
     for command in ["info", "pslist", "pstree", "psxview", "sessions", "timeline", "check"] {
         assert!(out(&[command, CLEAN, "--sha256"]).contains(&sum), "{command}");
+    }
+}
+
+/// A finding is headed by what is wrong, not by all that its rule asks for.
+#[test]
+fn headings_say_what_was_found() {
+    let outcomes = rows(&["check", "smss", SUSPICIOUS], "outcome");
+    let wrong: Vec<&Value> = outcomes.iter().filter(|row| row["outcome"] == "violation").collect();
+    assert!(wrong.len() > 10);
+    for row in wrong {
+        let (heading, observed) = (row["heading"].as_str().unwrap(), row["observed"].as_str().unwrap());
+        assert!(!heading.contains(" or "), "{heading}");
+        assert!(!heading.contains(observed), "{heading}: {observed}");
+    }
+    let of = |id: &str| outcomes.iter().find(|row| row["id"] == id && row["outcome"] == "violation").unwrap();
+    assert_eq!(of("SMSS-026")["heading"], "another base priority", "it has two threads");
+}
+
+/// Threads of the kernel start in the kernel.
+#[test]
+fn threads_of_system_start_in_a_driver() {
+    let document = json(&["show", "4", SUSPICIOUS]);
+    let drivers = document["drivers"].as_array().unwrap();
+    let lines = csv(&["show", "4", SUSPICIOUS, "--only", "threads"]);
+    assert!(!lines.is_empty());
+    for line in &lines {
+        assert!(line["in"] != "nowhere that is known", "{line:?}");
+        if let Some((name, offset)) = line["in"].split_once('+') {
+            let number = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap();
+            let driver = drivers.iter().find(|driver| driver["name"] == name).unwrap();
+            let at = number(driver["base"].as_str().unwrap()) + number(offset);
+            assert!([&line["start"], &line["win32_start"]].into_iter().any(|start| number(start) == at), "{line:?}");
+        }
     }
 }

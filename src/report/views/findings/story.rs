@@ -108,11 +108,13 @@ fn said(findings: &Findings, outcomes: &[&Outcome], fine: &str) -> Words {
     let open = of(Judgement::Unknown).saturating_sub(gone);
     if wrong.is_empty() {
         let (tone, fine) = if outcomes.iter().any(|outcome| would_decide(findings, outcome)) {
-            (Tone::Odd, "not all could be judged")
+            (Tone::Odd, "not all could be judged".to_owned())
         } else if passed == 0 {
-            (Tone::Odd, "nothing could be said")
+            (Tone::Odd, "nothing could be said".to_owned())
+        } else if open > 0 {
+            (Tone::Good, format!("{fine}, as far as it could be judged"))
         } else {
-            (Tone::Good, fine)
+            (Tone::Good, fine.to_owned())
         };
         let mut sums = format!("{passed} passed");
         for (number, word) in [(open, "not evaluated"), (gone, "gone with the process")] {

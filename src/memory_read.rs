@@ -52,7 +52,7 @@ pub struct FieldRead {
     /// A number of up to 8 bytes in hexadecimal, or the first bytes of what is longer. `None`: not all of it could be read, or its
     /// size is not known.
     pub value: Option<String>,
-    /// The text that a `_UNICODE_STRING` leads to.
+    /// The text that a `_UNICODE_STRING` leads to, or that an array of characters holds.
     pub text: Option<String>,
 }
 

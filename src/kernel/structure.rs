@@ -3,7 +3,7 @@
 use super::{Kernel, text};
 use crate::memory::AddressSpace;
 use crate::memory_read::{FieldRead, MemoryRead, StructureRead};
-use crate::symbols::{FieldInfo, SymbolError, SymbolStore, Symbols, Wanted};
+use crate::symbols::{FieldInfo, SymbolError, SymbolStore, Symbols, Wanted, fixed};
 use crate::{Hex, VirtualAddress};
 use std::borrow::Cow;
 
@@ -22,6 +22,9 @@ impl Kernel<'_> {
     pub fn structure_symbols(&self, name: &'static str, store: &SymbolStore) -> Result<Cow<'_, Symbols>, SymbolError> {
         if self.symbols.type_info(name).is_some() {
             return Ok(Cow::Borrowed(&self.symbols));
+        }
+        if let Some(symbols) = fixed(name) {
+            return Ok(Cow::Owned(symbols));
         }
         let missing = || SymbolError::NoType { name: name.to_owned() };
         let pdb = self.pdb.as_ref().ok_or_else(missing)?;
@@ -81,13 +84,22 @@ fn add_fields(
             bits: *bits,
             value: value(read, offset, *size, *bits),
             structure: structure.clone(),
-            text: None,
+            text: structure.is_none().then(|| characters(read, offset, *size)).flatten(),
             name: path.clone(),
         });
         if let Some(inner) = structure {
             add_fields(fields, read, symbols, inner, (format!("{path}."), offset), depth.saturating_sub(1));
         }
     }
+}
+
+/// The text that an array of characters holds, up to the first NUL. `None`: it is none.
+fn characters(read: &MemoryRead, offset: u64, size: u64) -> Option<String> {
+    let start = usize::try_from(offset).ok()?;
+    let length = usize::try_from(size).ok().filter(|length| (9..=SHOWN).contains(length))?;
+    let bytes: Vec<u8> = (0..length).map(|index| read.byte(start.checked_add(index)?)).collect::<Option<_>>()?;
+    let text: String = bytes.iter().take_while(|byte| **byte != 0).map(|byte| char::from(*byte)).collect();
+    (!text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() || c == ' ')).then_some(text)
 }
 
 /// A number of up to 8 bytes or the bits of one, or the first bytes of what is longer. `None`: not all of it was read.

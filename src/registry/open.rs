@@ -206,6 +206,21 @@ impl<'k> Registry<'k> {
         self.find(path, false)
     }
 
+    /// Where hives are mounted below a key: `HKLM` and `HKU` themselves are in no hive that has anything else.
+    #[must_use]
+    pub fn mounts_below(&self, path: &str) -> Vec<String> {
+        let above = path::absolute(path).join("\\");
+        let is_below = |mount: &&str| {
+            let parts: Vec<String> = mount.split('\\').filter(|part| !part.is_empty()).map(str::to_owned).collect();
+            path::below(&parts, &above).is_some_and(|rest| !rest.is_empty())
+        };
+        let mut mounts: Vec<String> =
+            self.hives.iter().filter_map(Hive::mount).filter(is_below).map(str::to_owned).collect();
+        mounts.sort_unstable();
+        mounts.dedup();
+        mounts
+    }
+
     fn find(&self, path: &str, follow_last: bool) -> Result<Option<Key<'_>>, Absent> {
         let mut parts = path::absolute(path);
         for _ in 0..MAX_LINKS {

@@ -10,6 +10,7 @@ const SYSTEM: &str = r"\REGISTRY\MACHINE\SYSTEM";
 const MAX_RIVALS: usize = 4;
 const IMAGE_FILE_EXECUTION_OPTIONS: &str =
     r"\REGISTRY\MACHINE\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Image File Execution Options";
+const SILENT_PROCESS_EXIT: &str = r"\REGISTRY\MACHINE\SOFTWARE\Microsoft\Windows NT\CurrentVersion\SilentProcessExit";
 const CLASSES: &str = r"\REGISTRY\MACHINE\SOFTWARE\Classes\CLSID";
 const CLASSES_32: &str = r"\REGISTRY\MACHINE\SOFTWARE\Classes\WOW6432Node\CLSID";
 
@@ -90,6 +91,7 @@ impl SessionManagerKeys {
             safe_boot_option: key(r"SafeBoot\Option"),
             setup: read(registry, &format!(r"{SYSTEM}\Setup")),
             image_file_execution_options: chosen(registry, IMAGE_FILE_EXECUTION_OPTIONS, DEBUGGABLE),
+            silent_process_exit: chosen(registry, SILENT_PROCESS_EXIT, DEBUGGABLE),
             linked: registry.linked_control_set().into(),
             next_start: Reading::default(),
             rivals: Vec::new(),

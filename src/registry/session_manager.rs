@@ -45,6 +45,8 @@ record! {
         /// `SOFTWARE\Microsoft\Windows NT\CurrentVersion\Image File Execution Options`, without its values: the subkeys of
         /// [`DEBUGGABLE`], with theirs. One that `keys` does not have is really absent if `keys_missing` is empty.
         image_file_execution_options: KeyRecord,
+        /// `SOFTWARE\Microsoft\Windows NT\CurrentVersion\SilentProcessExit`, in the same way: who is started when one of these ends.
+        silent_process_exit: KeyRecord,
         /// `SOFTWARE\Classes\CLSID`, without its values: the classes that `Environment` names as profilers of .NET
         /// (the `CLSID` keys of profilers), with their subkeys. One that `keys` does not have is not registered if `keys_missing` is empty.
         profiler_classes: KeyRecord,

@@ -135,6 +135,8 @@ fn one_document_everywhere() {
 
 #[test]
 fn lines_and_files() {
+    // `-` is standard output, as without it.
+    assert_eq!(run(&["pslist", CLEAN, "--output", "-"]).stdout, run(&["pslist", CLEAN]).stdout);
     let lines = rows(&["pslist", CLEAN], "process");
     assert!(lines.iter().any(|process| process["name"] == "smss.exe"));
     let folder = tempfile::tempdir().unwrap();
@@ -213,7 +215,17 @@ fn registry_and_hives() {
     let file = folder.path().join("SYSTEM");
     assert_eq!(status(&["hives", CLEAN, "--extract", "SYSTEM", "--output", file.to_str().unwrap()]), 0);
     assert!(std::fs::read(&file).unwrap().starts_with(b"regf"));
-    assert_eq!(status(&["hives", CLEAN, "--extract", "NOSUCH", "--output", file.to_str().unwrap()]), 64);
+    // What is there already is somebody's.
+    assert_eq!(status(&["hives", CLEAN, "--extract", "SYSTEM", "--output", file.to_str().unwrap()]), 64);
+    let other = folder.path().join("other");
+    assert_eq!(status(&["hives", CLEAN, "--extract", "NOSUCH", "--output", other.to_str().unwrap()]), 4);
+    assert!(!other.exists());
+    // HKLM is where hives hang, and no key of one.
+    let above = run(&["registry", "HKLM", CLEAN]);
+    assert_eq!(above.status.code(), Some(4));
+    assert!(text(&above.stdout).contains(r"Hives are mounted below it: \REGISTRY\MACHINE\"), "{}", text(&above.stdout));
+    let slashes = run(&["registry", "HKLM/SYSTEM/Select", CLEAN]);
+    assert!(text(&slashes.stderr).contains(r"HKLM\SYSTEM\Select is there"), "{}", text(&slashes.stderr));
 }
 
 /// A process list of another tool, with as little as such lists have.

@@ -1,11 +1,14 @@
 //! From a verdict to the bytes: one process whole, its bytes as files, what happened when, a page for a browser, other tools' lists.
 
+use ntmem_forge::{Build, Scenario};
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};
 
 const SUSPICIOUS: &str = "testdata/samples/suspicious.raw";
 const CLEAN: &str = "testdata/samples/clean.raw";
+/// The master smss.exe of forged machines.
+const MASTER: u64 = 348;
 
 fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ntmem"));
@@ -76,6 +79,9 @@ fn one_process_whole() {
     let only = text(&run(&["show", &pid, SUSPICIOUS, "--only", "modules", "--width", "120"]));
     assert!(only.starts_with("Modules: ") && !only.contains("Token"), "{only}");
     assert_eq!(run(&["show", &pid, SUSPICIOUS, "--only", "nonsense"]).status.code(), Some(64));
+    let rows = text(&run(&["show", &pid, SUSPICIOUS, "--only", "modules", "--format", "jsonl"]));
+    let rows: Vec<Value> = rows.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(rows.iter().any(|row| row["type"] == "module") && rows.iter().all(|row| row["type"] != "vad"));
 }
 
 /// Every process of the image can be shown, in every form.
@@ -121,8 +127,23 @@ fn bytes_as_files() {
     if let Ok(other) = Command::new("sha256sum").arg(&path).output() {
         assert!(text(&other).starts_with(file["sha256"].as_str().unwrap()));
     }
-    // What is there already is not written over.
+    // What is there already is not written over, and what is written later is added.
     assert_eq!(run(&["dump", &pid, SUSPICIOUS, "--output", place]).status.code(), Some(3));
+    let of_process = |pid: &str, module| run(&["dump", pid, SUSPICIOUS, "--module", module, "--output", place]);
+    assert_eq!(of_process(&pid, "ntdll").status.code(), Some(0));
+    let manifest: Value =
+        serde_json::from_str(&std::fs::read_to_string(Path::new(place).join("manifest.json")).unwrap()).unwrap();
+    let files = manifest["files"].as_array().unwrap();
+    assert_eq!(files.len(), 2);
+    assert_eq!(std::fs::read_dir(place).unwrap().count(), 3, "both files, and the manifest");
+    assert_eq!(files[0], *file, "what was there is as it was");
+    // Nothing of another process comes into the folder.
+    let facts = facts();
+    let masters = facts["processes"].as_array().unwrap();
+    let master = masters.iter().find(|process| process["name"] == "smss.exe" && process["ppid"] == 4).unwrap()["pid"]
+        .to_string();
+    assert_eq!(of_process(&master, "ntdll").status.code(), Some(3));
+    assert_eq!(std::fs::read_dir(place).unwrap().count(), 3);
     let other = folder.path().join("other");
     let other = other.to_str().unwrap();
     let all = run(&["dump", &pid, SUSPICIOUS, "--all", "--output", other]);
@@ -136,6 +157,125 @@ fn bytes_as_files() {
         Some(4)
     );
     assert!(!none.exists());
+}
+
+/// A process that is in no list is found by its pid as `show` finds it, and its memory can be read.
+#[test]
+fn memory_of_a_process_in_no_list() {
+    let scenario = Scenario::clean(Build::W10_19045);
+    let master = MASTER;
+    let forged = scenario.with_unlinked(master).forge();
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image.raw");
+    std::fs::write(&image, &forged.image).unwrap();
+    let image = image.to_str().unwrap();
+    let truth = forged.truth.processes.iter().find(|process| process.pid == master).unwrap();
+    let (pid, address) = (master.to_string(), format!("{:#x}", truth.eprocess));
+    for whom in [&pid, &address] {
+        let read = json(&["read", "0x7ffe0000", image, "--pid", whom, "--bytes", "16"]);
+        assert_eq!(read["read"]["pages"][0]["from"], "memory", "{whom}: {read}");
+    }
+    let other = run(&["read", "0x7ffe0000", image, "--pid", "77777777"]);
+    assert_eq!(other.status.code(), Some(4), "{}", text(&other));
+    let nothing = run(&["read", "0x1234567890", image, "--pid", &pid]);
+    assert_eq!(nothing.status.code(), Some(4), "not one byte is there: {}", text(&nothing));
+}
+
+/// The executable that the kernel mapped is gone, and another one runs: that one is written.
+#[test]
+fn the_executable_of_a_hollowed_process() {
+    let forged = Scenario::clean(Build::W10_19045).with_hollowed_smss().forge();
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image.raw");
+    std::fs::write(&image, &forged.image).unwrap();
+    let (image, place) = (image.to_str().unwrap(), folder.path().join("case"));
+    let place = place.to_str().unwrap();
+    let master = MASTER.to_string();
+    let done = run(&["dump", &master, image, "--output", place]);
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status.code(), Some(0), "{said}");
+    let base = json(&["show", &master, image])["process"]["image_base"].clone();
+    assert!(said.contains(base.as_str().unwrap()), "{said}");
+    let manifest: Value =
+        serde_json::from_str(&std::fs::read_to_string(Path::new(place).join("manifest.json")).unwrap()).unwrap();
+    assert_eq!(manifest["files"][0]["start"], base);
+    let system = run(&["dump", "4", image, "--output", place]);
+    assert_eq!(system.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&system.stderr).contains("no executable of its own"));
+}
+
+/// Physical memory can be read where no kernel is.
+#[test]
+fn physical_memory_without_a_kernel() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image.raw");
+    let bytes: Vec<u8> = (0..64 << 20).map(|at: u32| at.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+    std::fs::write(&image, &bytes).unwrap();
+    let read = json(&["read", "0x1000", image.to_str().unwrap(), "--physical", "--bytes", "8"]);
+    let hex: String = bytes[0x1000..0x1008].iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(read["read"]["hex"], hex);
+}
+
+/// What may be evidence is not written over: page files, further parts, images that a folder names, lists of images.
+#[test]
+fn evidence_is_spared() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::copy(SUSPICIOUS, at("a.raw")).unwrap();
+    std::fs::write(at("list.txt"), at("a.raw")).unwrap();
+    for (name, bytes) in [("pagefile.sys", vec![0; 8192]), ("a.002", vec![0xff; 100])] {
+        std::fs::write(at(name), bytes).unwrap();
+    }
+    let list = format!("@{}", at("list.txt"));
+    let folder_itself = folder.path().to_str().unwrap();
+    for (input, output) in [
+        (at("a.raw"), at("pagefile.sys")),
+        (at("a.raw"), at("a.002")),
+        (folder_itself.to_owned(), at("a.raw")),
+        (list.clone(), at("a.raw")),
+        (list, at("list.txt")),
+    ] {
+        let before = std::fs::read(&output).unwrap();
+        assert_eq!(run(&["pslist", &input, "--output", &output]).status.code(), Some(64), "{output}");
+        assert!(std::fs::read(&output).unwrap() == before, "{output}");
+    }
+    // A result of before is.
+    for _ in 0..2 {
+        assert_eq!(run(&["pslist", &at("a.raw"), "--output", &at("list of processes.txt")]).status.code(), Some(0));
+    }
+}
+
+/// What a shell completes by, and the manual page, know the values of options and all commands.
+#[test]
+fn completions_and_the_manual() {
+    let bash = text(&run(&["completions", "bash"]));
+    for word in ["command_line", "modules", "SMSS-021"] {
+        assert!(bash.contains(word), "{word}");
+    }
+    let manual = text(&run(&["completions", "man"]));
+    for words in
+        ["NTMEM SYMBOLS PACK", "ntmem check smss mem.raw \\-\\-pagefile pagefile.sys \\-\\-pagefile swapfile.sys"]
+    {
+        assert!(manual.contains(words), "{words}");
+    }
+    assert!(!manual.contains("(1), "), "no reference to a page that there is not");
+}
+
+/// Structures that are the same in every Windows take no symbol file.
+#[test]
+fn structures_without_symbols() {
+    let truth = impostor();
+    let pid = truth["pid"].to_string();
+    let shown = json(&["show", &pid, SUSPICIOUS]);
+    let at = &shown["process"]["located"]["command_line"]["virtual"];
+    let Some(at) = at.as_str() else { panic!("{}", shown["process"]["located"]) };
+    let read = json(&["read", at, SUSPICIOUS, "--pid", &pid, "--as", "_UNICODE_STRING"]);
+    assert_eq!(read["read"]["text"], truth["command_line"], "{}", read["read"]);
+    let head = text(&run(&["read", truth["eprocess"].as_str().unwrap(), SUSPICIOUS, "--as", "_EPROCESS"]));
+    let name = head.lines().find(|line| line.contains(" ImageFileName ")).unwrap();
+    assert!(name.ends_with("smss.exe"), "{name}");
+    let links = head.lines().find(|line| line.contains(" ActiveProcessLinks ")).unwrap();
+    assert!(links.contains("0xffff"), "pointers that can be pasted: {links}");
 }
 
 /// The columns are those that Timesketch asks for: `datetime`, `timestamp_desc`, `message`.

@@ -18,6 +18,8 @@ mod built_in;
 #[cfg(feature = "isf")]
 mod collected_kernels;
 #[cfg(feature = "isf")]
+mod fixed_forms;
+#[cfg(feature = "isf")]
 mod globals;
 #[cfg(feature = "isf")]
 mod infer;

@@ -12,7 +12,16 @@ pub const USAGE: u8 = 64;
 #[error("{0}")]
 pub struct Usage(pub String);
 
+/// What was asked for is not in the image.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotThere(pub String);
+
 /// The exit status of a command that ended in this error.
 pub fn code(error: &anyhow::Error) -> u8 {
-    if error.is::<Usage>() { USAGE } else { FAILED }
+    match error {
+        error if error.is::<Usage>() => USAGE,
+        error if error.is::<NotThere>() => NOT_THERE,
+        _ => FAILED,
+    }
 }

@@ -4,6 +4,7 @@
 
 mod answer;
 mod args;
+mod chosen;
 mod commands;
 mod exit;
 mod images;
@@ -41,13 +42,31 @@ fn main() -> ExitCode {
 /// Refuses to write the result over what it is made from.
 fn spare_evidence(command: &dyn Run) -> Result<(), Usage> {
     let Some(output) = command.written() else { return Ok(()) };
+    // Page files, further parts of images, what a folder or a list names: none of them begins as text does.
+    if output.is_file() && !is_text(output) {
+        let output = output.display();
+        return Err(Usage(format!(
+            "--output would overwrite {output}, which is no text and may be evidence: name another file"
+        )));
+    }
     let symbols = command.common().into_iter().flat_map(|common| &common.source.symbols.symbols).map(PathBuf::as_path);
-    match command.files().into_iter().chain(symbols).find(|input| is_same_file(input, output)) {
+    let lists = command.files().into_iter().filter_map(|file| file.to_str()?.strip_prefix('@').map(Path::new));
+    match command.files().into_iter().chain(symbols).chain(lists).find(|input| is_same_file(input, output)) {
         Some(input) => {
             Err(Usage(format!("--output {} would overwrite {}: name another file", output.display(), input.display())))
         }
         None => Ok(()),
     }
+}
+
+/// Whether a file that exists begins as what this program writes: with text, or with nothing.
+fn is_text(file: &Path) -> bool {
+    use std::io::Read as _;
+    let mut start = Vec::new();
+    let read = std::fs::File::open(file).and_then(|file| file.take(4096).read_to_end(&mut start));
+    // The last letter may be cut.
+    let text = std::str::from_utf8(&start).map_or_else(|error| error.error_len().is_none(), |_| true);
+    read.is_ok() && text && !start.contains(&0)
 }
 
 /// Whether two paths lead to one file that exists.

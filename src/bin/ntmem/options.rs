@@ -126,7 +126,7 @@ pub struct ResultOptions {
     /// How to write the result
     #[arg(long, short, value_enum, default_value_t)]
     pub format: Format,
-    /// Write the result to a file instead of standard output
+    /// Write the result to a file instead of standard output (-)
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Columns of a line of text: those of the terminal unless told, 0 for as many as it takes
@@ -285,6 +285,7 @@ pub struct Symbols {
     pub symbols: Vec<PathBuf>,
     /// Fetch missing symbols from this symbol server (Microsoft's unless told) and keep them in the user's cache folder
     #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true, value_parser = server,
+          hide = !cfg!(feature = "symbol-server"),
           default_missing_value = "https://msdl.microsoft.com/download/symbols")]
     pub fetch: Option<String>,
     /// Ask no server, not even one that _NT_SYMBOL_PATH names

@@ -22,18 +22,19 @@ pub struct Output {
 }
 
 impl Output {
-    /// The file that `--output` names, made now, or standard output.
+    /// The file that `--output` names, made now, or standard output, which `-` is too.
     ///
     /// # Errors
     /// The file cannot be made.
     pub fn new(options: &ResultOptions) -> anyhow::Result<Self> {
-        let to: Box<dyn Write> = match &options.output {
+        let file = options.output.clone().filter(|path| path.as_os_str() != "-");
+        let to: Box<dyn Write> = match &file {
             Some(path) => {
                 Box::new(std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?)
             }
             None => Box::new(std::io::stdout().lock()),
         };
-        Ok(Self { file: options.output.clone(), to })
+        Ok(Self { file, to })
     }
 
     /// Writes a piece of the result.

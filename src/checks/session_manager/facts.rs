@@ -86,6 +86,9 @@ pub(super) const CORE_DLLS: &[&str] = &[
     "bcryptprimitives",
 ];
 
+/// Those of them that older programs bring in a version of their own.
+pub(super) const BROUGHT_DLLS: &[&str] = &["msvcrt", "oleaut32", "ucrtbase"];
+
 /// `DOS Devices`: names and where they lead.
 pub(super) const DEVICES: &[(&str, &str)] = &[
     ("AUX", "\\DosDevices\\COM1"),
@@ -218,6 +221,10 @@ pub(super) const CORE_FILES: &[&str] = &[
     "tcpip.sys",
     "fltmgr.sys",
 ];
+/// Without these files of System32, Windows does not start.
+pub(super) const BOOT_FILES: &[&str] = &["winload.efi", "winload.exe", "winresume.efi", "winresume.exe"];
+/// Hives in System32\config.
+pub(super) const HIVES: &[&str] = &["system", "software", "security", "sam", "default"];
 /// What installers leave behind or rename to before they delete.
 pub(super) const TEMPORARY: &[&str] =
     &[".tmp", ".temp", ".old", ".bak", ".rbf", ".rbs", ".delete", ".deleteme", ".rra", ".$$$", ".new"];

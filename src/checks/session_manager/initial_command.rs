@@ -18,8 +18,9 @@ pub static INITIAL_COMMANDS: Rule = Rule {
     attack: &[BOOT, "T1546.012"],
     about: About {
         what: "Session Manager\\Execute and S0InitialCommand are missing, and no Image File Execution Options of a \
-               process of the start of the system name a Debugger, also not for one path (UseFilter), or \
-               VerifierDlls that are in force (GlobalFlag 0x100).",
+               process of the start of the system name a Debugger, also not for one path (UseFilter), \
+               VerifierDlls that are in force (GlobalFlag 0x100), or a program for its end (GlobalFlag 0x200 and \
+               SilentProcessExit\\MonitorProcess).",
         why: "smss.exe starts what they name instead of wininit.exe or winlogon.exe, or hands those to it.",
         benign: "wininit.exe of System32 in S0InitialCommand is what runs anyway: info. SYSTEM\\Setup\\CmdLine runs \
                before the next logon where SetupType says so, and is told where it does not: info, since setup uses it itself.",
@@ -31,6 +32,8 @@ pub static INITIAL_COMMANDS: Rule = Rule {
 
 /// `FLG_APPLICATION_VERIFIER` (gflags): VerifierDlls are loaded.
 const VERIFIER: u64 = 0x100;
+/// `FLG_MONITOR_SILENT_PROCESS_EXIT` (gflags): the program that SilentProcessExit names is started when the process ends.
+const SILENT_EXIT: u64 = 0x200;
 
 /// What runs instead of wininit and winlogon, or around them.
 fn initial_commands(keys: &Keys<'_>) -> Outcome {
@@ -59,6 +62,9 @@ fn initial_commands(keys: &Keys<'_>) -> Outcome {
     }
     for (program, options) in record.keys.value().into_iter().flatten() {
         execution_options(&mut answer, program, options);
+        if number_of(options, "GlobalFlag") & SILENT_EXIT != 0 {
+            end_of(&mut answer, program);
+        }
     }
     answer.judge_values()
 }
@@ -91,6 +97,32 @@ fn execution_options(answer: &mut Answer<'_, '_>, program: &str, options: &KeyRe
         if let Some(absent) = options.keys_missing.first() {
             answer.unknown(format!("the filters of {program}"), absent);
         }
+    }
+}
+
+/// The program that is started when another one ends.
+fn end_of<'a>(answer: &mut Answer<'_, 'a>, program: &str) {
+    const VALUE: &str = "MonitorProcess";
+    let exits = answer.keys.key("SilentProcessExit", &answer.keys.read.silent_process_exit);
+    let Some(Some(record)) = answer.record(exits) else { return };
+    let of_program = record.keys.value().into_iter().flatten().find(|(name, _)| same(name, program));
+    let Some((name, key)) = of_program else {
+        if let Some(absent) = record.keys_missing.first() {
+            answer.unknown(format!("what the end of {program} starts"), absent);
+        }
+        return;
+    };
+    match key.data(VALUE).known() {
+        Ok(Some(monitor)) if !monitor.is_empty() => {
+            let words = format!("{VALUE} of {program}: {}", escaped(&monitor.to_string(), 200));
+            let field = format!("{name}\\{VALUE}");
+            if let Some(found) = key.value(VALUE).value() {
+                answer.looked_at(exits, key, &field, found);
+            }
+            answer.violation(exits, &field, Severity::Medium, words, "no such value");
+        }
+        Ok(_) => {}
+        Err(absent) => answer.unknown(format!("what the end of {program} starts"), absent),
     }
 }
 

@@ -21,7 +21,8 @@ pub static KNOWN_DLLS: Rule = Rule {
                and DllDirectory32 lead to System32 and SysWOW64, and ExcludeFromKnownDlls is empty.",
         why: "Known DLLs are mapped from one place for all processes. A DLL that is excluded, or a directory that \
                was changed, lets a program load another file of the name.",
-        benign: "The lists differ between builds: a single missing entry is not judged. A list of fewer than ten was \
+        benign: "Libraries that programs bring a copy of are excluded for them: info, but for those of which there is \
+               one alone. The lists differ between builds: a single missing entry is not judged. A list of fewer than ten was \
                emptied: low.",
         source: "Microsoft support article 102985; ReactOS base/system/smss/sminit.c; MITRE ATT&CK T1574.001.",
     },
@@ -127,12 +128,18 @@ fn wrong_file(name: &str, file: &str, data: Option<&RegistryData>) -> Option<(Se
     })
 }
 
+/// Programs that bring their own copy of a library are helped so (Microsoft support article 164501): only what has no other copy is odd.
 fn excluded(answer: &mut Answer<'_, '_>) {
     const VALUE: &str = "ExcludeFromKnownDlls";
     let key = answer.keys.session_manager();
     for name in answer.list(key, VALUE).flatten().unwrap_or_default() {
-        let severity = if facts::CORE_DLLS.contains(&plain(name).as_str()) { Severity::High } else { Severity::Medium };
+        let stem = plain(name);
+        let core = facts::CORE_DLLS.contains(&stem.as_str()) && !facts::BROUGHT_DLLS.contains(&stem.as_str());
+        let severity = if core { Severity::High } else { Severity::Info };
         let words = format!("{VALUE}: {}", shortened(name, 200));
         answer.violation(key, VALUE, severity, words, format!("{VALUE} is empty"));
+        if !core {
+            answer.guard("programs that bring their own copy of a library have it excluded");
+        }
     }
 }

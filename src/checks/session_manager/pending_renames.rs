@@ -2,10 +2,11 @@
 
 use super::answer::shortened;
 use super::keys::Keys;
+use super::security_products::{is_left_behind, is_products_folder, is_run_from, runs_elsewhere};
 use super::{Answer, facts};
 use crate::Absent;
 use crate::checks::paths::{SystemRoot, VolumePath, may_be};
-use crate::checks::places::{Place, is_within, meant, parts, path, place_of};
+use crate::checks::places::{Place, is_within, meant, parts, place_of};
 use crate::checks::rule::{About, Rule};
 use crate::checks::words::{lower, trim};
 use crate::checks::{Outcome, Severity};
@@ -21,13 +22,13 @@ pub static PENDING: Rule = Rule {
     about: About {
         what: "The pairs of Session Manager\\PendingFileRenameOperations and PendingFileRenameOperations2 are \
                played in order. At the end every file and folder that Windows or a security product needs is in its \
-               place, or a new one is, and no file of a user came into System32. Names are read to their end: \
+               place, or a new one is, and no file of a user came into System32, by whatever way. Names are read to their end: \
                \\??\\, GLOBALROOT, SystemRoot, devices, short names.",
         why: "smss.exe deletes and renames these files at the next start, before any product guards them, and then \
                deletes the value: what is there lies ahead.",
         benign: "Installers and updaters leave such pairs every day, uninstalled drivers wait for the restart, an \
-               update puts the old file aside and the new one in its place, and a security product deletes the \
-               folder of its old version while it runs from another: info.",
+               update puts the old file aside and the new one in its place, redistributables wait in Config.Msi, \
+               and a security product deletes the folder of its old version while it runs from another: info.",
         source: "Sigma rule on PendingFileRenameOperations; ReactOS base/system/smss/sminit.c; MoveFileEx \
                documentation.",
     },
@@ -66,13 +67,19 @@ fn pending(keys: &Keys<'_>) -> Outcome {
         }
         all.extend(operations(texts).map(|operation| (name, operation)));
     }
-    let emptied = Emptied::play(keys, all.iter().map(|(_, operation)| operation));
+    let operations = || all.iter().map(|(_, operation)| operation);
+    let emptied = Emptied::play(keys, operations());
+    let origins = origins(keys, operations());
     for name in VALUES {
         let mut harmless = Vec::new();
         for (at, (_, operation)) in all.iter().enumerate().filter(|(_, (of, _))| *of == name) {
-            let words = operation.words();
+            let origin = origins.get(at).and_then(Option::as_deref);
+            let words = match origin {
+                Some(origin) => format!("{}, which came from {}", operation.words(), shortened(origin, 160)),
+                None => operation.words(),
+            };
             let found = emptied.by(keys, at);
-            if let Some((severity, why)) = found.or_else(|| operation.grade(keys)) {
+            if let Some((severity, why)) = found.or_else(|| operation.grade(keys, origin.unwrap_or(operation.source))) {
                 answer.violation(key, name, severity, format!("{words} ({why})"), "no such operation");
                 if severity == Severity::Info {
                     answer.guard(why);
@@ -119,6 +126,9 @@ fn place(root: &SystemRoot, text: &str) -> Place {
     }
 }
 
+/// Directories of one path: no file system has a path of more, and what is behind them is one name here.
+const MAX_PARTS: usize = 256;
+
 /// First of the directories of a file whose volume is not known; no directory can have this name.
 const SOMEWHERE: &str = "?";
 /// First of the directories of a file in a snapshot.
@@ -132,8 +142,41 @@ fn names(root: &SystemRoot, text: &str) -> Vec<String> {
         Some(path) if !path.is_remote() => parts(root, &path),
         _ => above(SOMEWHERE).collect(),
     };
-    names.iter().map(|name| lower(name)).collect()
+    let mut names: Vec<String> = names.iter().map(|name| lower(name)).collect();
+    if names.len() > MAX_PARTS {
+        let rest = names.split_off(MAX_PARTS);
+        names.push(rest.join("\\"));
+    }
+    names
 }
+
+/// Where the file of each operation stood before the first of them, if another one put it where it is taken from.
+fn origins<'o>(keys: &Keys<'_>, operations: impl Iterator<Item = &'o Operation<'o>>) -> Vec<Option<String>> {
+    let name = |text: &str| names(&keys.case.root, text);
+    let mut moved: BTreeMap<Vec<String>, String> = BTreeMap::new();
+    operations
+        .map(|operation| {
+            let source = name(operation.source);
+            // The file itself, or a directory above it.
+            let origin = (1..=source.len()).rev().find_map(|length| {
+                let (above, rest) = source.split_at_checked(length)?;
+                let origin = std::iter::once(moved.get(above)?.as_str()).chain(rest.iter().map(String::as_str));
+                Some(origin.collect::<Vec<_>>().join("\\"))
+            });
+            moved.remove(&source);
+            if !operation.target.is_empty() {
+                // Chains of renames of directories into one another would make texts that double.
+                let from = origin.as_deref().unwrap_or(operation.source);
+                let from = from.get(..from.len().min(MAX_ORIGIN)).unwrap_or(operation.source);
+                moved.insert(name(operation.target), from.to_owned());
+            }
+            origin
+        })
+        .collect()
+}
+
+/// Bytes kept of an origin.
+const MAX_ORIGIN: usize = 1024;
 
 /// Pairs of texts. A last text without partner is a file to delete.
 fn operations(texts: &[String]) -> impl Iterator<Item = Operation<'_>> {
@@ -171,41 +214,64 @@ impl Operation<'_> {
     }
 
     /// What puts a file where none of its kind comes to by an update, or takes away one that is missed less than those of
-    /// [`Emptied`].
-    fn grade(&self, keys: &Keys<'_>) -> Option<(Severity, &'static str)> {
+    /// [`Emptied`]. `origin`: where the file stood before the first operation.
+    fn grade(&self, keys: &Keys<'_>, origin: &str) -> Option<(Severity, &'static str)> {
         let root = &keys.case.root;
+        let parts = names(root, self.changed());
         let plain = |text: &str| format!("\\{}", names(root, text).join("\\"));
         let (source, changed) = (plain(self.source), plain(self.changed()));
         let name = changed.rsplit('\\').next().unwrap_or(&changed);
-        let (from, to) = (place(root, self.source), place(root, self.changed()));
+        let (from, to) = (place(root, origin), place(root, self.changed()));
         let gone = self.target.is_empty();
         let same_directory = !gone && directory(&source) == directory(&changed);
         if is_one_of(name, facts::SECURITY_FILES) && !gone && from == Place::Writable && !same_directory {
             return Some((Severity::High, "a security product"));
         }
-        let into_system = to == Place::System32 || to == Place::Unclear && is_one_of(name, facts::CORE_FILES);
+        let shell = to == Place::SystemRoot && is_in_root(root, &parts, "") && may_be(name, "explorer.exe");
+        let into_system = to == Place::System32
+            || is_in_root(root, &parts, "\\SysWOW64")
+            || shell
+            || to == Place::Unclear && is_one_of(name, facts::CORE_FILES);
         if into_system && !gone {
             if from == Place::Writable {
                 return Some((Severity::High, "into System32 from where users can write"));
             }
             let from_elsewhere = !matches!(from, Place::System32 | Place::SystemRoot);
-            if is_one_of(name, facts::CORE_FILES) && from_elsewhere {
+            if from_elsewhere && (is_one_of(name, facts::CORE_FILES) || is_one_of(name, facts::BOOT_FILES)) {
                 return Some((Severity::High, "a file that Windows needs, from elsewhere"));
             }
-            if is_left(name, &changed) && from_elsewhere {
+            // Redistributables and drivers that wait for the restart come out of these.
+            let of_installers = from == Place::ProgramFiles
+                || names(root, origin).first().is_some_and(|first| first.as_str() == INSTALLERS);
+            if is_left(name, &changed) && from_elsewhere && !of_installers {
                 return Some((Severity::Low, "into System32 from elsewhere"));
             }
         }
-        // Drivers of products that were uninstalled wait for the restart.
-        if gone && from == Place::System32 && is_left(name, &changed) && !name.ends_with(".sys") {
-            return Some((Severity::Low, "a program or library in System32"));
-        }
         let of_product = facts::SECURITY_DIRECTORIES.iter().any(|part| source.contains(part) || changed.contains(part));
         if of_product && gone && !source.starts_with("\\*\\") && !is_temporary(name) && is_runnable(name) {
-            return Some((Severity::Low, "a security product's directory"));
+            return Some(match is_left_behind(keys, &parts) {
+                true => (Severity::Info, "an old version of a security product, which runs from another folder"),
+                false => (Severity::Low, "a security product's directory"),
+            });
         }
         None
     }
+}
+
+/// The directory at the root of a drive in which Windows Installer keeps files until the restart; users cannot write to it.
+const INSTALLERS: &str = "config.msi";
+
+/// Whether a file lies in this directory of the system root itself.
+fn is_in_root(root: &SystemRoot, parts: &[String], below: &str) -> bool {
+    root.all().iter().any(|root| {
+        let directory = format!("{root}{below}");
+        is_within(parts, &directory) && (below.len() > 1 || parts.len() == count(&directory).saturating_add(1))
+    })
+}
+
+/// Directories of a path that begins with a backslash.
+fn count(directory: &str) -> usize {
+    directory.split('\\').skip(1).count()
 }
 
 /// Something that can run, and no file that an installer put aside.
@@ -256,7 +322,7 @@ impl Emptied {
         }
         let somewhere = parts.first().is_some_and(|first| first == SOMEWHERE);
         let root = &keys.case.root;
-        let is = |directory: &str| is_within(parts, directory) && parts.len() == directory.split('\\').skip(1).count();
+        let is = |directory: &str| is_within(parts, directory) && parts.len() == count(directory);
         let below_root = |below: &str| root.all().iter().any(|root| is(&format!("{root}{below}")));
         if ["", "\\System32", "\\System32\\drivers", "\\SysWOW64"].iter().any(|below| below_root(below))
             || ["\\Program Files", "\\Program Files (x86)", "\\ProgramData", "\\ProgramData\\Microsoft"]
@@ -268,7 +334,15 @@ impl Emptied {
         let in_system32 = root.all().iter().any(|root| {
             is_within(parts, &format!("{root}\\System32")) || is_within(parts, &format!("{root}\\SysNative"))
         });
-        if (in_system32 || somewhere) && is_one_of(last, facts::CORE_FILES) {
+        let in_config = root.all().iter().any(|root| {
+            let directory = format!("{root}\\System32\\config");
+            is_within(parts, &directory) && parts.len() == count(&directory).saturating_add(1)
+        });
+        if in_config && facts::HIVES.contains(&last.as_str()) {
+            return Some((Severity::High, "a hive, and nothing takes its place"));
+        }
+        let in_system32 = in_system32 || is_in_root(root, parts, "\\SysWOW64");
+        if (in_system32 || somewhere) && (is_one_of(last, facts::CORE_FILES) || is_one_of(last, facts::BOOT_FILES)) {
             return Some((Severity::High, "a file that Windows needs, and nothing takes its place"));
         }
         // Installers unpack products' programs there, and delete them.
@@ -285,38 +359,6 @@ impl Emptied {
         }
         is_run_from(keys, parts).then_some((Severity::High, "the folder that a security product runs from"))
     }
-}
-
-/// Whether a directory has the name of a security product's.
-fn is_products_folder(name: &str) -> bool {
-    facts::SECURITY_DIRECTORIES.iter().any(|known| {
-        let bare = known.trim_matches('\\');
-        may_be(name, bare) || bare.len() == known.len() && !name.contains('.') && name.contains(bare)
-    })
-}
-
-/// The directories and file name of each running security product, from where such are installed.
-fn running_products(keys: &Keys<'_>) -> impl Iterator<Item = Vec<String>> {
-    let case = keys.case;
-    let running = case.processes().filter(|process| !process.has_exited() && case.is_installed(process));
-    running
-        .filter(|process| facts::SECURITY_FILES.iter().any(|known| process.is_named(known)))
-        .filter_map(|process| Some(parts(&case.root, &path(process.path.value()?)?)))
-}
-
-/// Whether the program of this name runs from another folder than this one.
-fn runs_elsewhere(keys: &Keys<'_>, gone: &[String]) -> bool {
-    let same_file =
-        |own: &[String]| own.len() == gone.len() && own.iter().zip(gone).all(|(own, gone)| may_be(gone, own));
-    let same_name = |own: &[String]| own.last().zip(gone.last()).is_some_and(|(own, gone)| may_be(gone, own));
-    let mut named = running_products(keys).filter(|own| same_name(own)).peekable();
-    named.peek().is_some() && named.all(|own| !same_file(&own))
-}
-
-/// Whether a security product runs from this folder, or below it.
-fn is_run_from(keys: &Keys<'_>, gone: &[String]) -> bool {
-    let within = |own: &[String]| own.len() > gone.len() && own.iter().zip(gone).all(|(own, gone)| may_be(gone, own));
-    running_products(keys).any(|own| within(&own))
 }
 
 fn directory(path: &str) -> &str {

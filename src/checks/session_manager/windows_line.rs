@@ -60,7 +60,8 @@ impl<'t> Server<'t> {
 
 /// Whether the sizes of the shared heaps are two or three numbers. Their values are tuned by administrators.
 pub(super) fn is_shared_section(text: &str, fields: std::ops::RangeInclusive<usize>) -> bool {
-    let parts: Vec<&str> = text.split(',').collect();
+    // csrss.exe reads numbers from the left: a last comma changes nothing.
+    let parts: Vec<&str> = text.strip_suffix(',').unwrap_or(text).split(',').collect();
     let is_number =
         |part: &&str| !part.is_empty() && part.len() <= 10 && part.bytes().all(|digit| digit.is_ascii_digit());
     fields.contains(&parts.len()) && parts.iter().all(is_number)
@@ -93,10 +94,12 @@ mod tests {
 
     #[test]
     fn shared_sections() {
-        for good in ["1024,20480,768", "1024,20480,1536", "1024,3072,512"] {
+        for good in ["1024,20480,768", "1024,20480,768,", "1024,20480,1536", "1024,3072,512"] {
             assert!(is_shared_section(good, 3..=3), "{good}");
         }
-        for bad in ["", "1024", "1024,20480", "1024,,768", "1024,20480,x", "1024,20480,-1", "1,2,3,4"] {
+        for bad in
+            ["", "1024", "1024,20480", "1024,,768", "1024,20480,x", "1024,20480,-1", "1,2,3,4", "1024,20480,768,,"]
+        {
             assert!(!is_shared_section(bad, 3..=3), "{bad}");
         }
         assert!(is_shared_section("1024,3072", 2..=3));

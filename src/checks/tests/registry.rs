@@ -111,6 +111,7 @@ pub(super) fn clean() -> System {
         safe_boot_option: Reading::Nothing,
         setup: key(r"..\..\Setup"),
         image_file_execution_options: key("Image File Execution Options"),
+        silent_process_exit: Reading::Nothing,
         profiler_classes: Reading::Absent(crate::Absent::not_applicable("no profiler is named")),
         profiler_classes_32: Reading::Absent(crate::Absent::not_applicable("no profiler is named")),
     };

@@ -226,6 +226,27 @@ fn option(values: &[(&str, RegistryData)]) -> KeyRecord {
     KeyRecord { values: Reading::Value(values), keys: Reading::Value(BTreeMap::new()), ..KeyRecord::default() }
 }
 
+/// What runs when a program of the start ends (T1546.012): both values are needed for it.
+#[test]
+fn programs_for_the_end_of_others() {
+    let graded = |flag: u32, monitor: Option<&'static str>| {
+        severity("SMR-12", move |s| {
+            if let Reading::Value(all) = &mut s.session_manager.image_file_execution_options {
+                all.keys = Reading::Value([("csrss.exe".to_owned(), option(&[("GlobalFlag", dword(flag))]))].into());
+            }
+            let exits = monitor.map(|monitor| {
+                let of_program = option(&[("ReportingMode", dword(1)), ("MonitorProcess", sz(monitor))]);
+                KeyRecord { keys: Reading::Value([("CSRSS.EXE".to_owned(), of_program)].into()), ..option(&[]) }
+            });
+            s.session_manager.silent_process_exit = exits.map_or(Reading::Nothing, Reading::Value);
+        })
+    };
+    assert_eq!(graded(0x200, Some(r"C:\Users\evil.exe")), Some(Severity::Medium));
+    assert_eq!(graded(0, Some(r"C:\Users\evil.exe")), None, "it is not in force");
+    assert_eq!(graded(0x200, None), None);
+    assert_eq!(graded(0x200, Some("")), None);
+}
+
 #[test]
 fn options_of_programs_by_path_and_verifiers() {
     let options = |program: &str, record: KeyRecord| {

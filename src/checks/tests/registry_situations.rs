@@ -295,7 +295,51 @@ fn pending_operations() {
     ] {
         assert_eq!(pending(installer), Some(Severity::Info), "{installer:?}");
     }
-    assert_eq!(pending(&[r"\??\C:\Windows\System32\vendor.dll", ""]), Some(Severity::Low));
+    // What is usual: products that were uninstalled, redistributables and drivers that wait for the restart.
+    for usual in [
+        &[r"\??\C:\Windows\System32\vendor.dll", ""][..],
+        &[r"\??\C:\Windows\System32\Npcap\wpcap.dll", ""],
+        &[r"\??\C:\Config.Msi\12ab.rbf", r"\??\C:\Windows\system32\msvcp140.dll"],
+        &[r"\??\C:\Config.Msi\PT8A1.tmp", r"!\??\C:\Windows\system32\msvcp140.dll"],
+        &[r"\??\D:\Config.Msi\12ab.rbf", r"\??\C:\Windows\system32\drivers\vmci.sys"],
+        &[
+            r"\??\C:\Windows\system32\vcruntime140.dll",
+            r"\??\C:\Windows\system32\vcruntime140.dll.old",
+            r"\??\C:\Config.Msi\1.rbf",
+            r"\??\C:\Windows\system32\vcruntime140.dll",
+        ],
+        &[r"\??\C:\Program Files\VMware\drivers\vmci.sys", r"!\??\C:\Windows\System32\drivers\vmci.sys"],
+    ] {
+        assert_eq!(pending(usual), Some(Severity::Info), "{usual:?}");
+    }
+    // From an unknown place; of a core file, wherever from.
+    assert_eq!(pending(&[r"\??\D:\x.dll", r"\??\C:\Windows\System32\x.dll"]), Some(Severity::Low));
+    let core = [r"\??\C:\Config.Msi\1.rbf", r"!\??\C:\Windows\System32\ntdll.dll"];
+    assert_eq!(pending(&core), Some(Severity::High));
+    // By way of a place that is trusted, or out of a folder that was moved there.
+    let user = r"\??\C:\Users\x\b.dll";
+    for (hop, target) in [
+        (r"\??\C:\Windows\WinSxS\Temp\b.dll", r"!\??\C:\Windows\System32\ntdll.dll"),
+        (r"\??\C:\Windows\WinSxS\Temp\b.dll", r"\??\C:\Windows\System32\version.dll"),
+        (r"\??\C:\Config.Msi\b.dll", r"\??\C:\Windows\System32\version.dll"),
+        (r"\??\C:\Program Files\App\b.dll", r"\??\C:\Windows\SysWOW64\version.dll"),
+    ] {
+        assert_eq!(pending(&[user, hop, hop, target]), Some(Severity::High), "{hop} {target}");
+    }
+    let folder = r"\??\C:\Windows\WinSxS\Temp\d";
+    let out_of = [r"\??\C:\Users\x\d", folder, r"\??\C:\Windows\WinSxS\Temp\d\b.dll", r"\??\C:\Windows\System32\b.dll"];
+    assert_eq!(pending(&out_of), Some(Severity::High));
+    for needed in [
+        r"\??\C:\Windows\System32\config\SYSTEM",
+        r"\??\C:\Windows\System32\config\SECURITY",
+        r"\??\C:\Windows\System32\winload.efi",
+        r"\??\C:\Windows\SysWOW64\ntdll.dll",
+    ] {
+        assert_eq!(pending(&[needed, ""]), Some(Severity::High), "{needed}");
+    }
+    for of_user in [r"!\??\C:\Windows\SysWOW64\ntdll.dll", r"!\??\C:\Windows\explorer.exe"] {
+        assert_eq!(pending(&[user, of_user]), Some(Severity::High), "{of_user}");
+    }
     for dirty in [
         &[r"\??\C:\ProgramData\Microsoft\Windows Defender\Platform\4.18\MsMpEng.exe", ""][..],
         &[r"\??\C:\Windows\System32\drivers\WdFilter.sys", ""],
@@ -334,7 +378,9 @@ fn known_dlls() {
     let excluded =
         |name: &str| graded(&with(|s| set(s, SESSION_MANAGER, "ExcludeFromKnownDlls", multi(&[name]))), "SMR-14");
     assert_eq!(excluded(""), None);
-    assert_eq!(excluded("difxapi.dll"), Some(Severity::Medium));
+    for brought in ["difxapi.dll", "msvcrt.dll", "oleaut32.dll"] {
+        assert_eq!(excluded(brought), Some(Severity::Info), "programs bring their own: {brought}");
+    }
     assert_eq!(excluded("Kernel32.dll"), Some(Severity::High));
     assert_eq!(graded(&with(|s| s.session_manager.known_dlls = Reading::Nothing), "SMR-14"), Some(Severity::Medium));
 }
@@ -354,7 +400,9 @@ fn environments() {
         assert_eq!(path(&format!(r"{dirty};%SystemRoot%\system32")), Some(Severity::Medium), "{dirty}");
     }
     assert_eq!(with_values(&[("ComSpec", r"C:\WINDOWS\SYSTEM32\CMD.EXE")]), None);
-    assert_eq!(with_values(&[("COR_PROFILER", "{1}")]), Some(Severity::Medium));
+    // Left by a product that is gone: .NET loads it with COR_ENABLE_PROFILING=1 only.
+    assert_eq!(with_values(&[("COR_PROFILER", "{1}")]), Some(Severity::Info));
+    assert_eq!(with_values(&[("COR_PROFILER", "{1}"), ("COR_ENABLE_PROFILING", "0")]), Some(Severity::Info));
     assert_eq!(with_values(&[("COR_PROFILER", "{1}"), ("COR_ENABLE_PROFILING", "1")]), Some(Severity::Medium));
     let of_users =
         [("COR_PROFILER", "{1}"), ("COR_ENABLE_PROFILING", "1"), ("COR_PROFILER_PATH", r"C:\Users\Public\p.dll")];
@@ -366,6 +414,51 @@ fn environments() {
     ];
     assert_eq!(with_values(&product), Some(Severity::Info));
     assert_eq!(with_values(&[("windir", r"C:\evil")]), Some(Severity::Medium));
+    // smss.exe takes every value over before it expands SubSystems.
+    assert_eq!(with_values(&[("SystemRoot", r"C:\Users\Public")]), Some(Severity::High));
+    assert_eq!(with_values(&[("SystemRoot", r"C:\Windows"), ("SystemDrive", "C:")]), None);
+    assert_eq!(with_values(&[("SystemDrive", "U:")]), Some(Severity::Medium));
+    // A name that the same key gives a meaning is what it means.
+    let through = |name: &'static str, value: &'static str, entry: &'static str| {
+        let path = format!(r"{entry};%SystemRoot%\system32");
+        with_values(&[(name, value), ("Path", path.as_str())])
+    };
+    assert_eq!(through("X", r"C:\Users\Public", "%X%"), Some(Severity::Medium));
+    assert_eq!(through("JAVA_HOME", r"C:\Users\alice\jdk", r"%JAVA_HOME%\bin"), Some(Severity::Medium));
+    assert_eq!(through("JAVA_HOME", r"C:\Program Files\jdk", r"%JAVA_HOME%\bin"), None);
+    assert_eq!(through("X", "%X%%X%%X%%X%", "%X%"), None, "a name that leads to itself");
+    let mut hidden = of_users;
+    hidden[2].1 = r"%ProgramFiles%\p.dll";
+    let [first, second, third] = hidden;
+    assert_eq!(with_values(&[first, second, third]), Some(Severity::Info));
+    assert_eq!(with_values(&[first, second, third, ("ProgramFiles", r"C:\Users\Public")]), Some(Severity::High));
+    // Other ways to bring code into everything that a framework runs.
+    for (name, value) in [
+        ("APPDOMAIN_MANAGER_ASM", "evil, Version=1.0.0.0"),
+        ("DOTNET_ADDITIONAL_DEPS", r"C:\Users\Public\deps"),
+        ("DOTNET_SHARED_STORE", r"C:\Users\Public\store"),
+        ("DOTNET_ROOT", r"C:\Users\Public\dotnet"),
+        ("COMPlus_JitPath", r"C:\Users\Public\jit.dll"),
+        ("JAVA_TOOL_OPTIONS", r"-Xmx1g -javaagent:C:\Users\Public\a.jar"),
+        ("NODE_OPTIONS", r"--require C:\Users\Public\a.js"),
+        ("PSModulePath", r"C:\Users\Public\m;%SystemRoot%\system32\WindowsPowerShell\v1.0\Modules"),
+    ] {
+        assert_eq!(with_values(&[(name, value)]), Some(Severity::Medium), "{name}");
+    }
+    for (name, value, severity) in [
+        ("DOTNET_ROOT", r"C:\Program Files\dotnet", None),
+        ("JAVA_TOOL_OPTIONS", "-Dfile.encoding=UTF8", None),
+        ("JAVA_TOOL_OPTIONS", r"-javaagent:C:\appdynamics\javaagent.jar", Some(Severity::Info)),
+        ("NODE_OPTIONS", "--max-old-space-size=4096", None),
+        (
+            "PSModulePath",
+            r"%ProgramFiles%\WindowsPowerShell\Modules;%SystemRoot%\system32\WindowsPowerShell\v1.0\Modules",
+            None,
+        ),
+        ("PYTHONPATH", r"C:\Users\dev\lib", Some(Severity::Info)),
+    ] {
+        assert_eq!(with_values(&[(name, value)]), severity, "{name}={value}");
+    }
     assert_eq!(with_values(&[("SAFEBOOT_OPTION", "MINIMAL")]), Some(Severity::Info));
     let safe = with(|s| {
         set(s, ENVIRONMENT, "SAFEBOOT_OPTION", sz("MINIMAL"));

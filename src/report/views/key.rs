@@ -87,6 +87,14 @@ pub fn key_hint(path: &str, registry: &Registry<'_>) -> String {
                 them."
             .to_owned();
     }
+    let slashed = path.replace('/', "\\");
+    if slashed != path && matches!(registry.key(&slashed), Ok(Some(_))) {
+        return format!("Keys are separated by \\: {slashed} is there.");
+    }
+    let below = registry.mounts_below(path);
+    if !below.is_empty() {
+        return format!("Hives are mounted below it: {}.", below.join(", "));
+    }
     let mut above = path;
     while let Some((parent, name)) = above.rsplit_once('\\') {
         if let Ok(Some(key)) = registry.key(parent) {

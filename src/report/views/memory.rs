@@ -45,10 +45,19 @@ fn field(page: &mut Page, field: &FieldRead) {
         1 => format!(" bit {low}"),
         _ => format!(" bits {low}-{}", low.saturating_add(count).saturating_sub(1)),
     });
-    let value = field.value.as_deref().unwrap_or("not read");
+    let words = field.value.as_deref().filter(|_| field.offset.is_multiple_of(8)).and_then(pointers);
+    let value = words.as_deref().or(field.value.as_deref()).unwrap_or("not read");
     let text = field.text.as_ref().map_or_else(String::new, |text| format!("  {}", visible(text)));
     // What a structure holds stands in the lines of its fields.
     let value = if field.structure.is_some() { "" } else { value };
     let what = format!("  {}{bits}  {value}{text}", field.name);
     page.verbatim(Tone::Faint.say(format!("{:>7}", format!("+{:#x}", field.offset))).and(Tone::Plain, what));
+}
+
+/// The bytes of two pointers, as in the head of a list, as numbers that can be pasted.
+fn pointers(bytes: &str) -> Option<String> {
+    let bytes: Vec<u8> = bytes.split(' ').map(|two| u8::from_str_radix(two, 16).ok()).collect::<Option<_>>()?;
+    let bytes: [u8; 16] = bytes.try_into().ok()?;
+    let (words, _) = bytes.as_chunks::<8>();
+    Some(words.iter().map(|word| format!("{:#018x}", u64::from_le_bytes(*word))).collect::<Vec<_>>().join(" "))
 }

@@ -62,20 +62,60 @@ impl Run for Args {
 /// One page: the program, and below it each command with what it takes.
 fn manual(mut command: clap::Command, bytes: &mut Vec<u8>) -> std::io::Result<()> {
     command.build();
-    let commands: Vec<clap::Command> =
-        command.get_subcommands().filter(|of| of.get_name() != "help").cloned().collect();
-    clap_mangen::Man::new(command).render(bytes)?;
-    for of in commands {
-        let name = of.get_bin_name().unwrap_or(of.get_name()).to_uppercase();
-        let page = clap_mangen::Man::new(of);
-        let mut sections = Vec::new();
-        page.render_synopsis_section(&mut sections)?;
-        page.render_description_section(&mut sections)?;
-        page.render_options_section(&mut sections)?;
-        page.render_extra_section(&mut sections)?;
-        // Sections of a page of its own are parts of the command's section here.
-        let sections = String::from_utf8_lossy(&sections).replace(".SH ", ".SS ");
-        bytes.extend(format!(".SH \"{name}\"\n{sections}").into_bytes());
+    let page = clap_mangen::Man::new(command.clone());
+    page.render_title(bytes)?;
+    page.render_name_section(bytes)?;
+    synopsis(&mut command, ".SH", bytes);
+    page.render_description_section(bytes)?;
+    notes(&command, ".SH", bytes);
+    for of in command.get_subcommands_mut() {
+        section(of, bytes)?;
     }
-    Ok(())
+    page.render_version_section(bytes)
+}
+
+/// The section of a command, and those of its own commands.
+fn section(command: &mut clap::Command, bytes: &mut Vec<u8>) -> std::io::Result<()> {
+    if command.get_name() == "help" {
+        return Ok(());
+    }
+    let name = command.get_bin_name().unwrap_or(command.get_name()).to_uppercase();
+    bytes.extend(format!(".SH \"{name}\"\n").into_bytes());
+    synopsis(command, ".SS", bytes);
+    let page = clap_mangen::Man::new(command.clone());
+    let mut sections = Vec::new();
+    page.render_description_section(&mut sections)?;
+    page.render_options_section(&mut sections)?;
+    // Sections of a page of its own are parts of the command's section here.
+    bytes.extend(String::from_utf8_lossy(&sections).replace(".SH ", ".SS ").into_bytes());
+    notes(command, ".SS", bytes);
+    command.get_subcommands_mut().try_for_each(|of| section(of, bytes))
+}
+
+/// How the command is called, as its help says it.
+fn synopsis(command: &mut clap::Command, heading: &str, bytes: &mut Vec<u8>) {
+    let usage = command.render_usage().to_string();
+    let usage = usage.trim().trim_start_matches("Usage:").trim();
+    bytes.extend(format!("{heading} SYNOPSIS\n").into_bytes());
+    lines(usage, bytes);
+}
+
+/// What the help says after the options.
+fn notes(command: &clap::Command, heading: &str, bytes: &mut Vec<u8>) {
+    if let Some(after) = command.get_after_long_help().or(command.get_after_help()) {
+        bytes.extend(format!("{heading} NOTES\n").into_bytes());
+        lines(&after.to_string(), bytes);
+    }
+}
+
+/// Lines as they are: commands among them are to be pasted. Longer ones than a terminal has columns are filled.
+fn lines(text: &str, bytes: &mut Vec<u8>) {
+    const COLUMNS: usize = 80;
+    for line in text.lines() {
+        let fill = if line.chars().count() > COLUMNS { ".fi\n" } else { ".nf\n" };
+        // A point or an apostrophe at the begin of a line would be a request.
+        let guarded = line.replace('\\', "\\e").replace('-', "\\-");
+        bytes.extend(format!("{fill}\\&{guarded}\n").into_bytes());
+    }
+    bytes.extend(b".fi\n");
 }

@@ -81,7 +81,7 @@ impl Run for Args {
         let mib = |bytes: u64| bytes >> 20;
         output::note(
             "written",
-            &format!("{}: {} MiB of memory in {} runs", self.out.display(), mib(written.bytes), written.runs),
+            &format!("{}: {} MiB of memory, runs: {}", self.out.display(), mib(written.bytes), written.runs),
         );
         if container == Container::Raw && written.holes > 0 {
             output::note("holes", &format!("{} MiB are no memory, or were not in the image:", mib(written.holes)));

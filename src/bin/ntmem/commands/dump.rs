@@ -1,24 +1,24 @@
 //! `ntmem dump`: bytes of a process as files.
 
-use super::show::{ambiguous, nothing};
 use crate::args::Run;
-use crate::exit;
+use crate::chosen;
+use crate::exit::NotThere;
 use crate::open::{self, hex};
 use crate::options::{Common, Source, address};
 use crate::output;
 use anyhow::Context as _;
 use ntmem::kernel::{Eprocess, Kernel, modules};
 use ntmem::process::{Dumped, dump, file_name};
-use ntmem::report::{Report, Which};
+use ntmem::report::{self, Report, Which};
 use ntmem::{Process, ReadOptions, VirtualAddress};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a process as files: its executable as it is mapped, a module, an address range, or all
 ///
-/// Writes into the folder that --output names, and beside the files manifest.json: for each file its range, what could not be read and is zero in it, and its SHA-256.
+/// Writes into the folder that --output names, and beside the files manifest.json: for each file its range, what could not be read and is zero in it, and its SHA-256. What is written later of the same process is added to it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Pid, address of the _EPROCESS (0x...), or name
@@ -51,18 +51,31 @@ struct Range {
 }
 
 /// `manifest.json`.
-#[derive(Serialize)]
-struct Manifest<'a> {
+#[derive(Serialize, Deserialize)]
+struct Manifest {
     schema: u32,
     generator: String,
     image: String,
     /// Of the image file, where it was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    image_sha256: Option<&'a str>,
-    process: Option<&'a str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image_sha256: Option<String>,
+    process: Option<String>,
     pid: Option<u64>,
     eprocess: Option<VirtualAddress>,
-    files: Vec<File>,
+    /// A [`File`] each; those of an earlier run as they are.
+    files: Vec<serde_json::Value>,
+}
+
+const MANIFEST: &str = "manifest.json";
+
+impl Manifest {
+    /// Puts it into the folder, in the place of an earlier one.
+    fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        let (path, new) = (folder.join(MANIFEST), folder.join("manifest.json.new"));
+        std::fs::write(&new, serde_json::to_vec_pretty(self)?)
+            .and_then(|()| std::fs::rename(&new, &path))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
 }
 
 /// One file of it.
@@ -93,45 +106,36 @@ impl Run for Args {
 
     fn run(&self) -> anyhow::Result<u8> {
         let which = Which::parse(&self.process);
-        let mut code = 0;
         open::read_with(&self.image, &self.source, ReadOptions::default(), |kernel, report| {
-            let at = match which.find(&report.system).as_slice() {
-                [at] => *at,
-                [] => {
-                    output::error(&nothing(&which, self.source.reading.scan));
-                    code = exit::NOT_THERE;
-                    return Ok(());
-                }
-                several => return Err(ambiguous(&which, several, report).into()),
-            };
+            let at = chosen::position(&which, report, self.source.reading.scan)?;
             report.system.look_into(kernel, at);
-            code = self.dump(kernel, report, at, &self.output)?;
-            Ok(())
+            self.dump(kernel, report, at, &self.output)
         })?;
-        Ok(code)
+        Ok(0)
     }
 }
 
 impl Args {
-    fn dump(&self, kernel: &Kernel<'_>, report: &Report, at: usize, folder: &Path) -> anyhow::Result<u8> {
+    fn dump(&self, kernel: &Kernel<'_>, report: &Report, at: usize, folder: &Path) -> anyhow::Result<()> {
         let process = report.system.processes.items.get(at).context("the process is not in the list any more")?;
         let address = *process.eprocess.value().context("the address of the process is not known")?;
         let object = Eprocess::read(kernel, address);
         let space = object.space().map_err(|absent| anyhow::anyhow!("its page tables: {absent}"))?;
         let ranges = self.ranges(&object, process)?;
         if ranges.is_empty() {
-            output::error(
-                "the process has no such range; `ntmem show PID IMAGE --only modules,vads` lists those there are",
-            );
-            return Ok(exit::NOT_THERE);
+            return Err(NotThere(self.no_range(process)).into());
+        }
+        let mut manifest = self.manifest(report, process, folder)?;
+        let name = |range: &Range| file_name(&format!("{}.{}", range.what, range.start), &range.name);
+        // What lies there already is somebody's, and is seen before anything is written.
+        if let Some(there) = ranges.iter().map(|range| folder.join(name(range))).find(|path| path.exists()) {
+            anyhow::bail!("{} is there already: name another folder", there.display());
         }
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        let mut files = Vec::new();
         for range in ranges {
-            let file = file_name(&format!("{}.{}", range.what, range.start), &range.name);
+            let file = name(&range);
             let path = folder.join(&file);
             let cannot = || format!("cannot write {}", path.display());
-            // What lies there already is somebody's.
             let mut to = std::fs::File::create_new(&path).with_context(cannot)?;
             let mut hasher = Sha256::new();
             let dumped = dump(&space, range.start, range.end, |bytes| {
@@ -146,23 +150,56 @@ impl Args {
             };
             output::note("written", &format!("{}: {} bytes, {how}", path.display(), dumped.bytes));
             let Range { what, name, start, end } = range;
-            files.push(File { file, what, name, start, end, dumped, sha256: hex(&hasher.finalize()) });
+            let file = File { file, what, name, start, end, dumped, sha256: hex(&hasher.finalize()) };
+            manifest.files.push(serde_json::to_value(file)?);
+            // After each file: whoever is interrupted has a manifest of what is there.
+            manifest.write(folder)?;
         }
-        let manifest = Manifest {
+        Ok(())
+    }
+
+    /// The manifest in the folder, if it is of this process, or a new one.
+    fn manifest(&self, report: &Report, process: &Process, folder: &Path) -> anyhow::Result<Manifest> {
+        let own = Manifest {
             schema: ntmem::report::SCHEMA,
             generator: ntmem::report::generator(),
             image: open::name(&self.image),
-            image_sha256: report.run.sha256.as_deref(),
-            process: process.name.value().map(String::as_str),
+            image_sha256: report.run.sha256.clone(),
+            process: process.name.value().cloned(),
             pid: process.pid.value().copied(),
             eprocess: process.eprocess.value().copied(),
-            files,
+            files: Vec::new(),
         };
-        let path = folder.join("manifest.json");
-        let text = serde_json::to_vec_pretty(&manifest)?;
-        let mut to = std::fs::File::create_new(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        to.write_all(&text).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(0)
+        let path = folder.join(MANIFEST);
+        if !path.exists() {
+            return Ok(own);
+        }
+        let there = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok());
+        let same = |there: &Manifest| {
+            (&there.image, there.pid, there.eprocess) == (&own.image, own.pid, own.eprocess)
+                && there.schema == own.schema
+        };
+        let Some(there) = there.filter(same) else {
+            anyhow::bail!("{} is of another process or image: name another folder", path.display());
+        };
+        Ok(Manifest { image_sha256: there.image_sha256.clone().or(own.image_sha256), ..there })
+    }
+
+    /// That the process has no range as it was asked for.
+    fn no_range(&self, process: &Process) -> String {
+        let pid = process.pid.value().map_or_else(|| self.process.clone(), u64::to_string);
+        let image = open::name(&self.image);
+        let what = match (&self.module, self.vad) {
+            (Some(module), _) => format!("its loader lists no module whose name has {module} in it"),
+            (None, Some(at)) => format!("no address range of it has {at:#x}"),
+            (None, None) if self.all => "it has no address ranges".to_owned(),
+            (None, None) => match process.section_base.value().filter(|base| base.0 != 0) {
+                Some(base) => format!("no address range begins where its executable is mapped, {base}"),
+                None => "it has no executable of its own, as System and minimal processes have none".to_owned(),
+            },
+        };
+        let list = report::command(&["ntmem", "show", &pid, &image, "--only", "modules,vads"]);
+        format!("nothing to write: {what}. What there is: {list}")
     }
 
     /// What to write.
@@ -180,7 +217,20 @@ impl Args {
         let inside = process.inside.known().map_err(|absent| anyhow::anyhow!("what is in the process: {absent}"))?;
         let vads = inside.map(|inside| inside.vads.known()).transpose();
         let vads = vads.map_err(|absent| anyhow::anyhow!("the address ranges of the process: {absent}"))?.flatten();
-        let base = process.section_base.value();
+        let starts = |base: &&VirtualAddress| vads.into_iter().flatten().any(|vad| vad.start.value() == Some(*base));
+        // The executable of a hollowed process is not where the kernel mapped it: what its PEB names is what runs.
+        let of_peb = process.image_base.value();
+        let base = process.section_base.value().filter(starts).or(of_peb);
+        if let Some(base) =
+            base.filter(|base| self.vad.is_none() && !self.all && Some(*base) != process.section_base.value())
+        {
+            output::note(
+                "note",
+                &format!(
+                    "nothing is left of the executable that the kernel mapped; the one at {base} is what the PEB names"
+                ),
+            );
+        }
         let range = |vad: &ntmem::kernel::Vad| {
             let (start, last) = (*vad.start.value()?, vad.end.value()?);
             let meant = match self.vad {

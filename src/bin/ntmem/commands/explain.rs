@@ -1,9 +1,9 @@
 //! `ntmem explain`: what a rule means.
 
 use crate::args::Run;
-use crate::exit::Usage;
 use crate::options::{Common, Format, ResultOptions};
 use crate::output::{Output, Rows, Style};
+use clap::builder::PossibleValuesParser;
 use ntmem::checks::{Rule, rules};
 use ntmem::report;
 use serde::Serialize;
@@ -14,9 +14,15 @@ use std::path::Path;
 #[command(after_help = "Without an id: all rules, a line each.")]
 pub struct Args {
     /// The rule, as an outcome names it: SMSS-021
+    #[arg(value_parser = ids(), ignore_case = true, hide_possible_values = true)]
     id: Option<String>,
     #[command(flatten)]
     result: ResultOptions,
+}
+
+/// Ids of all rules, which a shell completes.
+fn ids() -> PossibleValuesParser {
+    PossibleValuesParser::new(rules().map(|rule| rule.id))
 }
 
 /// The document: the rules that were asked for.
@@ -44,9 +50,8 @@ impl Run for Args {
         let wanted = |rule: &&Rule| self.id.as_ref().is_none_or(|id| rule.id.eq_ignore_ascii_case(id));
         let found: Vec<&'static Rule> = rules().filter(|rule| wanted(rule)).collect();
         let page = match (&self.id, found.as_slice()) {
-            (Some(id), []) => return Err(Usage(format!("there is no rule {id}; `ntmem explain` lists all")).into()),
             (Some(_), [rule, ..]) => report::rule(rule),
-            (None, all) => report::rules(all),
+            (_, all) => report::rules(all),
         };
         let style = Style::new(&self.result, false)?;
         let mut bytes = Vec::new();

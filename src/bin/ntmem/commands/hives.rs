@@ -1,7 +1,7 @@
 //! `ntmem hives`: the hives in memory, or one of them as a file.
 
 use crate::args::Run;
-use crate::exit::Usage;
+use crate::exit::{NotThere, Usage};
 use crate::options::Common;
 use crate::output::Rows;
 use crate::{images, open, output};
@@ -54,9 +54,9 @@ impl Args {
         let ends = |root: &str| root.to_lowercase().ends_with(&name.to_lowercase());
         let hive = registry.hives().iter().find(|hive| hive.mount().is_some_and(ends));
         let hive =
-            hive.ok_or_else(|| Usage(format!("no hive is mounted at {name}; `ntmem hives IMAGE` lists them")))?;
+            hive.ok_or_else(|| NotThere(format!("no hive is mounted at {name}; `ntmem hives IMAGE` lists them")))?;
         let path = self.written().ok_or_else(|| Usage("--extract needs --output FILE".into()))?;
-        let mut file = std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut file = std::fs::File::create_new(path).with_context(|| format!("cannot write {}", path.display()))?;
         let written = hive.write_file(&mut file)?;
         let how = match written.unreadable_blocks {
             0 => format!("all {} blocks were read", written.blocks),

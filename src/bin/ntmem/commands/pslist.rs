@@ -4,6 +4,7 @@ use crate::args::Run;
 use crate::options::{Common, Filter, Images};
 use crate::output::Rows;
 use crate::{exit, images, open};
+use clap::builder::PossibleValuesParser;
 use ntmem::Picture;
 use ntmem::report::{self, COLUMNS, ListOptions, Lists};
 use std::path::Path;
@@ -14,16 +15,24 @@ use std::path::Path;
 pub struct Args {
     #[command(flatten)]
     images: Images,
-    /// Columns to show, in this order
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    /// Columns to show, in this order: of text, csv and html
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = names(&[""]), ignore_case = true,
+          hide_possible_values = true)]
     columns: Vec<String>,
     /// Column to sort by instead of the kernel's order; -NAME the other way round
-    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true, value_parser = names(&["", "-"]), ignore_case = true,
+          hide_possible_values = true)]
     sort: Option<String>,
     #[command(flatten)]
     filter: Filter,
     #[command(flatten)]
     common: Common,
+}
+
+/// Names of columns, each behind these signs, which a shell completes.
+fn names(before: &[&str]) -> PossibleValuesParser {
+    let names = COLUMNS.iter().map(report::ProcessColumn::name);
+    PossibleValuesParser::new(names.flat_map(|name| before.iter().map(move |sign| format!("{sign}{name}"))))
 }
 
 /// Names of columns, for the help.

@@ -1,15 +1,17 @@
 //! `ntmem read`: bytes, and where each page of them came from.
 
+use crate::answer::{Answer, Sheet};
 use crate::args::Run;
-use crate::exit::Usage;
+use crate::exit::{self, Usage};
 use crate::options::{Common, Format, address};
 use crate::output::{Progress, Rows};
-use crate::{images, open};
+use crate::{chosen, images, open};
 use anyhow::Context as _;
-use ntmem::kernel::Kernel;
+use ntmem::kernel::{Eprocess, Kernel};
 use ntmem::memory::AddressSpace;
 use ntmem::registry::Registry;
-use ntmem::{MemoryRead, PhysicalAddress, Picture, System, VirtualAddress, report};
+use ntmem::report::{self, Report, Which};
+use ntmem::{MemoryRead, PhysicalAddress, Picture, ReadOptions, System, VirtualAddress};
 use std::path::{Path, PathBuf};
 
 /// Bytes at an address, and for each page where they came from or why they are missing
@@ -21,9 +23,9 @@ pub struct Args {
     address: u64,
     /// The memory image
     image: PathBuf,
-    /// In the address space of this process; the kernel's unless told
-    #[arg(long, value_name = "N", conflicts_with = "physical")]
-    pid: Option<u64>,
+    /// In the address space of this process, by pid, address of its _EPROCESS, or name; the kernel's unless told
+    #[arg(long, value_name = "PID|0xEPROCESS|NAME", conflicts_with = "physical")]
+    pid: Option<String>,
     /// The address is one of physical memory
     #[arg(long)]
     physical: bool,
@@ -67,53 +69,84 @@ impl Run for Args {
 
     fn run(&self) -> anyhow::Result<u8> {
         images::run_one(&self.image, &self.common, |image, sheet| {
+            if self.physical {
+                // Physical memory is there whether a kernel is found in it or not.
+                let opened = open::image(image, &self.common.source)?;
+                let read = self.in_form(MemoryRead::of_memory(&opened, PhysicalAddress(self.address), self.bytes))?;
+                let mut system = System::default();
+                (system.image, system.warnings) = (Some(opened.info()), opened.warnings().to_vec());
+                let answer = self.answer(image, sheet, read, system)?;
+                open::came(&opened)?;
+                return Ok(answer);
+            }
             open::with_kernel(image, &self.common.source, |kernel| {
-                let read = self.read(kernel)?;
                 let mut system = System::without_processes(kernel, &Registry::open(kernel));
                 system.warnings = kernel.warnings().to_vec();
-                let mut report = open::about(image, &self.common.source, system)?;
-                report.read = Some(read.clone());
-                let rows = |rows: &mut Rows<'_>| rows.each("page", &read.pages);
-                sheet.answer(&report, &Picture::new(&report.system), || report::memory(&read), rows)
+                self.answer(image, sheet, self.read(kernel)?, system)
             })
         })
     }
 }
 
 impl Args {
-    fn read(&self, kernel: &Kernel<'_>) -> anyhow::Result<MemoryRead> {
-        Ok(match &self.form {
-            Form::Hex => self.bytes(kernel)?,
-            Form::Text => self.bytes(kernel)?.with_text(false),
-            Form::Unicode => self.bytes(kernel)?.with_text(true),
-            Form::Structure(_) if self.physical => {
-                return Err(Usage("a structure may lie in several pages: name its virtual address".into()).into());
-            }
-            Form::Structure(name) => {
-                // The names of structures that are asked for live as long as the program.
-                let name: &'static str = name.clone().leak();
-                let store = self.common.source.symbols.store(&self.image, &Progress::new("looking for symbols"));
-                let symbols = kernel.structure_symbols(name, &store).with_context(|| {
-                    format!(
-                        "the symbols in use ({}) do not describe {name}: give the PDB with --symbols",
-                        kernel.symbols().source.name()
-                    )
-                })?;
-                MemoryRead::of_structure(self.space(kernel)?, VirtualAddress(self.address), &symbols, name)?
-            }
-        })
+    fn answer(&self, image: &Path, sheet: &Sheet<'_>, read: MemoryRead, system: System) -> anyhow::Result<Answer> {
+        let mut report = open::about(image, &self.common.source, system)?;
+        report.read = Some(read.clone());
+        let rows = |rows: &mut Rows<'_>| rows.each("page", &read.pages);
+        // Not one byte of what was asked for is in the image.
+        let there = read.pages.iter().any(|page| page.from.is_some());
+        let code = if there { 0 } else { exit::NOT_THERE };
+        Ok(sheet.answer(&report, &Picture::new(&report.system), || report::memory(&read), rows)?.with_code(code))
     }
 
-    fn bytes(&self, kernel: &Kernel<'_>) -> anyhow::Result<MemoryRead> {
-        if self.physical {
-            return Ok(MemoryRead::of_memory(kernel.image(), PhysicalAddress(self.address), self.bytes));
+    fn in_form(&self, read: MemoryRead) -> anyhow::Result<MemoryRead> {
+        match &self.form {
+            Form::Hex => Ok(read),
+            Form::Text => Ok(read.with_text(false)),
+            Form::Unicode => Ok(read.with_text(true)),
+            Form::Structure(_) => {
+                Err(Usage("a structure may lie in several pages: name its virtual address".into()).into())
+            }
         }
-        Ok(MemoryRead::of_space(self.space(kernel)?, VirtualAddress(self.address), self.bytes))
+    }
+
+    fn read(&self, kernel: &Kernel<'_>) -> anyhow::Result<MemoryRead> {
+        let space = self.space(kernel)?;
+        let Form::Structure(name) = &self.form else {
+            return self.in_form(MemoryRead::of_space(space, VirtualAddress(self.address), self.bytes));
+        };
+        // The names of structures that are asked for live as long as the program.
+        let name: &'static str = name.clone().leak();
+        let store = self.common.source.symbols.store(&self.image, &Progress::new("looking for symbols"));
+        let symbols = kernel.structure_symbols(name, &store).with_context(|| {
+            let source = kernel.symbols().source.name();
+            format!("the symbols in use ({source}) do not describe {name}: give the PDB with --symbols")
+        })?;
+        Ok(MemoryRead::of_structure(space, VirtualAddress(self.address), &symbols, name)?)
     }
 
     fn space<'k>(&self, kernel: &'k Kernel<'k>) -> anyhow::Result<AddressSpace<'k>> {
-        let Some(pid) = self.pid else { return Ok(kernel.space()) };
-        let none = || Usage(format!("no process on the active list has pid {pid}; `ntmem pslist IMAGE` lists them"));
-        Ok(kernel.process_of(pid)?.ok_or_else(none)?.space()?)
+        let Some(which) = self.pid.as_deref().map(Which::parse) else { return Ok(kernel.space()) };
+        let listed = match which {
+            Which::Pid(pid) => kernel.process_of(pid)?,
+            _ => None,
+        };
+        let process = match listed {
+            Some(process) => process,
+            // Who is in no list is found as `show` finds him.
+            None => self.looked_for(kernel, &which)?,
+        };
+        Ok(process.space()?)
+    }
+
+    fn looked_for<'k>(&self, kernel: &'k Kernel<'k>, which: &Which) -> anyhow::Result<Eprocess<'k>> {
+        let progress = Progress::new("searching for processes");
+        let show = |done, total| progress.at(done, total);
+        let scan = self.common.source.reading.scan;
+        let options = ReadOptions { scan, progress: Some(&show), ..ReadOptions::default() };
+        let report = Report::new(System::read_with(kernel, &options)?);
+        let process = report.system.processes.items.get(chosen::position(which, &report, scan)?);
+        let address = process.and_then(|process| process.eprocess.value().copied());
+        Ok(Eprocess::read(kernel, address.context("the address of the process is not known")?))
     }
 }

@@ -38,10 +38,14 @@ impl Run for Args {
     fn run(&self) -> anyhow::Result<u8> {
         images::run_one(&self.image, &self.common, |image, sheet| {
             open::with_registry(image, &self.common.source, |registry, mut report| {
-                let found = registry.key(&self.key).map_err(|absent| {
-                    let hint = report::key_hint(&self.key, registry);
-                    anyhow::anyhow!("cannot tell whether {} is there: {absent}. {hint}", self.key)
-                })?;
+                let found = match registry.key(&self.key) {
+                    // HKLM and HKU are no keys of a hive: hives hang below them.
+                    Err(_) if !registry.mounts_below(&self.key).is_empty() => None,
+                    found => found.map_err(|absent| {
+                        let hint = report::key_hint(&self.key, registry);
+                        anyhow::anyhow!("cannot tell whether {} is there: {absent}. {hint}", self.key)
+                    })?,
+                };
                 let page = match found {
                     Some(found) => {
                         let record = found.record(self.depth);

@@ -2,10 +2,11 @@
 
 use crate::answer::{Answer, Sheet};
 use crate::args::Run;
-use crate::exit::{self, Usage};
+use crate::exit::{self, NotThere, Usage};
 use crate::options::{Common, Format};
 use crate::output::Rows;
-use crate::{images, open};
+use crate::{chosen, images, open};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use ntmem::checks::{BASELINES, check_in};
 use ntmem::report::{self, Page, Part, Report, Which, Whole};
 use ntmem::{Picture, ReadOptions, Warning};
@@ -20,8 +21,9 @@ pub struct Args {
     process: String,
     /// The memory image
     image: PathBuf,
-    /// These parts only
-    #[arg(long, value_name = "PART,...", value_delimiter = ',', value_parser = part)]
+    /// These parts only; one document (json) has all
+    #[arg(long, value_name = "PART,...", value_delimiter = ',', value_parser = PossibleValuesParser::new(Part::ALL.map(|(_, name)| name)).try_map(part),
+          hide_possible_values = true)]
     only: Vec<Part>,
     #[command(flatten)]
     common: Common,
@@ -32,9 +34,8 @@ fn parts() -> String {
     format!("Parts: {}.", Part::ALL.map(|(_, name)| name).join(", "))
 }
 
-fn part(text: &str) -> Result<Part, String> {
-    Part::named(text)
-        .ok_or_else(|| format!("there is no such part; there are: {}", Part::ALL.map(|(_, name)| name).join(", ")))
+fn part(text: String) -> Result<Part, String> {
+    Part::named(&text).ok_or(text)
 }
 
 impl Run for Args {
@@ -51,20 +52,19 @@ impl Run for Args {
         images::run_one(&self.image, &self.common, |image, sheet| {
             let which = Which::parse(&self.process);
             let report = open::read_with(image, &self.common.source, ReadOptions::default(), |kernel, report| {
-                match which.find(&report.system).as_slice() {
-                    [at] => {
-                        report.system.look_into(kernel, *at);
-                        let picture = Picture::new(&report.system);
-                        report.checks = check_in(&picture, BASELINES);
-                        let outcomes = report.checks.iter().flat_map(|findings| &findings.outcomes);
-                        report.whole = Whole::read(kernel, &picture, *at, outcomes);
+                let at = match chosen::position(&which, report, self.common.source.reading.scan) {
+                    Ok(at) => at,
+                    Err(error) if error.is::<NotThere>() => {
+                        report.system.warnings.push(Warning::new("processes", error.to_string()));
+                        return Ok(());
                     }
-                    [] => {
-                        let nothing = nothing(&which, self.common.source.reading.scan);
-                        report.system.warnings.push(Warning::new("processes", nothing));
-                    }
-                    several => return Err(ambiguous(&which, several, report).into()),
-                }
+                    Err(error) => return Err(error),
+                };
+                report.system.look_into(kernel, at);
+                let picture = Picture::new(&report.system);
+                report.checks = check_in(&picture, BASELINES);
+                let outcomes = report.checks.iter().flat_map(|findings| &findings.outcomes);
+                report.whole = Whole::read(kernel, &picture, at, outcomes);
                 Ok(())
             })?;
             self.answer(&which, &report, sheet)
@@ -88,42 +88,34 @@ impl Args {
         let picture = Picture::new(&report.system);
         let page = || match &report.whole {
             Some(whole) => report::show(report, whole, &self.only),
-            None => Page::saying(nothing(which, self.common.source.reading.scan)),
+            None => Page::saying(chosen::nothing(which, self.common.source.reading.scan)),
         };
         let rows = |rows: &mut Rows<'_>| {
             let Some(whole) = &report.whole else { return };
+            let is_wanted = |part| self.only.is_empty() || self.only.contains(&part);
             rows.add("process", &whole.process);
-            rows.each("module", whole.modules.value().map_or(&[][..], Vec::as_slice));
-            if let Some(inside) = whole.process.inside.value() {
-                rows.each("vad", inside.vads.value().map_or(&[][..], Vec::as_slice));
-                rows.each("thread", inside.threads.value().map_or(&[][..], Vec::as_slice));
-                rows.each("handle", inside.handles.value().map_or(&[][..], Vec::as_slice));
-                rows.each("holder", inside.held_by.value().map_or(&[][..], Vec::as_slice));
+            if is_wanted(Part::Modules) {
+                rows.each("module", whole.modules.value().map_or(&[][..], Vec::as_slice));
             }
-            rows.each("finding", &whole.findings);
+            if let Some(inside) = whole.process.inside.value() {
+                if is_wanted(Part::Vads) {
+                    rows.each("vad", inside.vads.value().map_or(&[][..], Vec::as_slice));
+                }
+                if is_wanted(Part::Threads) {
+                    rows.each("thread", inside.threads.value().map_or(&[][..], Vec::as_slice));
+                }
+                if is_wanted(Part::Handles) {
+                    rows.each("handle", inside.handles.value().map_or(&[][..], Vec::as_slice));
+                }
+                if is_wanted(Part::HeldBy) {
+                    rows.each("holder", inside.held_by.value().map_or(&[][..], Vec::as_slice));
+                }
+            }
+            if is_wanted(Part::Findings) {
+                rows.each("finding", &whole.findings);
+            }
         };
         let code = if report.whole.is_some() { 0 } else { exit::NOT_THERE };
         Ok(sheet.answer(report, &picture, page, rows)?.with_code(code))
     }
-}
-
-/// That there is no such process.
-pub fn nothing(which: &Which, scanned: bool) -> String {
-    let more = if scanned { "" } else { "; --scan finds more, exited and unlinked ones" };
-    format!("there is no process with {which} (`ntmem pslist IMAGE` lists those there are{more})")
-}
-
-/// That there are several, and which.
-pub fn ambiguous(which: &Which, several: &[usize], report: &Report) -> Usage {
-    let of = several.iter().filter_map(|&at| report.system.processes.items.get(at)).map(|process| {
-        let text = |value: Option<String>| value.unwrap_or_else(|| "?".to_owned());
-        let exited = if process.has_exited() { ", exited" } else { "" };
-        format!(
-            "pid {} at {}{exited}",
-            text(process.pid.value().map(u64::to_string)),
-            text(process.eprocess.value().map(ToString::to_string))
-        )
-    });
-    let of: Vec<String> = of.collect();
-    Usage(format!("{} processes have {which}: {}. Name one by its pid or address", several.len(), of.join("; ")))
 }

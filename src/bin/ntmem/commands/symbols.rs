@@ -182,7 +182,7 @@ fn pack(of: &Pack) -> anyhow::Result<u8> {
     }
     let bytes = pack.finish()?;
     std::fs::write(&of.output, &bytes).with_context(|| format!("cannot write {}", of.output.display()))?;
-    let sum = format!("{}: {} kernels, {} bytes", of.output.display(), pack.len(), bytes.len());
+    let sum = format!("{}: {} bytes, kernels: {}", of.output.display(), bytes.len(), pack.len());
     output::note("written", &sum);
     Ok(0)
 }

@@ -1,6 +1,6 @@
 //! Where a value was read.
 
-use crate::{Origin, PhysicalAddress, VirtualAddress};
+use crate::{Hex, Origin, PhysicalAddress, VirtualAddress};
 use serde::{Deserialize, Serialize};
 
 /// Where a value was read.
@@ -32,6 +32,12 @@ pub struct Location {
     /// else's by now. `None`: all tables on the way are in memory, or it is not told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<Origin>,
+    /// The number that stands in the field, where the value is a part of it, says only whether it is null, or is worked out from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<Hex>,
+    /// The bit of that number that the value is, from 0 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bit: Option<u8>,
 }
 
 /// Where a value lies that a field leads to: the buffer of a `_UNICODE_STRING`, the `_SID` behind a pointer, the data of a registry
@@ -53,4 +59,7 @@ pub struct DataLocation {
     /// As [`Location::table`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<Origin>,
+    /// As [`Location::from`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Origin>,
 }

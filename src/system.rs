@@ -129,6 +129,15 @@ impl System {
         Ok(Self { image, kernel, machine, processes, drivers, session_manager, warnings })
     }
 
+    /// What the image says of itself and of the machine without its processes: enough to say whose it is. `registry` is the kernel's.
+    #[must_use]
+    pub fn without_processes(kernel: &Kernel<'_>, registry: &Registry<'_>) -> Self {
+        let mut machine = Machine::read(kernel, &ProcessList::default());
+        machine.identify(registry);
+        let warnings = registry.warnings().to_vec();
+        Self { image: Some(kernel.image_info()), kernel: Some(kernel.info()), machine, warnings, ..Self::default() }
+    }
+
     /// The process with this id: the one that runs, where an exited one had the id before. `None`: none is listed.
     #[must_use]
     pub fn process(&self, pid: u64) -> Option<&Process> {

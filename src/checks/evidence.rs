@@ -83,10 +83,22 @@ impl Evidence {
         .at(found)
     }
 
+    /// One entry of a list of a process, or all of it where it is not told where the entry lies.
+    pub(super) fn of_item(process: &Process, list: &str, number: usize, item: &str) -> Option<Self> {
+        let name = format!("{list}[{number}]");
+        process.located.contains_key(&name).then(|| Self::of_process(process, &name, Some(item.to_owned())))
+    }
+
     /// The same with where the field lies.
     pub(super) fn at(self, place: Option<&Location>) -> Self {
         let Some(place) = place else { return self };
+        // Who looks there finds the number, and not what follows from it.
+        let stored = place.stored.map_or_else(String::new, |stored| match place.bit {
+            Some(bit) => format!(" (bit {bit} of {stored})"),
+            None => format!(" (stored as {stored})"),
+        });
         Self {
+            value: self.value.map(|value| value + &stored),
             r#virtual: place.r#virtual,
             physical: place.physical,
             file_offset: place.file_offset,

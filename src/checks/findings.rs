@@ -51,13 +51,16 @@ pub struct Findings {
 const HEURISTIC: &str = crate::symbols::SymbolSource::Heuristic.name();
 
 impl Verdict {
-    /// `master` is the pid whose unknowns count; unknowns of other processes do not.
+    /// Whether the verdict is not clean while an outcome is what it is. `master` is the pid whose unknowns count; unknowns of other
+    /// processes do not.
+    fn is_open(baseline: &Baseline, outcome: &Outcome, master: Option<u64>) -> bool {
+        let core = || baseline.rule(&outcome.id).is_some_and(|rule| rule.core);
+        let of_master = || outcome.pid.is_none() || master.is_none() || outcome.pid == master;
+        outcome.outcome == Judgement::Unknown && (outcome.decides || core() && of_master())
+    }
+
     pub(super) fn of(baseline: &Baseline, outcomes: &[Outcome], master: Option<u64>) -> Self {
-        let open = |outcome: &Outcome| {
-            let core = || baseline.rule(&outcome.id).is_some_and(|rule| rule.core);
-            let of_master = || outcome.pid.is_none() || master.is_none() || outcome.pid == master;
-            outcome.outcome == Judgement::Unknown && (outcome.decides || core() && of_master())
-        };
+        let open = |outcome: &Outcome| Self::is_open(baseline, outcome, master);
         if outcomes.iter().any(Outcome::counts) {
             Self::Violations
         } else if outcomes.iter().any(open) {
@@ -113,8 +116,10 @@ impl Findings {
         for outcome in &mut outcomes {
             outcome.witnesses = witnesses(&outcome.witnesses, &outcome.evidence);
             outcome.confidence = outcome.confidence.map(|confidence| confidence.min(most(&outcome.witnesses)));
-            if let Some(rule) = baseline.rule(&outcome.id).filter(|_| outcome.outcome == Judgement::Violation) {
-                rule.wrong.clone_into(&mut outcome.heading);
+            let wrong = outcome.outcome == Judgement::Violation;
+            // A rule that asks for several things says itself which of them is wrong.
+            if let Some(rule) = baseline.rule(&outcome.id).filter(|rule| !wrong || outcome.heading == rule.title) {
+                (if wrong { rule.wrong } else { rule.title }).clone_into(&mut outcome.heading);
             }
             outcome.evidence.iter_mut().for_each(|evidence| evidence.name_space(case));
         }
@@ -129,6 +134,10 @@ impl Findings {
             .map(|outcome| if rests_on_carved(&outcome) { of_carved(outcome) } else { outcome })
             .map(of_another_time)
             .collect();
+        // Who reads an outcome alone sees what it means for the verdict.
+        for outcome in &mut outcomes {
+            outcome.decides = Verdict::is_open(baseline, outcome, case.main_pid());
+        }
         let away = Away::of(&outcomes, case);
         let findings = Self {
             check: baseline.name.to_owned(),

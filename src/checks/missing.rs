@@ -13,6 +13,9 @@ pub struct Missing {
     pub why: Why,
 }
 
+/// Why what belonged to a process that is over is missing: nothing brings it back.
+pub(super) const GONE: &str = "gone with the process";
+
 /// Why something is missing. In words it follows "which was".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,5 +1,6 @@
 //! What one check says.
 
+use super::missing::GONE;
 use super::{Evidence, Missing, Rule, Why, Witness};
 use crate::{Location, Process, Reading, VirtualAddress};
 use serde::{Deserialize, Serialize};
@@ -86,7 +87,7 @@ pub struct Outcome {
     /// ATT&CK technique ids of what a violation would mean.
     #[serde(default)]
     pub attack: Vec<String>,
-    /// Of an unknown: while it is open, the verdict is not clean, whatever rule and process it is about.
+    /// Of an unknown: while it is open, the verdict is not clean.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub decides: bool,
 }
@@ -174,6 +175,13 @@ impl Outcome {
         self
     }
 
+    /// Of a violation of a rule that asks for several things: which of them is wrong, in a few words.
+    #[must_use]
+    pub fn headed(mut self, what: impl Into<String>) -> Self {
+        self.heading = what.into();
+        self
+    }
+
     /// What was found.
     #[must_use]
     pub fn observed(mut self, text: impl fmt::Display) -> Self {
@@ -224,6 +232,18 @@ impl Outcome {
         self
     }
 
+    /// Adds entries of a list of a process to the evidence, by their positions: each where it lies, or the list where that is not told.
+    #[must_use]
+    pub(super) fn seen_items(mut self, process: &Process, list: &str, items: &[String], which: &[usize]) -> Self {
+        let item = |number: &usize| Evidence::of_item(process, list, *number, items.get(*number)?);
+        let found: Option<Vec<Evidence>> = which.iter().map(item).collect();
+        match found.filter(|found| !found.is_empty()) {
+            Some(found) => self.evidence.extend(found),
+            None => return self.seen(process, list, Some(items.join(", ")).filter(|_| !items.is_empty())),
+        }
+        self
+    }
+
     /// Adds one field of a structure that belongs to a process: where it lies, if its record tells, else the structure's address.
     #[must_use]
     pub fn seen_at(
@@ -248,6 +268,13 @@ impl Outcome {
         self
     }
 
+    /// Whether it is unknown because what it takes went with a process that is over: no other file or option would supply it.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        let gone = |missing: &Missing| matches!(&missing.why, Why::Reason(reason) if reason == GONE);
+        self.outcome == Judgement::Unknown && self.missing.as_ref().is_some_and(gone)
+    }
+
     /// Whether it is a violation that counts for the verdict.
     #[must_use]
     pub fn counts(&self) -> bool {
@@ -263,6 +290,16 @@ impl fmt::Display for Severity {
             Self::Medium => "medium",
             Self::High => "high",
             Self::Critical => "critical",
+        })
+    }
+}
+
+impl fmt::Display for Confidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
         })
     }
 }

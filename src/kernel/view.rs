@@ -4,7 +4,7 @@ use crate::addr::PAGE_BYTES;
 use crate::location::Location;
 use crate::memory::{AddressSpace, Fault};
 use crate::symbols::{Bits, Field, Stored, SymbolError};
-use crate::{Absent, Origin, PAGE_SIZE, PhysicalAddress, Reading, VirtualAddress};
+use crate::{Absent, Hex, Origin, PAGE_SIZE, PhysicalAddress, Reading, VirtualAddress};
 
 /// Structures are not larger than this; a size beyond it comes from damaged symbols. The largest read is a few pages.
 const MAX_SIZE: u64 = 0x10_0000;
@@ -152,17 +152,35 @@ impl<'m> View<'m> {
     /// # Errors
     /// It lies in a hole.
     pub fn bits(&self, bits: Bits) -> Result<u64, Absent> {
-        let mut whole = [0u8; 8];
-        for (to, from) in whole.iter_mut().zip(self.bytes(bits.storage.offset, bits.size)?) {
-            *to = *from;
-        }
-        Ok(bits.of(u64::from_le_bytes(whole)))
+        Ok(bits.of(self.number(bits.storage.offset, bits.size)?))
     }
 
     /// The address of a field.
     #[must_use]
     pub const fn address_of<T>(&self, field: Field<T>) -> VirtualAddress {
         self.address.wrapping_add(field.offset)
+    }
+
+    /// Where a field lies whose value is one bit of it, and what stands there.
+    #[must_use]
+    pub fn locate_bit(&self, bits: Bits) -> Location {
+        let stored = self.number(bits.storage.offset, bits.size);
+        Location { stored: stored.ok().map(Hex), bit: Some(bits.position), ..self.locate(bits.storage) }
+    }
+
+    /// Where a field lies of which the value tells a part only, and what stands there: a number of at most eight bytes.
+    #[must_use]
+    pub fn locate_stored<T: Stored>(&self, field: Field<T>) -> Location {
+        let stored = self.number(field.offset, T::SIZE.unwrap_or(field.size));
+        Location { stored: stored.ok().map(Hex), ..self.locate(field) }
+    }
+
+    fn number(&self, offset: u64, size: u64) -> Result<u64, Absent> {
+        let mut whole = [0u8; 8];
+        for (to, from) in whole.iter_mut().zip(self.bytes(offset, size)?) {
+            *to = *from;
+        }
+        Ok(u64::from_le_bytes(whole))
     }
 
     /// Where a field lies, for evidence.
@@ -180,10 +198,8 @@ impl<'m> View<'m> {
             r#virtual: Some(at),
             physical,
             file_offset: physical.and_then(|physical| self.space.memory().file_offset(physical)),
-            dtb: None,
-            data: None,
             from: physical.map(|_| Origin::Memory),
-            table: None,
+            ..Location::default()
         }
     }
 }

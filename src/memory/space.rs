@@ -213,9 +213,9 @@ impl<'m> AddressSpace<'m> {
             physical,
             file_offset: physical.and_then(|physical| self.memory().file_offset(physical)),
             dtb: Some(self.root()).filter(|_| !at.is_kernel()),
-            data: None,
             from,
             table: resolved.table,
+            ..Location::default()
         }
     }
 

@@ -348,8 +348,7 @@ fn data(memory: &dyn PhysicalMemory, at: VirtualAddress, physical: PhysicalAddre
         physical: Some(physical),
         file_offset: memory.file_offset(physical),
         bytes,
-        from: None,
-        table: None,
+        ..DataLocation::default()
     }
 }
 

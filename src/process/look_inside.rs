@@ -7,8 +7,10 @@ use crate::budget::{Budget, Use, spent};
 use crate::kernel::find::pe::size_of_image;
 use crate::kernel::objects::file_object;
 use crate::kernel::objects::key::KeyPaths;
+use crate::kernel::objects::module::located as located_modules;
 use crate::kernel::objects::object_path::ObjectPaths;
 use crate::kernel::objects::thread::threads_up_to;
+use crate::kernel::objects::token::located_groups;
 use crate::kernel::objects::vad::vads_up_to;
 use crate::kernel::{
     Eprocess, Handle, HandleEntry, Kernel, ObjectTypes, OtherThreads, Vad, VadKind, WalkEnd, handles, modules,
@@ -106,6 +108,7 @@ pub(crate) fn look(
         // Of ranges few say where they lie.
         read_memory(&object, &mut inside, budget.records(2 * RECORD, Use::Core));
         inside.token_type = token_type(kernel, &object, &types);
+        locate_items(kernel, &object, process);
         let code = read_code(kernel, &object, &mut inside, &mut tables);
         if matches!(of, InsideOf::One(_) | InsideOf::Everybody) || process.pid.value() != Some(&SYSTEM) {
             let others = others.get(&address).cloned().unwrap_or_default();
@@ -138,6 +141,28 @@ pub(crate) fn look(
         let Some(process) = list.items.get_mut(index) else { continue };
         tell(&mut inside, &object.address());
         process.inside = Reading::Value(inside);
+    }
+}
+
+/// Notes where the entries of lists lie that a record has as texts: `groups[2]`, `modules[0]`.
+fn locate_items(kernel: &Kernel<'_>, object: &Eprocess<'_>, process: &mut Process) {
+    /// Of each list; native programs have fewer.
+    const MOST: usize = 16;
+    let token = process.token.value().map(|token| token.address);
+    let groups = token.map_or_else(Vec::new, |token| located_groups(kernel, token, MOST));
+    for (list, places) in [("groups", groups), ("modules", located_modules(object, MOST))] {
+        // What was read together goes together.
+        let items = match list {
+            "groups" => process.groups.value(),
+            _ => process.modules.value(),
+        };
+        let items = items.map_or(0, Vec::len);
+        // What leads to the list leads to its entries.
+        let table = process.located.get(list).and_then(|place| place.table);
+        for (number, mut place) in places.into_iter().take(items).enumerate() {
+            place.table = place.table.or(table);
+            process.located.insert(format!("{list}[{number}]"), place);
+        }
     }
 }
 

@@ -57,17 +57,7 @@ impl FilePage {
                 let (physical, _) = space.place_of(at.wrapping_add(within), &moved(place, within));
                 let file_offset = physical.and_then(|physical| space.memory().file_offset(physical));
                 let (structure, field) = (structure.to_owned(), field.to_owned());
-                Location {
-                    structure,
-                    field,
-                    r#virtual: None,
-                    physical,
-                    file_offset,
-                    dtb: None,
-                    data: None,
-                    from,
-                    table: None,
-                }
+                Location { structure, field, physical, file_offset, from, ..Location::default() }
             }
             Way::View(at) => Location { from, ..space.locate(structure, field, at.wrapping_add(within)) },
         }

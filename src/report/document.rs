@@ -8,10 +8,11 @@ use crate::memory_read::MemoryRead;
 use crate::picture::{Mode, Motion, Picture};
 use crate::registry::{HiveList, KeyRecord, SessionManagerKeys};
 use crate::symbols::Manifest;
-use crate::{Findings, KernelInfo, ProcessList, System, Warning};
+use crate::{Absent, Findings, KernelInfo, Process, ProcessList, Reading, System, Warning};
 use serde::de::{Error as _, IgnoredAny, MapAccess};
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The version of the document's form. It grows by additions only.
@@ -112,6 +113,17 @@ impl<'a, 's> Document<'a, 's> {
     }
 }
 
+/// A process without what is long and no list shows.
+fn as_listed(process: &Process) -> Process {
+    let left_out = || Absent::not_collected("lists leave it out: show and check have it");
+    Process {
+        located: BTreeMap::new(),
+        token: Reading::Absent(left_out()),
+        inside: Reading::Absent(left_out()),
+        ..process.clone()
+    }
+}
+
 /// The machine with the states that its records tell.
 #[derive(Serialize)]
 struct MachineInModes<'a> {
@@ -135,11 +147,12 @@ impl Serialize for Document<'_, '_> {
         document.serialize_field("image", &system.image)?;
         document.serialize_field("kernel", &system.kernel)?;
         document.serialize_field("system", &machine)?;
-        if self.holds(Lists::Processes) {
+        if self.lists == Lists::All {
             document.serialize_field("processes", &system.processes)?;
         } else {
+            let listed = self.lists == Lists::Processes;
             let end_and_views = ProcessList {
-                items: Vec::new(),
+                items: system.processes.items.iter().filter(|_| listed).map(as_listed).collect(),
                 views: system.processes.views.clone(),
                 unread: system.processes.unread.clone(),
                 unowned_roots: system.processes.unowned_roots.clone(),
@@ -277,7 +290,7 @@ impl<'de> Deserialize<'de> for Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ListEnd, Process, Reading};
+    use crate::ListEnd;
 
     fn read(text: &str) -> Result<Report, String> {
         serde_json::from_str(text).map_err(|error| error.to_string())

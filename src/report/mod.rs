@@ -33,8 +33,8 @@ pub use summary::{Summary, summary};
 pub use users::{UserName, Users};
 pub use views::{
     COLUMNS, Event, FindingsOptions, ListOptions, Part, ProcessColumn, ProcessFilter, TreeRow, UnknownColumn, crash,
-    cross_view, events, figures, findings, hives, info, key, key_hint, memory, no_key, process_tree, processes, rule,
-    rules, rules_page, self_test, sessions, show, symbols, timeline, tree_rows,
+    cross_view, events, failure, figures, findings, hives, info, key, key_hint, memory, no_key, process_tree,
+    processes, rule, rules, rules_page, self_test, sessions, show, symbols, timeline, tree_rows,
 };
 pub use whole::{Which, Whole};
 

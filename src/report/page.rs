@@ -13,6 +13,8 @@ pub struct Page {
     pub title: String,
     /// From top to bottom.
     pub blocks: Vec<Block>,
+    /// What it says as rows for those who compute, where its first table is not that.
+    pub data: Option<Table>,
 }
 
 /// One piece of a page.
@@ -130,6 +132,8 @@ pub struct Paragraph {
     pub words: Words,
     /// Columns to the left of its first line, and of the others.
     pub indent: (usize, usize),
+    /// It is one of many, a line each: where tables are not cut, it is not broken either.
+    pub entry: bool,
 }
 
 /// Names and values, a line or more each.
@@ -168,6 +172,8 @@ pub struct Table {
     /// Beginnings of cells for which a mark may stand where the page is too narrow, each with its mark: the page then says what the mark
     /// stands for.
     pub marks: Vec<(String, String)>,
+    /// Where the page is too narrow for the last column, its cells go on below; else they are cut.
+    pub broken: bool,
 }
 
 /// One column.
@@ -185,6 +191,10 @@ pub struct Column {
     pub joined: bool,
     /// It is left out where the page is too narrow, the highest number first; 0: never.
     pub spare: u8,
+    /// What is to be told all the same where it is left out: a heading, and a word for rows that have a value in it.
+    pub instead: Option<(&'static str, &'static str)>,
+    /// It is for those who compute, and in no page that people read.
+    pub data: bool,
 }
 
 /// One row.
@@ -207,6 +217,8 @@ pub struct Row {
 pub enum Cell {
     /// Words or a number.
     Words(Words),
+    /// Words for people, and the same for those who compute: a time to the second, and whole.
+    Told(Words, Box<Cell>),
     /// There is none.
     Nothing,
     /// Not known, and why.
@@ -216,7 +228,7 @@ pub enum Cell {
 impl Page {
     /// An empty page.
     pub fn new(title: impl Into<String>) -> Self {
-        Self { title: title.into(), blocks: Vec::new() }
+        Self { title: title.into(), ..Self::default() }
     }
 
     /// A page that says this, and nothing else.
@@ -226,13 +238,25 @@ impl Page {
         page
     }
 
-    /// The first table, which is what a list is about.
+    /// The same with the hash of the image file below, where that was asked for.
+    #[must_use]
+    pub fn with_hash(mut self, report: &super::Report) -> Self {
+        if let Some(sha256) = &report.run.sha256 {
+            let mut facts = Facts::new(0, 8);
+            facts.add("sha256", sha256.as_str());
+            self.facts(facts);
+        }
+        self
+    }
+
+    /// What a list is about, for those who compute: [`data`](Self::data), else the first table.
     #[must_use]
     pub fn list(&self) -> Option<&Table> {
-        self.blocks.iter().find_map(|block| match block {
+        let first = self.blocks.iter().find_map(|block| match block {
             Block::Table(table) => Some(table),
             _ => None,
-        })
+        });
+        self.data.as_ref().or(first)
     }
 }
 
@@ -261,7 +285,13 @@ pub(super) trait Blocks {
     }
 
     fn paragraph(&mut self, indent: (usize, usize), words: impl Into<Words>) -> &mut Self {
-        self.blocks().push(Block::Paragraph(Paragraph { words: words.into(), indent }));
+        self.blocks().push(Block::Paragraph(Paragraph { words: words.into(), indent, entry: false }));
+        self
+    }
+
+    /// One of many, a line each.
+    fn entry(&mut self, indent: (usize, usize), words: impl Into<Words>) -> &mut Self {
+        self.blocks().push(Block::Paragraph(Paragraph { words: words.into(), indent, entry: true }));
         self
     }
 
@@ -353,10 +383,34 @@ impl From<String> for Words {
     }
 }
 
+/// To the second: `2026-03-14 08:00:02`.
+pub(super) fn short(at: Timestamp) -> String {
+    let text = at.to_string();
+    text.get(..19).map_or_else(|| text.clone(), |second| second.replace('T', " "))
+}
+
 impl Cell {
     /// Words, where there are any.
     pub(super) fn of(text: impl Into<String>) -> Self {
         Self::Words(Words::from(text.into()))
+    }
+
+    /// A time: to the second for people.
+    pub(super) fn time(at: Timestamp) -> Self {
+        Self::of(at.to_string()).told(short(at))
+    }
+
+    /// The cell, in other words for people.
+    pub(super) fn told(self, words: impl Into<Words>) -> Self {
+        Self::Told(words.into(), Box::new(self))
+    }
+
+    /// What people read.
+    pub(super) fn words(&self) -> Option<&Words> {
+        match self {
+            Self::Words(words) | Self::Told(words, _) => Some(words),
+            Self::Nothing | Self::Unknown(_) => None,
+        }
     }
 
     /// A reading's value as `f` writes it.
@@ -400,6 +454,23 @@ impl Column {
         self.spare = spare;
         self
     }
+
+    pub(super) const fn instead(mut self, head: &'static str, word: &'static str) -> Self {
+        self.instead = Some((head, word));
+        self
+    }
+
+    /// A column for those who compute.
+    pub(super) fn data(name: &'static str) -> Self {
+        Self { name, data: true, ..Self::default() }
+    }
+}
+
+impl Table {
+    /// Rows for those who compute.
+    pub(super) fn of_data(name: &'static str, columns: &[&'static str], rows: Vec<Row>) -> Self {
+        Self { name, columns: columns.iter().map(|name| Column::data(name)).collect(), rows, ..Self::default() }
+    }
 }
 
 impl Row {
@@ -423,7 +494,7 @@ impl Row {
     }
 
     pub(super) fn below(mut self, indent: usize, words: impl Into<Words>) -> Self {
-        self.below.push(Paragraph { words: words.into(), indent: (indent, indent) });
+        self.below.push(Paragraph { words: words.into(), indent: (indent, indent), entry: false });
         self
     }
 }

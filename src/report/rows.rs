@@ -50,10 +50,11 @@ pub struct ImageRow<'a> {
 pub struct VerdictRow<'a> {
     check: &'a str,
     verdict: Verdict,
-    violations: usize,
-    informative: usize,
-    passed: usize,
-    unknown: usize,
+    pub(super) violations: usize,
+    pub(super) informative: usize,
+    pub(super) passed: usize,
+    pub(super) unknown: usize,
+    pub(super) gone: usize,
     not_applicable: usize,
     worst: Option<&'a Outcome>,
 }
@@ -116,6 +117,7 @@ impl Findings {
             informative: of(Judgement::Violation).saturating_sub(violations),
             passed: of(Judgement::Pass),
             unknown: of(Judgement::Unknown),
+            gone: self.outcomes.iter().filter(|outcome| outcome.is_gone()).count(),
             not_applicable: of(Judgement::NotApplicable),
             worst: super::worst(self),
         }

@@ -22,6 +22,8 @@ impl Summary {
     pub fn of(image: &str, report: &Report) -> Self {
         let verdict = report.checks.iter().map(|findings| findings.verdict).max();
         let worst = report.checks.iter().filter_map(worst).max_by_key(|outcome| outcome.severity);
+        // What is for information is no finding that an image is sorted by.
+        let worst = worst.filter(|outcome| outcome.counts());
         Self {
             image: image.to_owned(),
             host: report.system.machine.host.value().cloned(),
@@ -45,7 +47,7 @@ impl Summary {
             build: None,
             verdict: None,
             worst: None,
-            failed: Some(reason.to_owned()),
+            failed: Some(reason.lines().next().unwrap_or_default().trim_end_matches(['.', ':']).to_owned()),
         }
     }
 

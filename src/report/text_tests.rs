@@ -102,11 +102,7 @@ fn addresses_stand_below_what_they_belong_to() {
         field: "InheritedFromUniqueProcessId".into(),
         r#virtual: Some(crate::VirtualAddress(0xffff_97a9_ec01_65a0)),
         physical: Some(crate::PhysicalAddress(0x1ca_05a0)),
-        from: None,
-        table: None,
-        file_offset: None,
-        dtb: None,
-        data: None,
+        ..crate::Location::default()
     };
     let mut system = system();
     let mut impostor = row(3260, 600, "smss.exe");
@@ -129,4 +125,75 @@ fn colours_change_nothing_else() {
         coloured = coloured.replace(&format!("\u{1b}[{code}m"), "");
     }
     assert_eq!(coloured, plain);
+}
+
+/// The report of these outcomes.
+fn told(outcomes: Vec<crate::Outcome>, verdict: crate::Verdict) -> String {
+    let mut report = checked(system());
+    report.checks[0].outcomes = outcomes;
+    report.checks[0].verdict = verdict;
+    report.checks[0].away = None;
+    findings(&report, &Picture::new(&report.system), FindingsOptions::default()).text(&WIDE)
+}
+
+/// No line is broken.
+const WIDE: TextStyle = TextStyle { width: usize::MAX, cut: false, palette: Palette::NONE };
+
+fn outcome(id: &str, pid: Option<u64>) -> crate::Outcome {
+    crate::Outcome::new(crate::checks::rules().find(|rule| rule.id == id).unwrap(), pid)
+}
+
+#[test]
+fn what_was_not_judged_is_not_as_windows_makes_it() {
+    let open = |outcome: crate::Outcome| outcome.unknown("the key", "unreadable: paged out");
+    let judged = vec![outcome("SMSS-001", Some(348)).pass(), outcome("SMR-10", None).pass()];
+    let fine = told(judged.clone(), crate::Verdict::Clean);
+    assert!(fine.contains("nothing wrong (1 passed)") && fine.contains("as Windows makes it (1 passed)"), "{fine}");
+    // SMR-01 and SMSS-002 decide; SMSS-014 does not.
+    let deciding = [judged.clone(), vec![open(outcome("SMSS-002", Some(348))), open(outcome("SMR-01", None))]].concat();
+    let part = told(deciding, crate::Verdict::Inconclusive);
+    assert_eq!(part.matches("not all could be judged (1 passed, 1 not evaluated)").count(), 2, "{part}");
+    assert!(!part.contains("nothing wrong") && !part.contains("as Windows makes it"), "{part}");
+    let beside = told([judged, vec![open(outcome("SMSS-014", Some(348)))]].concat(), crate::Verdict::Clean);
+    assert!(beside.contains("nothing wrong, as far as it could be judged (1 passed, 1 not evaluated)"), "{beside}");
+}
+
+#[test]
+fn inconclusive_says_because_of_what() {
+    // Of the master, a core rule that cannot be judged decides, and another does not.
+    let system = System {
+        processes: crate::ProcessList {
+            items: vec![row(4, 0, "System"), row(348, 4, "smss.exe")],
+            ..Default::default()
+        },
+        ..System::default()
+    };
+    let report = checked(system);
+    assert_eq!(report.checks[0].verdict, crate::Verdict::Inconclusive);
+    let brief = findings(&report, &Picture::new(&report.system), FindingsOptions { brief: true }).text(&WIDE);
+    assert!(brief.contains("\n  because SMSS-"), "{brief}");
+    for line in brief.lines().filter(|line| line.starts_with("  because ")) {
+        let id = line.split_whitespace().nth(1).unwrap().trim_end_matches(',');
+        assert!(report.checks[0].of(id).any(|outcome| outcome.decides), "{line}");
+    }
+}
+
+/// A list that Windows does not keep holds nobody; one that could not be read is not known.
+#[test]
+fn a_list_that_is_not_kept_is_empty() {
+    use crate::process::{ProcessView, Source};
+    let view = |source, why: crate::Absent| ProcessView {
+        source,
+        processes: Reading::Absent(why.clone()),
+        end: Reading::Absent(why),
+        ..ProcessView::default()
+    };
+    let mut system = system();
+    system.processes.views = vec![
+        view(Source::MmList, crate::Absent::not_applicable("it is not kept here")),
+        view(Source::HandleTables, crate::Absent::unreadable("paged out")),
+    ];
+    let text = super::cross_view(&Picture::new(&system)).text(&WIDE);
+    assert!(text.contains("(MmProcessLinks): 0 (it is not kept here)"), "{text}");
+    assert!(text.contains("not available (unreadable: paged out)"), "{text}");
 }

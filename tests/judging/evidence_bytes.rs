@@ -43,15 +43,26 @@ fn renderings(bytes: &[u8]) -> BTreeSet<String> {
     all
 }
 
-/// Fields of which the value shown is not what the bytes spell: bits of a word, pointers of which the target is told, lists.
-const TOLD: [&str; 6] = [
-    "BreakOnTermination",
-    "DisableDynamicCode",
-    "UserAndGroups",
-    "InLoadOrderModuleList",
-    "ActiveProcessLinks",
-    "ThreadListEntry",
-];
+/// Fields of which the value shown is not what the bytes spell: pointers of which the target is told.
+const TOLD: [&str; 2] = ["ActiveProcessLinks", "ThreadListEntry"];
+
+/// A value without the number that it is said to be stored as, and that number: `set (bit 13 of 0x...)`, `0x... (stored as 0x...)`.
+/// Of a bit, that number must have it as told.
+fn stored(value: &str) -> (&str, Option<&str>) {
+    let Some((told, rest)) = value.strip_suffix(')').and_then(|value| value.rsplit_once(" (")) else {
+        return (value, None);
+    };
+    if let Some(number) = rest.strip_prefix("stored as ") {
+        return (told, Some(number));
+    }
+    let Some((bit, number)) = rest.strip_prefix("bit ").and_then(|rest| rest.split_once(" of ")) else {
+        return (value, None);
+    };
+    let word = u64::from_str_radix(number.strip_prefix("0x").unwrap(), 16).unwrap();
+    let is_set = word >> bit.parse::<u32>().unwrap() & 1 == 1;
+    assert_eq!(told, if is_set { "set" } else { "clear" }, "{value}");
+    (told, Some(number))
+}
 
 /// `PAGE_*` (winnt.h) in the order of `MM_*` (ntosp.h).
 const PROTECTIONS: [&str; 8] = [
@@ -121,6 +132,14 @@ fn assert_leads_to_its_bytes(name: &str, build: Build, image: &[u8], system: &Sy
             let bytes = &image[offset..offset + usize::try_from(length).unwrap()];
             let mut shown = renderings(bytes);
             shown.extend(unpacked(build, &evidence.field, bytes));
+            let (value, number) = stored(value);
+            if let Some(number) = number {
+                assert!(shown.contains(number), "{name} {}: {evidence:?} is not among {shown:?}", outcome.id);
+                *compared.entry(format!("{}.{}", evidence.structure, evidence.field)).or_default() += 1;
+                if value == "set" || value == "clear" {
+                    continue;
+                }
+            }
             // A long value is cut short.
             let whole = value.strip_suffix('…');
             let found = match whole {
@@ -188,10 +207,16 @@ fn where_evidence_leads_lies_the_value_that_it_shows() {
         "_ETHREAD.StartAddress",
         "_MMPTE.NoExecute",
         "_MMPTE.PageFrameNumber",
+        // Entries of lists, each where it lies.
+        "_TOKEN.UserAndGroups[1]",
+        "_LDR_DATA_TABLE_ENTRY.FullDllName",
+        "_EPROCESS.WoW64Process",
     ] {
         assert!(seen.contains_key(field), "no finding of these images cites {field}: {seen:?}");
     }
-    assert!(seen.keys().any(|field| field.ends_with("Protection")), "{seen:?}");
+    for end in ["Protection", "BreakOnTermination", "DisableDynamicCode"] {
+        assert!(seen.keys().any(|field| field.ends_with(end)), "{end}: {seen:?}");
+    }
 }
 
 /// Evidence in a container: the offset is one of the file, not of memory.

@@ -174,6 +174,11 @@ fn evidence_names_the_place_in_a_file() {
             let from = from.unwrap_or_default();
             let right = if words.ends_with("0x") { from.starts_with(words) } else { from == words };
             all.says(right, &format!("{build:?} {what:?}"), &from);
+            // And what supplied the page of the text that the field leads to.
+            let value = found.evidence.iter().find_map(|evidence| evidence.data?.from).map(|from| from.to_string());
+            let value = value.unwrap_or_default();
+            let right = if words.ends_with("0x") { value.starts_with(words) } else { value == words };
+            all.says(right, &format!("{build:?} {what:?} data"), &value);
         }
     }
 }

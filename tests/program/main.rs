@@ -12,6 +12,7 @@
 mod cli;
 mod command_line;
 mod next_commands;
+mod lists;
 mod snapshots;
 mod symbols_command;
 mod workbench;

@@ -2,7 +2,7 @@
 
 use crate::open;
 use crate::options::Format;
-use crate::output::{Rows, Style};
+use crate::output::{Piece, Rows, Style, Told};
 use ntmem::Picture;
 use ntmem::report::{Document, Lists, Page, Report, Summary};
 use serde::Serialize;
@@ -21,7 +21,7 @@ pub struct Sheet<'i> {
 /// What a command says of one image.
 pub struct Answer {
     /// In the form that was asked for.
-    pub bytes: Vec<u8>,
+    pub piece: Piece,
     /// What is said on standard error beside it.
     pub warnings: Vec<String>,
     /// A line among many images.
@@ -64,7 +64,8 @@ impl Sheet<'_> {
         page: impl FnOnce() -> Page,
         rows: impl FnOnce(&mut Rows<'_>),
     ) -> anyhow::Result<Answer> {
-        self.answer_with(report, picture, &Document::new(report, picture).with(lists), || vec![page()], rows)
+        let page = || vec![page().with_hash(report)];
+        self.answer_with(report, picture, &Document::new(report, picture).with(lists), page, rows)
     }
 
     /// The same with a document of another form, and with more pages where the form has room for them.
@@ -81,24 +82,26 @@ impl Sheet<'_> {
     ) -> anyhow::Result<Answer> {
         let name = self.image.map(open::name).unwrap_or_default();
         let host = picture.system().machine.host.value().map(String::as_str);
-        let mut bytes = Vec::new();
+        let mut piece = Piece::default();
+        let bytes = &mut piece.bytes;
         match self.style.format {
-            Format::Json => self.style.document(&mut bytes, self.first, document)?,
+            Format::Json => self.style.document(bytes, self.first, document)?,
             Format::Jsonl => {
-                let mut all = Rows::new(&mut bytes, self.image.map(|_| name.as_str()), host);
-                if self.image.is_some() && !self.style.events {
+                let mut all = Rows::new(bytes, self.image.map(|_| name.as_str()), host);
+                let with_more = self.style.told != Told::Events;
+                if self.image.is_some() && with_more {
                     all.add("image", &report.image_row());
                 }
-                if !self.style.events {
+                if with_more {
                     all.each("warning", &report.system.warnings);
                 }
                 rows(&mut all);
             }
             Format::Text | Format::Csv | Format::Html => {
-                self.style.pages(&mut bytes, &name, host, self.first, &pages())?;
+                piece = self.style.pages(&name, host, self.first, &pages())?;
             }
         }
         let warnings = report.system.warnings.iter().map(ToString::to_string).collect();
-        Ok(Answer { bytes, warnings, summary: Summary::of(&name, report), code: 0 })
+        Ok(Answer { piece, warnings, summary: Summary::of(&name, report), code: 0 })
     }
 }

@@ -4,7 +4,7 @@ use crate::answer::{Answer, Sheet};
 use crate::exit::{self, Usage};
 use crate::open;
 use crate::options::{Common, Jobs, ResultOptions};
-use crate::output::{self, Output, Progress, Style};
+use crate::output::{self, Output, Progress, Style, Told};
 use anyhow::Context as _;
 use ntmem::report::{self, Report, Summary};
 use ntmem::{Error, MemoryImage};
@@ -25,52 +25,103 @@ const AHEAD: usize = 4;
 pub fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut images = Vec::new();
     for argument in arguments {
-        let text = argument.to_string_lossy();
-        if text == "-" {
-            let mut list = String::new();
-            std::io::stdin().read_to_string(&mut list).context("cannot read the list of images on standard input")?;
-            images.extend(listed(&list, "standard input")?);
-        } else if let Some(file) = text.strip_prefix('@').filter(|_| !argument.exists()) {
-            let list =
-                std::fs::read_to_string(file).with_context(|| format!("cannot read the list of images {file}"))?;
-            images.extend(listed(&list, file)?);
-        } else if argument.is_dir() {
-            images.extend(of_folder(argument)?);
-        } else {
-            images.push(argument.clone());
+        match of_argument(argument) {
+            Ok(more) => images.extend(more),
+            // As an image that cannot be opened: the others are looked at all the same.
+            Err(error) if arguments.len() > 1 => {
+                output::error(&format!("{error:#}"));
+                images.push(argument.clone());
+            }
+            Err(error) => return Err(error),
         }
         anyhow::ensure!(images.len() <= MOST, Usage(format!("more than {MOST} images")));
     }
     Ok(images)
 }
 
-/// A path on each line.
+fn of_argument(argument: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let text = argument.to_string_lossy();
+    if text == "-" {
+        let mut list = String::new();
+        std::io::stdin().read_to_string(&mut list).context("cannot read the list of images on standard input")?;
+        listed(&list, "standard input")
+    } else if let Some(file) = text.strip_prefix('@').filter(|_| !argument.exists()) {
+        let list = std::fs::read_to_string(file).with_context(|| format!("cannot read the list of images {file}"))?;
+        listed(&list, file)
+    } else if argument.is_dir() {
+        of_folder(argument)
+    } else {
+        Ok(vec![argument.to_owned()])
+    }
+}
+
+/// A path on each line, of an image or of a folder of images.
 fn listed(list: &str, file: &str) -> anyhow::Result<Vec<PathBuf>> {
-    let images: Vec<PathBuf> = list.lines().map(str::trim).filter(|line| !line.is_empty()).map(PathBuf::from).collect();
+    let mut images = Vec::new();
+    for path in list.lines().map(str::trim).filter(|line| !line.is_empty()).map(PathBuf::from) {
+        match of_folder(&path) {
+            Ok(more) if path.is_dir() => images.extend(more),
+            _ => images.push(path),
+        }
+    }
     anyhow::ensure!(!images.is_empty(), "no image is named in {file}: it is to have a path on each line");
     Ok(images)
 }
 
-/// The images in a folder, by name; not those in folders below.
+/// The images in a folder, by name; not those in folders below. What else is in it is named.
 fn of_folder(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let cannot = || format!("cannot read the folder {}", folder.display());
-    let mut files = Vec::new();
+    let mut images = Vec::new();
+    let (mut others, mut folders, mut no_files) = (Vec::new(), Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder).with_context(cannot)? {
         let path = entry.with_context(cannot)?.path();
-        if path.is_file() {
-            files.push(path);
+        if path.is_dir() {
+            folders.push(path);
+        } else if !path.is_file() {
+            no_files.push(path);
+        } else if is_meant_as_image(&path) || !matches!(MemoryImage::open(&path), Err(Error::NotAnImage { .. })) {
+            images.push(path);
+        } else {
+            others.push(path);
         }
     }
-    files.sort();
-    let all = files.len();
-    // What is of no kind that there are images of is something else; what is damaged is reported.
-    files.retain(|file| !matches!(MemoryImage::open(file), Err(Error::NotAnImage { .. })));
-    anyhow::ensure!(!files.is_empty(), "no memory image is in the folder {}", folder.display());
-    let others = all.saturating_sub(files.len());
-    if others > 0 {
-        output::note("note", &format!("{}: {others} files are no memory images and are passed over", folder.display()));
+    images.sort();
+    let mut notes = Vec::new();
+    for (paths, what) in [
+        (others, "no memory images and are passed over"),
+        (no_files, "no files, or lead to none, and are passed over"),
+        (folders, "folders, which are not gone into: name them"),
+    ] {
+        if !paths.is_empty() {
+            notes.push(format!("in {}, these are {what}: {}", folder.display(), names(paths)));
+        }
     }
-    Ok(files)
+    if images.is_empty() {
+        let more = notes.iter().map(|note| format!("\n{note}")).collect::<String>();
+        anyhow::bail!("no memory image is in the folder {}{more}", folder.display());
+    }
+    notes.iter().for_each(|note| output::note("note", note));
+    Ok(images)
+}
+
+/// Whether a file bears a name that images bear: what is wrong with it then, a copy that was cut short, is to be told of it.
+fn is_meant_as_image(path: &Path) -> bool {
+    const ENDS: [&str; 6] = ["raw", "mem", "dmp", "vmem", "lime", "avml"];
+    let end = path.extension().map(|end| end.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    ENDS.contains(&end.as_str())
+}
+
+/// Names of files, in order, the first of many.
+fn names(mut paths: Vec<PathBuf>) -> String {
+    /// Names that are told.
+    const TOLD: usize = 50;
+    paths.sort();
+    let name = |path: &PathBuf| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let told: Vec<String> = paths.iter().take(TOLD).map(name).collect();
+    match paths.len().saturating_sub(TOLD) {
+        0 => told.join(", "),
+        more => format!("{} and {more} more", told.join(", ")),
+    }
 }
 
 /// Answers about every image, in their order, and gives the worst exit status: 3, 1, 2, 0.
@@ -83,7 +134,7 @@ pub fn run(
     common: &Common,
     answer: impl Fn(&Path, &Sheet<'_>) -> anyhow::Result<Answer> + Sync,
 ) -> anyhow::Result<u8> {
-    run_as(arguments, jobs.number(), common, false, answer)
+    run_as(arguments, jobs.number(), common, Told::Items, answer)
 }
 
 /// Answers about one image.
@@ -95,38 +146,33 @@ pub fn run_one(
     common: &Common,
     answer: impl Fn(&Path, &Sheet<'_>) -> anyhow::Result<Answer> + Sync,
 ) -> anyhow::Result<u8> {
-    run_as(std::slice::from_ref(image), 1, common, false, answer)
+    run_as(std::slice::from_ref(image), 1, common, Told::Items, answer)
 }
 
-/// The same with rows of what happened alone.
+/// The same of a command that tells this of each image.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_of_events(
-    arguments: &[PathBuf],
-    jobs: &Jobs,
-    common: &Common,
-    answer: impl Fn(&Path, &Sheet<'_>) -> anyhow::Result<Answer> + Sync,
-) -> anyhow::Result<u8> {
-    run_as(arguments, jobs.number(), common, true, answer)
-}
-
-fn run_as(
+pub fn run_as(
     arguments: &[PathBuf],
     jobs: usize,
     common: &Common,
-    events: bool,
+    told: Told,
     answer: impl Fn(&Path, &Sheet<'_>) -> anyhow::Result<Answer> + Sync,
 ) -> anyhow::Result<u8> {
     let images = expand(arguments)?;
     let several = images.len() > 1;
     let mut style = Style::new(&common.result, several)?;
-    style.events = events;
+    style.told = told;
+    // A folder that happens to hold one image gives the same columns as one with two.
+    style.may_be_several = images != arguments;
     let done = |at: usize, image: &Path| answer(image, &Sheet { image: Some(image), first: at == 0, style });
     let mut out: Option<Output> = None;
     let mut code = 0;
     let mut summaries = Vec::new();
     let mut lone_failure = None;
+    // The first image may have none: it could not be analysed.
+    let mut headed = false;
     let progress = several.then(Progress::over_images);
     let count = u64::try_from(images.len()).unwrap_or(u64::MAX);
     in_order(&images, jobs, done, |at, image, answer| {
@@ -134,14 +180,14 @@ fn run_as(
             progress.at(u64::try_from(at).unwrap_or(u64::MAX), count);
         }
         let name = open::name(image);
-        let bytes = match answer {
+        let piece = match answer {
             Ok(answer) => {
                 for warning in answer.warnings {
                     output::warning(&about(&name, several, &warning));
                 }
                 code = worst(code, answer.code);
                 summaries.push(answer.summary);
-                answer.bytes
+                answer.piece
             }
             Err(error) => {
                 let reason = format!("{error:#}");
@@ -155,12 +201,14 @@ fn run_as(
                 style.failed(&name, at == 0, &reason)
             }
         };
-        if at == 0 && !(bytes.is_empty() && lone_failure.is_some()) {
+        if at == 0 && !(piece.bytes.is_empty() && lone_failure.is_some()) {
             let mut opened = Output::new(&common.result)?;
             opened.write(&style.begin(&common.source.report()))?;
             out = Some(opened);
         }
-        out.as_mut().map_or(Ok(()), |out| out.write(&bytes))
+        let head = if headed { &[][..] } else { &piece.head };
+        headed |= !piece.head.is_empty();
+        out.as_mut().map_or(Ok(()), |out| out.write(&[head, &piece.bytes].concat()))
     })
     .or_else(|error| tolerate(error, code))?;
     if let Some(out) = &mut out {
@@ -188,7 +236,8 @@ pub fn one(
     let style = Style::new(result, false)?;
     let answer = answer(&Sheet { image: None, first: true, style })?;
     let mut bytes = style.begin(run);
-    bytes.extend(answer.bytes);
+    bytes.extend(answer.piece.head);
+    bytes.extend(answer.piece.bytes);
     Output::new(result)?.write(&bytes)?;
     Ok(answer.code)
 }
@@ -199,7 +248,9 @@ fn tolerate(error: anyhow::Error, code: u8) -> anyhow::Result<()> {
 }
 
 fn about(image: &str, several: bool, message: &str) -> String {
-    if several { format!("{image}: {message}") } else { message.to_owned() }
+    // Some messages begin with what could not be done to it.
+    let named = message.starts_with(&format!("cannot open {image}:"));
+    if several && !named { format!("{image}: {message}") } else { message.to_owned() }
 }
 
 /// The worse of two exit statuses: could not analyse, not there, violations, inconclusive.

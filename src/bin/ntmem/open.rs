@@ -207,10 +207,6 @@ pub fn with_registry<T>(
             let progress = Progress::new("searching for hives");
             registry.scan(&|done, total| progress.at(done, total));
         }
-        let (of_image, info) = (Some(kernel.image_info()), Some(kernel.info()));
-        let warnings = registry.warnings().to_vec();
-        let mut system = System::default();
-        (system.image, system.kernel, system.warnings) = (of_image, info, warnings);
-        f(&registry, about(image, source, system)?)
+        f(&registry, about(image, source, System::without_processes(kernel, &registry))?)
     })
 }

@@ -2,12 +2,13 @@
 
 use crate::output::Progress;
 use anyhow::Context as _;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 use ntmem::image::without_secrets;
 use ntmem::kernel::LocateOptions;
 use ntmem::report::{ProcessFilter, Users};
 use ntmem::symbols::{SymbolStore, Trust, user_folder};
-use ntmem::{PageFile, PhysicalAddress, Report, System, VirtualAddress};
+use ntmem::{PageFile, PhysicalAddress, Report, System, VirtualAddress, Warning};
 use std::path::{Path, PathBuf};
 
 /// What every command takes that prints something of an image.
@@ -73,22 +74,48 @@ pub struct Filter {
     /// Of this user: the SID, or part of the name
     #[arg(long, value_name = "USER,...", value_delimiter = ',')]
     user: Vec<String>,
-    /// Of this session
-    #[arg(long, value_name = "ID,...", value_delimiter = ',')]
-    session: Vec<u32>,
+    /// Of this session; `none`: of those that are in none
+    #[arg(long, value_name = "ID|none,...", value_delimiter = ',', value_parser = session)]
+    session: Vec<OfSession>,
+}
+
+/// A session, or none.
+#[derive(Clone, Copy, Debug)]
+struct OfSession(Option<u32>);
+
+fn session(text: &str) -> Result<OfSession, String> {
+    match text {
+        "none" => Ok(OfSession(None)),
+        id => id.parse().map(|id| OfSession(Some(id))).map_err(|_| "the number of a session, or none".to_owned()),
+    }
 }
 
 impl Filter {
-    /// Leaves in a report the processes that are asked for.
-    pub fn apply(&self, report: &mut Report) {
-        let Self { pid, name, user, session } = self;
-        let filter =
-            ProcessFilter { pids: pid.clone(), names: name.clone(), users: user.clone(), sessions: session.clone() };
+    /// Leaves in a report the processes that are asked for, and says there who is not. True: all are there that are named.
+    pub fn apply(&self, report: &mut Report) -> bool {
+        let filter = ProcessFilter {
+            pids: self.pid.clone(),
+            names: self.name.clone(),
+            users: self.user.clone(),
+            sessions: self.session.iter().filter_map(|of| of.0).collect(),
+            in_none: self.session.iter().any(|of| of.0.is_none()),
+        };
         if filter.is_empty() {
-            return;
+            return true;
         }
         let users = Users::new(&report.system.machine);
         report.system.processes.items.retain(|process| filter.takes(process, &users));
+        let items = &report.system.processes.items;
+        let there = |pid: &u64| items.iter().any(|process| process.pid.value() == Some(pid));
+        let missing: Vec<String> = self.pid.iter().filter(|pid| !there(pid)).map(ToString::to_string).collect();
+        let what = match missing.as_slice() {
+            [] if items.is_empty() => "no process is as asked for".to_owned(),
+            [] => return true,
+            pids => format!("no process that is as asked for has pid {}", pids.join(", ")),
+        };
+        let more = if report.run.scan { "" } else { "; --scan finds more, exited and unlinked ones" };
+        report.system.warnings.push(Warning::new("processes", format!("{what}{more}")));
+        false
     }
 }
 
@@ -158,12 +185,21 @@ pub enum Format {
     Text,
     /// One document
     Json,
-    /// One line of JSON for each process, session, outcome, hive or PDB; every line says what it is and of which image
+    /// One line of JSON for each item; every line says what it is and of which image
     Jsonl,
-    /// Comma-separated values, of lists
+    /// Comma-separated values: a line for each item of the list
     Csv,
-    /// One file to read in a browser, without script: of check, show and lists
+    /// One file to read in a browser, without script
     Html,
+}
+
+impl Format {
+    /// `--format` of a command that tells no list.
+    pub fn without_csv(format: clap::Arg) -> clap::Arg {
+        let values = Self::value_variants().iter().filter(|format| **format != Self::Csv);
+        let values: Vec<_> = values.filter_map(Self::to_possible_value).collect();
+        format.value_parser(PossibleValuesParser::new(values).try_map(|word| Self::from_str(&word, false)))
+    }
 }
 
 /// How to read an image.

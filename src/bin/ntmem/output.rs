@@ -50,6 +50,18 @@ impl Output {
     }
 }
 
+/// What a command tells of an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Told {
+    /// What is in it.
+    #[default]
+    Items,
+    /// What happened: rows of events alone, because what reads timelines takes no others.
+    Events,
+    /// What is wrong with it: that it could not be analysed is told in the same rows.
+    Verdicts,
+}
+
 /// How results are written.
 #[derive(Clone, Copy)]
 pub struct Style {
@@ -57,8 +69,17 @@ pub struct Style {
     text: TextStyle,
     /// Of several images: each piece says which one it is about.
     several: bool,
-    /// Rows of events alone: what reads timelines takes no others.
-    pub events: bool,
+    /// Of a folder or list: there may have been several.
+    pub may_be_several: bool,
+    pub told: Told,
+}
+
+/// A piece of a result.
+#[derive(Default)]
+pub struct Piece {
+    /// What stands once above all pieces.
+    pub head: Vec<u8>,
+    pub bytes: Vec<u8>,
 }
 
 impl Style {
@@ -68,7 +89,7 @@ impl Style {
     /// There is no such form of several images.
     pub fn new(options: &ResultOptions, several: bool) -> Result<Self, Usage> {
         if several && options.format == Format::Html {
-            return Err(Usage("html is about one image: name one, or ask for jsonl, csv or text".to_owned()));
+            return Err(Usage("html is about one image: name one, or ask for --format text, json or jsonl".to_owned()));
         }
         let stdout = std::io::stdout();
         let terminal = options.output.is_none() && stdout.is_terminal();
@@ -79,14 +100,20 @@ impl Style {
             None => (WIDTH, false),
         };
         let palette = if terminal && colour(&stdout) { Palette::ANSI } else { Palette::default() };
-        Ok(Self { format: options.format, text: TextStyle { width, cut, palette }, several, events: false })
+        Ok(Self {
+            format: options.format,
+            text: TextStyle { width, cut, palette },
+            several,
+            may_be_several: several,
+            told: Told::Items,
+        })
     }
 
     /// What stands before all answers.
     pub fn begin(&self, run: &Report) -> Vec<u8> {
         match self.format {
             Format::Json if self.several => b"[\n".to_vec(),
-            Format::Jsonl if !self.events => {
+            Format::Jsonl if self.told != Told::Events => {
                 let mut bytes = Vec::new();
                 line(&mut bytes, &run.run_row());
                 bytes
@@ -113,29 +140,30 @@ impl Style {
     }
 
     /// Pages about an image: text and CSV have room for the first.
-    pub fn pages(
-        &self,
-        bytes: &mut Vec<u8>,
-        image: &str,
-        host: Option<&str>,
-        first: bool,
-        pages: &[Page],
-    ) -> anyhow::Result<()> {
-        let Some(page) = pages.first() else { return Ok(()) };
+    pub fn pages(&self, image: &str, host: Option<&str>, first: bool, pages: &[Page]) -> anyhow::Result<Piece> {
+        let mut piece = Piece::default();
+        let Some(page) = pages.first() else { return Ok(piece) };
         match self.format {
-            Format::Html => bytes.extend(ntmem::report::html(&format!("ntmem: {image}"), pages).into_bytes()),
+            Format::Html => piece.bytes = ntmem::report::html(&format!("ntmem: {image}"), pages).into_bytes(),
             Format::Csv => {
                 let no_list = "csv is for lists; this command has --format text, json, jsonl and html";
                 anyhow::ensure!(page.list().is_some(), Usage(no_list.to_owned()));
-                let lead = [("image", image), ("host", host.unwrap_or_default())];
-                bytes.extend(page.csv(if self.several || self.events { &lead } else { &[] }, first).into_bytes());
+                piece = self.csv(image, host, page);
             }
             _ => {
-                self.name(bytes, image, first);
-                bytes.extend(page.text(&self.text).into_bytes());
+                self.name(&mut piece.bytes, image, first);
+                piece.bytes.extend(page.text(&self.text).into_bytes());
             }
         }
-        Ok(())
+        Ok(piece)
+    }
+
+    /// The list of a page, with the image where there may be several.
+    fn csv(&self, image: &str, host: Option<&str>, page: &Page) -> Piece {
+        let lead = [("image", image), ("host", host.unwrap_or_default())];
+        let lead: &[(&str, &str)] =
+            if self.may_be_several || self.several || self.told != Told::Items { &lead } else { &[] };
+        Piece { head: page.csv_head(lead).into_bytes(), bytes: page.csv(lead, false).into_bytes() }
     }
 
     /// Which image the text below is about.
@@ -147,10 +175,13 @@ impl Style {
     }
 
     /// What is said on standard output of an image that could not be analysed.
-    pub fn failed(&self, image: &str, first: bool, reason: &str) -> Vec<u8> {
+    pub fn failed(&self, image: &str, first: bool, reason: &str) -> Piece {
         let mut bytes = Vec::new();
         match self.format {
-            Format::Jsonl if !self.events => failed(&mut bytes, image, reason),
+            Format::Csv if self.several && self.told == Told::Verdicts => {
+                return self.csv(image, None, &ntmem::report::failure(reason));
+            }
+            Format::Jsonl if self.told != Told::Events => failed(&mut bytes, image, reason),
             Format::Json if self.several => {
                 let document = serde_json::json!({
                     "schema": ntmem::report::SCHEMA, "generator": ntmem::report::generator(),
@@ -165,7 +196,7 @@ impl Style {
             }
             _ => {}
         }
-        bytes
+        Piece { bytes, ..Piece::default() }
     }
 
     /// A page after all answers: text only.
@@ -226,9 +257,11 @@ fn terminal_width() -> usize {
     terminal_size::terminal_size().map_or(WIDTH, |(width, _)| usize::from(width.0))
 }
 
-/// Colour is for a terminal, and for nobody who says NO_COLOR.
+/// Colour is for a terminal that has some, and for nobody who says NO_COLOR.
 fn colour(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    stream.is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
 }
 
 /// Says on standard error what went wrong.

@@ -55,7 +55,9 @@ fn code(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     // What is for information only does not outweigh what is one of two things.
     if let Some(worst) = worst.filter(|worst| *worst > Severity::Info || torn.is_none()) {
         let words: Vec<String> = memory.words().into_iter().chain(threads.words()).collect();
-        let outcome = outcome.observed(words.join("; "));
+        let kinds: BTreeSet<&str> = memory.kinds().into_iter().chain(threads.kinds()).collect();
+        let kinds: Vec<&str> = kinds.into_iter().collect();
+        let outcome = outcome.observed(words.join("; ")).headed(kinds.join(", "));
         return if worst == Severity::Info { outcome.confidence(Confidence::Low) } else { outcome }.violation(worst);
     }
     if let Some(torn) = torn {

@@ -2,6 +2,7 @@
 
 use crate::Reading;
 use crate::checks::case::Case;
+use crate::checks::missing::GONE;
 use crate::checks::rule::{About, Rule};
 use crate::checks::subject::{Role, Subject};
 use crate::checks::words::same;
@@ -39,7 +40,7 @@ fn command_line(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Out
     };
     let text = match &process.command_line {
         Reading::Value(text) if !text.is_empty() => text,
-        _ if process.has_exited() => return outcome.unknown("the command line", "gone with the process"),
+        _ if process.has_exited() => return outcome.unknown("the command line", GONE),
         // The path beside it is there, so that this memory was readable: somebody emptied it.
         Reading::Value(_) | Reading::Nothing if process.peb_path.value().is_some() => {
             return outcome.observed("empty").seen(process, "command_line", None).violation(Severity::Medium);

@@ -141,6 +141,10 @@ fn code(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
             let words: Vec<String> = words.collect();
             let outcome = Outcome::about(rule, process).expected("none").confidence(Confidence::Medium);
             let outcome = outcome.observed(format!("in {}: {}", name(process), words.join("; ")));
+            let kinds: BTreeSet<&str> =
+                memory.kinds().into_iter().chain(threads.iter().flat_map(Threads::kinds)).collect();
+            let kinds: Vec<&str> = kinds.into_iter().collect();
+            let outcome = outcome.headed(format!("{} in a core process", kinds.join(", ")));
             let outcome = memory.show(process, outcome);
             let outcome = match &threads {
                 Some(threads) => threads.show(process, outcome),
@@ -187,10 +191,12 @@ fn watched(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         let about = || Outcome::about(rule, process).expected("neither, and no handle of a stranger");
         if let Some(port) = process.debug_port.value() {
             let outcome = about().observed(format!("{} has the debug port {port}", name(process)));
+            let outcome = outcome.headed("a debugger in a core process");
             outcomes.push(outcome.seen(process, "debug_port", Some(port.to_string())).violation(Severity::Medium));
         }
         if let Some(at) = process.instrumentation.value() {
             let outcome = about().observed(format!("{} has the instrumentation callback {at}", name(process)));
+            let outcome = outcome.headed("an instrumentation callback in a core process");
             outcomes.push(outcome.seen(process, "instrumentation", Some(at.to_string())).violation(Severity::Low));
         }
         let held = process.inside.value().and_then(|inside| inside.held_by.value());

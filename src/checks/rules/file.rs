@@ -2,6 +2,7 @@
 
 use super::ranges::Ranges;
 use crate::checks::case::Case;
+use crate::checks::missing::GONE;
 use crate::checks::paths::VolumePath;
 use crate::checks::rule::{About, Rule};
 use crate::checks::subject::Subject;
@@ -37,7 +38,7 @@ fn file(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     }
     let Some(file) = process.section_file.value() else {
         return match process.has_exited() {
-            true => outcome.unknown("the file behind the image", "gone with the process"),
+            true => outcome.unknown("the file behind the image", GONE),
             false => outcome.unknown("the file behind the image", Why::no_value(&process.section_file)),
         };
     };

@@ -12,6 +12,7 @@ use crate::checks::{Confidence, Outcome, Severity, Why};
 use crate::kernel::Handle;
 use crate::process::Holder;
 use crate::{ListEnd, Process, Reading};
+use std::collections::BTreeSet;
 
 /// SMSS-022: no debugger, no invasive handles.
 pub static HOLDERS: Rule = Rule {
@@ -132,13 +133,16 @@ fn invasive(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
         return outcome.not_applicable("It has exited.");
     }
     let mut found: Vec<(Severity, String)> = Vec::new();
+    let mut kinds = BTreeSet::new();
     let mut guard = None;
     if let Some(at) = process.debug_port.value().filter(|at| !at.is_null()) {
         found.push((Severity::Medium, format!("debug port {at}")));
+        kinds.insert("a debugger");
         outcome = outcome.seen(process, "debug_port", Some(at.to_string()));
     }
     if let Some(at) = process.instrumentation.value() {
         found.push((Severity::Medium, format!("instrumentation callback {at}")));
+        kinds.insert("an instrumentation callback");
         outcome = outcome.seen(process, "instrumentation", Some(at.to_string()));
     }
     let held = process.inside.value().and_then(|inside| inside.held_by.value());
@@ -156,18 +160,21 @@ fn invasive(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
             Standing::Other => worst,
         };
         found.push((severity, words(holder)));
+        kinds.insert("handles of others that can change it");
         outcome = show(case, holder, outcome);
     }
     for (handle, target) in reaches(case, process) {
         let (name, pid, access) = (text(&target.name), text(&target.pid), text(&handle.access));
         // What smss.exe opens beside its children has been seen on few images only.
+        kinds.insert("handles of its own to others");
         found.push((Severity::Info, format!("it has a handle to {name} (pid {pid}) with access {access}")));
         let place = (&handle.entry, handle.located.get("access"));
         outcome = outcome.seen_at(process, "_HANDLE_TABLE_ENTRY", "GrantedAccessBits", place, Some(access));
     }
     if let Some(worst) = found.iter().map(|(severity, _)| *severity).max() {
         let words: Vec<String> = found.into_iter().map(|(_, words)| words).collect();
-        let outcome = outcome.observed(words.join("; "));
+        let kinds: Vec<&str> = kinds.into_iter().collect();
+        let outcome = outcome.observed(words.join("; ")).headed(kinds.join(", "));
         return match guard.filter(|_| worst == Severity::Info) {
             Some(guard) => outcome.guard(guard).violation(worst),
             None => outcome.violation(worst),

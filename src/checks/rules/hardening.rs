@@ -197,7 +197,7 @@ fn wow64(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
     match process.wow64.value() {
         None => outcome.unknown("EPROCESS.WoW64Process", Why::no_value(&process.wow64)),
         Some(true) => {
-            outcome.observed("32-bit process").seen(process, "wow64", Some("set".into())).violation(Severity::High)
+            outcome.observed("WoW64Process is set").seen(process, "wow64", Some("set".into())).violation(Severity::High)
         }
         Some(false) => outcome.observed("native").seen(process, "wow64", Some("null".into())).pass(),
     }
@@ -234,7 +234,7 @@ fn windows(process: &Process, outcome: Outcome) -> Outcome {
     match process.win32_process.known() {
         Err(absent) => outcome.unknown("EPROCESS.Win32Process", absent),
         Ok(Some(at)) if *at != VirtualAddress(0) => outcome
-            .observed(format!("window manager state at {at}"))
+            .observed(format!("Win32Process {at}"))
             .seen(process, "win32_process", Some(at.to_string()))
             .violation(Severity::High),
         Ok(_) => outcome
@@ -269,7 +269,9 @@ fn priority(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
         words("threads", threads.map(ToString::to_string)),
     ));
     if odd_priority || odd_threads {
-        outcome.violation(Severity::Info)
+        let odd = [(odd_priority, "another base priority"), (odd_threads, "many threads")];
+        let odd: Vec<&str> = odd.into_iter().filter(|(is, _)| *is).map(|(_, words)| words).collect();
+        outcome.headed(odd.join(", ")).violation(Severity::Info)
     } else if priority.is_none() {
         outcome.unknown("the base priority", Why::no_value(&process.base_priority))
     } else if threads.is_none() {

@@ -66,7 +66,13 @@ fn modules(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome 
     };
     let known =
         |file: &str| is_native(case, subject, file) || VolumePath::read(file).is_some_and(|path| of_build(&path));
-    let mut outcome = outcome.expected(expected).seen(process, "modules", listed.map(|modules| modules.join(", ")));
+    let all = listed.map_or(&[][..], Vec::as_slice);
+    let of = |is: &dyn Fn(&String) -> bool| -> Vec<usize> {
+        all.iter().enumerate().filter(|(_, file)| is(file)).map(|(number, _)| number).collect()
+    };
+    let foreign = of(&|file| !known(file));
+    let shown = if foreign.is_empty() { of(&|_| true) } else { foreign };
+    let mut outcome = outcome.expected(expected).seen_items(process, "modules", all, &shown);
     let mut others: Vec<String> = listed.into_iter().flatten().filter(|file| !known(file)).cloned().collect();
     let ranges = Ranges::of(process);
     let images: Vec<&Vad> = ranges.iter().flat_map(|ranges| ranges.vads).filter(|vad| is_image(vad)).collect();

@@ -8,7 +8,7 @@ use crate::kernel::{AlteredPage, CodeRun, Vad};
 use crate::process::Inside;
 use crate::{ListEnd, Location, Origin, Process, Reading, VirtualAddress};
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// How much code from nowhere says about a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -345,6 +345,18 @@ impl Memory {
     /// What was found, in words.
     pub(super) fn words(&self) -> Vec<String> {
         self.found.iter().map(|found| found.words.clone()).collect()
+    }
+
+    /// What kinds of things were found.
+    pub(super) fn kinds(&self) -> BTreeSet<&'static str> {
+        let kind = |found: &Found| match found.field {
+            "NoExecute" => "pages that were made executable",
+            "PageFrameNumber" => "changed pages of an image",
+            "VadCount" => "ranges that the memory map lacks",
+            _ if found.severity == Severity::Info => "mapped data that is executable",
+            _ => "private executable memory",
+        };
+        self.found.iter().map(kind).collect()
     }
 
     /// Adds the evidence.

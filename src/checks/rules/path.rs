@@ -1,6 +1,7 @@
 //! Which image the process runs from, by the kernel and by its own account: SMSS-002, 003.
 
 use crate::checks::case::{Case, ImagePath};
+use crate::checks::missing::GONE;
 use crate::checks::paths::VolumePath;
 use crate::checks::rule::{About, MASQUERADE, Rule};
 use crate::checks::subject::{Role, Subject};
@@ -98,7 +99,7 @@ fn path(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
         ImagePath::Missing if process.is_live() => {
             outcome.observed("no path").confidence(Confidence::Medium).violation(Severity::High)
         }
-        ImagePath::Missing => outcome.unknown("the kernel's path of the image", "gone with the process"),
+        ImagePath::Missing => outcome.unknown("the kernel's path of the image", GONE),
         ImagePath::Wrong(path) => {
             let [of_volume, of_root] = SPARE_COPIES;
             let spare = of_volume.iter().any(|directory| path.is_below(directory))
@@ -122,7 +123,7 @@ fn peb_path(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome
     let (Some(kernel), Some(peb)) = (process.path.value(), process.peb_path.value()) else {
         return match process.path.value() {
             None => outcome.unknown("the kernel's path", Why::no_value(&process.path)),
-            Some(_) if process.has_exited() => outcome.unknown("the PEB path", "gone with the process"),
+            Some(_) if process.has_exited() => outcome.unknown("the PEB path", GONE),
             Some(_) => outcome.unknown("the PEB path", Why::no_value(&process.peb_path)),
         };
     };

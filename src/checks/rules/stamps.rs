@@ -122,6 +122,11 @@ fn stamps(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     let process = subject.process;
     let (mut found, outcome) =
         contradictions(process, outcome.expected("threads, handles and neighbours of its own time"));
+    let head = match (process.thread_before_it().is_some(), found.is_empty()) {
+        (true, _) => "a stamp that its threads contradict",
+        (false, false) => "it is in use, and says that it is over",
+        (false, true) => "a stamp that its neighbours contradict",
+    };
     found.extend(out_of_order(case, subject));
     let outcome = outcome.seen(process, "created", process.created.value().map(ToString::to_string));
     if found.is_empty() && process.has_exited() {
@@ -136,7 +141,7 @@ fn stamps(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
         None => outcome,
     };
     if !found.is_empty() {
-        return graded(case, outcome.observed(found.join("; ")));
+        return graded(case, outcome.observed(found.join("; ")).headed(head));
     }
     match first {
         Some(_) => outcome.observed("its first thread is not older than it").pass(),

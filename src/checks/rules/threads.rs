@@ -27,6 +27,8 @@ pub(super) struct Grades {
 struct Odd<'a> {
     severity: Severity,
     words: String,
+    /// What it is, for a heading.
+    kind: &'static str,
     field: &'static str,
     thread: &'a Thread,
 }
@@ -57,22 +59,27 @@ pub(super) fn look<'a>(case: &Case<'_>, subject: &Subject<'a>, ranges: &Ranges<'
         let mut open = |why: Why| {
             all.open.get_or_insert(Missing::new(format!("the start address of thread {}", text(&thread.tid)), why));
         };
-        let (severity, words, field) = match start(case, subject, ranges, thread, grades.any_image) {
+        let (severity, words, kind, field) = match start(case, subject, ranges, thread, grades.any_image) {
             Start::Right => match unlisted(process, thread) {
-                Some(words) => (Severity::Medium, words, "ThreadListEntry"),
+                Some(words) => (Severity::Medium, words, "a thread that its list lacks", "ThreadListEntry"),
                 None => continue,
             },
-            Start::Elsewhere(words, field) => (grades.elsewhere, format!("starts {words}"), field),
+            Start::Elsewhere(words, field) => {
+                (grades.elsewhere, format!("starts {words}"), "a thread from outside the image", field)
+            }
             // What waits or runs started somewhere.
             Start::Nowhere(at, field) if is_at_work(thread) => {
-                (grades.nowhere, format!("starts at {at}, where nothing is mapped"), field)
+                let words = format!("starts at {at}, where nothing is mapped");
+                (grades.nowhere, words, "a thread from where nothing is mapped", field)
             }
             Start::Nowhere(at, _) => {
                 open(format!("stale: nothing is mapped at {at} any more").into());
                 continue;
             }
             Start::OfKernel(at, field) => match grades.of_kernel {
-                Some(severity) => (severity, format!("starts at {at}, in the kernel"), field),
+                Some(severity) => {
+                    (severity, format!("starts at {at}, in the kernel"), "a thread from an address of the kernel", field)
+                }
                 None => {
                     open(format!("one of the kernel: {at}").into());
                     continue;
@@ -83,7 +90,7 @@ pub(super) fn look<'a>(case: &Case<'_>, subject: &Subject<'a>, ranges: &Ranges<'
                 continue;
             }
         };
-        all.odd.push(Odd { severity, words, field, thread });
+        all.odd.push(Odd { severity, words, kind, field, thread });
     }
     all
 }
@@ -97,6 +104,11 @@ impl Threads<'_> {
     /// What was found, in words.
     pub(super) fn words(&self) -> impl Iterator<Item = String> {
         self.odd.iter().map(|odd| format!("thread {} {}", text(&odd.thread.tid), odd.words))
+    }
+
+    /// What it is, for a heading.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.odd.iter().map(|odd| odd.kind)
     }
 
     /// Adds the evidence.

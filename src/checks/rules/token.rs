@@ -87,11 +87,13 @@ fn is_foreign(sid: &str) -> bool {
 fn shape(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     let process = subject.process;
     let mut wrong = Vec::new();
+    let mut has: Vec<&str> = Vec::new();
     let mut missing: Vec<Missing> = Vec::new();
     match process.groups.value() {
         None => missing.push(Missing::new("the list of groups", Why::no_value(&process.groups))),
         Some(groups) => {
             wrong.extend(groups.iter().filter(|sid| is_foreign(sid)).map(|sid| format!("group {sid}")));
+            has.extend((!wrong.is_empty()).then_some("groups"));
         }
     }
     match process.integrity.known() {
@@ -99,10 +101,16 @@ fn shape(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
         Ok(Some(label)) if !is_sid(label) => {
             missing.push(Missing::new("the SID of the integrity label", format!("given as a name: {label}")));
         }
-        Ok(Some(label)) => wrong.push(format!("label {label}")),
+        Ok(Some(label)) => {
+            wrong.push(format!("label {label}"));
+            has.push("a label");
+        }
         Ok(None) => match case.build {
             Some(build) if build < VISTA => {}
-            Some(_) => wrong.push("no integrity label".to_owned()),
+            Some(_) => {
+                wrong.push("no integrity label".to_owned());
+                has.push("no label");
+            }
             None => missing.push(Missing::new("the build, since the token has no integrity label", "not known")),
         },
         // Before Vista there are no labels to miss.
@@ -111,16 +119,22 @@ fn shape(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     }
     match process.authentication_id.value() {
         Some(id) if id.0 == SYSTEM_LOGON => {}
-        Some(id) => wrong.push(format!("logon {id}")),
+        Some(id) => {
+            wrong.push(format!("logon {id}"));
+            has.push("a logon");
+        }
         None => missing.push(Missing::new("the logon id", Why::no_value(&process.authentication_id))),
     }
+    let groups = process.groups.value().map_or(&[][..], Vec::as_slice);
+    let extra = extra_groups(case, process);
     let outcome = outcome
         .expected("System's groups, label S-1-16-16384 (Vista and later), logon 0x3e7")
-        .seen(process, "groups", process.groups.value().map(|groups| groups.join(" ")))
+        .seen_items(process, "groups", groups, &which(groups, extra.as_deref()))
         .seen(process, "integrity", process.integrity.value().cloned())
         .seen(process, "authentication_id", process.authentication_id.value().map(ToString::to_string));
     if !wrong.is_empty() {
-        let outcome = outcome.observed(wrong.join(", "));
+        let outcome =
+            outcome.observed(wrong.join(", ")).headed(format!("token has {}, unlike System's", has.join(" and ")));
         return if subject.role == Role::Silo {
             let guard = "the token of a container's smss.exe has not been observed yet";
             outcome.guard(guard).violation(Severity::Info)
@@ -131,13 +145,24 @@ fn shape(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     if let Some(missing) = missing.into_iter().next() {
         return outcome.missing(missing);
     }
-    match extra_groups(case, process) {
+    match extra {
         Some(extra) if !extra.is_empty() => outcome
             .observed(format!("groups that System's token lacks: {}", extra.join(" ")))
+            .headed("token has groups, unlike System's")
             .confidence(Confidence::Medium)
             .violation(Severity::Info),
         _ => outcome.observed("the same groups, label and logon").pass(),
     }
+}
+
+/// Positions of the groups to be shown: of those that are wrong, else of those that System's token lacks, else of all.
+fn which(groups: &[String], extra: Option<&[&str]>) -> Vec<usize> {
+    let of = |is: &dyn Fn(&str) -> bool| -> Vec<usize> {
+        groups.iter().enumerate().filter(|(_, sid)| is(sid)).map(|(number, _)| number).collect()
+    };
+    let wrong = of(&is_foreign);
+    let extra = of(&|sid| extra.is_some_and(|extra| extra.contains(&sid)));
+    [wrong, extra].into_iter().find(|which| !which.is_empty()).unwrap_or_else(|| of(&|_| true))
 }
 
 /// Groups of the process that System's token does not have; `None` where either is not known.

@@ -84,7 +84,7 @@ fn judge(rule: &Rule, process: &Process, sighting: &Sighting) -> Option<Outcome>
                 .seen(process, "name", process.name.value().cloned())
                 .seen(process, "threads", process.threads.value().map(ToString::to_string))
                 .seen(process, "active_links", process.active_links.value().map(ToString::to_string));
-            Some(outcome.violation(Severity::High))
+            Some(outcome.headed("hidden: it runs, and the active list lacks it").violation(Severity::High))
         }
         // A torn link loses processes as an attacker would: nobody can tell which, but it is told who.
         Explanation::Torn => {
@@ -99,6 +99,7 @@ fn judge(rule: &Rule, process: &Process, sighting: &Sighting) -> Option<Outcome>
                 .observed(format!("{name}: {}", sighting.why))
                 .expected("in the active list in both directions")
                 .seen(process, "active_links", process.active_links.value().map(ToString::to_string));
+            let outcome = outcome.headed("half hidden: one direction of the active list lacks it");
             Some(outcome.confidence(Confidence::Medium).violation(Severity::Medium))
         }
         // What Windows would have done meanwhile looks the same, and one of the two it was.

@@ -121,5 +121,5 @@ fn other_lists(keys: &Keys<'_>) -> Outcome {
     if all_empty {
         answer.pass("nothing");
     }
-    answer.judge()
+    answer.judge_values()
 }

@@ -48,7 +48,7 @@ fn environment(keys: &Keys<'_>) -> Outcome {
     system_variables(&mut answer, key, &values);
     foreign_code(&mut answer, key, &values);
     safe_boot(&mut answer, key);
-    answer.judge()
+    answer.judge_values()
 }
 
 fn command_interpreter<'a>(answer: &mut Answer<'_, 'a>, key: HiveKey<'a>) {

@@ -66,7 +66,7 @@ fn initial_commands(keys: &Keys<'_>) -> Outcome {
             end_of(&mut answer, program);
         }
     }
-    answer.judge()
+    answer.judge_values()
 }
 
 /// `Setup\CmdLine` runs before the next logon, if SetupType says so: told, no more, since setup uses it itself.

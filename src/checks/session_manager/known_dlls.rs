@@ -98,7 +98,7 @@ fn known_dlls(keys: &Keys<'_>) -> Outcome {
         answer.violation(key, "(number)", Severity::Low, words, "a key with some thirty DLLs");
     }
     answer.pass(format!("{files} DLLs from System32"));
-    answer.judge()
+    answer.judge_values()
 }
 
 /// Further directories, of architectures that came later.

@@ -204,7 +204,7 @@ fn optional(keys: &Keys<'_>) -> Outcome {
             answer.violation(key, name, Severity::Medium, words, expected);
         }
     }
-    answer.judge()
+    answer.judge_values()
 }
 
 /// The kernel half of the Windows subsystem.

@@ -64,10 +64,14 @@ fn csrss_images(case: &Case<'_>, rule: &Rule) -> Vec<Outcome> {
         let silo = in_silos.contains(&std::ptr::from_ref(process));
         let guarded = protection(case, PROTECTION, process, silo, Outcome::about(rule, process));
         match (case.image_path(process, CSRSS), guarded.outcome) {
-            (ImagePath::Wrong(_), _) => outcome.violation(Severity::Critical),
-            (ImagePath::Missing, _) if process.is_live() => outcome.violation(Severity::High),
+            (ImagePath::Wrong(_), _) => outcome.headed("csrss.exe from elsewhere").violation(Severity::Critical),
+            (ImagePath::Missing, _) if process.is_live() => {
+                outcome.headed("csrss.exe without a path").violation(Severity::High)
+            }
             // What the protection is, is told whether or not the path is known.
-            (_, Judgement::Violation) => Outcome { expected: outcome.expected, ..guarded },
+            (_, Judgement::Violation) => {
+                Outcome { expected: outcome.expected, ..guarded.headed("csrss.exe without its protection") }
+            }
             (ImagePath::Missing, _) => outcome.unknown("the kernel's path of the image", "empty"),
             (ImagePath::Unknown(why), _) => outcome.unknown("the kernel's path of the image", why),
             (ImagePath::Right, Judgement::Unknown) => guarded.missing.into_iter().fold(outcome, Outcome::missing),

@@ -61,11 +61,7 @@ pub(super) fn set(system: &mut System, key: Field, name: &str, data: RegistryDat
         field: "Signature".into(),
         r#virtual: Some(VirtualAddress(0x24d_5a00_2654)),
         physical: Some(PhysicalAddress(0x84_1654)),
-        from: None,
-        table: None,
-        file_offset: None,
-        dtb: None,
-        data: None,
+        ..Location::default()
     });
     let value = RegistryValue { kind, data: Reading::Value(data), location, ..RegistryValue::default() };
     values(record(system, key)).insert(name.to_owned(), value);

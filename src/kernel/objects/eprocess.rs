@@ -681,15 +681,15 @@ impl<'k> Eprocess<'k> {
         add("image_file", layout.image_file.map(|field| self.view.locate(field)));
         add("instrumentation", layout.instrumentation.map(|field| self.view.locate(field)));
         add("threads", layout.threads.map(|field| self.view.locate(field)));
-        add("wow64", layout.wow64.map(|field| self.view.locate(field)));
+        add("wow64", layout.wow64.map(|field| self.view.locate_stored(field)));
         let name = |field| text::unicode_string_data(self.kernel.space(), self.view.get(field).ok()?);
         add("path", layout.audit_name.map(|field| Location { data: name(field), ..self.view.locate(field) }));
         add("section_file", layout.section.map(|field| self.view.locate(field)));
         add("section", layout.section.map(|field| self.view.locate(field)));
         add("section_base", layout.section_base.map(|field| self.view.locate(field)));
         add("protection", layout.protection.map(|field| self.view.locate(field)));
-        add("critical", layout.critical.map(|bits| self.view.locate(bits.storage)));
-        add("dynamic_code_disabled", layout.dynamic_code_disabled.map(|bits| self.view.locate(bits.storage)));
+        add("critical", layout.critical.map(|bits| self.view.locate_bit(bits)));
+        add("dynamic_code_disabled", layout.dynamic_code_disabled.map(|bits| self.view.locate_bit(bits)));
         add("base_priority", layout.base_priority.map(|field| self.view.locate(field)));
         add("debug_port", layout.debug_port.map(|field| self.view.locate(field)));
         add("win32_process", layout.win32_process.map(|field| self.view.locate(field)));

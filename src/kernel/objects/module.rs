@@ -2,6 +2,7 @@
 
 use crate::kernel::walk::{self, Direction};
 use crate::kernel::{Eprocess, text};
+use crate::location::Location;
 use crate::reading::record;
 use crate::{Absent, ListEnd, Reading, VirtualAddress};
 
@@ -25,6 +26,27 @@ record! {
 const MAX_MODULES: usize = 4096;
 /// Bytes of their names in all: any number of entries can share one long name.
 const MAX_TEXT: usize = 1 << 20;
+
+/// Where the paths lie of the modules that come first in load order, `most` of them. None where the list cannot be had.
+pub(crate) fn located(process: &Eprocess<'_>, most: usize) -> Vec<Location> {
+    let find = || {
+        let layouts = process.kernel().layouts();
+        let (space, peb) = (process.space().ok()?, *process.peb().value()?);
+        let ldr = space.read_pointer(peb.wrapping_add(layouts.peb.as_ref().ok()?.ldr.offset)).ok()?;
+        let (list, layout) = (layouts.ldr.as_ref().ok()?, layouts.ldr_entry.as_ref().ok()?);
+        let head = ldr.wrapping_add(list.load_order.offset);
+        let (entries, _) =
+            walk::list(space, head, Direction::Forward, most, |entry| !entry.is_null() && !entry.is_kernel());
+        let name = layout.full_name;
+        let place = |entry: VirtualAddress| {
+            let at = entry.wrapping_sub(layout.load_order.offset).wrapping_add(name.offset);
+            let data = text::unicode_string_data(space, at);
+            Location { data, ..space.locate(name.structure, name.name, at) }
+        };
+        Some(entries.into_iter().map(place).collect())
+    };
+    find().unwrap_or_default()
+}
 
 /// The modules in load order, and how the walk over them ended. Nothing: the process has no loader's list.
 ///

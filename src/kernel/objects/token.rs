@@ -296,6 +296,26 @@ fn sids_and_attributes(space: AddressSpace<'_>, array: VirtualAddress, count: u3
     Ok(entries.collect())
 }
 
+/// Where the groups of a token lie, by their position in the list of groups, which lacks the label; `most` of them.
+pub(crate) fn located_groups(kernel: &Kernel<'_>, address: VirtualAddress, most: usize) -> Vec<Location> {
+    let find = || {
+        let layout = kernel.layouts().token.as_ref().ok()?;
+        let (space, view) = (kernel.space(), View::read(kernel.space(), address, layout.size));
+        let (count, array) = (view.get(layout.sid_count).ok()?, view.get(layout.sids).ok()?);
+        let sids = sids_and_attributes(space, array, count).ok()?;
+        let groups =
+            sids.iter().zip(0u32..).skip(1).filter(|(sid, _)| !sid.as_ref().is_ok_and(|sid| is_label(&sid.sid)));
+        let place = |(_, index): (&Result<SidAndAttributes, Absent>, u32)| {
+            let at = array.wrapping_add(u64::from(index).wrapping_mul(SID_AND_ATTRIBUTES));
+            let place = space.locate(layout.sids.structure, "", at);
+            let data = locate_sid(space, array, index);
+            Location { field: format!("{}[{index}]", layout.sids.name), data, ..place }
+        };
+        Some(groups.take(most).map(place).collect())
+    };
+    find().unwrap_or_default()
+}
+
 /// Where the `_SID` lies that a `_SID_AND_ATTRIBUTES` of an array leads to.
 fn locate_sid(space: AddressSpace<'_>, array: VirtualAddress, index: u32) -> Option<DataLocation> {
     let entry = u64::from(index).checked_mul(SID_AND_ATTRIBUTES)?;

@@ -231,7 +231,7 @@ fn vad(kernel: &Kernel<'_>, node: VirtualAddress) -> Result<Vad, Absent> {
     let is_image = kind.as_ref().is_ok_and(|kind| *kind == IMAGE_MAP);
     let mut located = BTreeMap::new();
     if is_image || protection.as_ref().is_ok_and(|protection| is_executable(*protection)) {
-        located.insert("start".to_owned(), view.locate(layout.start));
+        located.insert("start".to_owned(), view.locate_stored(layout.start));
         located.insert("protection".to_owned(), view.locate(layout.protection.storage));
     }
     if is_image && let Ok(mapped) = layouts.mapped_vad.as_ref() {

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// who of `list` uses the table.
 ///
 /// # Errors
-/// The symbols lack the head or a field.
+/// Nobody began the list; the symbols lack the head or a field.
 pub(in crate::process) fn find(
     kernel: &Kernel<'_>,
     list: &ProcessList,
@@ -23,7 +23,7 @@ pub(in crate::process) fn find(
     let space = kernel.space();
     let head = kernel.global("HandleTableListHead")?;
     if space.read_pointer(head)?.is_null() {
-        return Err(Absent::unparsable(format!("HandleTableListHead at {head} is null: nobody began the list")));
+        return Err(Absent::not_applicable("its head is null: it is not kept here"));
     }
     let joined = list_both_ways(space, head, MAX_PROCESSES, VirtualAddress::is_kernel);
     let mut found = Found::by_walk(Vec::new(), ListEnd::Complete);

@@ -11,7 +11,7 @@ use crate::{Absent, ListEnd, VirtualAddress, Warning};
 /// so that the ring is walked from System's own links; the head is then the one entry that is no process.
 ///
 /// # Errors
-/// The symbols lack the links or `PsInitialSystemProcess`, or that cannot be read.
+/// Nobody else is in the ring; the symbols lack the links or `PsInitialSystemProcess`, or that cannot be read.
 pub(in crate::process) fn find(kernel: &Kernel<'_>, warnings: &mut Vec<Warning>) -> Result<Found, Absent> {
     let layout = &kernel.layouts().process;
     let links = layout.mm_links.ok_or_else(|| Absent::no_symbol("_EPROCESS.MmProcessLinks"))?;
@@ -36,7 +36,7 @@ pub(in crate::process) fn find(kernel: &Kernel<'_>, warnings: &mut Vec<Warning>)
         }
     }
     if found.addresses.len() <= 1 {
-        return Err(Absent::unreadable(format!("the ring of MmProcessLinks at {system} has no other process in it")));
+        return Err(Absent::not_applicable("nobody but System is in it: it is not kept here"));
     }
     Ok(found)
 }

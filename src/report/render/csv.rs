@@ -1,38 +1,49 @@
 //! A page's list as comma-separated values (RFC 4180).
 
 use crate::Shown;
-use crate::report::page::{Cell, Page, Row};
+use crate::report::page::{Cell, Page, Row, Table};
 
 impl Page {
-    /// The page's first table: a line of column names, and a line for each row, all of it. `lead` gives columns before the
+    /// The page's first table: with `head` a line of column names, and a line for each row, all of it. `lead` gives columns before the
     /// others that are the same in every row, by name and value. Empty: there is none; `?`: not known.
     ///
     /// Control characters are escaped as in text. A cell that a spreadsheet would take for a formula begins with `'`.
     #[must_use]
     pub fn csv(&self, lead: &[(&str, &str)], head: bool) -> String {
+        let mut out = if head { self.csv_head(lead) } else { String::new() };
+        for row in self.list().iter().flat_map(|table| table.rows.iter().map(|row| (*table, row))) {
+            let (table, row): (&Table, &Row) = row;
+            if !row.spanned {
+                let cells = (0..table.columns.len()).map(|at| row.cells.get(at).map_or_else(String::new, text));
+                line(&mut out, lead.iter().map(|(_, value)| (*value).to_owned()).chain(cells));
+            }
+        }
+        out
+    }
+
+    /// The line of column names above [`csv`](Self::csv).
+    #[must_use]
+    pub fn csv_head(&self, lead: &[(&str, &str)]) -> String {
         let Some(table) = self.list() else { return String::new() };
-        let deep = table.rows.iter().any(|row| row.depth > 0);
         let mut out = String::new();
-        if head {
-            let depth = deep.then_some("depth");
-            let names = lead.iter().map(|(name, _)| *name).chain(depth).chain(table.columns.iter().map(|c| c.name));
-            line(&mut out, names.map(str::to_owned));
-        }
-        for row in table.rows.iter().filter(|row| !row.spanned) {
-            let depth = deep.then(|| row.depth.to_string());
-            let cells = (0..table.columns.len()).map(|at| text(row, at));
-            line(&mut out, lead.iter().map(|(_, value)| (*value).to_owned()).chain(depth).chain(cells));
-        }
+        let names = lead.iter().map(|(name, _)| *name).chain(table.columns.iter().map(|column| column.name));
+        line(&mut out, names.map(str::to_owned));
         out
     }
 }
 
-fn text(row: &Row, at: usize) -> String {
-    match row.cells.get(at) {
-        Some(Cell::Words(words)) => words.plain(),
-        Some(Cell::Unknown(_)) => "?".to_owned(),
-        Some(Cell::Nothing) | None => String::new(),
+fn text(cell: &Cell) -> String {
+    match cell {
+        Cell::Words(words) => words.plain(),
+        Cell::Told(_, data) => text(data),
+        Cell::Unknown(_) => "?".to_owned(),
+        Cell::Nothing => String::new(),
     }
+}
+
+/// Whether a spreadsheet would work it out. One sign alone, as in a matrix, and a number are what they are.
+fn is_formula(cell: &str) -> bool {
+    cell.starts_with(['=', '+', '-', '@']) && cell.len() > 1 && cell.parse::<f64>().is_err()
 }
 
 fn line(out: &mut String, cells: impl Iterator<Item = String>) {
@@ -41,7 +52,7 @@ fn line(out: &mut String, cells: impl Iterator<Item = String>) {
             out.push(',');
         }
         let mut cell = Shown(&cell).to_string();
-        if cell.starts_with(['=', '+', '-', '@']) {
+        if is_formula(&cell) {
             cell.insert(0, '\'');
         }
         if cell.contains([',', '"', '\'']) || cell.starts_with(' ') || cell.ends_with(' ') {
@@ -53,4 +64,34 @@ fn line(out: &mut String, cells: impl Iterator<Item = String>) {
         }
     }
     out.push_str("\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::page::Column;
+
+    /// RFC 4180 2.6 and 2.7, and what spreadsheets take for a formula.
+    #[test]
+    fn cells_are_what_they_are() {
+        let cells = ["+", "!", "-", "-5", "=1+1", "@x", "-cmd|x", "a,b", "say \"so\"", " listed"];
+        let columns = cells.iter().map(|_| Column::data("c")).collect();
+        let rows = vec![Row::new(cells.map(Cell::of).to_vec())];
+        let mut page = Page::default();
+        page.blocks.push(crate::report::page::Block::Table(Table { columns, rows, ..Table::default() }));
+        let expected = "+,!,-,-5,\"'=1+1\",\"'@x\",\"'-cmd|x\",\"a,b\",\"say \"\"so\"\"\",\" listed\"\r\n";
+        assert_eq!(page.csv(&[], false), expected);
+    }
+
+    #[test]
+    fn those_who_compute_get_the_whole() {
+        let at = crate::Timestamp(133_000_000_000_000_001);
+        let row = Row::new(vec![Cell::time(at), Cell::Unknown("gone".into()), Cell::Nothing]);
+        let columns = ["a", "b", "c"].map(|name| Column::new(name, name, 1)).to_vec();
+        let mut page = Page::default();
+        page.blocks.push(crate::report::page::Block::Table(Table { columns, rows: vec![row], ..Table::default() }));
+        assert_eq!(page.csv_head(&[("image", "x")]), "image,a,b,c\r\n");
+        assert_eq!(page.csv(&[("image", "x")], false), format!("x,{at},?,\r\n"));
+        assert!(page.text(&crate::report::TextStyle::default()).ends_with("? -\n"));
+    }
 }

@@ -143,7 +143,7 @@ fn table(out: &mut String, of: &Table) {
     let _ = writeln!(out, "<table><caption>{name}</caption>");
     if of.columns.iter().any(|column| !column.head.is_empty()) {
         out.push_str("<thead><tr>");
-        for column in &of.columns {
+        for column in of.columns.iter().filter(|column| !column.data) {
             let mark = if column.joined || column.least == 1 { " class=\"mark\"" } else { "" };
             let head = escaped(column.head.trim());
             let _ = write!(out, "<th scope=\"col\"{mark} title=\"{}\">{head}</th>", escaped(column.name));
@@ -157,19 +157,20 @@ fn table(out: &mut String, of: &Table) {
 
 fn row(out: &mut String, table: &Table, row: &Row) {
     let _ = write!(out, "<tr class=\"{}\">", class(row.tone));
-    let all = table.columns.len();
+    let columns = || table.columns.iter().enumerate().filter(|(_, column)| !column.data);
+    let all = columns().count();
     if row.spanned {
         let text = row.cells.first().map_or_else(String::new, cell);
         let _ = write!(out, "<td colspan=\"{all}\">{text}</td>");
     } else {
-        for (at, column) in table.columns.iter().enumerate() {
+        for (number, (at, column)) in columns().enumerate() {
             let kind = match (column.right, column.joined || column.least == 1) {
                 (true, _) => " class=\"number\"",
                 (_, true) => " class=\"mark\"",
                 _ => "",
             };
             let depth = row.depth.min(DEEPEST);
-            let moved = if at == 0 && depth > 0 {
+            let moved = if number == 0 && depth > 0 {
                 format!(" style=\"padding-left:{}em\"", depth.saturating_mul(1))
             } else {
                 String::new()
@@ -186,7 +187,7 @@ fn row(out: &mut String, table: &Table, row: &Row) {
 
 fn cell(cell: &Cell) -> String {
     match cell {
-        Cell::Words(of) => words(of),
+        Cell::Words(of) | Cell::Told(of, _) => words(of),
         Cell::Nothing => "<span class=\"faint\">-</span>".to_owned(),
         Cell::Unknown(why) => format!("<abbr title=\"{}\">?</abbr>", escaped(why)),
     }
@@ -212,7 +213,7 @@ mod tests {
         };
         page.blocks = vec![
             Block::Heading(1, said.clone()),
-            Block::Paragraph(Paragraph { words: said.clone(), indent: (0, 0) }),
+            Block::Paragraph(Paragraph { words: said.clone(), ..Paragraph::default() }),
             Block::Facts(Facts { indent: 0, names: 0, items: vec![(said.clone(), said.clone())] }),
             Block::Table(table),
             Block::Commands(Commands { name: said, lines: vec![hostile.into()], ..Commands::default() }),

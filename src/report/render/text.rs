@@ -11,6 +11,8 @@ const DEEPEST: usize = 12;
 const WIDEST: usize = 48;
 /// The last column of a table that is cut is worth that many columns, or none.
 const WORTH: usize = 16;
+/// One that is broken into lines has to have room for sentences.
+const WORTH_BROKEN: usize = 40;
 
 /// How text is to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +73,8 @@ fn blocks(out: &mut String, blocks: &[Block], style: &TextStyle) {
 }
 
 fn paragraph(out: &mut String, of: &Paragraph, tone: Tone, style: &TextStyle) {
-    for line in wrap(&of.words, style.width, Line::indented(of.indent.0), of.indent.1) {
+    let width = if of.entry && !style.cut { usize::MAX } else { style.width };
+    for line in wrap(&of.words, width, Line::indented(of.indent.0), of.indent.1) {
         line.write(out, &style.palette, tone);
     }
 }
@@ -101,22 +104,37 @@ fn commands(out: &mut String, of: &Commands, style: &TextStyle) {
     }
 }
 
+/// A column as it is printed.
+struct Place<'t> {
+    /// Its position in the table.
+    at: usize,
+    column: &'t Column,
+    width: usize,
+    /// There is no room for it: what stands there instead.
+    instead: Option<(&'static str, &'static str)>,
+}
+
 /// A table's columns as they are printed.
 struct Shape<'t> {
-    /// Position in the table, column, width.
-    columns: Vec<(usize, &'t Column, usize)>,
+    table: &'t Table,
+    columns: Vec<Place<'t>>,
+    /// Headings of columns that there is no room for.
+    left_out: Vec<&'t str>,
 }
 
 impl<'t> Shape<'t> {
     fn new(table: &'t Table, style: &TextStyle) -> Self {
-        let width = |(at, column): (usize, &'t Column)| {
+        let place = |(at, column): (usize, &'t Column)| {
             let cells = table.rows.iter().filter(|row| !row.spanned).map(|row| length(row, at));
             let longest = cells.filter(|length| *length <= WIDEST.max(column.least)).max().unwrap_or(0);
-            (at, column, longest.max(column.least).max(column.head.chars().count()))
+            let width = longest.max(column.least).max(column.head.chars().count());
+            Place { at, column, width, instead: None }
         };
-        let mut shape = Self { columns: table.columns.iter().enumerate().map(width).collect() };
+        let columns = table.columns.iter().enumerate().filter(|(_, column)| !column.data).map(place).collect();
+        let mut shape = Self { table, columns, left_out: Vec::new() };
+        let worth = if table.broken { WORTH_BROKEN } else { WORTH };
         if style.cut {
-            while shape.fixed().saturating_add(WORTH) > style.width && shape.leave_out() {}
+            while shape.fixed().saturating_add(worth) > style.width && shape.leave_out() {}
         }
         shape
     }
@@ -124,37 +142,100 @@ impl<'t> Shape<'t> {
     /// Columns of all but the last.
     fn fixed(&self) -> usize {
         let but_last = self.columns.iter().rev().skip(1);
-        but_last.map(|(_, column, width)| width.saturating_add(usize::from(!column.joined))).sum()
+        but_last.map(|place| place.width.saturating_add(usize::from(!place.column.joined))).sum()
     }
 
     /// Leaves out what can best be spared, and says whether there was such a column.
     fn leave_out(&mut self) -> bool {
-        let most = self.columns.iter().map(|(_, column, _)| column.spare).max().unwrap_or(0);
-        let before = self.columns.len();
-        if most > 0 {
-            self.columns.retain(|(_, column, _)| column.spare != most);
+        let spare = |place: &Place<'_>| if place.instead.is_some() { 0 } else { place.column.spare };
+        let most = self.columns.iter().map(spare).max().unwrap_or(0);
+        if most == 0 {
+            return false;
         }
-        self.columns.len() < before
+        for mut place in std::mem::take(&mut self.columns) {
+            if spare(&place) != most {
+                self.columns.push(place);
+                continue;
+            }
+            self.left_out.push(&place.column.head);
+            place.instead = place.column.instead.filter(|_| self.says_something(place.at));
+            if let Some((head, word)) = place.instead {
+                place.width = head.len().max(word.len());
+                self.columns.push(place);
+            }
+        }
+        true
+    }
+
+    /// Whether a column has more than nothing in some row.
+    fn says_something(&self, at: usize) -> bool {
+        let cells = self.table.rows.iter().filter(|row| !row.spanned).filter_map(|row| row.cells.get(at));
+        cells.into_iter().any(|cell| *cell != Cell::Nothing)
     }
 
     /// A line of these cells, one for each column.
-    fn line(&self, cells: impl Fn(usize) -> Line) -> Line {
+    fn line(&self, cells: impl Fn(&Place<'_>) -> Line) -> Line {
         let mut line = Line::default();
-        for (number, (at, column, width)) in self.columns.iter().enumerate() {
-            if number > 0 && !column.joined {
-                line.space(1);
-            }
-            let cell = cells(*at);
-            let room = width.saturating_sub(cell.width());
-            if column.right {
+        for (number, place) in self.columns.iter().enumerate() {
+            self.begin(&mut line, number);
+            let cell = cells(place);
+            let room = place.width.saturating_sub(cell.width());
+            if place.column.right {
                 line.space(room);
             }
             line.append(cell);
-            if !column.right && number.saturating_add(1) < self.columns.len() {
+            if !place.column.right && number.saturating_add(1) < self.columns.len() {
                 line.space(room);
             }
         }
         line
+    }
+
+    /// The space before a column.
+    fn begin(&self, line: &mut Line, number: usize) {
+        if number > 0 && self.columns.get(number).is_some_and(|place| !place.column.joined) {
+            line.space(1);
+        }
+    }
+
+    fn head(&self) -> Line {
+        self.line(|place| {
+            let mut line = Line::default();
+            let head = place.instead.map_or_else(|| place.column.head.clone(), |(head, _)| head.to_owned());
+            line.push(Tone::Plain, head);
+            line
+        })
+    }
+
+    fn row(&self, row: &Row) -> Line {
+        self.line(|place| match (place.instead, row.cells.get(place.at)) {
+            (Some((_, word)), Some(Cell::Words(_) | Cell::Told(..))) => {
+                let mut line = Line::default();
+                line.push(Tone::Plain, word.to_owned());
+                line
+            }
+            _ => cell(row, place.at, true),
+        })
+    }
+
+    /// The lines of a row whose last cell goes on below.
+    fn broken(&self, row: &Row, width: usize) -> Vec<Line> {
+        let words = self.columns.last().and_then(|place| row.cells.get(place.at)?.words());
+        let Some(words) = words else { return vec![self.row(row)] };
+        let last = self.columns.len().saturating_sub(1);
+        let mut line = Line::default();
+        for (number, place) in self.columns.iter().enumerate() {
+            self.begin(&mut line, number);
+            if number < last {
+                let cell = cell(row, place.at, true);
+                let room = place.width.saturating_sub(cell.width());
+                line.space(if place.column.right { room } else { 0 });
+                line.append(cell);
+                line.space(if place.column.right { 0 } else { room });
+            }
+        }
+        let begin = line.width();
+        wrap(words, width, line, begin)
     }
 }
 
@@ -166,7 +247,7 @@ fn with_marks(of: &Table, style: &TextStyle) -> Option<Table> {
     }
     let mut shorter = of.clone();
     for cell in shorter.rows.iter_mut().flat_map(|row| &mut row.cells) {
-        let Cell::Words(words) = cell else { continue };
+        let (Cell::Words(words) | Cell::Told(words, _)) = cell else { continue };
         for Span { text, .. } in &mut words.0 {
             let mark = of.marks.iter().find_map(|(long, mark)| {
                 let rest = text.strip_prefix(long.as_str())?;
@@ -184,7 +265,12 @@ fn table(out: &mut String, of: &Table, style: &TextStyle) {
     if let Some(shorter) = with_marks(of, style) {
         table_as_it_is(out, &shorter, style);
         for (long, mark) in &of.marks {
-            paragraph(out, &Paragraph { words: format!("{mark}  {long}").into(), indent: (0, 4) }, Tone::Faint, style);
+            paragraph(
+                out,
+                &Paragraph { words: format!("{mark}  {long}").into(), indent: (0, 4), entry: false },
+                Tone::Faint,
+                style,
+            );
         }
         return;
     }
@@ -200,25 +286,25 @@ fn table_as_it_is(out: &mut String, of: &Table, style: &TextStyle) {
         line.write(out, &style.palette, tone);
     };
     if of.columns.iter().any(|column| !column.head.is_empty()) {
-        let head = |at: usize| {
-            let mut line = Line::default();
-            line.push(Tone::Plain, of.columns.get(at).map_or_else(String::new, |column| column.head.clone()));
-            line
-        };
-        write(out, shape.line(head), Tone::Head);
+        write(out, shape.head(), Tone::Head);
     }
     for row in &of.rows {
-        let line = if row.spanned {
+        if row.spanned {
             let mut line = Line::indented(indent(row));
             line.append(cell(row, 0, false));
-            line
+            write(out, line, row.tone);
+        } else if style.cut && of.broken {
+            shape.broken(row, style.width).into_iter().for_each(|line| line.write(out, &style.palette, row.tone));
         } else {
-            shape.line(|at| cell(row, at, true))
-        };
-        write(out, line, row.tone);
+            write(out, shape.row(row), row.tone);
+        }
         for below in &row.below {
             paragraph(out, below, Tone::Faint, style);
         }
+    }
+    if !shape.left_out.is_empty() {
+        let words = format!("not shown, for want of room: {} (--width 0 shows all)", shape.left_out.join(", "));
+        paragraph(out, &Paragraph { words: words.into(), indent: (0, 2), entry: false }, Tone::Faint, style);
     }
 }
 
@@ -230,7 +316,7 @@ fn indent(row: &Row) -> usize {
 fn cell(row: &Row, at: usize, moved: bool) -> Line {
     let mut line = Line::indented(if moved && at == 0 { indent(row) } else { 0 });
     match row.cells.get(at) {
-        Some(Cell::Words(words)) => line.words(words),
+        Some(Cell::Words(words) | Cell::Told(words, _)) => line.words(words),
         Some(Cell::Nothing) => line.push(Tone::Plain, "-".to_owned()),
         Some(Cell::Unknown(_)) => line.push(Tone::Plain, "?".to_owned()),
         None => {}

@@ -31,7 +31,7 @@ impl Line {
 
     /// Adds words that are escaped already.
     pub(super) fn push(&mut self, tone: Tone, text: String) {
-        self.width = self.width.saturating_add(text.chars().count());
+        self.width = self.width.saturating_add(columns(&text));
         match self.pieces.last_mut() {
             Some((last, before)) if *last == tone => before.push_str(&text),
             _ if text.is_empty() => {}
@@ -60,14 +60,14 @@ impl Line {
         }
         let mut room = width.saturating_sub(1);
         for (_, text) in &mut self.pieces {
-            let length = text.chars().count();
+            let length = columns(text);
             if length > room {
-                *text = text.chars().take(room).collect();
+                *text = beginning(text, room).to_owned();
             }
             room = room.saturating_sub(length);
         }
         self.pieces.retain(|(_, text)| !text.is_empty());
-        self.width = width.saturating_sub(1);
+        self.width = self.pieces.iter().map(|(_, text)| columns(text)).sum();
         let tone = self.pieces.last().map_or(Tone::Plain, |(tone, _)| *tone);
         self.push(tone, "\u{2026}".to_owned());
     }
@@ -114,7 +114,7 @@ pub(super) fn wrap(words: &Words, width: usize, first: Line, rest: usize) -> Vec
     let mut line = first;
     let mut empty = true;
     for word in split(words) {
-        let length: usize = word.iter().map(|(_, text)| text.trim_end_matches(' ').chars().count()).sum();
+        let length: usize = word.iter().map(|(_, text)| columns(text.trim_end_matches(' '))).sum();
         if line.width().saturating_add(length) > width && !empty {
             lines.push(std::mem::replace(&mut line, Line::indented(rest)));
         }
@@ -125,6 +125,24 @@ pub(super) fn wrap(words: &Words, width: usize, first: Line, rest: usize) -> Vec
     }
     lines.push(line);
     lines
+}
+
+/// Columns that a text takes on a terminal: letters of East Asia take two.
+#[cfg(feature = "cli")]
+fn columns(text: &str) -> usize {
+    unicode_width::UnicodeWidthStr::width(text)
+}
+
+#[cfg(not(feature = "cli"))]
+fn columns(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// As much of a text as there is room for.
+fn beginning(text: &str, room: usize) -> &str {
+    let ends = text.char_indices().map(|(at, c)| at.saturating_add(c.len_utf8()));
+    let fits = |end: &usize| text.get(..*end).is_some_and(|text| columns(text) <= room);
+    ends.take_while(fits).last().and_then(|end| text.get(..end)).unwrap_or_default()
 }
 
 /// Words between spaces, escaped; a change of tone inside a word does not end it.

@@ -1,9 +1,10 @@
 //! The columns that a list of processes can have.
 
 use super::words::{integrity, time};
-use crate::report::Users;
 use crate::report::page::{Cell, Column, Row, Table, Tone};
-use crate::{Process, Reading, System, Timestamp};
+use crate::report::users::PROFILE_MARK;
+use crate::report::{UserName, Users};
+use crate::{ListEnd, Process, Reading, System, Timestamp};
 use std::fmt::Display;
 
 /// How to show a list of processes.
@@ -46,7 +47,7 @@ pub const COLUMNS: &[ProcessColumn] = &[
     right("ppid", "PPID", 6, Some(0), |p, _| (&p.ppid).into(), |p, _| number(&p.ppid)),
     left("name", "NAME", 14, Some(0), |p, _| name(p), |p, _| text(&p.name)),
     right("session", "SES", 3, Some(0), |p, _| (&p.session).into(), |p, _| number(&p.session)),
-    left("user", "USER", 8, Some(0), |p, users| (&users.of(p)).into(), |p, users| text(&users.of(p))),
+    left("user", "USER", 8, Some(0), user, |p, users| text(&users.of(p))),
     left("sid", "SID", 8, None, |p, _| (&p.user).into(), |p, _| text(&p.user)),
     left(
         "integrity",
@@ -159,16 +160,20 @@ impl ListOptions {
         let users = Users::new(&system.machine);
         let columns = self.columns();
         let processes = self.sorted(system);
+        let usual = self.columns.is_empty();
         let row = |process: &&Process| {
             let tone = if process.has_exited() { Tone::Faint } else { Tone::Plain };
-            Row::new(columns.iter().map(|column| (column.cell)(process, &users)).collect()).tone(tone)
+            let mut cells: Vec<Cell> = columns.iter().map(|column| (column.cell)(process, &users)).collect();
+            if usual {
+                cells.extend([user_source(process, &users), Cell::from(&process.path), list_end(system)]);
+            }
+            Row::new(cells).tone(tone)
         };
-        Table {
-            name: "processes",
-            rows: processes.iter().map(row).collect(),
-            columns: columns.iter().map(|column| column.page(self.columns.is_empty())).collect(),
-            ..Table::default()
+        let mut shown: Vec<Column> = columns.iter().map(|column| column.page(usual)).collect();
+        if usual {
+            shown.extend(["user_source", "path", "list_end"].map(Column::data));
         }
+        Table { name: "processes", rows: processes.iter().map(row).collect(), columns: shown, ..Table::default() }
     }
 
     /// Sorts; processes of one value stay in the kernel's order.
@@ -188,13 +193,51 @@ impl ProcessColumn {
     fn page(&self, usual: bool) -> Column {
         let spare = self.usual.filter(|_| usual).unwrap_or(0);
         let column = Column::new(self.head, self.name, self.least).spare(spare);
+        // A process that is over must not pass for one that runs.
+        let column = if self.name == "exited" { column.instead("STATE", "exited") } else { column };
         if self.right { column.right() } else { column }
     }
 }
 
-/// The name as it is, with spaces at its ends made visible.
+/// The name as it is, for people with spaces at its ends made visible.
 pub(super) fn name(process: &Process) -> Cell {
-    Cell::read(&process.name, |name| visible(name))
+    match &process.name {
+        Reading::Value(name) => Cell::of(name).told(visible(name)),
+        other => other.into(),
+    }
+}
+
+/// The user's name, for people with the mark of what it is known from.
+pub(super) fn user(process: &Process, users: &Users) -> Cell {
+    let of = process.user.clone().map(|sid| users.name(&sid));
+    match &of {
+        Reading::Value(UserName::Profile(folder)) => Cell::of(folder).told(format!("{folder}{PROFILE_MARK}")),
+        other => other.into(),
+    }
+}
+
+/// What the user's name is known from.
+pub(super) fn user_source(process: &Process, users: &Users) -> Cell {
+    Cell::read(&process.user, |sid| {
+        let source = match users.name(sid) {
+            UserName::WellKnown(_) => "well known",
+            UserName::Profile(_) => "profile folder",
+            UserName::Sid(_) => "sid",
+        };
+        source.to_owned()
+    })
+}
+
+/// Whether a list of processes is whole: who computes with a row has no line below the list.
+pub(super) fn list_end(system: &System) -> Cell {
+    match system.processes.end {
+        _ if system.processes.is_carved() => Cell::of("carved"),
+        Some(ListEnd::Complete) => Cell::of("complete"),
+        Some(ListEnd::Cycle) => Cell::of("cycle"),
+        Some(ListEnd::Broken) => Cell::of("broken"),
+        Some(ListEnd::Limit) => Cell::of("limit"),
+        None => Cell::Unknown("whoever made the list does not say how it ended".to_owned()),
+    }
 }
 
 /// Spaces at the ends of a name are there to deceive.
@@ -211,7 +254,7 @@ pub(super) fn visible(name: &str) -> String {
 pub(super) fn command(process: &Process) -> Cell {
     match (&process.command_line, &process.path) {
         (Reading::Value(_), _) | (_, Reading::Nothing) => Cell::from(&process.command_line),
-        (_, Reading::Value(path)) => Cell::of(format!("[{path}]")),
+        (_, Reading::Value(path)) => Cell::from(&process.command_line).told(format!("[{path}]")),
         (Reading::Nothing, Reading::Absent(_)) => Cell::from(&process.path),
         (Reading::Absent(_), _) => Cell::from(&process.command_line),
     }

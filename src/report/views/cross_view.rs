@@ -1,10 +1,11 @@
 //! The cross view: a row for each process, a column for each source.
 
-use super::words::{count, short};
+use super::columns::list_end;
+use super::words::count;
 use crate::picture::{Explanation, Picture, Sighting};
 use crate::process::{AboutSource, SOURCES, Source};
 use crate::report::page::{Blocks as _, Cell, Column, Facts, Page, Row, Table, Tone};
-use crate::{ListEnd, System};
+use crate::{Absent, AbsentKind, ListEnd, System};
 
 /// Each process with the sources that hold it and what explains that.
 #[must_use]
@@ -20,8 +21,9 @@ pub fn cross_view(picture: &Picture<'_>) -> Page {
         let column = Column::new(&about.letter.to_string(), about.name, 1);
         columns.push(if number > 0 { column.joined() } else { column });
     }
-    columns.push(Column::new(" EXPLANATION", "explanation", 12));
-    let rows = picture.cross_view().iter().map(|sighting| row(sighting, &sources)).collect();
+    columns.extend([Column::new("EXPLANATION", "explanation", 12), Column::data("list_end")]);
+    let end = list_end(system);
+    let rows = picture.cross_view().iter().map(|sighting| row(sighting, &sources, &end)).collect();
     let mut page = Page::new("Cross view");
     page.table(Table { name: "cross view", columns, rows, ..Table::default() });
     page.gap();
@@ -36,14 +38,14 @@ fn looked_at(system: &System) -> Vec<&'static AboutSource> {
     SOURCES.iter().filter(|about| looked(about.source)).collect()
 }
 
-fn row(sighting: &Sighting, sources: &[&AboutSource]) -> Row {
+fn row(sighting: &Sighting, sources: &[&AboutSource], list_end: &Cell) -> Row {
     let mut cells = vec![
         sighting.pid.map_or_else(|| Cell::Unknown("not read".to_owned()), |pid| Cell::of(pid.to_string())),
         sighting.name.as_ref().map_or_else(|| Cell::Unknown("not read".to_owned()), Cell::of),
-        Cell::from(sighting.exited.map(short)),
+        sighting.exited.map_or(Cell::Nothing, Cell::time),
     ];
     cells.extend(sources.iter().map(|about| Cell::of(mark(sighting, about.source))));
-    cells.push(Cell::of(format!(" {}", sighting.explanation.words())));
+    cells.extend([Cell::of(sighting.explanation.words()), list_end.clone()]);
     let row = Row::new(cells).tone(tone(sighting.explanation));
     // What is as usual needs no reasons.
     if sighting.hidden
@@ -88,6 +90,8 @@ fn legend(page: &mut Page, picture: &Picture<'_>, sources: &[&AboutSource]) {
             None => format!("{held}{}", not_whole(list.end)),
             Some(view) => match view.end.known() {
                 Ok(end) => format!("{held}{}", not_whole(end.copied())),
+                // A list that Windows does not keep holds nobody, and that is not odd.
+                Err(Absent { kind: AbsentKind::NotApplicable, detail }) => format!("0 ({detail})"),
                 Err(absent) => format!("not available ({absent})"),
             },
         };

@@ -15,6 +15,8 @@ pub struct ProcessFilter {
     pub users: Vec<String>,
     /// Any of these session ids.
     pub sessions: Vec<u32>,
+    /// Those that are in no session.
+    pub in_none: bool,
 }
 
 impl ProcessFilter {
@@ -37,7 +39,9 @@ impl ProcessFilter {
         (self.pids.is_empty() || process.pid.value().is_some_and(|pid| self.pids.contains(pid)))
             && (self.names.is_empty() || self.names.iter().any(named))
             && (self.users.is_empty() || self.users.iter().any(by_user))
-            && (self.sessions.is_empty() || process.session.value().is_some_and(|id| self.sessions.contains(id)))
+            && (self.sessions.is_empty() && !self.in_none
+                || process.session.value().is_some_and(|id| self.sessions.contains(id))
+                || self.in_none && process.session.is_nothing())
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod finding;
 mod limits;
+mod list;
 mod story;
 mod subject;
 
@@ -10,6 +11,7 @@ use crate::checks::Judgement;
 use crate::report::Report;
 use crate::report::page::{Blocks as _, Page, Tone};
 use crate::{Findings, Outcome, Picture, Severity, Verdict};
+pub use list::failure;
 
 /// How to show findings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,12 +24,16 @@ pub struct FindingsOptions {
 #[must_use]
 pub fn findings(report: &Report, picture: &Picture<'_>, options: FindingsOptions) -> Page {
     let mut page = Page::new("Findings");
+    page.data = Some(list::table(report));
     for (number, findings) in report.checks.iter().enumerate() {
         if number > 0 {
             page.gap();
         }
-        verdict(&mut page, findings);
+        verdict(&mut page, report, findings);
         if options.brief {
+            if let Some(whose) = subject::in_a_line(report).filter(|_| number == 0) {
+                page.entry((2, 4), whose);
+            }
             brief(&mut page, report, findings);
             continue;
         }
@@ -53,7 +59,7 @@ pub fn findings(report: &Report, picture: &Picture<'_>, options: FindingsOptions
 }
 
 /// `smss: VIOLATIONS`, and the sums.
-fn verdict(page: &mut Page, findings: &Findings) {
+fn verdict(page: &mut Page, report: &Report, findings: &Findings) {
     let (tone, word) = match findings.verdict {
         Verdict::Clean => (Tone::Good, "clean"),
         Verdict::Inconclusive => (Tone::Odd, "inconclusive"),
@@ -71,13 +77,16 @@ fn verdict(page: &mut Page, findings: &Findings) {
             None => words,
         },
     );
+    let gone = findings.unknown().filter(|outcome| outcome.is_gone()).count();
+    let open = findings.unknown().count().saturating_sub(gone);
+    let gone = if gone > 0 { format!(", {gone} gone with exited processes") } else { String::new() };
     let sums = format!(
-        "{}, {informative} for information, {passed} passed, {} not evaluated",
+        "{}, {informative} for information, {passed} passed, {open} not evaluated{gone}",
         count(counted, "violation", "violations"),
-        findings.unknown().count()
     );
     page.paragraph((2, 2), sums);
     limits::not_read(page, findings);
+    limits::because(page, report, findings);
 }
 
 /// Violations, the worst first.
@@ -94,7 +103,7 @@ fn brief(page: &mut Page, report: &Report, findings: &Findings) {
         if let Some(observed) = &outcome.observed {
             words = words.and(Tone::Plain, format!(" ({observed})"));
         }
-        page.paragraph((0, 4), words);
+        page.entry((0, 4), words);
     }
     limits::away(page, findings);
     limits::beside(page, findings);

@@ -2,13 +2,27 @@
 
 use super::words::known;
 use crate::Reading;
-use crate::registry::HiveList;
-use crate::report::page::{Blocks as _, Facts, Page};
+use crate::registry::{HiveList, HiveRecord};
+use crate::report::page::{Blocks as _, Cell, Facts, Page, Row, Table};
 
 /// The hives in memory, some lines each.
 #[must_use]
 pub fn hives(list: &HiveList) -> Page {
+    const COLUMNS: [&str; 11] = [
+        "root",
+        "root_source",
+        "file",
+        "cmhive",
+        "physical",
+        "stable_bytes",
+        "volatile_bytes",
+        "version",
+        "last_written",
+        "sources",
+        "notes",
+    ];
     let mut page = Page::new("Hives");
+    page.data = Some(Table::of_data("hives", &COLUMNS, list.items.iter().map(row).collect()));
     for hive in &list.items {
         match &hive.root {
             Reading::Value(root) => page.heading(2, root.as_str()),
@@ -26,4 +40,22 @@ pub fn hives(list: &HiveList) -> Page {
         }
     }
     page
+}
+
+/// The same as a row.
+fn row(hive: &HiveRecord) -> Row {
+    let sources: Vec<String> = hive.sources.iter().map(ToString::to_string).collect();
+    Row::new(vec![
+        Cell::from(&hive.root),
+        Cell::of(hive.root_source.as_str()),
+        Cell::from(&hive.file),
+        Cell::from(&hive.cmhive),
+        Cell::from(&hive.physical),
+        Cell::from(&hive.stable_bytes),
+        Cell::from(&hive.volatile_bytes),
+        Cell::from(&hive.version),
+        Cell::from(&hive.last_written),
+        Cell::of(sources.join(" ")),
+        Cell::of(hive.notes.join("; ")),
+    ])
 }

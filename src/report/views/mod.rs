@@ -24,7 +24,7 @@ pub use crash::{crash, self_test};
 pub use cross_view::cross_view;
 pub use figures::figures;
 pub use filter::ProcessFilter;
-pub use findings::{FindingsOptions, findings};
+pub use findings::{FindingsOptions, failure, findings};
 pub use hives::hives;
 pub use info::info;
 pub use key::{key, key_hint, no_key};

@@ -1,6 +1,6 @@
 //! The processes under their parents.
 
-use super::columns::{command, visible};
+use super::columns::{command, list_end, user, user_source, visible};
 use super::processes::{has_marked, notes, with_marks};
 use super::words::{brief, time};
 use crate::report::Users;
@@ -27,6 +27,9 @@ pub fn process_tree(picture: &Picture<'_>) -> Page {
         ],
         ..Table::default()
     };
+    table.columns.extend(DATA.map(Column::data));
+    // The same numbers as in rows of JSON.
+    let places: BTreeMap<usize, TreeRow<'_>> = places(picture).collect();
     for (missing, roots) in by_missing_parent(items, tree) {
         let indent = usize::from(!missing.is_empty());
         if !missing.is_empty() {
@@ -34,7 +37,21 @@ pub fn process_tree(picture: &Picture<'_>) -> Page {
         }
         for (depth, at) in roots.into_iter().flat_map(|root| tree.walk_from(root)) {
             if let Some(process) = items.get(at) {
-                table.rows.push(row(process, &users).depth(depth.saturating_add(indent)));
+                let mut row = row(process, &users).depth(depth.saturating_add(indent));
+                let place = places.get(&at);
+                row.cells.extend([
+                    Cell::from(place.map(|place| place.depth)),
+                    Cell::from(place.map(|place| place.row)),
+                    Cell::from(place.and_then(|place| place.parent_row)),
+                    Cell::from(&process.pid),
+                    Cell::from(&process.ppid),
+                    Cell::from(&process.name),
+                    Cell::from(&process.exited),
+                    Cell::from(&process.path),
+                    user_source(process, &users),
+                    list_end(system),
+                ]);
+                table.rows.push(row);
             }
         }
     }
@@ -45,6 +62,10 @@ pub fn process_tree(picture: &Picture<'_>) -> Page {
     page
 }
 
+/// What those who compute need of each process beside what people read.
+const DATA: [&str; 10] =
+    ["depth", "row", "parent_row", "pid", "ppid", "name", "exited", "path", "user_source", "list_end"];
+
 fn row(process: &Process, users: &Users) -> Row {
     let gone = process.has_exited();
     let name = process.name.clone().map(|name| visible(&name));
@@ -52,7 +73,7 @@ fn row(process: &Process, users: &Users) -> Row {
     let cells = vec![
         Cell::of(name),
         Cell::from(&process.session),
-        Cell::from(&users.of(process)),
+        user(process, users),
         time(&process.created),
         command(process),
     ];
@@ -101,6 +122,11 @@ pub struct TreeRow<'a> {
 /// Every process once, each after its parent: with its depth, its number, and the number of its parent's row.
 #[must_use]
 pub fn tree_rows<'s>(picture: &Picture<'s>) -> Vec<TreeRow<'s>> {
+    places(picture).map(|(_, row)| row).collect()
+}
+
+/// The same with its position in the list.
+fn places<'s>(picture: &Picture<'s>) -> impl Iterator<Item = (usize, TreeRow<'s>)> {
     let items = &picture.system().processes.items;
     let tree = picture.tree();
     let mut numbers: BTreeMap<usize, usize> = BTreeMap::new();
@@ -110,7 +136,7 @@ pub fn tree_rows<'s>(picture: &Picture<'s>) -> Vec<TreeRow<'s>> {
         let row = rows.len();
         numbers.insert(at, row);
         let parent_row = tree.parent(at).position().and_then(|up| numbers.get(&up).copied());
-        rows.push(TreeRow { depth, row, parent_row, process });
+        rows.push((at, TreeRow { depth, row, parent_row, process }));
     }
-    rows
+    rows.into_iter()
 }

@@ -2,7 +2,7 @@
 
 use super::columns::ListOptions;
 use crate::Picture;
-use crate::report::page::{Blocks as _, Cell, Page, Table, Tone};
+use crate::report::page::{Blocks as _, Page, Table, Tone, Words};
 use crate::report::users::PROFILE_MARK;
 
 /// The processes of a system as a table, in the kernel's order unless it is to be sorted; then whether the list is whole.
@@ -42,8 +42,7 @@ pub(super) fn with_marks(mut table: Table) -> Table {
 fn users(table: &Table) -> impl Iterator<Item = String> + '_ {
     let at = table.columns.iter().position(|column| column.name == "user");
     table.rows.iter().filter_map(move |row| match row.cells.get(at?)? {
-        Cell::Words(words) => Some(words.plain()),
-        Cell::Nothing | Cell::Unknown(_) => None,
+        cell => cell.words().map(Words::plain),
     })
 }
 

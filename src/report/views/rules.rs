@@ -8,7 +8,7 @@ use crate::report::page::{Blocks as _, Cell, Column, Facts, Page, Row, Table, To
 pub fn rules(rules: &[&Rule]) -> Page {
     let mut page = Page::new("Rules");
     let columns = vec![Column::new("", "id", 8), Column::new("", "title", 12)];
-    let row = |rule: &&Rule| Row::new(vec![Cell::of(rule.id), Cell::of(format!(" {}", rule.title))]);
+    let row = |rule: &&Rule| Row::new(vec![Cell::of(rule.id), Cell::of(rule.title)]);
     page.table(Table { name: "rules", columns, rows: rules.iter().map(row).collect(), ..Table::default() });
     page
 }

@@ -1,8 +1,9 @@
 //! The sessions: kind, who built each, and what runs there.
 
+use super::columns::list_end;
 use super::words::{named, short};
 use crate::process::Source;
-use crate::report::page::{Blocks as _, Facts, Page};
+use crate::report::page::{Blocks as _, Cell, Facts, Page, Row, Table};
 use crate::{Creator, Picture, Session};
 
 /// The sessions of a system.
@@ -28,7 +29,53 @@ pub fn sessions(picture: &Picture<'_>) -> Page {
         page.facts(facts);
     }
     super::processes::notes(&mut page, system, false);
+    page.data = Some(table(picture));
     page
+}
+
+/// The same as rows.
+fn table(picture: &Picture<'_>) -> Table {
+    const COLUMNS: [&str; 10] = [
+        "id",
+        "kind",
+        "creator_pid",
+        "creator_name",
+        "creator",
+        "creator_exited",
+        "running",
+        "exited",
+        "pids",
+        "list_end",
+    ];
+    let system = picture.system();
+    let row = |session: &Session| {
+        let members = || system.processes.items.iter().filter(|process| process.session.value() == Some(&session.id));
+        let exited = members().filter(|process| process.has_exited()).count();
+        let pids: Vec<String> = session.pids.iter().map(ToString::to_string).collect();
+        Row::new(vec![
+            Cell::from(Some(session.id)),
+            Cell::from(session.kind.map(|kind| kind.as_str())),
+            Cell::from(session.creator_pid),
+            Cell::from(session.creator_name.as_ref()),
+            Cell::from(session.creator.map(became)),
+            Cell::from(session.creator_exited),
+            Cell::of(members().count().saturating_sub(exited).to_string()),
+            Cell::of(exited.to_string()),
+            Cell::of(pids.join(" ")),
+            list_end(system),
+        ])
+    };
+    Table::of_data("sessions", &COLUMNS, picture.sessions().iter().map(row).collect())
+}
+
+/// What has become of the creator, as documents say it.
+const fn became(creator: Creator) -> &'static str {
+    match creator {
+        Creator::Live => "live",
+        Creator::Exited => "exited",
+        Creator::Vanished => "vanished",
+        Creator::Reused => "reused",
+    }
 }
 
 fn built_by(session: &Session) -> String {

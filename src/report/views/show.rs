@@ -44,6 +44,12 @@ impl Part {
         (Self::Environment, "environment"),
     ];
 
+    /// Whether it has rows, rather than facts.
+    #[must_use]
+    pub const fn is_list(self) -> bool {
+        matches!(self, Self::Modules | Self::Vads | Self::Threads | Self::Handles | Self::HeldBy)
+    }
+
     /// The part of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
@@ -65,7 +71,7 @@ pub fn show(report: &Report, whole: &Whole, parts: &[Part]) -> Page {
             Part::Findings => findings(&mut page, whole),
             Part::Token => token(&mut page, process, &users),
             Part::Modules => modules(&mut page, whole),
-            Part::Threads => threads(&mut page, whole),
+            Part::Threads => threads(&mut page, report, whole),
             Part::Vads => vads(&mut page, process),
             Part::Handles => handles(&mut page, process),
             Part::HeldBy => held_by(&mut page, process),
@@ -184,11 +190,22 @@ fn modules(page: &mut Page, whole: &Whole) {
     page.table(Table { name: "modules", columns, rows: modules.iter().map(row).collect(), ..Table::default() });
 }
 
-fn threads(page: &mut Page, whole: &Whole) {
+/// The driver that an address of the kernel lies in.
+fn driver(report: &Report, at: VirtualAddress) -> String {
+    let found = report.system.drivers.items.iter().find_map(|driver| {
+        let (base, size) = (driver.base.value()?, driver.size.value()?);
+        let offset = at.0.checked_sub(base.0).filter(|offset| *offset < u64::from(*size))?;
+        Some(format!("{}+{offset:#x}", brief(&driver.name)))
+    });
+    found.unwrap_or_else(|| "the kernel's half, in no driver that is listed".to_owned())
+}
+
+fn threads(page: &mut Page, report: &Report, whole: &Whole) {
     let Some(inside) = inside(page, &whole.process, "Threads") else { return };
     page.heading(2, format!("Threads{}", of(&inside.threads, &inside.threads_end)));
     let Some(threads) = list(page, &inside.threads, "threads") else { return };
     let place = |start: &Reading<VirtualAddress>| match start.value() {
+        Some(at) if at.is_kernel() => Cell::of(driver(report, *at)),
         Some(at) => Cell::of(whole.place(*at).unwrap_or_else(|| "nowhere that is known".to_owned())),
         None => Cell::Nothing,
     };
@@ -200,7 +217,11 @@ fn threads(page: &mut Page, whole: &Whole) {
             time(&thread.created),
             Cell::from(&thread.start),
             Cell::from(&thread.win32_start),
-            place(&thread.win32_start),
+            place(if thread.win32_start.value().is_some_and(|at| !at.is_null()) {
+                &thread.win32_start
+            } else {
+                &thread.start
+            }),
         ])
         .tone(if over { Tone::Faint } else { Tone::Plain })
     };

@@ -1,6 +1,6 @@
 //! What happened when: everything that bears a time, in order.
 
-use super::words::named;
+use super::words::{named, short_key};
 use crate::kernel::Thread;
 use crate::registry::{HiveList, KeyRecord};
 use crate::report::page::{Blocks as _, Cell, Column, Page, Row, Table, Tone};
@@ -65,13 +65,19 @@ pub fn events(report: &Report, picture: &Picture<'_>, hives: &HiveList) -> Vec<E
         }
     }
     for key in system.session_manager.keys().into_values().filter_map(Reading::value) {
-        let message = format!("key written: {}", key.path);
+        let message = format!("key written: {}", short_key(&key.path));
         add(key.last_written.value(), "Registry key last written", message, "_CM_KEY_NODE.LastWriteTime", None);
     }
     for hive in &hives.items {
         let root = hive.root.value().or(hive.file.value()).map_or("a hive", String::as_str);
         let message = format!("hive written to its file: {root}");
         add(hive.last_written.value(), "Hive last written", message, "_HBASE_BLOCK.TimeStamp", None);
+    }
+    // A saved timeline says itself that it is a part.
+    let last = || system.processes.items.iter().filter_map(|process| process.created.value()).max();
+    let at = machine.captured.value().or_else(last);
+    if let Some(part) = crate::report::part_of_list(system) {
+        add(at, "Image taken", part, "PsActiveProcessHead", None);
     }
     let outcomes = report.checks.iter().flat_map(|findings| findings.violations());
     events.extend(outcomes.filter_map(|outcome| finding(outcome, picture)));
@@ -121,10 +127,11 @@ fn last_written<'k>(mut keys: impl Iterator<Item = &'k Reading<KeyRecord>>, path
 pub fn timeline(events: &[Event]) -> Page {
     let mut page = Page::new("Timeline");
     let columns = vec![
-        Column::new("DATETIME (UTC)", "datetime", 28),
-        Column::new("WHAT", "timestamp_desc", 15),
+        Column::new("DATETIME (UTC)", "datetime", 19),
+        // The message says it too.
+        Column::new("WHAT", "timestamp_desc", 15).spare(1),
         Column::new("PID", "pid", 6).right(),
-        Column::new("SEVERITY", "severity", 8).spare(1),
+        Column::new("SEVERITY", "severity", 8),
         Column::new("ATT&CK", "tag", 9).spare(2),
         Column::new("SOURCE", "source", 12).spare(3),
         Column::new("MESSAGE", "message", 12),
@@ -133,7 +140,7 @@ pub fn timeline(events: &[Event]) -> Page {
         let tag = event.tag.join(" ");
         let tone = if event.severity.is_some() { Tone::Bad } else { Tone::Plain };
         Row::new(vec![
-            Cell::of(event.datetime.to_string()),
+            Cell::time(event.datetime),
             Cell::of(event.timestamp_desc),
             Cell::from(event.pid),
             Cell::from(event.severity.as_ref()),
@@ -143,6 +150,7 @@ pub fn timeline(events: &[Event]) -> Page {
         ])
         .tone(tone)
     };
-    page.table(Table { name: "timeline", columns, rows: events.iter().map(row).collect(), ..Table::default() });
+    let rows = events.iter().map(row).collect();
+    page.table(Table { name: "timeline", columns, rows, broken: true, ..Table::default() });
     page
 }

@@ -1,18 +1,16 @@
 //! Words that several views use.
 
+pub(super) use crate::report::page::short;
 use crate::report::page::{Cell, Words};
 use crate::{Process, Reading, Timestamp};
 use std::fmt::Display;
 
-/// To the second: `2026-03-14 08:00:02`.
-pub(super) fn short(at: Timestamp) -> String {
-    let text = at.to_string();
-    text.get(..19).map_or_else(|| text.clone(), |second| second.replace('T', " "))
-}
-
-/// A time to the second.
+/// A time.
 pub(super) fn time(reading: &Reading<Timestamp>) -> Cell {
-    Cell::read(reading, |at| short(*at))
+    match reading {
+        Reading::Value(at) => Cell::time(*at),
+        other => other.into(),
+    }
 }
 
 /// A value, `-` for none, `?` for what is not known.
@@ -65,4 +63,11 @@ pub(super) fn integrity(sid: &str) -> String {
         other => other,
     }
     .to_owned()
+}
+
+/// `HKLM\SYSTEM\ControlSet001\Control\Session Manager\SubSystems`
+pub(super) fn short_key(key: &str) -> String {
+    const MACHINE: &str = "\\REGISTRY\\MACHINE\\";
+    let start = key.get(..MACHINE.len()).filter(|start| start.eq_ignore_ascii_case(MACHINE));
+    start.and(key.get(MACHINE.len()..)).map_or_else(|| key.to_owned(), |rest| format!("HKLM\\{rest}"))
 }

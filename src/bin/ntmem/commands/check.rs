@@ -4,7 +4,7 @@ use crate::answer::{Answer, Sheet};
 use crate::args::Run;
 use crate::exit::Usage;
 use crate::options::{Common, Jobs, Source};
-use crate::output::Rows;
+use crate::output::{Rows, Told};
 use crate::{images, open};
 use anyhow::Context as _;
 use ntmem::checks::{BASELINES, Baseline, check_in};
@@ -47,10 +47,13 @@ impl Run for Args {
     fn run(&self) -> anyhow::Result<u8> {
         let (checks, images) = self.sorted()?;
         match self.report.as_slice() {
-            files @ [first, ..] => images::run_one(first, &self.common, |_, sheet| {
-                self.judge(&checks, saved(files, &self.common.source)?, sheet)
-            }),
-            [] => images::run(images, &self.jobs, &self.common, |image, sheet| {
+            files @ [first, ..] => {
+                let list = std::slice::from_ref(first);
+                images::run_as(list, 1, &self.common, Told::Verdicts, |_, sheet| {
+                    self.judge(&checks, saved(files, &self.common.source)?, sheet)
+                })
+            }
+            [] => images::run_as(images, self.jobs.number(), &self.common, Told::Verdicts, |image, sheet| {
                 self.judge(&checks, open::read(image, &self.common.source)?, sheet)
             }),
         }

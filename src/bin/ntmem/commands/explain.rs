@@ -61,7 +61,10 @@ impl Run for Args {
                 style.document(&mut bytes, true, &Document { schema, generator, rules: &found })?;
             }
             Format::Jsonl => Rows::new(&mut bytes, None, None).each("rule", &found),
-            Format::Text | Format::Csv | Format::Html => style.pages(&mut bytes, "rules", None, true, &[page])?,
+            Format::Text | Format::Csv | Format::Html => {
+                let piece = style.pages("rules", None, true, &[page])?;
+                bytes = [piece.head, piece.bytes].concat();
+            }
         }
         Output::new(&self.result)?.write(&bytes)?;
         Ok(0)

@@ -1,7 +1,7 @@
 //! `ntmem info`: what the image is.
 
 use crate::args::Run;
-use crate::options::{Common, Images};
+use crate::options::{Common, Format, Images};
 use crate::output::{Progress, Rows};
 use crate::{images, open};
 use ntmem::Picture;
@@ -11,6 +11,7 @@ use std::path::Path;
 
 /// What the image is: format, kernel, build, symbols, clocks
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("format", Format::without_csv))]
 pub struct Args {
     #[command(flatten)]
     images: Images,
@@ -42,7 +43,7 @@ impl Run for Args {
             let picture = Picture::new(&report.system);
             let document = Document::new(&report, &picture).with(Lists::Machine);
             let rows = |rows: &mut Rows<'_>| rows.add("machine", &MachineRow::new(&picture));
-            sheet.answer_with(&report, &picture, &document, || vec![report::info(&picture)], rows)
+            sheet.answer_with(&report, &picture, &document, || vec![report::info(&picture).with_hash(&report)], rows)
         })
     }
 }

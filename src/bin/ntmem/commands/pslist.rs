@@ -3,7 +3,7 @@
 use crate::args::Run;
 use crate::options::{Common, Filter, Images};
 use crate::output::Rows;
-use crate::{images, open};
+use crate::{exit, images, open};
 use clap::builder::PossibleValuesParser;
 use ntmem::Picture;
 use ntmem::report::{self, COLUMNS, ListOptions, Lists};
@@ -55,13 +55,15 @@ impl Run for Args {
 
     fn run(&self) -> anyhow::Result<u8> {
         let options = ListOptions { columns: self.columns.clone(), sort: self.sort.clone() };
-        options.verify().map_err(|error| crate::exit::Usage(error.to_string()))?;
+        options.verify().map_err(|error| exit::Usage(error.to_string()))?;
         images::run(&self.images.images, &self.images.jobs, &self.common, |image, sheet| {
             let mut report = open::read(image, &self.common.source)?;
-            self.filter.apply(&mut report);
+            let all = self.filter.apply(&mut report);
             let picture = Picture::new(&report.system);
             let rows = |rows: &mut Rows<'_>| rows.each("process", &options.sorted(&report.system));
-            sheet.answer_list(&report, &picture, Lists::Processes, || report::processes(&picture, &options), rows)
+            let code = if all { 0 } else { exit::NOT_THERE };
+            let page = || report::processes(&picture, &options);
+            Ok(sheet.answer_list(&report, &picture, Lists::Processes, page, rows)?.with_code(code))
         })
     }
 }

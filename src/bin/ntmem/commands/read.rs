@@ -3,18 +3,20 @@
 use crate::answer::{Answer, Sheet};
 use crate::args::Run;
 use crate::exit::{self, Usage};
-use crate::options::{Common, address};
+use crate::options::{Common, Format, address};
 use crate::output::{Progress, Rows};
 use crate::{chosen, images, open};
 use anyhow::Context as _;
 use ntmem::kernel::{Eprocess, Kernel};
 use ntmem::memory::AddressSpace;
+use ntmem::registry::Registry;
 use ntmem::report::{self, Report, Which};
 use ntmem::{MemoryRead, PhysicalAddress, Picture, ReadOptions, System, VirtualAddress};
 use std::path::{Path, PathBuf};
 
 /// Bytes at an address, and for each page where they came from or why they are missing
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("format", Format::without_csv))]
 pub struct Args {
     /// The address, hexadecimal
     #[arg(value_parser = address)]
@@ -79,8 +81,7 @@ impl Run for Args {
             }
             open::with_kernel(image, &self.common.source, |kernel| {
                 let read = self.read(kernel)?;
-                let mut system = System::default();
-                (system.image, system.kernel) = (Some(kernel.image().info()), Some(kernel.info()));
+                let mut system = System::without_processes(kernel, &Registry::open(kernel));
                 system.warnings = kernel.warnings().iter().cloned().chain(kernel.unchecked_page_files()).collect();
                 self.answer(image, sheet, read, system)
             })

@@ -1,7 +1,7 @@
 //! `ntmem registry`: one key.
 
 use crate::args::Run;
-use crate::options::Common;
+use crate::options::{Common, Format};
 use crate::output::Rows;
 use crate::{exit, images, open};
 use ntmem::{Picture, Warning, report};
@@ -12,6 +12,7 @@ const AFTER: &str = "KEY may start with HKLM\\, HKU\\, \\REGISTRY\\MACHINE\\ or 
 
 /// A key with its subkeys and values, from the hives in memory
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("format", Format::without_csv))]
 #[command(after_help = AFTER)]
 pub struct Args {
     /// The key's path

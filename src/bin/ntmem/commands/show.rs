@@ -2,8 +2,8 @@
 
 use crate::answer::{Answer, Sheet};
 use crate::args::Run;
-use crate::exit::{self, NotThere};
-use crate::options::Common;
+use crate::exit::{self, NotThere, Usage};
+use crate::options::{Common, Format};
 use crate::output::Rows;
 use crate::{chosen, images, open};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
@@ -48,6 +48,7 @@ impl Run for Args {
     }
 
     fn run(&self) -> anyhow::Result<u8> {
+        self.one_list()?;
         images::run_one(&self.image, &self.common, |image, sheet| {
             let which = Which::parse(&self.process);
             let report = open::read_with(image, &self.common.source, ReadOptions::default(), |kernel, report| {
@@ -72,6 +73,17 @@ impl Run for Args {
 }
 
 impl Args {
+    /// There is room for one list in csv.
+    fn one_list(&self) -> Result<(), Usage> {
+        let lists = || Part::ALL.into_iter().filter(|(part, _)| part.is_list());
+        let one = matches!(self.only.as_slice(), [part] if part.is_list());
+        if self.common.result.format != Format::Csv || one {
+            return Ok(());
+        }
+        let names: Vec<&str> = lists().map(|(_, name)| name).collect();
+        Err(Usage(format!("csv is one list: name it with --only, one of {}", names.join(", "))))
+    }
+
     fn answer(&self, which: &Which, report: &Report, sheet: &Sheet<'_>) -> anyhow::Result<Answer> {
         let picture = Picture::new(&report.system);
         let page = || match &report.whole {

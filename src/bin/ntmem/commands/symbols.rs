@@ -1,7 +1,7 @@
 //! `ntmem symbols`: what symbols images need, whether they are here, and where to fetch them.
 
 use crate::args::Run;
-use crate::options::{Common, Source};
+use crate::options::{Common, Format, Source};
 use crate::output::{self, Progress, Rows};
 use crate::{exit, images, open};
 use anyhow::Context as _;
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// The symbols that images need, and where to get them; or a pack of those that are here
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("format", Format::without_csv))]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Args {
     #[command(subcommand)]

@@ -2,7 +2,7 @@
 
 use crate::args::Run;
 use crate::options::{Common, Images};
-use crate::output::Rows;
+use crate::output::{Rows, Told};
 use crate::{images, open};
 use ntmem::checks::{BASELINES, check_in};
 use ntmem::registry::{HiveList, Registry};
@@ -30,7 +30,8 @@ impl Run for Args {
 
     fn run(&self) -> anyhow::Result<u8> {
         // What reads timelines wants events alone.
-        images::run_of_events(&self.images.images, &self.images.jobs, &self.common, |image, sheet| {
+        let (images, jobs) = (&self.images.images, self.images.jobs.number());
+        images::run_as(images, jobs, &self.common, Told::Events, |image, sheet| {
             let mut hives = HiveList::default();
             let mut report = open::read_with(image, &self.common.source, ReadOptions::default(), |kernel, _| {
                 hives = Registry::open(kernel).hive_list();
@@ -42,7 +43,7 @@ impl Run for Args {
             let events = report.timeline.as_deref().unwrap_or_default();
             let rows = |rows: &mut Rows<'_>| rows.each("event", events);
             let document = Document::new(&report, &picture).with(Lists::Machine);
-            sheet.answer_with(&report, &picture, &document, || vec![report::timeline(events)], rows)
+            sheet.answer_with(&report, &picture, &document, || vec![report::timeline(events).with_hash(&report)], rows)
         })
     }
 }

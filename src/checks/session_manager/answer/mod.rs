@@ -153,6 +153,25 @@ impl<'g, 'a> Answer<'g, 'a> {
         self.findings.iter().any(|finding| finding.severity > Severity::Info)
     }
 
+    /// The same of a rule about several values: headed by those that are not as Windows makes them.
+    pub(super) fn judge_values(self) -> Outcome {
+        /// Values that are named.
+        const NAMED: usize = 3;
+        let of: BTreeSet<&str> =
+            self.findings.iter().map(|finding| finding.label.rsplit('\\').next().unwrap_or_default()).collect();
+        let named: Vec<&str> = of.iter().copied().filter(|name| !name.starts_with('(')).take(NAMED).collect();
+        let more = if of.len() > NAMED { " and others" } else { "" };
+        let head = match named.as_slice() {
+            [] => None,
+            [one] if more.is_empty() => Some(format!("{one} is not as Windows makes it")),
+            several => Some(format!("{}{more} are not as Windows makes them", several.join(", "))),
+        };
+        match head {
+            Some(head) => self.judge().headed(head),
+            None => self.judge(),
+        }
+    }
+
     /// The worst decides: what counts, then what is not known, then what is worth knowing.
     pub(super) fn judge(mut self) -> Outcome {
         if self.keys.is_assumed() {

@@ -4,6 +4,7 @@ use super::worst_first;
 use crate::checks::{Baseline, Evidence, Rule, Space};
 use crate::report::page::{Block, Blocks as _, Commands, Facts, Section, Tone, Words};
 use crate::report::views::columns::visible;
+use crate::report::views::words::short_key;
 use crate::report::{Report, command, command_about, command_in, command_on, heading};
 use crate::{Findings, Origin, Outcome, Severity};
 use std::collections::BTreeSet;
@@ -131,7 +132,9 @@ fn next(report: &Report, outcome: &Outcome) -> Vec<String> {
 /// The command that shows what an entry shows. Physical addresses need no address space: they lead there whosever it is.
 fn read(report: &Report, evidence: &Evidence, image: &str) -> Option<String> {
     let number = |value: &String| value.starts_with("S-1-") || value.starts_with("0x") || value.parse::<u64>().is_ok();
-    let form = if evidence.value.as_ref().is_some_and(number) { "hex" } else { "unicode" };
+    // Of a page it is bytes that are shown.
+    let bytes = evidence.structure == "_MMPTE" || evidence.value.as_ref().is_some_and(number);
+    let form = if bytes { "hex" } else { "unicode" };
     if let Some((data, at)) = evidence.data.and_then(|data| Some((data, data.physical?))) {
         let (at, bytes) = (at.to_string(), data.bytes.to_string());
         return Some(command_in(report, &["ntmem", "read", &at, image, "--physical", "--bytes", &bytes, "--as", form]));
@@ -155,13 +158,6 @@ fn read(report: &Report, evidence: &Evidence, image: &str) -> Option<String> {
     }
     let object = evidence.object.filter(|_| evidence.space == Some(Space::Kernel))?;
     Some(command_on(report, &["ntmem", "read", &object.to_string(), image, "--as", &evidence.structure]))
-}
-
-/// `HKLM\SYSTEM\ControlSet001\Control\Session Manager\SubSystems`
-fn short_key(key: &str) -> String {
-    const MACHINE: &str = "\\REGISTRY\\MACHINE\\";
-    let start = key.get(..MACHINE.len()).filter(|start| start.eq_ignore_ascii_case(MACHINE));
-    start.and(key.get(MACHINE.len()..)).map_or_else(|| key.to_owned(), |rest| format!("HKLM\\{rest}"))
 }
 
 /// `Required` of `SubSystems\Required`.

@@ -5,7 +5,7 @@ use crate::checks::Missing;
 use crate::report::page::{Blocks as _, Page, Tone};
 use crate::report::views::words::count;
 use crate::report::{Report, part_of_list};
-use crate::{Findings, Outcome};
+use crate::{Findings, Outcome, Verdict};
 use std::collections::BTreeMap;
 
 /// Processes that are named of which something could not be read; a document has all.
@@ -15,9 +15,45 @@ const WARNINGS: usize = 5;
 
 /// Once per reason: on a list without paths, many checks lack the same.
 pub(super) fn not_evaluated(page: &mut Page, findings: &Findings) {
+    let gone = |outcome: &&Outcome| outcome.is_gone();
+    let reasons = by_need(findings.unknown().filter(|outcome| !gone(outcome)));
+    if !reasons.is_empty() {
+        page.gap().heading(2, Tone::Odd.say("Not evaluated, which is not proof that it is normal:"));
+    }
+    for (needs, outcomes) in reasons {
+        page.paragraph((2, 4), need(&needs, &outcomes));
+    }
+    let lost = ids(findings.unknown().filter(gone));
+    if !lost.is_empty() {
+        page.gap()
+            .paragraph((0, 2), format!("Gone with processes that have exited, and nothing brings it back: {lost}"));
+    }
+}
+
+/// Why nothing more is known than `inconclusive`.
+pub(super) fn because(page: &mut Page, report: &Report, findings: &Findings) {
+    /// Reasons that are told here; all are below.
+    const TOLD: usize = 3;
+    if findings.verdict != Verdict::Inconclusive {
+        return;
+    }
+    let open = by_need(findings.unknown().filter(|outcome| outcome.decides));
+    for (needs, outcomes) in open.iter().take(TOLD) {
+        page.paragraph((2, 4), Tone::Odd.say(format!("because {}", need(needs, outcomes))));
+    }
+    if let Some(more) = open.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        page.paragraph((2, 4), format!("and for {}", count(more, "more reason", "more reasons")));
+    }
+    if let Some(part) = part_of_list(&report.system).filter(|_| open.is_empty()) {
+        page.paragraph((2, 4), Tone::Odd.say(part));
+    }
+}
+
+/// Outcomes by what they lack, in the order of the first of each.
+fn by_need<'o>(outcomes: impl Iterator<Item = &'o Outcome>) -> Vec<(String, Vec<&'o Outcome>)> {
     let mut reasons: Vec<(String, Vec<&Outcome>)> = Vec::new();
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
-    for outcome in findings.unknown() {
+    for outcome in outcomes {
         let needs = needs(outcome);
         let at = *known.entry(needs.clone()).or_insert(reasons.len());
         match reasons.get_mut(at) {
@@ -25,14 +61,13 @@ pub(super) fn not_evaluated(page: &mut Page, findings: &Findings) {
             None => reasons.push((needs, vec![outcome])),
         }
     }
-    if reasons.is_empty() {
-        return;
-    }
-    page.gap().heading(2, Tone::Odd.say("Not evaluated, which is not proof that it is normal:"));
-    for (needs, outcomes) in reasons {
-        let need = if outcomes.len() == 1 { "needs" } else { "need" };
-        page.paragraph((2, 4), format!("{} {need} {needs}", ids(outcomes.into_iter())));
-    }
+    reasons
+}
+
+/// `SMR-01, SMR-03 need the key SubSystems, which was unreadable`
+fn need(needs: &str, outcomes: &[&Outcome]) -> String {
+    let need = if outcomes.len() == 1 { "needs" } else { "need" };
+    format!("{} {need} {needs}", ids(outcomes.iter().copied()))
 }
 
 /// What an outcome lacks.

@@ -1,7 +1,6 @@
 //! What was found, by subject: which process is bad, which is good, what was changed.
 
-use super::ids;
-use crate::checks::Judgement;
+use crate::checks::{Baseline, Judgement};
 use crate::report::page::{Block, Blocks as _, Commands, Facts, Page, Tone, Words};
 use crate::report::views::columns::visible;
 use crate::report::views::words::{brief, count};
@@ -26,7 +25,7 @@ pub(super) fn add(page: &mut Page, report: &Report, findings: &Findings) {
     }
     let mut told: Vec<(bool, String, Words)> = pids
         .iter()
-        .map(|(pid, outcomes)| (is_bad(outcomes), format!("pid {pid}"), process(report, *pid, outcomes)))
+        .map(|(pid, outcomes)| (is_bad(outcomes), format!("pid {pid}"), process(report, findings, *pid, outcomes)))
         .collect();
     // Who is bad stands above who is good.
     told.sort_by_key(|(bad, ..)| !bad);
@@ -34,7 +33,7 @@ pub(super) fn add(page: &mut Page, report: &Report, findings: &Findings) {
         facts.add(pid, words);
     }
     for (area, outcomes) in others {
-        facts.add(area, said(&outcomes, "as Windows makes it"));
+        facts.add(area, said(findings, &outcomes, "as Windows makes it"));
     }
     page.facts(facts);
     let bad = pids.iter().filter(|(_, outcomes)| is_bad(outcomes)).map(|(pid, _)| *pid);
@@ -70,12 +69,12 @@ fn is_bad(outcomes: &[&Outcome]) -> bool {
     outcomes.iter().any(|outcome| outcome.counts())
 }
 
-fn process(report: &Report, pid: u64, outcomes: &[&Outcome]) -> Words {
+fn process(report: &Report, findings: &Findings, pid: u64, outcomes: &[&Outcome]) -> Words {
     let items = &report.system.processes.items;
     let process = items.iter().find(|process| process.pid.value() == Some(&pid));
     let name =
         process.map_or_else(|| "not listed".to_owned(), |process| brief(&process.name.clone().map(|n| visible(&n))));
-    let words = said(outcomes, "nothing wrong");
+    let words = said(findings, outcomes, "nothing wrong");
     let who = Tone::Head.say(name).and(Tone::Plain, part(report, pid, process, outcomes));
     Words(who.and(Tone::Plain, ": ").0.into_iter().chain(words.0).collect())
 }
@@ -91,21 +90,47 @@ fn part(report: &Report, pid: u64, process: Option<&Process>, outcomes: &[&Outco
     }
 }
 
-/// What is wrong with a subject, or that nothing is.
-fn said(outcomes: &[&Outcome], fine: &str) -> Words {
+/// Whether somebody looked for the answer of an outcome and could not have it, though the rule decides.
+fn would_decide(findings: &Findings, outcome: &Outcome) -> bool {
+    let core = || Baseline::named(&findings.check).and_then(|baseline| baseline.rule(&outcome.id));
+    outcome.outcome == Judgement::Unknown
+        && !outcome.is_gone()
+        && (outcome.decides || core().is_some_and(|rule| rule.core))
+}
+
+/// What is wrong with a subject, or that nothing is: of what was judged only where something that decides was not.
+fn said(findings: &Findings, outcomes: &[&Outcome], fine: &str) -> Words {
     let mut wrong: Vec<&Outcome> = outcomes.iter().copied().filter(|outcome| outcome.counts()).collect();
     wrong.sort_by_key(|outcome| std::cmp::Reverse(outcome.severity));
     let of = |judgement| outcomes.iter().filter(|outcome| outcome.outcome == judgement).count();
-    let (passed, open) = (of(Judgement::Pass), of(Judgement::Unknown));
+    let passed = of(Judgement::Pass);
+    let gone = outcomes.iter().filter(|outcome| outcome.is_gone()).count();
+    let open = of(Judgement::Unknown).saturating_sub(gone);
     if wrong.is_empty() {
-        let open = if open > 0 { format!(", {open} not evaluated") } else { String::new() };
-        let tone = if passed == 0 { Tone::Odd } else { Tone::Good };
-        let fine = if passed == 0 { "nothing could be said" } else { fine };
-        return tone.say(format!("{fine} ({passed} passed{open})"));
+        let (tone, fine) = if outcomes.iter().any(|outcome| would_decide(findings, outcome)) {
+            (Tone::Odd, "not all could be judged".to_owned())
+        } else if passed == 0 {
+            (Tone::Odd, "nothing could be said".to_owned())
+        } else if open > 0 {
+            (Tone::Good, format!("{fine}, as far as it could be judged"))
+        } else {
+            (Tone::Good, fine.to_owned())
+        };
+        let mut sums = format!("{passed} passed");
+        for (number, word) in [(open, "not evaluated"), (gone, "gone with the process")] {
+            if number > 0 {
+                sums.push_str(&format!(", {number} {word}"));
+            }
+        }
+        return tone.say(format!("{fine} ({sums})"));
     }
     let headings: Vec<&str> = wrong.iter().take(SAID).map(|outcome| heading(outcome)).collect();
     let more = wrong.len().saturating_sub(SAID);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let ids = if wrong.len() == 1 { ids(wrong.iter().copied()) } else { count(wrong.len(), "finding", "findings") };
+    let ids = match wrong.as_slice() {
+        // The subject says whose it is.
+        [one] => one.id.clone(),
+        several => count(several.len(), "finding", "findings"),
+    };
     Tone::Bad.say(format!("{ids}: ")).and(Tone::Plain, format!("{}{more}", headings.join("; ")))
 }

@@ -45,6 +45,15 @@ pub(super) fn add(page: &mut Page, report: &Report, picture: &Picture<'_>) {
     page.facts(facts);
 }
 
+/// `mem.raw (DESKTOP-7Q2R4TN)`: what tells one list of findings from another.
+pub(super) fn in_a_line(report: &Report) -> Option<String> {
+    let host = report.system.machine.host.value();
+    match (&report.run.image, host) {
+        (Some(image), Some(host)) => Some(format!("{image} ({host})")),
+        (image, host) => image.as_ref().or(host).cloned(),
+    }
+}
+
 fn image(report: &Report) -> Option<String> {
     let image = report.system.image.as_ref();
     let what = image.map(|image| format!("{}, {}", image.format, size(image.bytes)));

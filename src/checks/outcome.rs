@@ -275,6 +275,12 @@ impl Outcome {
         self.outcome == Judgement::Unknown && self.missing.as_ref().is_some_and(gone)
     }
 
+    /// Whether it is an unknown that keeps the verdict from being clean.
+    #[must_use]
+    pub fn is_in_the_way(&self) -> bool {
+        self.outcome == Judgement::Unknown && self.decides
+    }
+
     /// Whether it is a violation that counts for the verdict.
     #[must_use]
     pub fn counts(&self) -> bool {

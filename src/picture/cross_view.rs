@@ -119,6 +119,8 @@ struct Judge<'p> {
     boot: Option<Timestamp>,
     /// The active list was read to its end, both ways.
     whole: bool,
+    /// It is told how the walk along it ended.
+    ended: bool,
     /// It was, one way at least: whoever is older than the image and in it is met on that way.
     whole_one_way: bool,
     /// The clock was not set back since smss.exe started.
@@ -160,6 +162,7 @@ impl<'p> Judge<'p> {
             up,
             boot,
             whole,
+            ended: list.end.is_some(),
             whole_one_way,
             even,
             youngest,
@@ -272,7 +275,7 @@ impl<'p> Judge<'p> {
         }
         let why = match links {
             Some(Links::Bypassed) => "its neighbours in the active list are linked past it",
-            Some(Links::Alone) => "its links point to itself, as somebody leaves them who takes it off the active list",
+            Some(Links::Alone) => "its links point to itself: Windows leaves nothing so, and what hides a process does",
             Some(Links::None) => "its links are null",
             Some(Links::Linked) => "its neighbours point to it, and the active list does not come to them",
             _ => "the active list does not come to it",
@@ -290,7 +293,12 @@ impl<'p> Judge<'p> {
                 self.unless_in_motion(process, Explanation::Unlinked, why)
             };
         }
-        (Explanation::Torn, "it runs, and the active list could not be read to its end".to_owned())
+        let why = if self.ended {
+            "it runs, and the active list could not be read to its end"
+        } else {
+            "it runs, and the list of processes, of which nobody says how it ended, does not have it"
+        };
+        (Explanation::Torn, why.to_owned())
     }
 
     /// What hides a process is told from what has merely happened while the image was taken, by what other processes show of that. The

@@ -26,6 +26,8 @@ pub const SCHEMA: u32 = 1;
 pub struct Report {
     /// `ntmem 0.1.0`. `None`: another tool's document.
     pub generator: Option<String>,
+    /// Who made what it was read back from: `ntmem 0.1.0`, `Volatility 3`. `None`: it was read from an image.
+    pub saved_by: Option<String>,
     /// The machine. Its warnings are those of the document.
     pub system: System,
     /// What was checked. Not read back: checks are pure, and run again.
@@ -58,6 +60,7 @@ impl Report {
     pub fn new(system: System) -> Self {
         Self {
             generator: Some(generator()),
+            saved_by: None,
             system,
             checks: Vec::new(),
             hives: None,
@@ -257,7 +260,8 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
         if !generator.as_deref().is_some_and(|generator| generator.starts_with("ntmem")) {
             foreign::adopt(&mut system);
         }
-        Ok(Report { generator, ..Report::new(system) })
+        let saved_by = Some(generator.clone().unwrap_or_else(|| "another tool".to_owned()));
+        Ok(Report { generator, saved_by, ..Report::new(system) })
     }
 }
 

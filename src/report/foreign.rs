@@ -10,6 +10,12 @@ const CORE: [&str; 9] =
 
 /// Other tools leave out what they did not read, and repeat what they found twice.
 pub(super) fn adopt(system: &mut System) {
+    system.processes.items.iter_mut().for_each(|row| distrust(row, &[]));
+    join(system);
+}
+
+/// Joins the rows that are one process, and drops those without a pid.
+pub(super) fn join(system: &mut System) {
     let mut warnings = Vec::new();
     let items = std::mem::take(&mut system.processes.items);
     let all = items.len();
@@ -18,12 +24,15 @@ pub(super) fn adopt(system: &mut System) {
     let mut repeated = 0_usize;
     for mut row in items {
         let Some(pid) = row.pid.value().copied().filter(|pid| *pid != 0) else { continue };
-        unread(&mut row);
+        tidy(&mut row);
         let same = by_pid.entry(pid).or_default();
         let before = same.iter().copied().find(|&at| rows.get(at).is_some_and(|before| before.is_same_process(&row)));
         if let Some(before) = before.and_then(|at| rows.get_mut(at)) {
             repeated = repeated.saturating_add(1);
+            let sources = std::mem::take(&mut row.sources);
             before.fill_from(row);
+            let new: Vec<_> = sources.into_iter().filter(|source| !before.sources.contains(source)).collect();
+            before.sources.extend(new);
         } else {
             same.push(rows.len());
             rows.push(row);
@@ -44,11 +53,21 @@ pub(super) fn adopt(system: &mut System) {
     system.warnings.extend(warnings);
 }
 
-/// Null and blank mean that nobody read it, not that there is none.
-fn unread(row: &mut Process) {
-    let reason = Absent::not_collected("not in the document");
+fn not_there() -> Absent {
+    Absent::not_collected("not in the document")
+}
+
+/// Null means that nobody read it, not that there is none; but for the fields of which the tool that made the list is known to tell
+/// when there is none.
+pub(super) fn distrust(row: &mut Process, told: &[&str]) {
     let runs = row.threads.value().is_some_and(|threads| *threads > 0);
-    row.distrust_nothing(&reason, if runs { &["exited"] } else { &[] });
+    let told: Vec<&str> = told.iter().copied().chain(runs.then_some("exited")).collect();
+    row.distrust_nothing(&not_there(), &told);
+}
+
+/// Blank means that nobody read it; and what tools print as one list is taken apart.
+fn tidy(row: &mut Process) {
+    let reason = not_there();
     for text in
         [&mut row.name, &mut row.path, &mut row.peb_path, &mut row.command_line, &mut row.user, &mut row.integrity]
     {

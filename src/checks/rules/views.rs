@@ -37,13 +37,17 @@ fn views(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
     let sources = || case.rows.iter().flat_map(|(_, process)| &process.sources);
     if !sources().any(|source| *source != LIST) {
         let needs = "one more view of the processes beside the active list";
-        return vec![rest.unknown(needs, Absent::not_collected("memory was not scanned"))];
+        let why = match case.system.image {
+            Some(_) => "memory was not scanned",
+            None => "what was saved does not tell in how many ways processes were looked for",
+        };
+        return vec![rest.unknown(needs, Absent::not_collected(why))];
     }
     let seen = case.sightings;
     let rows = case.rows.iter().filter_map(|(at, process)| Some((*process, seen.get(*at)?)));
     let rows: Vec<(&Process, &Sighting)> = rows.collect();
     let mut outcomes: Vec<Outcome> =
-        rows.iter().filter_map(|(process, sighting)| judge(rule, process, sighting)).collect();
+        rows.iter().filter_map(|(process, sighting)| judge(case, rule, process, sighting)).collect();
     let hidden = rows.iter().filter(|(_, sighting)| sighting.hidden).count();
     let running =
         |process: &&&Process| process.is_live() && process.threads.value().is_some_and(|threads| *threads > 0);
@@ -72,7 +76,7 @@ fn views(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
 }
 
 /// A violation, where exit, creation and smear do not explain the views that hold the process.
-fn judge(rule: &Rule, process: &Process, sighting: &Sighting) -> Option<Outcome> {
+fn judge(case: &Case<'_>, rule: &Rule, process: &Process, sighting: &Sighting) -> Option<Outcome> {
     let name = process.name.value().map_or("?", String::as_str);
     let sources = process.sources.iter().map(|source| Witness::of_source(*source));
     let outcome = Outcome::about(rule, process).witnessed(sources);
@@ -81,9 +85,9 @@ fn judge(rule: &Rule, process: &Process, sighting: &Sighting) -> Option<Outcome>
             let outcome = outcome
                 .observed(format!("{name}, only in {}: {}", Source::names(&process.sources), sighting.why))
                 .expected("in the active list")
-                .seen(process, "name", process.name.value().cloned())
+                .seen(process, "active_links", process.active_links.value().map(ToString::to_string))
                 .seen(process, "threads", process.threads.value().map(ToString::to_string))
-                .seen(process, "active_links", process.active_links.value().map(ToString::to_string));
+                .seen(process, "name", process.name.value().cloned());
             Some(outcome.headed("hidden: it runs, and the active list lacks it").violation(Severity::High))
         }
         // A torn link loses processes as an attacker would: nobody can tell which, but it is told who.
@@ -92,7 +96,16 @@ fn judge(rule: &Rule, process: &Process, sighting: &Sighting) -> Option<Outcome>
                 .observed(format!("{name}, only in {}: {}", Source::names(&process.sources), sighting.why))
                 .expected("in the active list")
                 .seen(process, "active_links", process.active_links.value().map(ToString::to_string));
-            Some(outcome.unknown("the whole active list", "torn where it may have stood"))
+            let words = format!("{name} ({})", pid(process));
+            Some(match case.system.processes.end {
+                Some(_) => outcome.unknown("the whole active list", "torn where it may have stood"),
+                // Another tool's list: of two things it is one.
+                None => {
+                    let by = Source::names(&process.sources);
+                    let why = format!("not said to be whole: {words} runs by {by} and is not in it, hidden or lost");
+                    outcome.unknown("the whole active list", why).decides()
+                }
+            })
         }
         Explanation::HalfLinked => {
             let outcome = outcome

@@ -1,13 +1,16 @@
 //! MemProcFS' `forensic/csv/process.csv`.
 
 use super::Listed;
-use super::table::{Row, number, reading, text, time, truth};
+use super::table::{Row, named_user, number, reading, text, time, truth};
 use crate::{PhysicalAddress, Process, Reading, VirtualAddress};
 
 /// Whether a row is one of these.
 pub(super) fn is_its(row: &Row) -> bool {
     ["PID", "PPID", "ShortName", "KernelPath", "UserPath"].iter().all(|name| row.contains_key(*name))
 }
+
+/// An empty cell is a zero in the kernel: `m_fc_proc.c` prints the exit time of every process, and nothing for zero.
+pub(super) const TOLD: &[&str] = &["exited"];
 
 /// What the rows say. The user is a name there, and a name is no SID.
 pub(super) fn read(rows: &[Row]) -> Listed {
@@ -25,6 +28,7 @@ pub(super) fn read(rows: &[Row]) -> Listed {
             path: reading(text(row, "KernelPath")),
             peb_path: reading(text(row, "UserPath")),
             command_line: reading(text(row, "CommandLine")),
+            user: named_user(row, "User"),
             ..Process::default()
         })
     });

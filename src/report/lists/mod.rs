@@ -1,14 +1,16 @@
 //! Process lists as other tools print them.
 
 mod memprocfs;
+mod seen_by;
 mod table;
 mod velociraptor;
 mod volatility;
 
 use super::{Report, foreign};
+use crate::process::Source;
 use crate::{Absent, Process, Reading, System, Warning};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use table::Row;
 
 /// Why a file is no report and no list.
@@ -41,14 +43,50 @@ struct Listed {
     sids: BTreeMap<u64, Vec<String>>,
 }
 
-/// A tool's rows: whether they are its, the column of the process's id, and what they say.
-type Tool = (fn(&Row) -> bool, &'static str, fn(&[Row]) -> Listed);
+/// What is known of the rows of one tool.
+struct Tool {
+    name: &'static str,
+    /// Whether rows like this one are its.
+    is_its: fn(&Row) -> bool,
+    /// The column of the process's id.
+    id: &'static str,
+    /// What the rows say.
+    read: fn(&[Row]) -> Listed,
+    /// Members of a process of which the tool tells when there is none: an empty column is not one that nobody read.
+    told: &'static [&'static str],
+    /// By the name of a file, the place where the processes in it were found, if names tell that.
+    place: fn(&str) -> Option<Source>,
+}
 
-const TOOLS: [Tool; 3] = [
-    (volatility::is_its, "PID", volatility::read),
-    (memprocfs::is_its, "PID", memprocfs::read),
-    (velociraptor::is_its, "Pid", velociraptor::read),
+static TOOLS: [Tool; 3] = [
+    Tool {
+        name: "Volatility 3",
+        is_its: volatility::is_its,
+        id: "PID",
+        read: volatility::read,
+        told: &[],
+        place: volatility::place,
+    },
+    Tool {
+        name: "MemProcFS",
+        is_its: memprocfs::is_its,
+        id: "PID",
+        read: memprocfs::read,
+        told: memprocfs::TOLD,
+        place: |_| None,
+    },
+    Tool {
+        name: "Velociraptor",
+        is_its: velociraptor::is_its,
+        id: "Pid",
+        read: velociraptor::read,
+        told: &[],
+        place: |_| None,
+    },
 ];
+
+/// Characters of a file that an error repeats.
+const QUOTED: usize = 200;
 
 /// SIDs of groups, labels and capabilities, which no token has as its user; `*` stands for what follows. (Microsoft, "Security
 /// identifiers": well-known SIDs.)
@@ -92,16 +130,20 @@ pub fn read_lists(files: &[(String, Vec<u8>)]) -> Result<Report, ListError> {
         return serde_json::from_slice(bytes).map_err(unknown);
     }
     let mut all = Listed::default();
-    let mut warnings = Vec::new();
+    let (mut warnings, mut tools, mut places) = (Vec::new(), Vec::new(), seen_by::Places::default());
     for (name, bytes) in files {
         let unknown = |why: String| ListError::Unknown { name: name.clone(), why };
         let rows = table::rows(bytes).map_err(unknown)?;
         let first = rows.first().ok_or_else(|| unknown("it has no rows".to_owned()))?;
-        let tool = TOOLS.iter().find(|(is_its, ..)| is_its(first));
-        let columns = || first.keys().cloned().collect::<Vec<_>>().join(", ");
-        let (_, column, read) = tool.ok_or_else(|| unknown(format!("its columns are {}", columns())))?;
-        warnings.extend(without_id(name, &rows, column));
-        let listed = read(&rows);
+        let tool = TOOLS.iter().find(|tool| (tool.is_its)(first));
+        let tool = tool.ok_or_else(|| unknown(format!("its columns are {}", columns(first))))?;
+        if !tools.contains(&tool.name) {
+            tools.push(tool.name);
+        }
+        warnings.extend(without_id(name, &rows, tool.id));
+        let mut listed = (tool.read)(&rows);
+        listed.processes.iter_mut().for_each(|row| foreign::distrust(row, tool.told));
+        places.add(name, (tool.place)(name), &mut listed.processes);
         all.processes.extend(listed.processes);
         all.command_lines.extend(listed.command_lines);
         all.sids.extend(listed.sids);
@@ -112,8 +154,18 @@ pub fn read_lists(files: &[(String, Vec<u8>)]) -> Result<Report, ListError> {
     let mut system = System::default();
     system.processes.items = all.joined();
     system.warnings = warnings;
-    foreign::adopt(&mut system);
-    Ok(Report { generator: None, ..Report::new(system) })
+    places.compare(&mut system);
+    foreign::join(&mut system);
+    Ok(Report { generator: None, saved_by: Some(tools.join(", ")), ..Report::new(system) })
+}
+
+/// The names of the columns, as far as an error can say them.
+fn columns(row: &Row) -> String {
+    let names = row.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("{}...", names.get(..end).unwrap_or_default()),
+        None => names,
+    }
 }
 
 /// Rows whose process id is none: they are left out, and that is told.
@@ -146,16 +198,19 @@ fn looks_like_document(bytes: &[u8]) -> bool {
 impl Listed {
     /// The processes with what other lists say of them. Of a pid that several had nobody knows whose it is.
     fn joined(self) -> Vec<Process> {
-        let mut owners: BTreeMap<u64, usize> = BTreeMap::new();
-        for pid in self.processes.iter().filter_map(|process| process.pid.value()) {
-            let count = owners.entry(*pid).or_default();
-            *count = count.saturating_add(1);
+        // Two lists of one machine have each process twice.
+        let mut owners: BTreeMap<u64, BTreeSet<seen_by::Identity>> = BTreeMap::new();
+        for process in &self.processes {
+            if let Some(pid) = process.pid.value() {
+                owners.entry(*pid).or_default().insert(seen_by::identity(process));
+            }
         }
+        let alone = |pid: &u64| owners.get(pid).is_some_and(|owners| owners.len() == 1);
         // A token begins with its user. Rows that were sorted do not tell which SID that was, whichever is the first.
         let sorted = self.sids.values().filter_map(|sids| sids.first()).find(|sid| is_of_group(sid));
         let mut processes = self.processes;
         for process in &mut processes {
-            let Some(pid) = process.pid.value().filter(|pid| owners.get(pid) == Some(&1)) else { continue };
+            let Some(pid) = process.pid.value().filter(|pid| alone(pid)) else { continue };
             if let Some(line) = self.command_lines.get(pid).filter(|_| process.command_line.value().is_none()) {
                 process.command_line = Reading::Value(line.clone());
             }
@@ -181,7 +236,11 @@ mod tests {
     use crate::check_smss;
 
     fn read(files: &[&str]) -> Result<Report, String> {
-        let files: Vec<_> = files.iter().map(|text| ("list".to_owned(), text.as_bytes().to_vec())).collect();
+        named(&files.iter().map(|text| ("list", *text)).collect::<Vec<_>>())
+    }
+
+    fn named(files: &[(&str, &str)]) -> Result<Report, String> {
+        let files: Vec<_> = files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect();
         read_lists(&files).map_err(|error| error.to_string())
     }
 
@@ -298,6 +357,114 @@ mod tests {
         let items = read(&[rows]).unwrap().system.processes.items;
         assert_eq!(items[1].path.value().map(String::as_str), Some(r"C:\Windows\System32\smss.exe"));
         assert!(items[1].user.absent().is_some() && items[1].command_line.absent().is_some());
+    }
+
+    /// `pslist()` has the user of the token in `OwnerSid`.
+    #[test]
+    fn velociraptor_says_whose_the_token_is() {
+        let row = |pid: u64, owner: &str| {
+            format!(
+                r#"{{"Pid": {pid}, "Ppid": 4, "Name": "smss.exe", "Threads": 2, "Username": "PC\\alice", "OwnerSid": "{owner}",
+                    "CommandLine": "", "Exe": "C:\\Windows\\System32\\smss.exe", "CreateTime": "2026-03-20T11:25:35Z"}}"#
+            )
+        };
+        let of = |owner: &str| {
+            let report = read(&[&format!("[{}, {}]", row(468, "S-1-5-18"), row(3260, owner))]).unwrap();
+            let findings = check_smss(&report.system);
+            let outcome = |pid| findings.of("SMSS-008").find(|found| found.pid == Some(pid)).unwrap().clone();
+            (outcome(468).outcome, outcome(3260))
+        };
+        use crate::checks::Judgement::{Pass, Unknown, Violation};
+        let (good, bad) = of("S-1-5-21-1-2-3-1001");
+        assert_eq!((good, bad.outcome), (Pass, Violation));
+        let (_, unnamed) = of("");
+        assert_eq!(unnamed.outcome, Unknown);
+        let why = unnamed.missing.unwrap().to_string();
+        assert!(why.contains("alice") && why.contains("SID"), "{why}");
+    }
+
+    /// The tool prints an exit time for who has ended, and nothing for who has not.
+    #[test]
+    fn memprocfs_says_who_runs() {
+        let list = |exited: &str| {
+            format!(
+                "PID,PPID,State,ShortName,Name,IntegrityLevel,User,CreateTime,ExitTime,Wow64,EPROCESS,PEB,PEB32,DTB,UserDTB,\
+                 UserPath,KernelPath,CommandLine,Flag\n\
+                 4,0,0,System,System,System,SYSTEM,\"2026-03-20 11:25:35\",,0,0xffff97a9ec004060,0x0,0x0,0x6d4000,0x3f2c000,\
+                 \"\",System,\"\",-\n\
+                 468,4,0,smss.exe,smss.exe,System,SYSTEM,\"2026-03-20 11:25:35\",,0,0xffff97a9ec016060,0xa0,0x0,0x11b0000,0x0,\
+                 \\SystemRoot\\System32\\smss.exe,\\Device\\HarddiskVolume4\\Windows\\System32\\smss.exe,,-\n\
+                 3260,4,0,smss.exe,smss.exe,Medium,alice,\"2026-03-20 16:25:35\",{exited},0,0xffff97a9ec216060,0xa0,0x0,0x12b0000,\
+                 0x0,C:\\x\\smss.exe,\\Device\\HarddiskVolume4\\x\\smss.exe,,-\n"
+            )
+        };
+        let of = |exited: &str, id: &str| {
+            let findings = check_smss(&read(&[&list(exited)]).unwrap().system);
+            findings.of(id).map(|found| (found.outcome, found.pid)).collect::<Vec<_>>()
+        };
+        use crate::checks::Judgement::Violation;
+        assert!(of("", "SMSS-006").iter().any(|(outcome, _)| *outcome == Violation));
+        assert!(!of("\"2026-03-20 16:30:00\"", "SMSS-006").iter().any(|(outcome, _)| *outcome == Violation));
+        let report = read(&[&list("")]).unwrap();
+        assert_eq!(report.saved_by.as_deref(), Some("MemProcFS"));
+        let user = report.system.processes.items[2].user.absent().unwrap().to_string();
+        assert!(user.contains("alice") && user.contains("SID"), "{user}");
+    }
+
+    /// Rows as `windows.psscan` has them; `windows.pslist` of the same image lacks the last.
+    const PSSCAN: &str = r#"[
+ {"CreateTime": "2022-07-18T23:09:54+00:00", "ExitTime": null, "File output": "Disabled", "Handles": null,
+  "ImageFileName": "smss.exe", "Offset(V)": 255085723521088, "PID": 376, "PPID": 4, "SessionId": null, "Threads": 2,
+  "Wow64": false, "__children": []},
+ {"CreateTime": "2022-07-18T22:09:54+00:00", "ExitTime": "2022-07-18T22:19:54+00:00", "File output": "Disabled", "Handles": null,
+  "ImageFileName": "gone.exe", "Offset(V)": 255085723521888, "PID": 900, "PPID": 4, "SessionId": 0, "Threads": 0,
+  "Wow64": false, "__children": []},
+ {"CreateTime": "2022-07-18T23:09:58+00:00", "ExitTime": null, "File output": "Disabled", "Handles": null,
+  "ImageFileName": "svchost.exe", "Offset(V)": 255085723529088, "PID": 804, "PPID": 620, "SessionId": 0, "Threads": 9,
+  "Wow64": false, "__children": []}]"#;
+
+    #[test]
+    fn who_is_in_psscan_alone_is_told() {
+        use crate::checks::Judgement::Unknown;
+        let scanned = named(&[("windows.pslist.json", PSLIST), ("windows.psscan.json", PSSCAN)]).unwrap();
+        let findings = check_smss(&scanned.system);
+        let of = |pid| findings.of("SMSS-021").find(|found| found.pid == Some(pid));
+        let hidden = of(804).unwrap();
+        let why = hidden.missing.as_ref().unwrap().to_string();
+        assert!(hidden.outcome == Unknown && hidden.is_in_the_way() && why.contains("svchost.exe (804)"), "{why}");
+        assert!(of(900).is_none() && of(376).is_none(), "who has ended, and who is in both");
+        assert_eq!(findings.verdict, crate::Verdict::Inconclusive);
+        // Who is in both is one process, found in both ways.
+        let smss = scanned.system.processes.items.iter().filter(|process| process.pid.value() == Some(&376));
+        let sources: Vec<_> = smss.map(|process| process.sources.clone()).collect();
+        assert_eq!(sources, [[Source::ActiveList, Source::PoolScan]]);
+        // Files whose names do not tell: it is told all the same.
+        let joined = named(&[("a.json", PSLIST), ("b.json", PSSCAN)]).unwrap();
+        let told = joined.system.warnings.iter().find(|warning| warning.message.starts_with("b.json")).unwrap();
+        assert!(told.message.contains("svchost.exe (804)") && !told.message.contains("gone.exe"), "{}", told.message);
+        let same = named(&[("a.json", PSLIST), ("b.json", PSLIST)]).unwrap();
+        assert_eq!(same.system.warnings.len(), 1, "that rows are joined");
+        // What is beside two lists is of the processes in both.
+        let line =
+            r#"[{"Args": "\\SystemRoot\\System32\\smss.exe", "PID": 376, "Process": "smss.exe", "__children": []}]"#;
+        let all = named(&[("pslist.json", PSLIST), ("psscan.json", PSSCAN), ("cmdline.json", line)]).unwrap();
+        let smss = all.system.processes.items.iter().find(|process| process.pid.value() == Some(&376)).unwrap();
+        assert_eq!(smss.command_line.value().map(String::as_str), Some(r"\SystemRoot\System32\smss.exe"));
+        assert_eq!(all.saved_by.as_deref(), Some("Volatility 3"));
+    }
+
+    #[test]
+    fn an_image_in_the_place_of_a_list_is_no_long_error() {
+        let mut image = vec![b'x'; 1 << 20];
+        image[900_000] = b'\n';
+        for bytes in [image.clone(), {
+            image[100] = 0;
+            image
+        }] {
+            let is_binary = bytes.contains(&0);
+            let error = read_lists(&[("mem.raw".to_owned(), bytes)]).unwrap_err().to_string();
+            assert!(error.len() < 1000 && error.contains("without --report") == is_binary, "{error}");
+        }
     }
 
     #[test]

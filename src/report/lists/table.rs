@@ -14,8 +14,11 @@ const DEEPEST: usize = 64;
 /// The rows of a file, those below other rows behind them.
 ///
 /// # Errors
-/// It is no JSON although it begins so.
+/// It is no text, or no JSON although it begins so.
 pub(super) fn rows(bytes: &[u8]) -> Result<Vec<Row>, String> {
+    if is_binary(bytes) {
+        return Err("it is no text. A memory image is named without --report: ntmem check smss IMAGE".to_owned());
+    }
     let text = decoded(bytes);
     let text = text.trim();
     let mut rows = Vec::new();
@@ -35,6 +38,15 @@ pub(super) fn rows(bytes: &[u8]) -> Result<Vec<Row>, String> {
         }
     }
     Ok(rows)
+}
+
+/// So much of a file tells whether it is text.
+const BEGINNING: usize = 4096;
+
+/// Whether it is no text: no list has a zero byte in it, and every image of memory has one at its beginning. Text in UTF-16 begins
+/// with its mark.
+fn is_binary(bytes: &[u8]) -> bool {
+    !bytes.starts_with(&[0xff, 0xfe]) && bytes.iter().take(BEGINNING).any(|byte| *byte == 0)
 }
 
 /// UTF-8, or UTF-16 as PowerShell writes it; without the mark at its beginning.
@@ -137,6 +149,15 @@ pub(super) fn time(row: &Row, name: &str) -> Option<crate::Timestamp> {
         let plain = text.trim().trim_end_matches("UTC").trim_end();
         parse(&format!("{}Z", plain.replacen(' ', "T", 1)))
     })
+}
+
+/// The user of a token, where the list has a name in this column and no SID.
+pub(super) fn named_user(row: &Row, name: &str) -> crate::Reading<String> {
+    let named = text(row, name).map(|user| {
+        let why = format!("the list has the name {user:?} alone, and any account can be given a name: a SID is wanted");
+        crate::Reading::Absent(crate::Absent::not_collected(why))
+    });
+    named.unwrap_or_default()
 }
 
 /// A reading of a column: what is not there was not read.

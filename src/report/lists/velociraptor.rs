@@ -1,7 +1,7 @@
 //! Velociraptor's rows of `pslist()`, as its artifacts give them.
 
 use super::Listed;
-use super::table::{Row, number, reading, text, time, truth};
+use super::table::{Row, named_user, number, reading, text, time, truth};
 use crate::{Process, Reading};
 use serde_json::Value;
 
@@ -15,7 +15,8 @@ pub(super) fn read(rows: &[Row]) -> Listed {
     let processes = rows.iter().filter_map(|row| {
         let sid = match row.get("TokenInfo") {
             Some(Value::Object(token)) => token.get("SID").and_then(Value::as_str).map(str::to_owned),
-            _ => None,
+            // `pslist()` itself has the user of the token there (GetTokenUser), not the owner of what it makes.
+            _ => text(row, "OwnerSid"),
         };
         Some(Process {
             pid: Reading::Value(number(row, "Pid")?),
@@ -26,7 +27,7 @@ pub(super) fn read(rows: &[Row]) -> Listed {
             wow64: reading(truth(row, "IsWow64").or_else(|| truth(row, "Wow64"))),
             path: reading(text(row, "Exe")),
             command_line: reading(text(row, "CommandLine")),
-            user: reading(sid.filter(|sid| sid.starts_with("S-1-"))),
+            user: sid.filter(|sid| sid.starts_with("S-1-")).map_or_else(|| named_user(row, "Username"), Reading::Value),
             ..Process::default()
         })
     });

@@ -2,12 +2,24 @@
 
 use super::Listed;
 use super::table::{Row, number, reading, text, time, truth};
+use crate::process::Source;
 use crate::{Process, Reading, VirtualAddress};
 
 /// Whether a row is one of these.
 pub(super) fn is_its(row: &Row) -> bool {
     let has = |names: &[&str]| names.iter().all(|name| row.contains_key(*name));
     has(&["PID", "PPID", "ImageFileName"]) || has(&["PID", "Args"]) || has(&["PID", "SID"])
+}
+
+/// The place where the processes of a file were found, by the plug-in in the file's name: the columns of `pslist`, `pstree` and `psscan`
+/// are the same.
+pub(super) fn place(file: &str) -> Option<Source> {
+    let name = file.rsplit(['/', '\\']).next().unwrap_or(file).to_ascii_lowercase();
+    match (name.contains("psscan"), name.contains("pslist") || name.contains("pstree")) {
+        (true, false) => Some(Source::PoolScan),
+        (false, true) => Some(Source::ActiveList),
+        _ => None,
+    }
 }
 
 /// What the rows say.

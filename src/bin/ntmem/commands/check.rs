@@ -10,6 +10,8 @@ use anyhow::Context as _;
 use ntmem::checks::{BASELINES, Baseline, check_in};
 use ntmem::report::{self, Document, FindingsOptions, ListOptions, Report};
 use ntmem::{Picture, Verdict};
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Compare with what Windows would have made (exit 0 clean, 1 violations, 2 inconclusive)
@@ -23,7 +25,8 @@ pub struct Args {
     #[arg(value_name = "NAME|IMAGE", required_unless_present = "report")]
     names: Vec<PathBuf>,
     /// Judge a saved list instead of an image: a JSON document of ntmem, or what another tool printed (Volatility 3's JSON of
-    /// pslist, pstree or psscan; repeated for cmdline and getsids beside it; MemProcFS' process.csv; Velociraptor's pslist rows)
+    /// pslist, pstree or psscan; repeated for cmdline and getsids beside it, and for psscan beside pslist, which are compared if the
+    /// files are named so; MemProcFS' process.csv; Velociraptor's pslist rows)
     #[arg(long, value_name = "FILE")]
     report: Vec<PathBuf>,
     /// A line for each finding, what could not be read, and nothing else
@@ -92,11 +95,12 @@ impl Args {
         let code = codes.fold(0, images::worst);
         let options = FindingsOptions { brief: self.brief };
         let pages = || {
+            let bad = report::bad_pids(&report);
             vec![
                 report::findings(&report, &picture, options),
                 report::figures(&report, &picture),
-                report::processes(&picture, &ListOptions::default()),
-                report::cross_view(&picture),
+                report::processes(&picture, &ListOptions::default()).with_bad(&bad),
+                report::cross_view(&picture).with_bad(&bad),
             ]
         };
         let rows = |rows: &mut Rows<'_>| {
@@ -128,11 +132,21 @@ fn is_a_name(word: &Path) -> bool {
     text != "-" && !text.starts_with('@') && !text.contains(['/', '\\', '.']) && !word.exists()
 }
 
+/// Documents and lists have some MiB, and one of a machine of a hundred thousand processes not a GiB. What is longer is cut off there,
+/// and is no JSON then.
+const MAX_SAVED: u64 = 1 << 30;
+
 /// Reads a saved document, or what other tools printed.
 fn saved(files: &[PathBuf], source: &Source) -> anyhow::Result<Report> {
     let read = |file: &PathBuf| {
-        let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        Ok((file.display().to_string(), bytes))
+        let cannot = || format!("cannot read {}", file.display());
+        let is_input = file.as_os_str() == "-";
+        let from: Box<dyn Read> =
+            if is_input { Box::new(std::io::stdin().lock()) } else { Box::new(File::open(file).with_context(cannot)?) };
+        let mut bytes = Vec::new();
+        from.take(MAX_SAVED.saturating_add(1)).read_to_end(&mut bytes).with_context(cannot)?;
+        let name = if is_input { "standard input".to_owned() } else { file.display().to_string() };
+        Ok((name, bytes))
     };
     let files = files.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
     let mut report = report::read_lists(&files)?;

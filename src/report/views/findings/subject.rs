@@ -24,7 +24,7 @@ pub(super) fn add(page: &mut Page, report: &Report, picture: &Picture<'_>) {
         facts.add("times", times);
     }
     let motion = picture.motion();
-    if !motion.signs.is_empty() {
+    if motion.is_shown() {
         facts.add("in motion", motion.to_string());
     }
     if let Some(symbols) = system.kernel.as_ref().and_then(|kernel| kernel.symbols.as_ref()) {
@@ -41,7 +41,11 @@ pub(super) fn add(page: &mut Page, report: &Report, picture: &Picture<'_>) {
         let words: Vec<&str> = report.run.arguments.iter().map(String::as_str).collect();
         format!(": {}", crate::report::command(&words))
     };
-    facts.add("made by", format!("{}{asked}", report.generator.as_deref().unwrap_or("another tool")));
+    if let Some(maker) = &report.saved_by {
+        facts.add("read from", format!("what {maker} saved"));
+    }
+    // Whoever made the list: what is said of it here, this version says.
+    facts.add("made by", format!("{}{asked}", crate::report::generator()));
     page.facts(facts);
 }
 
@@ -57,7 +61,8 @@ pub(super) fn in_a_line(report: &Report) -> Option<String> {
 fn image(report: &Report) -> Option<String> {
     let image = report.system.image.as_ref();
     let what = image.map(|image| format!("{}, {}", image.format, size(image.bytes)));
-    match (&report.run.image, what) {
+    let path = report.run.image.as_ref().or_else(|| image?.path.as_ref());
+    match (path, what) {
         (Some(path), Some(what)) => Some(format!("{path}, {what}")),
         (Some(path), None) => Some(path.clone()),
         (None, what) => what,

@@ -114,13 +114,16 @@ fn without_heads(scenario: &mut Scenario) {
     scenario.damage.push(of_its_threads("Cid.UniqueThread", 0));
 }
 
+/// Makes the edits of one kind of lie for an image.
+type Lie = fn(&Scenario) -> Vec<Damage>;
+
 fn hidden_processes(all: &mut Lies) {
     const KIND: &str = "a process in no list";
     all.plan(KIND, "off the active list", |s| hide(s, &[Place::ThreadIds, Place::SessionList, Place::MmList]));
     all.plan(KIND, "known by threads' ids alone", |s| hide(s, &[Place::ThreadIds]));
     all.plan(KIND, "known by its session's list alone", |s| hide(s, &[Place::SessionList]));
     all.plan(KIND, "known by nothing", |s| hide(s, &[]));
-    let lies: [(&str, fn(&Scenario) -> Vec<Damage>); 9] = [
+    let lies: [(&str, Lie); 9] = [
         ("just made", |s| vec![of_hidden("CreateTime", s.captured.plus_ms(-30_000).0)]),
         ("made after the image", |s| vec![of_hidden("CreateTime", s.captured.plus_ms(1_800_000).0)]),
         ("of an earlier boot", |s| vec![of_hidden("CreateTime", s.boot.plus_ms(-86_400_000).0)]),

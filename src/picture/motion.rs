@@ -3,7 +3,7 @@
 
 use super::Picture;
 use crate::kernel::Links;
-use crate::process::{Liveness, Source};
+use crate::process::{Liveness, NO_PROCESS, Source, Unread};
 use crate::{ListEnd, Process, Ticks, Timestamp, VirtualAddress};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -122,7 +122,11 @@ impl Motion {
             let (pid, eprocess) = (process.pid.value().copied(), process.eprocess.value().copied());
             Some(Sign { kind, pid, eprocess, at })
         });
-        let unread = list.unread.iter().map(|unread| Sign {
+        // A link of the list to where nothing can be read may have been written over: that alone shows no motion.
+        let moved = |unread: &&Unread| {
+            unread.why == NO_PROCESS || unread.sources.iter().any(|source| *source != Source::ActiveList)
+        };
+        let unread = list.unread.iter().filter(moved).map(|unread| Sign {
             kind: SignKind::Unread,
             pid: None,
             eprocess: Some(unread.address),
@@ -141,15 +145,13 @@ impl Motion {
     /// nor is one that was given back or lost, which a damaged page makes.
     #[must_use]
     pub fn is_seen_beside(&self, process: &Process) -> bool {
-        let weight = |sign: &Sign| match sign.kind {
-            SignKind::ThreadsDiffer | SignKind::FreedAndHeld | SignKind::Unread | SignKind::Other => 1,
-            SignKind::LaterStamp | SignKind::OverAndHeld | SignKind::NotYetThere | SignKind::OneWay => MIN_WEIGHT,
-        };
-        let mut sum = 0usize;
-        self.beside(process).any(|sign| {
-            sum = sum.saturating_add(weight(sign));
-            sum >= MIN_WEIGHT
-        })
+        is_enough(self.beside(process))
+    }
+
+    /// Whether the objects show it, all together: one alone of those that a damaged page makes does not.
+    #[must_use]
+    pub fn is_shown(&self) -> bool {
+        is_enough(self.signs.iter())
     }
 
     /// Whether any other object than this process shows it, be it one that a damaged page may have made.
@@ -177,13 +179,27 @@ impl Motion {
     }
 }
 
+/// Whether these signs weigh enough together.
+fn is_enough<'s>(mut signs: impl Iterator<Item = &'s Sign>) -> bool {
+    let weight = |sign: &Sign| match sign.kind {
+        SignKind::ThreadsDiffer | SignKind::FreedAndHeld | SignKind::Unread | SignKind::Other => 1,
+        SignKind::LaterStamp | SignKind::OverAndHeld | SignKind::NotYetThere | SignKind::OneWay => MIN_WEIGHT,
+    };
+    let mut sum = 0usize;
+    signs.any(|sign| {
+        sum = sum.saturating_add(weight(sign));
+        sum >= MIN_WEIGHT
+    })
+}
+
 /// `taken from 2026-03-14T15:09:26.2004443Z to 2026-03-14T15:12:20.0000000Z, as 5 objects show`
 impl fmt::Display for Motion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = self.signs.len();
+        let objects = if number == 1 { "1 object shows".to_owned() } else { format!("{number} objects show") };
         match self.from.zip(self.to).filter(|(from, to)| from != to) {
-            Some((from, to)) => write!(f, "taken from {from} to {to}, as {number} objects show")?,
-            None => write!(f, "not taken at once, as {number} objects show")?,
+            Some((from, to)) => write!(f, "taken from {from} to {to}, as {objects}")?,
+            None => write!(f, "not taken at once, as {objects}")?,
         }
         Ok(())
     }

@@ -71,7 +71,7 @@ pub struct Unread {
 }
 
 /// What is said of a place where something else is.
-pub(super) const NO_PROCESS: &str = "no process is there";
+pub(crate) const NO_PROCESS: &str = "no process is there";
 /// So many of them are told. A hostile list leads to any number of such places, and one is enough to make a rule unknown.
 const MAX_UNREAD: usize = 1 << 8;
 

@@ -57,7 +57,7 @@ pub fn info(picture: &Picture<'_>) -> Page {
     lines.add("started", known(&machine.boot));
     lines.add("captured", known(&machine.captured));
     let motion = picture.motion();
-    if !motion.signs.is_empty() {
+    if motion.is_shown() {
         lines.add("in motion", motion.to_string());
     }
     for clock in machine.clocks.value().into_iter().flatten() {

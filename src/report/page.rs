@@ -68,8 +68,8 @@ pub struct Figure {
 pub enum Drawing {
     /// Nodes, each after its parent.
     Tree(Vec<Node>),
-    /// Points in time, from the first on.
-    Timeline(Vec<Mark>),
+    /// Points in time.
+    Timeline(Timeline),
 }
 
 /// A node of a tree.
@@ -81,6 +81,16 @@ pub struct Node {
     pub label: String,
     /// How it is meant.
     pub tone: Tone,
+}
+
+/// Points in time, on an axis on which each power of two of the time that passed has the same room: what happened in the first seconds
+/// stays apart from what came hours later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeline {
+    /// Where the axis begins.
+    pub from: Timestamp,
+    /// In the order of time. None is before its beginning.
+    pub marks: Vec<Mark>,
 }
 
 /// A point in time.
@@ -245,6 +255,22 @@ impl Page {
             let mut facts = Facts::new(0, 8);
             facts.add("sha256", sha256.as_str());
             self.facts(facts);
+        }
+        self
+    }
+
+    /// Marks the rows of processes with these ids in all tables that have a column of ids, as what is wrong.
+    #[must_use]
+    pub fn with_bad(mut self, pids: &std::collections::BTreeSet<u64>) -> Self {
+        for block in &mut self.blocks {
+            let Block::Table(table) = block else { continue };
+            let Some(at) = table.columns.iter().position(|column| column.name == "pid") else { continue };
+            for row in table.rows.iter_mut().filter(|row| row.tone == Tone::Plain) {
+                let Some(Cell::Words(words)) = row.cells.get(at) else { continue };
+                if words.plain().parse::<u64>().is_ok_and(|pid| pids.contains(&pid)) {
+                    row.tone = Tone::Bad;
+                }
+            }
         }
         self
     }

@@ -472,3 +472,57 @@ fn completions_and_manual() {
         }
     }
 }
+
+/// The impostor is marked in every list of a report for a browser, and headings go down one step at a time.
+#[test]
+fn a_page_leads_to_who_is_wrong() {
+    let pid = impostor()["pid"].to_string();
+    let page = text(&run(&["check", "smss", SUSPICIOUS, "--format", "html"]));
+    let marked = page.matches(&format!("<tr class=\"bad\"><td class=\"number\">{pid}</td>")).count();
+    assert_eq!(marked, 2, "in the list of processes and in the cross view");
+    assert_eq!(page.matches("<tr class=\"bad\">").count(), 2, "nobody else is");
+    let mut before = 1;
+    for (at, _) in page.match_indices("<h").filter(|(at, _)| page.as_bytes()[at + 2].is_ascii_digit()) {
+        let level = usize::from(page.as_bytes()[at + 2] - b'0');
+        assert!(level <= before + 1, "from {before} to {level}: {}", &page[at..at + 60]);
+        before = level;
+    }
+    // The axis begins with the system, as the head says.
+    let started = &facts()["boot"].as_str().unwrap_or_default().replace('T', " ");
+    let started = started.get(..19).unwrap_or_default();
+    assert!(page.contains(&format!("time after the start of the system ({started} UTC)")), "{started}");
+    // What stands on paper can be typed from it: commands are broken, not cut.
+    let print = page.split("@media print").nth(1).unwrap().split("</style>").next().unwrap();
+    assert!(print.contains("pre-wrap"), "{print}");
+}
+
+#[test]
+fn threads_of_the_kernel_start_in_it() {
+    let shown = text(&run(&["show", "4", SUSPICIOUS, "--only", "threads", "--width", "0"]));
+    assert!(shown.contains(" ntoskrnl.exe+0x") && !shown.contains("nowhere"), "{shown}");
+}
+
+/// A list may come from another program's output; an image in its place is told, in a few words.
+#[test]
+fn a_list_from_standard_input_and_an_image_in_its_place() {
+    use std::io::Write as _;
+    let document = run(&["check", "smss", SUSPICIOUS, "--format", "json"]).stdout;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ntmem"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["check", "smss", "--report", "-", "--width", "0"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&document).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output);
+    // The image that the document is of, and who made it.
+    assert!(told.contains(&format!("image     {SUSPICIOUS}, raw")), "{told}");
+    assert!(told.contains("read from what ntmem ") && told.contains("made by   ntmem "), "{told}");
+    let wrong = run(&["check", "smss", "--report", SUSPICIOUS]);
+    let complaint = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert_eq!(wrong.status.code(), Some(3));
+    assert!(complaint.len() < 1000 && complaint.contains("without --report"), "{complaint}");
+}

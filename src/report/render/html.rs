@@ -12,6 +12,11 @@ const STYLE: &str = include_str!("style.css");
 /// Deeper nesting is not shown further to the right.
 const DEEPEST: usize = 12;
 
+/// Columns of a table for which paper is turned to landscape, with all that is on its page.
+const WIDE: usize = 7;
+/// A cell that is longer is broken on paper, anywhere; the others stay in one line.
+const LONG: usize = 48;
+
 /// One document of these pages, each under its title.
 #[must_use]
 pub fn html(title: &str, pages: &[Page]) -> String {
@@ -30,7 +35,9 @@ pub fn html(title: &str, pages: &[Page]) -> String {
     }
     out.push_str("</ul></nav>\n</header>\n<main id=\"main\">\n");
     for (number, page) in pages.iter().enumerate() {
-        let _ = write!(out, "<section id=\"page-{number}\">\n<h2>{}</h2>\n", escaped(&page.title));
+        let is_wide = |block: &Block| matches!(block, Block::Table(table) if table.columns.len() >= WIDE);
+        let wide = if page.blocks.iter().any(is_wide) { " class=\"wide\"" } else { "" };
+        let _ = write!(out, "<section id=\"page-{number}\"{wide}>\n<h2>{}</h2>\n", escaped(&page.title));
         blocks(&mut out, &page.blocks);
         out.push_str("</section>\n");
     }
@@ -164,9 +171,11 @@ fn row(out: &mut String, table: &Table, row: &Row) {
         let _ = write!(out, "<td colspan=\"{all}\">{text}</td>");
     } else {
         for (number, (at, column)) in columns().enumerate() {
+            let is_long = row.cells.get(at).is_some_and(is_long);
             let kind = match (column.right, column.joined || column.least == 1) {
                 (true, _) => " class=\"number\"",
                 (_, true) => " class=\"mark\"",
+                _ if is_long => " class=\"long\"",
                 _ => "",
             };
             let depth = row.depth.min(DEEPEST);
@@ -183,6 +192,10 @@ fn row(out: &mut String, table: &Table, row: &Row) {
     for below in &row.below {
         let _ = writeln!(out, "<tr class=\"below\"><td colspan=\"{all}\">{}</td></tr>", words(&below.words));
     }
+}
+
+fn is_long(cell: &Cell) -> bool {
+    matches!(cell, Cell::Words(words) if words.plain().chars().count() > LONG)
 }
 
 fn cell(cell: &Cell) -> String {

@@ -1,8 +1,9 @@
 //! Pictures of a machine: how it came up, who built which session, and who started whom.
 
+use super::process_tree::by_missing_parent;
 use super::words::{brief, named, short};
 use crate::report::Report;
-use crate::report::page::{Block, Drawing, Figure, Mark, Node, Page, Tone};
+use crate::report::page::{Block, Drawing, Figure, Mark, Node, Page, Timeline, Tone};
 use crate::{Picture, Process, Session, System};
 use std::collections::BTreeSet;
 
@@ -22,8 +23,15 @@ pub fn figures(report: &Report, picture: &Picture<'_>) -> Page {
         add("Sessions: who built each, and its core processes", Drawing::Tree(built));
     }
     let marks = boot(picture.system(), &bad);
-    if !marks.is_empty() {
-        add("How the sessions came up: time after the start of the system", Drawing::Timeline(marks));
+    if let Some(first) = marks.first().map(|mark| mark.at) {
+        // The clock may have been set since.
+        let started = picture.system().machine.boot.value().copied().filter(|boot| *boot <= first);
+        let from = started.unwrap_or(first);
+        let since = if started.is_some() { "the start of the system" } else { "the first of these processes" };
+        add(
+            &format!("How the sessions came up: time after {since} ({} UTC), on a logarithmic axis", short(from)),
+            Drawing::Timeline(Timeline { from, marks }),
+        );
     }
     let nodes = processes(picture, &bad);
     if !nodes.is_empty() {
@@ -32,8 +40,9 @@ pub fn figures(report: &Report, picture: &Picture<'_>) -> Page {
     page
 }
 
-/// Pids of processes with findings that count.
-fn bad_pids(report: &Report) -> BTreeSet<u64> {
+/// Ids of processes with findings that count.
+#[must_use]
+pub fn bad_pids(report: &Report) -> BTreeSet<u64> {
     let outcomes = report.checks.iter().flat_map(|findings| &findings.outcomes);
     outcomes.filter(|outcome| outcome.counts()).filter_map(|outcome| outcome.pid).collect()
 }
@@ -106,5 +115,18 @@ fn processes(picture: &Picture<'_>, bad: &BTreeSet<u64>) -> Vec<Node> {
         let label = format!("{} ({}){session}{exited}", brief(&process.name), brief(&process.pid));
         Some(Node { depth, label, tone: tone(process, bad) })
     };
-    tree.walk().take(DRAWN).filter_map(node).collect()
+    let mut nodes: Vec<Node> = Vec::new();
+    for (missing, roots) in by_missing_parent(items, tree) {
+        let below = usize::from(!missing.is_empty());
+        if !missing.is_empty() {
+            nodes.push(Node { depth: 0, label: missing, tone: Tone::Faint });
+        }
+        if nodes.len() >= DRAWN {
+            break;
+        }
+        let under = roots.into_iter().flat_map(|root| tree.walk_from(root));
+        nodes.extend(under.take(DRAWN).map(|(depth, at)| (depth.saturating_add(below), at)).filter_map(node));
+    }
+    nodes.truncate(DRAWN);
+    nodes
 }

@@ -22,7 +22,7 @@ mod words;
 pub use columns::{COLUMNS, ListOptions, ProcessColumn, UnknownColumn};
 pub use crash::{crash, self_test};
 pub use cross_view::cross_view;
-pub use figures::figures;
+pub use figures::{bad_pids, figures};
 pub use filter::ProcessFilter;
 pub use findings::{FindingsOptions, failure, findings};
 pub use hives::hives;

@@ -81,7 +81,7 @@ fn row(process: &Process, users: &Users) -> Row {
 }
 
 /// The roots under the parent that they miss, in the order of the first; no words: they rightly have none.
-fn by_missing_parent(items: &[Process], tree: &ProcessTree) -> Vec<(String, Vec<usize>)> {
+pub(super) fn by_missing_parent(items: &[Process], tree: &ProcessTree) -> Vec<(String, Vec<usize>)> {
     let mut order: Vec<(String, Vec<usize>)> = Vec::new();
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
     for &root in tree.roots() {

@@ -32,8 +32,8 @@ pub(crate) use run::{command_about, command_in, command_on};
 pub use summary::{Summary, summary};
 pub use users::{UserName, Users};
 pub use views::{
-    COLUMNS, Event, FindingsOptions, ListOptions, Part, ProcessColumn, ProcessFilter, TreeRow, UnknownColumn, bad_pids, crash,
-    cross_view, events, failure, figures, findings, hives, info, key, key_hint, memory, no_key, process_tree,
+    COLUMNS, Event, FindingsOptions, ListOptions, Part, ProcessColumn, ProcessFilter, TreeRow, UnknownColumn, bad_pids,
+    crash, cross_view, events, failure, figures, findings, hives, info, key, key_hint, memory, no_key, process_tree,
     processes, rule, rules, rules_page, self_test, sessions, show, symbols, timeline, tree_rows,
 };
 pub use whole::{Which, Whole};

@@ -11,8 +11,8 @@
 
 mod cli;
 mod command_line;
-mod next_commands;
 mod lists;
+mod next_commands;
 mod snapshots;
 mod symbols_command;
 mod workbench;

@@ -8,6 +8,7 @@ use crate::checks::case::Case;
 use crate::checks::rule::{About, INJECTION, Rule};
 use crate::checks::subject::Subject;
 use crate::checks::{Confidence, Outcome, Severity, Witness};
+use std::collections::BTreeSet;
 
 /// SMSS-018: no private executable memory, threads start in the image.
 pub static CODE: Rule = Rule {

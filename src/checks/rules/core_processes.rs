@@ -12,6 +12,7 @@ use crate::checks::{Confidence, Missing, Outcome, Severity, Witness};
 use crate::process::Holder;
 use crate::{Process, VirtualAddress};
 use std::collections::HashMap;
+use std::collections::BTreeSet;
 
 /// SYS-11: code of core processes comes from images.
 pub static CODE: Rule = Rule {

@@ -77,9 +77,12 @@ pub(super) fn look<'a>(case: &Case<'_>, subject: &Subject<'a>, ranges: &Ranges<'
                 continue;
             }
             Start::OfKernel(at, field) => match grades.of_kernel {
-                Some(severity) => {
-                    (severity, format!("starts at {at}, in the kernel"), "a thread from an address of the kernel", field)
-                }
+                Some(severity) => (
+                    severity,
+                    format!("starts at {at}, in the kernel"),
+                    "a thread from an address of the kernel",
+                    field,
+                ),
                 None => {
                     open(format!("one of the kernel: {at}").into());
                     continue;

@@ -59,7 +59,4 @@ pub struct DataLocation {
     /// As [`Location::table`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<Origin>,
-    /// As [`Location::from`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<Origin>,
 }

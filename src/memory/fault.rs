@@ -259,6 +259,7 @@ impl Fault {
                 format!("in the compressed store, whose bytes are in page file {number}")
             }
             Self::Store { .. } => "in the compressed store, which could not be read there".to_owned(),
+            Self::NoNeighbour { .. } => "behind the end of a page, in one that nothing tells".to_owned(),
             Self::FileOnly { .. } => "only in their files".to_owned(),
             Self::PagedOut { .. } => "paged out to a place that is not known".to_owned(),
             Self::NotInImage { .. } => "in memory that the image does not have".to_owned(),

@@ -115,7 +115,7 @@ fn without_heads(scenario: &mut Scenario) {
 }
 
 /// Makes the edits of one kind of lie for an image.
-type Lie = fn(&Scenario) -> Vec<Damage>;
+type Damages = fn(&Scenario) -> Vec<Damage>;
 
 fn hidden_processes(all: &mut Lies) {
     const KIND: &str = "a process in no list";
@@ -123,7 +123,7 @@ fn hidden_processes(all: &mut Lies) {
     all.plan(KIND, "known by threads' ids alone", |s| hide(s, &[Place::ThreadIds]));
     all.plan(KIND, "known by its session's list alone", |s| hide(s, &[Place::SessionList]));
     all.plan(KIND, "known by nothing", |s| hide(s, &[]));
-    let lies: [(&str, Lie); 9] = [
+    let lies: [(&str, Damages); 9] = [
         ("just made", |s| vec![of_hidden("CreateTime", s.captured.plus_ms(-30_000).0)]),
         ("made after the image", |s| vec![of_hidden("CreateTime", s.captured.plus_ms(1_800_000).0)]),
         ("of an earlier boot", |s| vec![of_hidden("CreateTime", s.boot.plus_ms(-86_400_000).0)]),

@@ -11,8 +11,8 @@ use crate::checks::subject::{Role, Subject};
 use crate::checks::{Confidence, Missing, Outcome, Severity, Witness};
 use crate::process::Holder;
 use crate::{Process, VirtualAddress};
-use std::collections::HashMap;
 use std::collections::BTreeSet;
+use std::collections::HashMap;
 
 /// SYS-11: code of core processes comes from images.
 pub static CODE: Rule = Rule {

@@ -10,7 +10,7 @@ pub struct Judged {
     pub verdict: Result<Verdict, String>,
     /// What counts: rule, severity, pid, what was observed.
     pub counted: Vec<Counted>,
-    /// What is unknown: rule, pid, why.
+    /// What is unknown: rule, pid, why and what was observed.
     pub unknown: Vec<(String, Option<u64>, String)>,
     /// What was read.
     pub system: Option<System>,
@@ -37,9 +37,10 @@ impl Judged {
                     pid: outcome.pid,
                     observed: outcome.observed.clone().unwrap_or_default(),
                 });
-                let unknown = findings
-                    .unknown()
-                    .map(|outcome| (outcome.id.clone(), outcome.pid, outcome.reason.clone().unwrap_or_default()));
+                let unknown = findings.unknown().map(|outcome| {
+                    let why = [&outcome.reason, &outcome.observed].into_iter().flatten().cloned().collect::<Vec<_>>();
+                    (outcome.id.clone(), outcome.pid, why.join("; observed: "))
+                });
                 Self {
                     verdict: Ok(findings.verdict),
                     counted: counted.collect(),

@@ -100,14 +100,18 @@ fn unusual(case: &Case<'_>, rule: &Rule, at: usize, child: &Process) -> Option<O
         let why = if name == CHECK_DISK { no_check_of_disks(case, child) } else { None };
         return why.map(|why| outcome.reason(why).violation(Severity::Medium));
     }
-    // Its name and the file that its image was made of agree, and are usual: the page with the path may be another's by now.
-    let of_image = child.section_file.value().and_then(|of_image| VolumePath::read(&of_image.name));
+    // Its name and the file that its image was made of, or the path in its PEB, agree and are usual, and the kernel's path is that of another
+    // program: the page with it may be another's by now.
+    let of_image = child.section_file.value().map(|of_image| &of_image.name);
+    let others = [of_image, child.peb_path.value()].into_iter().flatten();
+    let others: Vec<VolumePath> = others.filter_map(|path| VolumePath::read(path)).collect();
     let is_usual = |name: &&str| {
         let in_place = |path: &VolumePath| case.root.holds(path, &format!("\\System32\\{name}"));
-        child.is_named(name) && of_image.as_ref().is_some_and(in_place)
+        child.is_named(name) && others.iter().any(in_place)
     };
-    if let Some(name) = known.usual.iter().find(|name| is_usual(name)).filter(|_| read.is_some()) {
-        let why = format!("contradicted: its name and the file of its image are those of {name}");
+    let is_another = read.is_some() && named(known.usual).is_none();
+    if let Some(name) = known.usual.iter().find(|name| is_usual(name)).filter(|_| is_another) {
+        let why = format!("contradicted: its name and another of its paths are those of {name}");
         return Some(outcome.unknown("the kernel's path of a child that is usual otherwise", why).decides());
     }
     if file.is_none() && (named(known.at_times).is_some() || named(known.of_vendors).is_some()) {

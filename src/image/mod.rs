@@ -351,11 +351,13 @@ impl MemoryImage {
             .map(|(number, reading)| (number, reading.moved, &*reading.memory))
     }
 
-    /// What the file may be, given that there is no kernel in it. Where no page tables are in it either (`is_empty`), it looks at
-    /// some hundred pages.
+    /// What the file may be, given that there is neither a kernel in it nor page tables (`is_empty`); it looks at some hundred pages.
     pub(crate) fn suspicion(&self, is_empty: bool) -> Vec<String> {
-        let content = || if is_empty { content::of(self) } else { None };
-        self.suspects.iter().cloned().chain(content()).collect()
+        // How it begins tells little of a file that has page tables of Windows in it.
+        if !is_empty {
+            return Vec::new();
+        }
+        self.suspects.iter().cloned().chain(content::of(self)).collect()
     }
 
     /// From now on, and for good, the image is read in another of its ways.

@@ -24,7 +24,18 @@ pub fn unicode_string(space: AddressSpace<'_>, at: VirtualAddress) -> Result<Opt
     }
     let mut bytes = vec![0u8; usize::from(length)];
     space.read(buffer, &mut bytes)?;
+    let (units, _) = bytes.as_chunks::<2>();
+    if is_lost(units) {
+        return Err(Absent::unparsable(format!("UNICODE_STRING at {at}: what stands at {buffer} is no text")));
+    }
     Ok(Some(utf16(&bytes)))
+}
+
+/// Whether characters are what a page that was lost has in their place, wholly or from its border on: NULs or ones. Nobody counts such
+/// as a part of a text.
+fn is_lost(units: &[[u8; 2]]) -> bool {
+    let lost = |unit: &[u8; 2]| matches!(unit, [0, 0] | [0xff, 0xff]);
+    units.first().is_some_and(lost) || units.len() > 2 && units.iter().rev().take(2).all(lost)
 }
 
 /// The same for the name of a file or an image: what has a NUL or U+FFFF in it is none. The kernel makes no such names, and pages that
@@ -39,6 +50,21 @@ pub fn file_name(space: AddressSpace<'_>, at: VirtualAddress) -> Result<Option<S
             Err(Absent::unparsable(format!("UNICODE_STRING at {at}: {:?}... is no name", text.chars().next())))
         }
         _ => Ok(name),
+    }
+}
+
+/// The same for the path of a file as the kernel has it, which begins with a backslash: what does not, and is not of ASCII either, is noise
+/// that stands in the place of a text.
+///
+/// # Errors
+/// As [`file_name`], or the text is noise.
+pub fn kernel_path(space: AddressSpace<'_>, at: VirtualAddress) -> Result<Option<String>, Absent> {
+    let path = file_name(space, at)?;
+    match &path {
+        Some(text) if !text.starts_with('\\') && !text.is_ascii() => {
+            Err(Absent::unparsable(format!("UNICODE_STRING at {at}: what it leads to is no path")))
+        }
+        _ => Ok(path),
     }
 }
 
@@ -129,6 +155,18 @@ pub fn environment(space: AddressSpace<'_>, at: VirtualAddress, size: u64) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_of_lost_pages() {
+        let units = |text: &[u16]| text.iter().map(|unit| unit.to_le_bytes()).collect::<Vec<_>>();
+        for lost in [&[0, 0, 0][..], &[0xffff; 9], &[0x41, 0x42, 0, 0], &[0, 0x41, 0x42]] {
+            assert!(is_lost(&units(lost)), "{lost:?}");
+        }
+        // One NUL at the end is counted by some programs, and one within is somebody's trick.
+        for text in [&[0x41, 0x42, 0][..], &[0x41, 0, 0x42], &[0x41]] {
+            assert!(!is_lost(&units(text)), "{text:?}");
+        }
+    }
 
     #[test]
     fn bytes_that_are_no_text_are_kept() {

@@ -146,7 +146,7 @@ impl<'a> Members<'a> {
             .into_iter()
             .map(|(id, all)| {
                 let running = || all.iter().copied().filter(|(_, process)| !process.has_exited());
-                let named = |name: &str| running().filter(|(_, process)| process.is_named(name)).collect();
+                let named = |name: &str| running().filter(|(_, process)| process.goes_by(name)).collect();
                 Self {
                     id,
                     csrss: named("csrss.exe"),

@@ -260,7 +260,7 @@ pub(super) fn is_linked(process: &Process) -> bool {
 
 /// True for what an smss child starts before it exits.
 fn is_session_process(process: &Process) -> bool {
-    ["csrss.exe", "wininit.exe", "winlogon.exe"].iter().any(|name| process.is_named(name))
+    ["csrss.exe", "wininit.exe", "winlogon.exe"].iter().any(|name| process.goes_by(name))
 }
 
 /// The sign, if there is one, that the clock was set back since smss started: a process that cannot be older than the master smss

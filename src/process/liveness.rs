@@ -208,6 +208,15 @@ impl Process {
         self.is_named(name) || paths.into_iter().flatten().any(last)
     }
 
+    /// True where it bears this name, or bears none that can be read and is called so by its paths: fifteen bytes that were lost make
+    /// nobody vanish.
+    #[must_use]
+    pub fn goes_by(&self, name: &str) -> bool {
+        // What is no printable ASCII is escaped.
+        let readable = self.name.value().is_some_and(|own| !own.contains("\\x"));
+        if readable { self.is_named(name) } else { self.is_called(name) }
+    }
+
     /// True where more than a search of memory leads to its object.
     pub(super) fn is_led_to(&self) -> bool {
         !self.sources.is_empty() && !self.is_known_by_object_alone()

@@ -57,13 +57,25 @@ impl SessionManagerKeys {
             Some(why) => Err(why),
             None => Ok(list.items),
         });
+        // No Windows starts without the set that it names: the way to it is broken, and says nothing of its values.
+        let lost = control_set.as_ref().ok().and_then(|set| {
+            let control = format!(r"{SYSTEM}\{}\Control", set.key_name());
+            let gone = matches!(registry.key(&control), Ok(None));
+            gone.then(|| {
+                Absent::unparsable(format!(
+                    "{} is in use, and there is no key of its name with a key Control",
+                    set.key_name()
+                ))
+            })
+        });
         let key = |path: &str| {
             let set = control_set.as_ref().map_err(|why| {
                 Absent::new(why.kind, format!("which control set is in use is not known: {}", why.detail))
             });
-            match set {
-                Ok(set) => read(registry, &format!(r"{SYSTEM}\{}\Control\{path}", set.key_name())),
-                Err(why) => Reading::Absent(why),
+            match (set, &lost) {
+                (Ok(_), Some(why)) => Reading::Absent(why.clone()),
+                (Ok(set), None) => read(registry, &format!(r"{SYSTEM}\{}\Control\{path}", set.key_name())),
+                (Err(why), _) => Reading::Absent(why),
             }
         };
         let environment = key(r"Session Manager\Environment");

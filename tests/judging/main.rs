@@ -33,6 +33,8 @@ mod forged_liars;
 #[cfg(feature = "isf")]
 mod forged_lives;
 #[cfg(feature = "isf")]
+mod forged_lost_values;
+#[cfg(feature = "isf")]
 mod forged_motion;
 #[cfg(feature = "isf")]
 mod forged_page_tables;

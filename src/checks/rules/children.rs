@@ -85,7 +85,7 @@ fn unusual(case: &Case<'_>, rule: &Rule, at: usize, child: &Process) -> Option<O
     };
     let named = |names: &[&'static str]| {
         let same_file = |name: &str| file.is_none_or(|file| same(file, name));
-        names.iter().copied().find(|name| child.is_named(name) && same_file(name))
+        names.iter().copied().find(|name| child.goes_by(name) && same_file(name))
     };
     // A listed name from anywhere else is the name only.
     let placed = |name: &str| match case.image_path(child, &format!("\\System32\\{name}")) {
@@ -107,7 +107,7 @@ fn unusual(case: &Case<'_>, rule: &Rule, at: usize, child: &Process) -> Option<O
         return Some(outcome.guard("known software of another vendor").violation(Severity::Info));
     }
     let in_force = |(name, last): &&(&str, u32)| {
-        child.is_named(name) && placed(name) && case.build.is_none_or(|build| build <= *last)
+        child.goes_by(name) && placed(name) && case.build.is_none_or(|build| build <= *last)
     };
     if known.until.iter().any(|entry| in_force(&entry)) {
         return Some(outcome.guard("the POSIX subsystem").violation(Severity::Info));

@@ -139,6 +139,12 @@ fn unlisted(process: &Process, thread: &Thread) -> Option<String> {
 
 /// Why a thread that no list has may be none: the page that it stands in may be another's.
 fn misnumbered(process: &Process, thread: &Thread) -> Option<Why> {
+    // By both of its own accounts it is another's: the list leads astray, or the object was overwritten.
+    let others = thread.owner.value().zip(process.eprocess.value()).is_some_and(|(owner, own)| owner != own)
+        && thread.pid.value().zip(process.pid.value()).is_some_and(|(of, own)| of != own);
+    if others {
+        return Some(format!("it names process {} as its own", text(&thread.pid)).into());
+    }
     let absent = thread.in_cid_table.absent().filter(|absent| absent.kind == AbsentKind::Unparsable)?;
     (unlisted(process, thread).is_some() && thread.in_kernel_list.value() != Some(&true)).then(|| absent.into())
 }
@@ -172,6 +178,11 @@ enum Start {
 }
 
 fn start(case: &Case<'_>, subject: &Subject<'_>, ranges: &Ranges<'_>, thread: &Thread) -> Start {
+    // With five levels of page tables, too, the highest eight bits are alike.
+    let odd = |at: &&VirtualAddress| !matches!(at.0 >> 56, 0 | 0xff);
+    if let Some(at) = [&thread.start, &thread.win32_start].into_iter().filter_map(|at| at.value()).find(odd) {
+        return Start::Unknown(format!("{at} is no address that a thread can start at").into());
+    }
     let of_kernel = place(case, subject, ranges, &thread.start, "StartAddress");
     // Before Vista the field is shared with the id of the message that a server thread waits for.
     if case.model == SessionModel::Master || matches!(of_kernel, Start::Elsewhere(..)) {

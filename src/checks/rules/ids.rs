@@ -20,6 +20,11 @@ pub(super) fn not_their_own(case: &Case<'_>, rule: &Rule) -> Vec<Outcome> {
         let of_threads = threads_id(process).filter(|id| is_read && *id != pid);
         let others = pid == SYSTEM_PID && case.system_process().is_some_and(|system| !std::ptr::eq(system, process));
         let name = process.name.value().map_or("?", String::as_str);
+        if let Some(id) = of_threads.filter(|id| pid >= PID_END && (id ^ pid).count_ones() == 1) {
+            // A bit of memory that turned does that; as an id of somebody else's it would mislead nobody.
+            let why = format!("{pid:#x}; its threads bear {id:#x}, which differs by one bit");
+            return Some(Outcome::about(rule, process).expected(EXPECTED).unknown(format!("the id of {name}"), why));
+        }
         let words = match of_threads {
             Some(id) => format!("{name} bears pid {pid:#x}, and its threads bear {id} ({id:#x})"),
             None if others => format!("{name} bears pid {pid}, which is System's"),
@@ -48,7 +53,8 @@ fn is_told(case: &Case<'_>, process: &Process) -> bool {
 fn threads_id(process: &Process) -> Option<u64> {
     let own: VirtualAddress = *process.eprocess.value()?;
     let threads = process.own_threads().filter(|thread| thread.owner.value() == Some(&own));
-    let mut ids = threads.filter_map(|thread| thread.pid.value().copied());
+    // Of no process but Idle is the id 0: such a thread was overwritten.
+    let mut ids = threads.filter_map(|thread| thread.pid.value().copied()).filter(|id| *id != 0);
     let first = ids.next()?;
     ids.all(|other| other == first).then_some(first)
 }

@@ -449,7 +449,7 @@ impl<'k> Eprocess<'k> {
                 return Ok(None);
             }
             let space = self.kernel.space();
-            let path = text::file_name(space, name)?;
+            let path = text::kernel_path(space, name)?;
             // System and minimal processes have no image to be named after.
             if path.is_none() && self.peb().value().is_some() && text::is_none(space, name)? {
                 return Err(Absent::unparsable(format!(

@@ -107,7 +107,7 @@ pub(crate) fn read(kernel: &Kernel<'_>, address: VirtualAddress) -> Result<Optio
     let extension = pointer(view.optional(layout.extension, "_FILE_OBJECT.FileObjectExtension"));
     Ok(Some(SectionFile {
         address,
-        name: text::file_name(kernel.space(), view.address_of(layout.name))?.unwrap_or_default(),
+        name: text::kernel_path(kernel.space(), view.address_of(layout.name))?.unwrap_or_default(),
         delete_pending: view.get(layout.delete_pending)? != 0,
         transaction: match extension {
             Reading::Nothing => Some(false),

@@ -87,6 +87,10 @@ impl<'k> ObjectTypes<'k> {
     pub fn type_of(&self, header: VirtualAddress) -> Result<&str, Absent> {
         let layout = self.kernel.layouts().object_header.as_ref()?;
         let [stored] = self.kernel.space().read_array(header.wrapping_add(layout.type_index.offset))?;
+        // PointerCount and HandleCount, which come first in every build, are never all ones.
+        if self.kernel.space().read_array::<16>(header)? == [0xff; 16] {
+            return Err(Absent::unparsable(format!("what stands at {header} is no object header: it is all ones")));
+        }
         let index = self.decode(header, stored);
         self.name(index).ok_or_else(|| {
             Absent::unparsable(format!("the object header at {header} is of type {index}, which is none"))

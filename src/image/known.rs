@@ -178,6 +178,9 @@ pub(super) fn is_zlib(source: &Source) -> bool {
     }
 }
 
+/// Many memory images begin so too: the first page of memory is seldom used.
+pub(super) const PAGE_FILE: &str = "a page file or a hibernation file that was resumed from: its first page is zero";
+
 /// Marks that memory has by chance.
 pub(super) static WEAK: &[&Format] = &[
     &Format {
@@ -206,7 +209,7 @@ pub(super) static WEAK: &[&Format] = &[
         job: Job::Suspect(HYPER_V),
     },
     &Format {
-        title: "a page file or a hibernation file that was resumed from: its first page is zero",
+        title: PAGE_FILE,
         mark: |opening| {
             let page = opening.source.head(0, 4096);
             page.iter().all(|byte| *byte == 0) && opening.source.head(4096, 4096).iter().any(|byte| *byte != 0)

@@ -134,7 +134,8 @@ impl Kernel<'_> {
                 pairs.push(Pair { rank: judged.rank(named), at, number, named, judged });
             }
         }
-        pairs.sort_by_key(|pair| (pair.rank, pair.at, pair.number));
+        // Of two copies the one of which more is there.
+        pairs.sort_by_key(|pair| (pair.rank, std::cmp::Reverse(pair.judged.fit), pair.at, pair.number));
         for Pair { rank, at, number, judged, .. } in &pairs {
             if *rank <= Rank::Named
                 && !taken.contains_key(number)
@@ -356,6 +357,14 @@ impl Judged {
         match self.checked {
             0 if named => Rank::Named,
             0 => Rank::Unchecked,
+            // One page of a copy that was cut short may fit by chance: its name decides.
+            _ if self.behind > 0 && self.fit == 1 && self.fit == self.checked.saturating_sub(self.behind) => {
+                if named {
+                    Rank::Named
+                } else {
+                    Rank::Unchecked
+                }
+            }
             // A copy that was cut short is proven by what it has.
             checked if self.fit.saturating_mul(2) > checked.saturating_sub(self.behind) => Rank::Proven,
             _ => Rank::Refuted,

@@ -166,21 +166,26 @@ fn owners(kernel: &Kernel<'_>, roots: &[PhysicalAddress]) -> BTreeSet<VirtualAdd
 
 /// The process of the list whose own memory this root maps.
 fn like(kernel: &Kernel<'_>, list: &ProcessList, root: PhysicalAddress) -> Option<u64> {
+    /// Pages of a process without a PEB that are compared.
+    const MAX_COMPARED: usize = 16;
     /// Pages here are every process's: `KUSER_SHARED_DATA` and what lies beside it.
     const SHARED: std::ops::Range<u64> = 0x7ffe_0000..0x7fff_0000;
     let other = kernel.space().with_root(root);
     let is_its = |process: &&Process| {
         let Some(own) = process.dtb.value().map(|root| kernel.space().with_root(*root)) else { return false };
         // A PEB is its process's alone; a process without one has nothing that others have.
-        let page = match process.peb.value() {
-            Some(peb) => Some(*peb),
+        let same = |at: VirtualAddress| own.translate(at).is_ok_and(|page| other.translate(at) == Ok(page));
+        match process.peb.value() {
+            Some(peb) => same(*peb),
+            // Of some of its pages the other root may have copies.
             None if process.minimal.value() == Some(&true) => own
                 .regions(VirtualAddress(PAGE_SIZE), VirtualAddress(1 << 47))
                 .map(|region| region.at)
-                .find(|at| !SHARED.contains(&at.0)),
-            None => None,
-        };
-        page.is_some_and(|at| own.translate(at).is_ok_and(|page| other.translate(at) == Ok(page)))
+                .filter(|at| !SHARED.contains(&at.0))
+                .take(MAX_COMPARED)
+                .any(same),
+            None => false,
+        }
     };
     list.items.iter().filter(|process| process.is_live()).find(is_its)?.pid.value().copied()
 }

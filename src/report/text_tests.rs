@@ -163,13 +163,17 @@ fn inconclusive_says_because_of_what() {
     // Of the master, a core rule that cannot be judged decides, and another does not.
     let system = System {
         processes: crate::ProcessList {
-            items: vec![row(4, 0, "System"), row(348, 4, "smss.exe")],
+            items: vec![
+                row(4, 0, "System"),
+                Process { user: crate::Reading::Value("S-1-5-18".into()), ..row(348, 4, "smss.exe") },
+            ],
             ..Default::default()
         },
         ..System::default()
     };
     let report = checked(system);
-    assert_eq!(report.checks[0].verdict, crate::Verdict::Inconclusive);
+    let bad: Vec<_> = report.checks[0].violations().map(ToString::to_string).collect();
+    assert_eq!(report.checks[0].verdict, crate::Verdict::Inconclusive, "{bad:?}");
     let brief = findings(&report, &Picture::new(&report.system), FindingsOptions { brief: true }).text(&WIDE);
     assert!(brief.contains("\n  because SMSS-"), "{brief}");
     for line in brief.lines().filter(|line| line.starts_with("  because ")) {

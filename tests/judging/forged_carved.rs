@@ -103,7 +103,7 @@ fn assert_told(who: &str, system: &System, forged: &Forged, end: u64, with_user_
         let own = own.unwrap_or_else(|| panic!("{who} is not carved"));
         // No thread leads to the second page of who is over, and without page tables nothing does.
         let lost = |absent: Option<&ntmem::Absent>| absent.is_some_and(|why| why.to_string().contains("page behind"));
-        if truth.exited.is_some() && (lost(own.ppid.absent()) || lost(own.name.absent())) {
+        if truth.exited.is_some() && (lost(own.ppid.absent()) || lost(own.name.absent()) || lost(own.exited.absent())) {
             ended_and_cut += 1;
             continue;
         }

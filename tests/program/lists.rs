@@ -369,7 +369,7 @@ fn headings_say_what_was_found() {
 #[test]
 fn threads_of_system_start_in_a_driver() {
     let document = json(&["show", "4", SUSPICIOUS]);
-    let drivers = document["drivers"].as_array().unwrap();
+    let drivers = document["drivers"]["items"].as_array().unwrap();
     let lines = csv(&["show", "4", SUSPICIOUS, "--only", "threads"]);
     assert!(!lines.is_empty());
     for line in &lines {

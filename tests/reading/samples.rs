@@ -117,7 +117,7 @@ fn an_unlinked_process_is_found_elsewhere() {
     assert_eq!(sources(bytes.clone(), false), views(&["threads"]));
     clear(&mut bytes, &|word| word == address);
     assert_eq!(sources(bytes.clone(), false), None);
-    assert_eq!(sources(bytes, true), views(&["pool_scan"]));
+    assert_eq!(sources(bytes, true), views(&["pool_scan", "root_scan"]), "its root is where it was");
 }
 
 /// On clean machines, and where the impostor does not hide, the cross view has nobody hidden, and those that are over as such.

@@ -83,7 +83,10 @@ fn without_pool_tag_or_without_the_kind_of_object() {
     let at = usize::try_from(number(&gone["physical"]).unwrap()).unwrap();
     let found = |bytes: Vec<u8>| {
         let system = scan(bytes, &material);
-        system.processes.items.iter().any(|p| p.eprocess.value().map(|p| p.0) == number(&gone["eprocess"]))
+        // Its root is where it was, and tells of it in any case.
+        let by_object = |p: &ntmem::Process| p.sources.contains(&ntmem::process::Source::PoolScan);
+        let is_it = |p: &ntmem::Process| p.eprocess.value().map(|p| p.0) == number(&gone["eprocess"]);
+        system.processes.items.iter().any(|p| is_it(p) && by_object(p))
     };
     let page = at & !0xfff;
     let tags: Vec<usize> = (page..at).step_by(0x10).filter(|block| bytes[block + 4..].starts_with(b"Proc")).collect();

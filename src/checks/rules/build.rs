@@ -29,7 +29,8 @@ fn one_build(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
     let outcome = Outcome::new(rule, None).witnessed([Witness::SharedData, Witness::Object]).expected("one build");
     let kernel = case.system().kernel.as_ref();
     let Some((build, lab)) = kernel.and_then(|kernel| Some((kernel.build?, kernel.lab_build()?))) else {
-        return vec![outcome.not_applicable("The list does not have both.")];
+        let why = "The list does not have both.";
+        return vec![if kernel.is_some() { outcome.unknown("both", "not read") } else { outcome.not_applicable(why) }];
     };
     let outcome = outcome.observed(format!("{build}, and NtBuildLab of {lab}"));
     vec![if build.checked_sub(lab).is_some_and(|more| more <= FEATURES) {

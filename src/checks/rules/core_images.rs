@@ -67,7 +67,16 @@ fn images(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
             }
             let mut found = own_file(case, process, name);
             found.extend(loaded(case, process, name));
-            let Some(worst) = found.iter().map(|found| found.severity).max() else { continue };
+            let Some(worst) = found.iter().map(|found| found.severity).max() else {
+                if matches!(case.image_path(process, &format!("\\System32\\{name}")), ImagePath::Wrong(_))
+                    && name != "csrss.exe"
+                {
+                    let what = format!("the kernel's path of {}", title(process));
+                    let why = "contradicted: its name and the file of its image say otherwise";
+                    outcomes.push(Outcome::about(rule, process).unknown(what, why).decides());
+                }
+                continue;
+            };
             let words: Vec<&str> = found.iter().map(|found| found.words.as_str()).collect();
             let outcome = Outcome::about(rule, process)
                 .expected(case.root.join(&format!("\\System32\\{name}")))
@@ -110,8 +119,12 @@ fn own_file<'a>(case: &Case<'_>, process: &'a Process, name: &str) -> Vec<Found<
     let below = format!("\\System32\\{name}");
     let mut found = Vec::new();
     let mut push = |severity, words: String, place| found.push(Found { severity, words, place });
+    // Its name and the file that its image was made of agree: the page with the path may be another's, which is said for itself.
+    let of_section = process.section_file.value().and_then(|file| VolumePath::read(&file.name));
+    let agreed = process.is_named(name) && of_section.is_some_and(|file| case.root.holds(&file, &below));
     // The path of csrss.exe is judged with its protection.
     if name != "csrss.exe"
+        && !agreed
         && let (ImagePath::Wrong(_), Some(path)) = (case.image_path(process, &below), process.path.value())
     {
         push(Severity::High, format!("its path is {path}"), Where::Field("path", path.clone()));

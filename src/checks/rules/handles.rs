@@ -249,6 +249,10 @@ pub(super) fn standing(case: &Case<'_>, holder: &Holder) -> Standing {
     let Some((at, process)) = found else { return Standing::Other };
     let role = case.smss.iter().find(|subject| subject.at == at).map(|subject| subject.role);
     let placed = |below: &str| matches!(case.image_path(process, below), ImagePath::Right);
+    // The path of the master is judged for itself: where it could not be read, nothing is known against the handle.
+    if role == Some(Role::Master) && matches!(case.image_path(process, SMSS.path), ImagePath::Unknown(_)) {
+        return Standing::Usual;
+    }
     if matches!(role, Some(Role::Master | Role::Child | Role::Silo)) && placed(SMSS.path) {
         return Standing::Usual;
     }

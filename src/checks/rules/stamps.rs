@@ -1,12 +1,14 @@
 //! Whether the stamps and states of a process and of its threads are of one life: SMSS-029.
 
 use super::EXITED;
+use super::core_processes::is_from_image;
 use super::token::OF_LOCAL_SYSTEM;
 use crate::checks::case::Case;
 use crate::checks::rule::{About, MASQUERADE, Rule};
 use crate::checks::subject::Subject;
 use crate::checks::{Confidence, Outcome, Severity, Why};
 use crate::kernel::Links;
+use crate::picture::clock_step_by;
 use crate::process::Source;
 use crate::{Process, Ticks};
 
@@ -55,6 +57,10 @@ pub static CORE_STAMPS: Rule = Rule {
 const MOMENT: Ticks = Ticks::seconds(60);
 
 fn core_stamps(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
+    if !is_from_image(case) {
+        let outcome = Outcome::new(rule, None).expected("threads and handles of their own time");
+        return vec![outcome.not_applicable("The list does not say what threads and handles processes have.")];
+    }
     let captured = case.system().machine.captured.value();
     let boot = case.system_process().and_then(Process::started);
     let core = case.processes().filter(|process| OF_LOCAL_SYSTEM.iter().any(|name| process.is_named(name)));
@@ -70,13 +76,16 @@ fn core_stamps(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
             found.push("it has an exit time and a thread that has not ended".to_owned());
         }
         let before = boot.zip(process.started()).map(|(boot, own)| boot.since(own));
-        if let Some(before) = before.filter(|before| *before > MOMENT && case.clock_step.is_none()) {
+        // A clock that was set back is told by others than the one in doubt.
+        let set_back =
+            || clock_step_by(&case.system().processes.items, |other| !std::ptr::eq(other, process)).is_some();
+        if let Some(before) = before.filter(|before| *before > MOMENT && !set_back()) {
             found.push(format!("it is {before} older than System"));
         }
         if !found.is_empty() {
             let outcome = outcome.expected("threads and handles of its own time").observed(found.join("; "));
             let outcome = outcome.seen(process, "created", process.created.value().map(ToString::to_string));
-            outcomes.push(graded(case, outcome));
+            outcomes.push(if set_back() { graded(case, outcome) } else { outcome.violation(Severity::High) });
         }
     }
     if outcomes.is_empty() {

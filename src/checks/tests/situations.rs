@@ -279,6 +279,9 @@ fn preinstallation_and_other_roots() {
             if let Reading::Value(path) = &mut process.path {
                 *path = path.replace("HarddiskVolume3", "Ramdisk{d9b257fc-684e-4dcb-ab79-03cfa2f6b750}");
             }
+            if let Reading::Value(path) = &mut process.peb_path {
+                *path = path.replace("C:\\", "X:\\");
+            }
         }
     });
     assert_eq!(pe.outcomes.iter().find(|outcome| outcome.counts()), None);

@@ -51,8 +51,9 @@ impl Run for Args {
         let (checks, images) = self.sorted()?;
         match self.report.as_slice() {
             files @ [first, ..] => {
-                let list = std::slice::from_ref(first);
-                images::run_as(list, 1, &self.common, Told::Verdicts, |_, sheet| {
+                // `-` is a list of images elsewhere.
+                let named = if first.as_os_str() == "-" { PathBuf::from("standard input") } else { first.clone() };
+                images::run_as(&[named], 1, &self.common, Told::Verdicts, |_, sheet| {
                     self.judge(&checks, saved(files, &self.common.source)?, sheet)
                 })
             }

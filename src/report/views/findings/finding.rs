@@ -41,7 +41,7 @@ fn one(report: &Report, outcome: &Outcome, explain: Option<&Rule>) -> Section {
     let tone = if outcome.counts() { Tone::Bad } else { Tone::Odd };
     let of = outcome.pid.map_or_else(String::new, |pid| format!("-{pid}"));
     let mut section = Section::new(format!("{}{of}", outcome.id.to_lowercase()), tone);
-    section.heading(3, head(report, outcome));
+    section.heading(2, head(report, outcome));
     let mut facts = Facts::new(2, 10);
     let mut line = |word: &str, text: &Option<String>| {
         if let Some(text) = text {

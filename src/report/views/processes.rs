@@ -41,9 +41,7 @@ pub(super) fn with_marks(mut table: Table) -> Table {
 /// What stands in the user column.
 fn users(table: &Table) -> impl Iterator<Item = String> + '_ {
     let at = table.columns.iter().position(|column| column.name == "user");
-    table.rows.iter().filter_map(move |row| match row.cells.get(at?)? {
-        cell => cell.words().map(Words::plain),
-    })
+    table.rows.iter().filter_map(move |row| row.cells.get(at?)?.words().map(Words::plain))
 }
 
 /// What a reader of the list must know: the mark, and that it is a part.

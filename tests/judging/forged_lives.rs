@@ -1,6 +1,7 @@
 //! Lies about life and age: a process that runs and says that it is over, freed, just made, of an earlier boot, a session's child,
 //! another program. Beside each stands what is so in truth, which is clean.
 
+use crate::common::edited::Edited;
 use crate::common::forged::Opened;
 use ntmem::picture::{Explanation, Sighting};
 use ntmem::{Outcome, Picture, ReadOptions, Severity, System, VirtualAddress, check_smss};
@@ -412,5 +413,44 @@ fn a_letter_is_no_windows_pe() {
         bytes[at] = b'X';
         let system = Opened::with_bytes(&forged, bytes).system();
         assert!(check_smss(&system).of("SES-04").any(Outcome::counts), "{build:?}");
+    }
+}
+
+/// Who has the pid of the smss.exe that built a session is younger than the session, by the kernel's list and by its stamps. One whose
+/// stamps say otherwise was there first, or somebody wrote over the one or the other.
+#[test]
+fn the_owner_of_a_creators_pid() {
+    for build in BUILDS {
+        let scenario = Scenario::clean(build);
+        let truth = scenario.forge().truth;
+        let of = |name: &str, session| {
+            let found = truth
+                .processes
+                .iter()
+                .find(|process| process.name_text() == name && process.session == session && process.exited.is_none());
+            found.unwrap_or_else(|| panic!("{build:?}: {name}"))
+        };
+        let (csrss, winlogon) = (of("csrss.exe", Some(1)), of("winlogon.exe", Some(1)));
+        let younger = truth.processes.iter().find(|process| process.created > winlogon.created).unwrap();
+        let judged = |older: i64| {
+            let mut image = Edited::new(&scenario);
+            for pid in [csrss.pid, winlogon.pid] {
+                image.put_in(pid, "InheritedFromUniqueProcessId", younger.pid);
+            }
+            if older > 0 {
+                // Units of 100 ns.
+                let earlier = younger.created.0 - csrss.created.plus_ms(-older).0;
+                for stamp in ["CreateTime", "CreateInterruptTime"] {
+                    if image.has("_EPROCESS", stamp) {
+                        let now = image.get(younger.eprocess, "_EPROCESS", stamp);
+                        image.put_in(younger.pid, stamp, now - earlier);
+                    }
+                }
+            }
+            check_smss(&image.system(false))
+        };
+        let severity = |findings: &ntmem::Findings| findings.of("SES-03").filter_map(|found| found.severity).max();
+        assert_eq!(severity(&judged(0)), None, "{build:?}: the pid was given to it");
+        assert_eq!(severity(&judged(3_000)), Some(Severity::Medium), "{build:?}");
     }
 }

@@ -6,7 +6,7 @@ use crate::checks::case::Case;
 use crate::checks::rule::{About, MASQUERADE, Rule};
 use crate::checks::subject::{Role, Subject};
 use crate::checks::{Outcome, Severity, Why};
-use crate::picture::{Members, SessionModel};
+use crate::picture::{Members, SessionModel, between};
 use crate::{Parent, Process, Ticks};
 
 /// SES-03: the creator of a session has gone.
@@ -72,13 +72,35 @@ fn creator(case: &Case<'_>, session: &Members<'_>, at: usize, process: &Process,
             tally.absence(case, Severity::High, words);
         }
         Parent::Vanished(_) => tally.gone(case, words),
-        Parent::Reused { .. } => tally.pass(words),
+        Parent::Reused { now, .. } => {
+            match case.system.processes.items.get(now).and_then(|owner| older(case, owner, process)) {
+                Some(distance) => {
+                    let words = format!("{words}, {distance} older by its stamps, and behind it in the kernel's list");
+                    tally.violation(Severity::Medium, words);
+                }
+                None => tally.pass(words),
+            }
+        }
         Parent::Exited(up) if smss(up).is_some() => tally.pass(words),
         Parent::Listed(up) | Parent::Exited(up) => match smss(up) {
             Some(smss) => live_creator(case, smss, words, tally),
             None => other_creator(case, up, process, words, tally),
         },
     }
+}
+
+/// By how much the owner of a pid is older than the process that names it as its parent, though the kernel's list has it later. Processes
+/// that are made at the same time may come into the list the other way round; by more than that, one of the two was written over.
+fn older(case: &Case<'_>, owner: &Process, child: &Process) -> Option<Ticks> {
+    const MOMENT: Ticks = Ticks::seconds(1);
+    let by_clock = || child.started().zip(owner.started()).map(|(child, owner)| child.since(owner));
+    let distance = match between(owner, child) {
+        Some(distance) => Some(distance),
+        // A clock that was set says nothing.
+        None if case.clock_step.is_none() => by_clock(),
+        None => None,
+    };
+    distance.filter(|distance| *distance > MOMENT)
 }
 
 fn live_creator(case: &Case<'_>, smss: &Subject<'_>, words: String, tally: &mut Tally) {

@@ -223,7 +223,12 @@ fn evidence_is_spared() {
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     std::fs::copy(SUSPICIOUS, at("a.raw")).unwrap();
     std::fs::write(at("list.txt"), at("a.raw")).unwrap();
-    for (name, bytes) in [("pagefile.sys", vec![0; 8192]), ("a.002", vec![0xff; 100])] {
+    for (name, bytes) in [
+        ("pagefile.sys", vec![0; 8192]),
+        ("a.002", vec![0xff; 100]),
+        ("a.003", vec![b'x'; 8192]),
+        ("a.vmx", b"x".to_vec()),
+    ] {
         std::fs::write(at(name), bytes).unwrap();
     }
     let list = format!("@{}", at("list.txt"));
@@ -231,6 +236,9 @@ fn evidence_is_spared() {
     for (input, output) in [
         (at("a.raw"), at("pagefile.sys")),
         (at("a.raw"), at("a.002")),
+        // Parts and settings may begin as text does.
+        (at("a.raw"), at("a.003")),
+        (at("a.raw"), at("a.vmx")),
         (folder_itself.to_owned(), at("a.raw")),
         (list.clone(), at("a.raw")),
         (list, at("list.txt")),

@@ -51,12 +51,39 @@ fn spare_evidence(command: &dyn Run) -> Result<(), Usage> {
     }
     let symbols = command.common().into_iter().flat_map(|common| &common.source.symbols.symbols).map(PathBuf::as_path);
     let lists = command.files().into_iter().filter_map(|file| file.to_str()?.strip_prefix('@').map(Path::new));
-    match command.files().into_iter().chain(symbols).chain(lists).find(|input| is_same_file(input, output)) {
+    let page_files = command.common().into_iter().flat_map(|common| &common.source.reading.page_files);
+    let page_files = page_files.map(PathBuf::as_path);
+    if let Some(image) = command.files().into_iter().find(|image| output.is_file() && is_part_of(output, image)) {
+        let (output, image) = (output.display(), image.display());
+        return Err(Usage(format!(
+            "--output would overwrite {output}, which may belong to {image}: name another file"
+        )));
+    }
+    match command
+        .files()
+        .into_iter()
+        .chain(symbols)
+        .chain(lists)
+        .chain(page_files)
+        .find(|input| is_same_file(input, output))
+    {
         Some(input) => {
             Err(Usage(format!("--output {} would overwrite {}: name another file", output.display(), input.display())))
         }
         None => Ok(()),
     }
+}
+
+/// Whether a file has the name of a further part of an image, or of what a hypervisor keeps beside it: `r.002` beside `r.001`.
+fn is_part_of(file: &Path, image: &Path) -> bool {
+    let extension = file.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    let belongs = |extension: &str| {
+        extension.bytes().all(|digit| digit.is_ascii_digit())
+            || ["vmx", "vmem", "vmss", "vmsn", "vmsd"].contains(&extension)
+    };
+    file.parent() == image.parent()
+        && file.file_stem() == image.file_stem()
+        && extension.is_some_and(|extension| belongs(&extension))
 }
 
 /// Whether a file that exists begins as what this program writes: with text, or with nothing.

@@ -4,6 +4,7 @@ use super::missing::GONE;
 use super::{Evidence, Missing, Rule, Why, Witness};
 use crate::{Location, Process, Reading, VirtualAddress};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The answer of a check. Unknown is never a kind of pass.
@@ -173,6 +174,13 @@ impl Outcome {
         self.outcome = Judgement::NotApplicable;
         self.reason = Some(reason.into());
         self
+    }
+
+    /// The same with the kinds of things that are wrong, each once, in the order of the alphabet.
+    #[must_use]
+    pub(super) fn headed_by<'k>(self, kinds: impl IntoIterator<Item = &'k str>) -> Self {
+        let kinds: BTreeSet<&str> = kinds.into_iter().collect();
+        self.headed(kinds.into_iter().collect::<Vec<_>>().join(", "))
     }
 
     /// Of a violation of a rule that asks for several things: which of them is wrong, in a few words.

@@ -8,7 +8,6 @@ use crate::checks::case::Case;
 use crate::checks::rule::{About, INJECTION, Rule};
 use crate::checks::subject::Subject;
 use crate::checks::{Confidence, Outcome, Severity, Witness};
-use std::collections::BTreeSet;
 
 /// SMSS-018: no private executable memory, threads start in the image.
 pub static CODE: Rule = Rule {
@@ -56,9 +55,7 @@ fn code(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     // What is for information only does not outweigh what is one of two things.
     if let Some(worst) = worst.filter(|worst| *worst > Severity::Info || torn.is_none()) {
         let words: Vec<String> = memory.words().into_iter().chain(threads.words()).collect();
-        let kinds: BTreeSet<&str> = memory.kinds().into_iter().chain(threads.kinds()).collect();
-        let kinds: Vec<&str> = kinds.into_iter().collect();
-        let outcome = outcome.observed(words.join("; ")).headed(kinds.join(", "));
+        let outcome = outcome.observed(words.join("; ")).headed_by(memory.kinds().into_iter().chain(threads.kinds()));
         return if worst == Severity::Info { outcome.confidence(Confidence::Low) } else { outcome }.violation(worst);
     }
     if let Some(torn) = torn {

@@ -173,8 +173,7 @@ fn invasive(case: &Case<'_>, process: &Process, outcome: Outcome) -> Outcome {
     }
     if let Some(worst) = found.iter().map(|(severity, _)| *severity).max() {
         let words: Vec<String> = found.into_iter().map(|(_, words)| words).collect();
-        let kinds: Vec<&str> = kinds.into_iter().collect();
-        let outcome = outcome.observed(words.join("; ")).headed(kinds.join(", "));
+        let outcome = outcome.observed(words.join("; ")).headed_by(kinds);
         return match guard.filter(|_| worst == Severity::Info) {
             Some(guard) => outcome.guard(guard).violation(worst),
             None => outcome.violation(worst),

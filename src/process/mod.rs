@@ -3,6 +3,7 @@
 pub(crate) mod allocation;
 pub(crate) mod carved;
 mod code;
+mod compare;
 mod dump;
 pub(crate) mod found;
 mod inside;
@@ -11,6 +12,7 @@ mod liveness;
 pub(crate) mod look_inside;
 mod own_address;
 mod record;
+mod relocated;
 pub(crate) mod repeats;
 pub(crate) mod root_scan;
 pub(crate) mod scan;

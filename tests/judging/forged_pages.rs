@@ -214,6 +214,10 @@ fn masks_that_no_symbols_tell() {
                 let untold = !has_place && mask != 0 && few;
                 let may_be = found == Judgement::Violation || untold && found == Judgement::Unknown;
                 all.says(may_be, &name, format_args!("SMSS-003 is {found:?}"));
+                // No process has the hives mapped: the entries of their files' sections tell the mask.
+                if has_place && what.of_hive_file() {
+                    all.outcome(&name, &whole, "SMR-10", Judgement::Pass);
+                }
                 let without = read_by(&forged, &[], !has_place);
                 all.says(without.wrong.is_empty(), &name, format_args!("wrong without files: {:#?}", without.wrong));
                 let unseen = without.outcome("SMSS-003") == Judgement::Pass;
@@ -298,10 +302,9 @@ fn what_is_wrong_behind_a_page() {
                 let forged = Scenario::clean(build).tampered(wrong).behind(what).forge();
                 let whole = read(&forged, &forged.paging_files);
                 all.whole(&name, &whole);
-                if wrong != Tampered::SmssHeaders {
-                    // No rule judges the bytes of headers.
-                    all.verdict(&name, &whole, Verdict::Violations);
-                }
+                // A page that was replaced may be a torn one.
+                let verdict = if wrong.is_page() { Verdict::Inconclusive } else { Verdict::Violations };
+                all.verdict(&name, &whole, verdict);
                 if what.needs() == Needs::PageFiles {
                     let without = read(&forged, &[]);
                     all.says(without.wrong.is_empty(), &name, format_args!("wrong: {:#?}", without.wrong));
@@ -311,7 +314,10 @@ fn what_is_wrong_behind_a_page() {
                         Tampered::SmssPath => "SMSS-003",
                         Tampered::SmssCommand => "SMSS-005",
                         Tampered::SmssBase => "SMSS-017",
-                        Tampered::CsrssCommand | Tampered::SmssHeaders => continue,
+                        Tampered::SmssHeaders | Tampered::SmssEntry | Tampered::NtdllHeaders | Tampered::NtdllEntry => {
+                            "SMSS-018"
+                        }
+                        Tampered::CsrssCommand => continue,
                     };
                     all.says(without.outcome(id) != Judgement::Pass, &name, format_args!("{id} passes unseen"));
                 }

@@ -67,14 +67,15 @@ fn code(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     if let Some(why) = threads.missing {
         return outcome.unknown("the whole list of threads", why);
     }
-    if let Some(missing) = memory.open.or(threads.open) {
+    if let Some(missing) = memory.open.clone().or(threads.open) {
         return outcome.missing(missing);
     }
     let outcome = outcome
         .observed(format!("no private code, {} threads", threads.number))
         .witnessed([Witness::Ranges, Witness::Threads]);
-    match memory.one_witness {
-        None => outcome.witnessed([Witness::PageTables]).pass(),
+    let outcome = if memory.one_witness.is_none() { outcome.witnessed([Witness::PageTables]) } else { outcome };
+    match memory.reservation() {
+        None => outcome.pass(),
         Some(why) => outcome.confidence(Confidence::Medium).reason(why).pass(),
     }
 }

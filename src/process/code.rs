@@ -241,12 +241,12 @@ fn holds_entries(memory: &dyn PhysicalMemory, at: PhysicalAddress) -> bool {
 pub(super) fn entry(
     memory: &dyn PhysicalMemory,
     root: Option<PhysicalAddress>,
-    field: &str,
+    field: &'static str,
     physical: Option<PhysicalAddress>,
 ) -> Location {
     Location {
-        structure: "_MMPTE".to_owned(),
-        field: field.to_owned(),
+        structure: "_MMPTE".into(),
+        field: field.into(),
         physical,
         file_offset: physical.and_then(|at| memory.file_offset(at)),
         dtb: root,

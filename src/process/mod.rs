@@ -11,6 +11,7 @@ pub(crate) mod list;
 mod liveness;
 pub(crate) mod look_inside;
 mod own_address;
+mod read_ahead;
 mod record;
 mod relocated;
 pub(crate) mod repeats;

@@ -508,6 +508,13 @@ fn copies_that_are_not_what_they_seem() {
                 "is not used: it ",
                 Some(0),
             ),
+            // Under another name nothing tells that it would be the swap file.
+            (
+                "renamed foreign",
+                vec![copy("d/pagefile.sys", &forged, None), copy("d/other.bin", &other, None)],
+                "neither its content nor its name tells",
+                Some(0),
+            ),
         ] {
             let name = format!("{build:?} {name}");
             let (warnings, taken) = warned(files);

@@ -113,6 +113,7 @@ pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grad
         memory.torn.get_or_insert_with(|| no_headers(vad));
     }
     not_compared(inside, ranges, grade, &mut memory);
+    not_read(case, process, ranges, grade, &mut memory);
     let mut changed: Vec<Found> = altered().map(|page| changed(page, grade)).collect();
     // What is for information only does not crowd out the rest.
     changed.sort_by_key(|found| Reverse(found.severity));
@@ -291,9 +292,7 @@ fn foreign(run: &CodeRun, place: &str, severity: Severity) -> Found {
 fn writable(case: &Case<'_>, run: &CodeRun, vad: &Vad, grade: Grade) -> Found {
     let file = text(&vad.file);
     // Of what vendors make, some images ask for such pages.
-    let of_windows = grade == Grade::Alone
-        || crate::checks::paths::VolumePath::read(&file)
-            .is_some_and(|path| case.root.holds(&path, "\\System32\\ntdll.dll"));
+    let of_windows = grade == Grade::Alone || is_ntdll(case, vad);
     let severity = if of_windows { grade.foreign() } else { Severity::Info };
     of_run(run, severity, format!("pages at {} of {file} are {}", text(&run.start), rights(run)))
 }
@@ -364,15 +363,27 @@ fn not_compared(inside: &Inside, ranges: &Ranges<'_>, grade: Grade, memory: &mut
         let why = || "Not all pages of images were compared with their sections: there are too many.".to_owned();
         memory.unseen.get_or_insert_with(why);
     }
-    // Nothing but its own image is in smss.exe.
-    let first = |vad: &&Vad| is_image(vad) && vad.image_size.absent().is_some_and(|absent| is_away(absent));
+}
+
+/// The headers of smss.exe and of ntdll.dll in it, where they cannot be had: other images that Windows maps there are data.
+fn not_read(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade, memory: &mut Memory) {
+    let matters = |vad: &&Vad| {
+        let is_own = vad.start.value().is_some() && vad.start.value() == process.section_base.value();
+        is_image(vad) && (is_own || is_ntdll(case, vad))
+    };
+    let absent = |vad: &&Vad| vad.image_size.absent().is_some_and(is_away);
     if grade == Grade::Alone
-        && let Some(vad) = ranges.vads.iter().find(first)
-        && let Some(absent) = vad.image_size.absent()
+        && let Some(vad) = ranges.vads.iter().filter(matters).find(absent)
     {
-        let missing = Missing::new(format!("the headers of {} at {}", text(&vad.file), text(&vad.start)), absent);
+        let headers = format!("the headers of {} at {}", text(&vad.file), text(&vad.start));
+        let missing = Missing::new(headers, Why::no_value(&vad.image_size));
         memory.unseen.get_or_insert_with(|| format!("Not looked at: {missing}."));
     }
+}
+
+fn is_ntdll(case: &Case<'_>, vad: &Vad) -> bool {
+    let path = vad.file.value().and_then(|file| crate::checks::paths::VolumePath::read(file));
+    path.is_some_and(|path| case.root.holds(&path, "\\System32\\ntdll.dll"))
 }
 
 fn is_away(absent: &Absent) -> bool {

@@ -2,7 +2,7 @@
 //! forge wrote it, what is away is unknown with its reason, and what is wrong there is found.
 
 use crate::common::forged::Opened;
-use ntmem::checks::Judgement;
+use ntmem::checks::{Judgement, Witness};
 use ntmem::registry::Registry;
 use ntmem::symbols::SymbolStore;
 use ntmem::{Findings, PageFile, System, Verdict, check_smss};
@@ -560,5 +560,25 @@ fn packed_bytes_of_another_machine() {
         all.says(!blamed, &name, format_args!("the store is blamed: {:#?}", read.away));
         let told = read.away.iter().all(|reason| reason.contains("needs --pagefile FILE (page file 0"));
         all.says(told, &name, format_args!("not told: {:#?}", read.away));
+    }
+}
+
+/// Who was not heard is no witness: of a PEB behind a table that is away the finding says that it was not read.
+#[test]
+fn what_was_not_read_is_no_witness() {
+    let mut all = Complaints::default();
+    for build in [Build::W7_7601, Build::W10_19045, Build::W11_26100] {
+        let forged = Scenario::clean(build).tampered(Tampered::SmssBase).behind(Behind::TablesPageFile).forge();
+        for (given, files) in [(false, &[][..]), (true, &forged.paging_files)] {
+            let (name, read) = (format!("{build:?} {given}"), read(&forged, files));
+            let outcome = read.findings.of("SMSS-017").find(|outcome| outcome.pid == Some(348)).unwrap();
+            let peb = outcome.evidence.iter().find(|evidence| evidence.structure == "_PEB");
+            let unread = peb.is_some_and(|peb| peb.unread);
+            let heard = outcome.witnesses.contains(&Witness::UserMemory);
+            all.says(outcome.counts() && heard != unread, &name, format_args!("{outcome:?}"));
+            all.says(given || !heard, &name, format_args!("{outcome:?}"));
+            let others = [Witness::Object, Witness::Ranges].iter().all(|other| outcome.witnesses.contains(other));
+            all.says(others || given, &name, format_args!("{outcome:?}"));
+        }
     }
 }

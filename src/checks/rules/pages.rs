@@ -112,7 +112,7 @@ pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grad
     {
         memory.torn.get_or_insert_with(|| no_headers(vad));
     }
-    not_compared(inside, ranges, grade, &mut memory);
+    not_compared(inside, grade, &mut memory);
     not_read(case, process, ranges, grade, &mut memory);
     let mut changed: Vec<Found> = altered().map(|page| changed(page, grade)).collect();
     // What is for information only does not crowd out the rest.
@@ -337,7 +337,7 @@ fn no_headers(vad: &Vad) -> Missing {
 }
 
 /// Pages of images that a process has of its own, and that could not be compared.
-fn not_compared(inside: &Inside, ranges: &Ranges<'_>, grade: Grade, memory: &mut Memory) {
+fn not_compared(inside: &Inside, grade: Grade, memory: &mut Memory) {
     for page in inside.uncompared.value().into_iter().flatten() {
         let (at, file) = (text(&page.at), text(&page.file));
         let own = page.own.value() == Some(&true);

@@ -2,6 +2,7 @@
 
 use crate::addr::PAGE_BYTES;
 use crate::image::{PhysicalMemory, holds};
+use crate::kernel::find::pe::parts_with_code;
 use crate::kernel::{AlteredPage, CodeRun, Eprocess, KUSER_SHARED_DATA, Kernel, Vad, VadKind};
 use crate::location::{DataLocation, Location};
 use crate::memory::UserPage;
@@ -40,6 +41,9 @@ struct ImagePage {
     range: usize,
 }
 
+/// Headers of images read of one process.
+const MAX_HEADERS: usize = 1 << 12;
+
 /// The first build in which no process may execute `KUSER_SHARED_DATA`, as far as is known.
 const FIRST_WITHOUT_SHARED_CODE: u32 = 9600;
 
@@ -72,6 +76,19 @@ pub(super) fn read(
         let before = images.partition_point(|(start, _, _)| *start <= at);
         images.get(before.checked_sub(1)?).filter(|(_, end, _)| at <= *end)
     };
+    let is_old = |at: VirtualAddress| space.origin(at).is_ok_and(Origin::is_of_another_time);
+    let of_code: HashMap<VirtualAddress, Vec<(VirtualAddress, VirtualAddress)>> = images
+        .iter()
+        .take(MAX_HEADERS)
+        .filter(|(start, _, _)| !is_old(*start))
+        .filter_map(|(start, _, _)| Some((*start, parts_with_code(space, *start)?)))
+        .collect();
+    let is_outside = |start: VirtualAddress, at: VirtualAddress| {
+        at != start
+            && of_code
+                .get(&start)
+                .is_some_and(|parts| !parts.iter().any(|(first, last)| (*first..=*last).contains(&at)))
+    };
     let range_at = |at: VirtualAddress| {
         let after = vads.partition_point(|vad| vad.start.value().is_none_or(|start| *start <= at));
         vads.get(after.checked_sub(1)?).filter(|vad| vad.end.value().is_some_and(|end| at <= *end))
@@ -82,7 +99,7 @@ pub(super) fn read(
     // Pages of each region that can be written to and executed, and how many of them hold entries of page tables.
     let mut writable = HashMap::<u64, (u64, u64)>::new();
     let mut code = Code { runs: Vec::new(), pages: 0, no_execute: false, end: ListEnd::Complete, images: Vec::new() };
-    let (mut odd, mut cut, mut elsewhere) = (Vec::<UserPage>::new(), false, false);
+    let (mut odd, mut cut, mut elsewhere) = (Vec::<(UserPage, [bool; 2])>::new(), false, false);
     let walked = space.user_pages(*room, &mut |page| {
         elsewhere |= page.table.is_some_and(Origin::is_of_another_time);
         let image = image_at(page.at);
@@ -108,8 +125,9 @@ pub(super) fn read(
                 return;
             }
             code.pages = code.pages.saturating_add(page.bytes / PAGE_SIZE);
-            if image.is_none() || page.writable {
-                if odd.len() < MAX_ODD { odd.push(page) } else { cut = true }
+            let outside = image.is_some_and(|(start, _, _)| is_outside(*start, page.at));
+            if image.is_none() || page.writable || outside {
+                if odd.len() < MAX_ODD { odd.push((page, [outside, false])) } else { cut = true }
             }
         }
         if let (Some((start, _, range)), Some(physical)) = (image, page.physical)
@@ -132,12 +150,32 @@ pub(super) fn read(
     if elsewhere {
         code.end = code.end.max(ListEnd::Broken);
     }
-    odd.sort_unstable_by_key(|page| page.at);
-    for page in odd {
+    odd.sort_unstable_by_key(|(page, _)| page.at);
+    let user_root = process.user_root().value().copied();
+    let other_entries = user_root.and_then(|root| Some((root, space.other_user_entries(root)?)));
+    let mut user_mode = Vec::<(UserPage, [bool; 2])>::new();
+    if let Some((root, slots)) = other_entries.filter(|(_, slots)| !slots.is_empty()) {
+        let user = space.with_root(root);
+        let walked = user.user_pages(*room, &mut |page| {
+            let same = || page.physical.is_some() && space.translate(page.at).ok() == page.physical;
+            if page.executable && slots.contains(&user.top_entry(page.at)) && !same() {
+                if user_mode.len() < MAX_ODD {
+                    user_mode.push((page, [false, true]))
+                } else {
+                    code.end = ListEnd::Limit
+                }
+            }
+        });
+        *room = room.saturating_sub(walked.tables);
+    }
+    user_mode.sort_unstable_by_key(|(page, _)| page.at);
+    for (page, [outside_sections, user_mode_only]) in odd.into_iter().chain(user_mode) {
         let last = page.at.wrapping_add(page.bytes.wrapping_sub(1));
         let plausible = page.plausible && page.physical.is_none_or(|physical| holds(memory, physical));
         if let Some(run) = code.runs.last_mut()
             && run.writable.value() == Some(&page.writable)
+            && run.outside_sections.value() == Some(&outside_sections)
+            && run.user_mode_only.value() == Some(&user_mode_only)
             && run.plausible.value() == Some(&plausible)
             && run.located.get("entry").and_then(|entry| entry.table) == page.table
             && run.end.value().map(|end| end.wrapping_add(1)) == Some(page.at)
@@ -149,6 +187,8 @@ pub(super) fn read(
             start: Reading::Value(page.at),
             end: Reading::Value(last),
             writable: Reading::Value(page.writable),
+            outside_sections: Reading::Value(outside_sections),
+            user_mode_only: Reading::Value(user_mode_only),
             physical: page.physical.map_or(Reading::Nothing, Reading::Value),
             fit: Reading::Value(fitting.get(&page.at.table_area()).copied().unwrap_or_default()),
             tables: Reading::Value(match writable.get(&page.at.table_area()) {
@@ -163,7 +203,12 @@ pub(super) fn read(
                 Location {
                     data: page.physical.map(|at| data(memory, page.at, at, page.bytes)),
                     table: page.table,
-                    ..entry(memory, Some(space.root()), "NoExecute", page.entry_at)
+                    ..entry(
+                        memory,
+                        user_root.filter(|_| user_mode_only).or(Some(space.root())),
+                        "NoExecute",
+                        page.entry_at,
+                    )
                 },
             )]),
         });

@@ -1,7 +1,7 @@
 //! PE images in virtual memory: headers, and the CodeView record that names their PDB.
 
 use crate::memory::AddressSpace;
-use crate::{PdbInfo, VirtualAddress};
+use crate::{PAGE_SIZE, PdbInfo, VirtualAddress};
 use goblin::pe::header::Header;
 use goblin::pe::section_table::SectionTable;
 use scroll::{LE, Pread};
@@ -107,6 +107,26 @@ fn export_name(space: AddressSpace<'_>, base: VirtualAddress, directory: u32) ->
 /// `SizeOfImage` of the image at `base`. `None`: its headers cannot be read.
 pub(crate) fn size_of_image(space: AddressSpace<'_>, base: VirtualAddress) -> Option<u64> {
     starts_like_pe(space, base).then(|| sections(space, base)).flatten().map(|(size, _)| size)
+}
+
+/// `IMAGE_SCN_MEM_EXECUTE`.
+const MAY_EXECUTE: u32 = 0x2000_0000;
+
+/// The first and last addresses of the sections of the image at `base` that may be executed, to whole pages. `None`: its headers cannot
+/// be read, or its sections share pages, which are all mapped alike then.
+pub(crate) fn parts_with_code(
+    space: AddressSpace<'_>,
+    base: VirtualAddress,
+) -> Option<Vec<(VirtualAddress, VirtualAddress)>> {
+    let (_, sections) = starts_like_pe(space, base).then(|| sections(space, base)).flatten()?;
+    let whole = sections.iter().all(|section| u64::from(section.virtual_address).is_multiple_of(PAGE_SIZE));
+    (whole && !sections.is_empty()).then_some(())?;
+    let part = |section: &SectionTable| {
+        let bytes = u64::from(section.virtual_size.max(section.size_of_raw_data)).next_multiple_of(PAGE_SIZE);
+        let first = base.checked_add(u64::from(section.virtual_address))?;
+        Some((first, first.checked_add(bytes.checked_sub(1)?)?))
+    };
+    Some(sections.iter().filter(|section| section.characteristics & MAY_EXECUTE != 0).filter_map(part).collect())
 }
 
 /// `SizeOfImage` and the sections of the image at `base`. `None`: its headers cannot be read.

@@ -183,6 +183,7 @@ pub(crate) fn threads_up_to(
 /// Where the fields lie that rules cite.
 fn located(view: &View<'_>, layout: &EthreadLayout) -> BTreeMap<String, Location> {
     let places = [
+        ("pid", Some(view.locate(layout.pid))),
         ("start", Some(view.locate(layout.start))),
         ("win32_start", layout.win32_start.map(|field| view.locate(field))),
         ("created", Some(view.locate(layout.created))),

@@ -154,11 +154,12 @@ impl<'h> Key<'h> {
         doubt.map_or(Ok(None), Err)
     }
 
-    /// Whether more than one subkey has this name.
+    /// Whether more than one subkey has this name, and stands in the list in such a way that the kernel may find it.
     pub(super) fn has_twice(&self, wanted: &str) -> bool {
         let references = lists::subkeys(&self.hive.backing, &self.node, &mut Faults::default());
         let named = |cell| Self::read(self.hive, cell, &self.path).is_ok_and(|key| name::same(key.name(), wanted));
-        let mut named = references.iter().filter(|reference| named(reference.cell));
+        let likely = references.iter().filter(|reference| reference.hint.may_be(wanted));
+        let mut named = likely.filter(|reference| named(reference.cell));
         named.next().is_some() && named.next().is_some()
     }
 

@@ -605,7 +605,7 @@ fn texts(all: &mut Lies) {
     for line in [
         "autocheck autochk.exe.exe *",
         "debug autocheck autochk *",
-        "autocheck autochk.exe *",
+        "autocheck \"autochk\" *",
         "autocheck autochk\u{a0}*",
     ] {
         all.plan(KIND, line, move |s| {

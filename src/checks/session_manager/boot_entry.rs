@@ -81,8 +81,8 @@ impl<'t> BootEntry<'t> {
         let is = |names: &[&str]| names.contains(&stem.as_str());
         if is(&VOLUME_TOOLS) && in_system32() {
             let autocheck = self.keyword.is_some_and(|word| same(word, "autocheck"));
-            let as_windows = autocheck && !self.odd && is(&[lower(self.image).as_str()]);
-            return if as_windows && self.has_usual_arguments() { Kind::Stock } else { Kind::OddForm };
+            let as_windows = autocheck && !self.odd && self.has_usual_arguments();
+            return if as_windows { Kind::Stock } else { Kind::OddForm };
         }
         // Windows looks for the very file where a name has its extension.
         if stem.strip_suffix(".exe").is_some_and(|stem| VOLUME_TOOLS.contains(&stem)) {

@@ -5,7 +5,7 @@ use super::keys::Keys;
 use super::{Answer, facts};
 use crate::checks::places::path;
 use crate::checks::rule::{About, Rule};
-use crate::checks::words::{escaped, same, words};
+use crate::checks::words::{escaped, same, trim, words};
 use crate::checks::{Outcome, Severity};
 
 /// SMR-01: Required is Debug and Windows.
@@ -112,7 +112,8 @@ fn required(keys: &Keys<'_>) -> Outcome {
         answer.violation(key, "Required", Severity::Low, format!("{all}, without Debug"), EXPECTED);
     }
     for name in &names {
-        if facts::REQUIRED.iter().any(|known| same(known, name)) {
+        // With a blank it names nothing, and nobody.
+        if facts::REQUIRED.iter().any(|known| same(known, trim(name))) {
             continue;
         }
         let defined = key.read.value().map(|record| record.data(name));

@@ -160,7 +160,10 @@ fn subsystems() {
         graded(&findings, "SMR-01")
     };
     let none = |_: &mut System| ();
-    assert_eq!(required(&["windows", " DEBUG ", ""], 19045, none), None);
+    assert_eq!(required(&["windows", "DEBUG", ""], 19045, none), None);
+    // smss.exe looks for a value of the very name (ReactOS, `SmpConfigureSubSystems`).
+    assert_eq!(required(&["windows", " DEBUG "], 19045, none), Some(Severity::Low));
+    assert_eq!(required(&["Debug", "Windows\t"], 19045, none), Some(Severity::Medium));
     assert_eq!(required(&["Debug", "Windows", "Foo"], 19045, none), Some(Severity::High));
     let foo: fn(&mut System) = |s| set(s, SUB_SYSTEMS, "foo", sz("%SystemRoot%\\foo.exe"));
     assert_eq!(required(&["Debug", "Windows", "Foo"], 19045, foo), Some(Severity::Critical));

@@ -14,6 +14,8 @@ pub(super) static FORMAT: Format =
     Format { title: "an EWF image (E01)", mark: |opening| opening.source.has(0, MAGIC), job: Job::Read(open) };
 
 const MAGIC: &[u8] = b"EVF\x09\x0d\x0a\xff\x00";
+/// Which segment it is, from 1 on.
+const SEGMENT_NUMBER: u64 = 9;
 /// Where the sections begin.
 const FILE_HEADER: u64 = 13;
 /// Bytes of a section's head.
@@ -42,6 +44,16 @@ struct Chunk {
 }
 
 fn open(opening: &Opening<'_>) -> Result<Found, Refusal> {
+    let number = opening.source.u16(SEGMENT_NUMBER).unwrap_or(1);
+    if number > 1 {
+        let first = opening.file().and_then(first_segment);
+        let first = first
+            .map_or_else(|| "the first one, whose name ends in .E01".to_owned(), |path| path.display().to_string());
+        return Err(Refusal::Unusable(Error::NotAnImage {
+            what: format!("this is segment {number} of an EWF image (E01)"),
+            advice: format!("Name {first}: the others are found beside it"),
+        }));
+    }
     let mut image = Image::default();
     let mut parts = vec![opening.source.clone()];
     if let Some(first) = opening.file() {
@@ -65,6 +77,13 @@ fn open(opening: &Opening<'_>) -> Result<Found, Refusal> {
     let length = there.saturating_mul(size).min(if image.bytes == 0 { u64::MAX } else { image.bytes });
     let chunks = Chunked::even(size, length, Chunks { parts, chunks: image.chunks, size });
     Ok(Found::Inside("ewf", Source::new(chunks), warnings))
+}
+
+/// The first segment beside another one, if it is there.
+fn first_segment(other: &Path) -> Option<PathBuf> {
+    let end = other.extension()?.to_str()?;
+    let letter = if end.starts_with(|letter: char| letter.is_ascii_lowercase()) { 'e' } else { 'E' };
+    Some(other.with_extension(format!("{letter}01"))).filter(|path| path.is_file())
 }
 
 /// The segments beside the first, in their order.
@@ -185,6 +204,11 @@ struct Chunks {
 }
 
 impl Unpack for Chunks {
+    /// In its segment.
+    fn place(&self, number: u64) -> Option<u64> {
+        self.chunks.get(usize::try_from(number).ok()?).map(|chunk| chunk.at)
+    }
+
     fn unpack(&self, number: u64) -> Option<Vec<u8>> {
         let chunk = self.chunks.get(usize::try_from(number).ok()?)?;
         let part = self.parts.get(usize::from(chunk.segment))?;

@@ -146,6 +146,10 @@ struct Frames {
 }
 
 impl Unpack for Frames {
+    fn place(&self, number: u64) -> Option<u64> {
+        self.frames.get(usize::try_from(number).ok()?).map(|frame| frame.at)
+    }
+
     fn unpack(&self, number: u64) -> Option<Vec<u8>> {
         let frame = self.frames.get(usize::try_from(number).ok()?)?;
         let packed = self.source.copy(frame.at, usize::try_from(frame.packed).ok()?)?;

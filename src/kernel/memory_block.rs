@@ -4,8 +4,9 @@
 //! `_PHYSICAL_MEMORY_DESCRIPTOR`, the same in the PDBs of all x64 kernels from 7601 to 26100: `NumberOfRuns` at 0, `NumberOfPages` at 8,
 //! `Run` at 0x10, each with `BasePage` and `PageCount`.
 
-use super::Kernel;
+use super::find::leaves;
 use super::find::readings::fits;
+use super::{Direction, Eprocess, Kernel, Walk};
 use crate::image::{PhysicalRun, runs};
 use crate::memory::AddressSpace;
 use crate::{Absent, PAGE_SIZE, PhysicalAddress, VirtualAddress};
@@ -19,6 +20,8 @@ const RUN: u64 = 0x10;
 const MAX_RUNS: u32 = 512;
 /// x64 processors have 52 bits of physical address.
 const MAX_PAGES: u64 = 1 << 40;
+/// Processes whose page tables are gone over.
+const MAX_PROCESSES: usize = 32;
 /// Ranges that a message names.
 const NAMED: usize = 3;
 
@@ -89,6 +92,41 @@ impl Kernel<'_> {
             lacking(&ranges, runs(*memory).map(range)).is_empty() && fits(self.image, *memory, self.space.root())
         });
         all.map(|(number, ..)| number).next()
+    }
+
+    /// Where the ranges of the kernel's memory stand in a file that leaves out what lies between them, with what to say of it. `None`: it
+    /// is read otherwise, or does not have as many bytes as they.
+    pub(super) fn ranges_in_a_row(&self) -> Option<(Vec<(PhysicalRun, u64)>, String)> {
+        let ranges = self.memory_ranges().ok().filter(|_| self.image.is_placed())?;
+        let held = || runs(self.image).map(|run| (run.start, run.end()));
+        if lacking(&ranges, held()).is_empty() {
+            return None;
+        }
+        let (mut at, total) = (0u64, held().map(|range| bytes(&range)).fold(0, u64::saturating_add));
+        let pieces = ranges.iter().map(|range| {
+            let place = at;
+            at = at.saturating_add(bytes(range));
+            (PhysicalRun { start: range.0, bytes: bytes(range) }, place)
+        });
+        let pieces = pieces.collect();
+        (at / PAGE_SIZE == total / PAGE_SIZE).then(|| {
+            let note = "the file leaves out what lies between the machine's ranges of memory: it has as many bytes as those that the kernel \
+                        lists (MmPhysicalMemoryBlock), and it is read as these, one behind the other";
+            (pieces, note.to_owned())
+        })
+    }
+
+    /// The number of the reading of the image under which pages are in their places that lie behind its end, where the kernel's own list
+    /// does not tell: see [`leaves`].
+    pub(super) fn reading_by_pages(&self) -> Option<usize> {
+        if self.memory_ranges().is_ok() {
+            return None;
+        }
+        let links = self.layouts().process.links.offset;
+        let head = self.global("PsActiveProcessHead").ok()?;
+        let listed = Walk::new(self.space(), head, Direction::Forward, MAX_PROCESSES);
+        let roots = listed.filter_map(|entry| Eprocess::read(self, entry.wrapping_sub(links)).root().ok());
+        leaves::reading(self.image, roots.map(|root| (root, leaves::USER)))
     }
 
     /// What is to be said of an image that ends within a page. `None`: it does not.

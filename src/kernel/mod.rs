@@ -186,8 +186,14 @@ impl MemoryImage {
         let (rivals, parts) = (found.0.rivals.clone(), found.0.parts.clone());
         let mut kernel = Kernel::open(self, found, store)?;
         // The kernel's own list of memory tells where the hole is that a file lacks.
-        if let Some(reading) = kernel.reading_with_all_memory() {
+        let reading = kernel.reading_with_all_memory().or_else(|| kernel.reading_by_pages());
+        if let Some(reading) = reading {
             self.adopt(reading);
+            kernel = Kernel::open(self, self.find_kernel(store, options)?, store)?;
+        }
+        // And where each piece belongs of one that leaves out what lies between.
+        if let Some((pieces, note)) = kernel.ranges_in_a_row() {
+            self.place(pieces, note);
             kernel = Kernel::open(self, self.find_kernel(store, options)?, store)?;
         }
         let alone = rivals.is_empty() && parts.is_empty();

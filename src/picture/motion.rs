@@ -4,7 +4,7 @@
 use super::Picture;
 use crate::kernel::Links;
 use crate::process::{Liveness, NO_PROCESS, Source, Unread};
-use crate::{ListEnd, Process, Ticks, Timestamp, VirtualAddress};
+use crate::{Absent, ListEnd, Process, Ticks, Timestamp, VirtualAddress};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -122,9 +122,11 @@ impl Motion {
             let (pid, eprocess) = (process.pid.value().copied(), process.eprocess.value().copied());
             Some(Sign { kind, pid, eprocess, at })
         });
-        // A link of the list to where nothing can be read may have been written over: that alone shows no motion.
+        // A link of the list to where nothing can be read may have been written over: that alone shows no motion. Nor does a page that lies
+        // elsewhere, or that the file does not give: it is there, and somebody could supply it.
         let moved = |unread: &&Unread| {
-            unread.why == NO_PROCESS || unread.sources.iter().any(|source| *source != Source::ActiveList)
+            let elsewhere = Absent::unreadable(unread.why.as_str()).remedy().is_some();
+            unread.why == NO_PROCESS || !elsewhere && unread.sources.iter().any(|source| *source != Source::ActiveList)
         };
         let unread = list.unread.iter().filter(moved).map(|unread| Sign {
             kind: SignKind::Unread,

@@ -74,6 +74,13 @@ fn open(opening: &Opening<'_>) -> Result<Found, Refusal> {
         );
         warnings.push(Warning::new("image", message));
     }
+    if image.unsound > 0 {
+        let message = format!(
+            "{} lists of chunks do not fit their checksums: the file is damaged, copy it again; what they list may be misplaced",
+            image.unsound
+        );
+        warnings.push(Warning::new("image", message));
+    }
     let length = there.saturating_mul(size).min(if image.bytes == 0 { u64::MAX } else { image.bytes });
     let chunks = Chunked::even(size, length, Chunks { parts, chunks: image.chunks, size });
     Ok(Found::Inside("ewf", Source::new(chunks), warnings))
@@ -121,6 +128,10 @@ struct Image {
     chunk_count: u64,
     bytes: u64,
     chunks: Vec<Chunk>,
+    /// Chunks before the last table, and whether its sums are right.
+    last: (usize, bool),
+    /// Tables of which neither copy has right sums.
+    unsound: u32,
     /// Chunks of the segments before this one.
     before: usize,
     ended: bool,
@@ -143,7 +154,19 @@ impl Image {
             match kind.as_slice() {
                 b"volume" | b"disk" | b"data" => self.volume(source, body)?,
                 b"sectors" => data_end = at.saturating_add(size),
-                b"table" => self.table(number, source, body, data_end.min(source.len())),
+                b"table" => {
+                    self.last = (self.chunks.len(), is_sound(source, body));
+                    self.table(number, source, body, data_end.min(source.len()));
+                }
+                // The same once more: where the first was damaged.
+                b"table2" if !self.last.1 => {
+                    if is_sound(source, body) {
+                        self.chunks.truncate(self.last.0);
+                        self.table(number, source, body, data_end.min(source.len()));
+                    } else {
+                        self.unsound = self.unsound.saturating_add(1);
+                    }
+                }
                 b"done" => self.ended = true,
                 _ => {}
             }
@@ -195,6 +218,19 @@ impl Image {
             self.chunks.push(Chunk { segment, compressed: this & COMPRESSED != 0, at: begin, bytes });
         }
     }
+}
+
+/// Whether a table's checksums are right: that of its head, and that of its entries behind them.
+fn is_sound(source: &Source, at: u64) -> bool {
+    let inner = || {
+        let count = u64::from(source.u32(at)?);
+        let entries = usize::try_from(count.checked_mul(4)?).ok()?;
+        let (head, list) = (source.copy(at, 20)?, source.copy(at.checked_add(24)?, entries)?);
+        let behind = at.checked_add(24)?.checked_add(u64::try_from(entries).ok()?)?;
+        let sums = (source.u32(at.checked_add(20)?)?, source.u32(behind)?);
+        Some(sums == (adler32(&head), adler32(&list)))
+    };
+    inner() == Some(true)
 }
 
 struct Chunks {

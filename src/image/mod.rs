@@ -245,8 +245,8 @@ pub struct MemoryImage {
     leaves_out: bool,
     readings: Vec<Reading>,
     chosen: OnceLock<usize>,
-    /// Readings that were found in the file itself. The last holds.
-    placed: [OnceLock<Reading>; 2],
+    /// A reading that was found in the file itself.
+    placed: OnceLock<Reading>,
     fetched: Option<Arc<Fetched>>,
     damage: Damage,
 }
@@ -378,7 +378,7 @@ impl MemoryImage {
             leaves_out: false,
             readings: vec![Reading { memory: Arc::from(memory), moved: false, warnings: Vec::new() }],
             chosen: OnceLock::new(),
-            placed: Default::default(),
+            placed: OnceLock::new(),
             fetched: None,
             damage: Damage::default(),
         }
@@ -406,15 +406,14 @@ impl MemoryImage {
             leaves_out,
             readings,
             chosen: OnceLock::new(),
-            placed: Default::default(),
+            placed: OnceLock::new(),
             fetched: None,
             damage: Damage::default(),
         })
     }
 
     fn reading(&self) -> Option<&Reading> {
-        let placed = self.placed.iter().rev().find_map(OnceLock::get);
-        placed.or_else(|| self.readings.get(self.chosen.get().copied().unwrap_or(0)))
+        self.placed.get().or_else(|| self.readings.get(self.chosen.get().copied().unwrap_or(0)))
     }
 
     /// The file's bytes as memory at these places: each piece with where it stands in the file. `None`: the file says itself where its
@@ -424,19 +423,11 @@ impl MemoryImage {
         Some(Placed::new(Arc::clone(&raw.memory), pieces))
     }
 
-    /// From now on the file is read so, which is said in these words.
+    /// From now on, and for good, the file is read so, which is said in these words.
     pub(crate) fn place(&self, pieces: Vec<(PhysicalRun, u64)>, note: String) {
         let (Some(memory), Some(first)) = (self.placed_at(pieces), self.readings.first()) else { return };
         let warnings = first.warnings.iter().cloned().chain([Warning::new("image", note)]).collect();
-        let mut reading = Some(Reading { memory: Arc::new(memory), moved: true, warnings });
-        for place in &self.placed {
-            reading = reading.and_then(|reading| place.set(reading).err());
-        }
-    }
-
-    /// Whether it is read otherwise than the file was taken at first, since somebody found where its pieces belong.
-    pub(crate) fn is_placed(&self) -> bool {
-        self.placed.iter().any(|place| place.get().is_some())
+        let _ = self.placed.set(Reading { memory: Arc::new(memory), moved: true, warnings });
     }
 
     /// Other ways to understand where memory lies: numbers for [`adopt`](Self::adopt), whether the file's first byte is not the

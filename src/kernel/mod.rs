@@ -191,11 +191,6 @@ impl MemoryImage {
             self.adopt(reading);
             kernel = Kernel::open(self, self.find_kernel(store, options)?, store)?;
         }
-        // And where each piece belongs of one that leaves out what lies between.
-        if let Some((pieces, note)) = kernel.ranges_in_a_row() {
-            self.place(pieces, note);
-            kernel = Kernel::open(self, self.find_kernel(store, options)?, store)?;
-        }
         let alone = rivals.is_empty() && parts.is_empty();
         Ok(if alone { kernel } else { ran_last::settle(kernel, &rivals, &parts, store) })
     }

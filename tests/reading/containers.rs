@@ -284,6 +284,20 @@ fn ewf_images() {
     let mut all = vec![0; forged.image.len()];
     assert_eq!(opened.image.read(PhysicalAddress(0), &mut all), all.len());
     assert!(all == forged.image);
+    // A list of chunks is damaged, and its copy is not; or both are.
+    let mut one = Scenario::clean(Build::W10_19045).forge().as_ewf(1 << 20).swap_remove(0);
+    let named = |name: &[u8; 16]| memchr::memmem::find_iter(&one, name).collect::<Vec<usize>>();
+    let (tables, copies) = (named(b"table\0\0\0\0\0\0\0\0\0\0\0"), named(b"table2\0\0\0\0\0\0\0\0\0\0"));
+    for table in &tables {
+        one[table + 76 + 24 + 40] ^= 0x10;
+    }
+    let image = MemoryImage::from_bytes(one.clone()).unwrap();
+    let mut all = vec![0; forged.image.len()];
+    assert_eq!((image.read(PhysicalAddress(0), &mut all), image.warnings()), (all.len(), &[][..]));
+    assert!(all == forged.image);
+    one[copies[0] + 76 + 24 + 40] ^= 0x10;
+    let said = MemoryImage::from_bytes(one).unwrap().warnings()[0].message.clone();
+    assert!(said.contains("1 lists of chunks do not fit"), "{said}");
     // A segment is named that is not the first.
     let error = MemoryImage::open(folder.path().join("memory.E02")).unwrap_err().to_string();
     assert!(error.contains("segment 2") && error.contains(&first.display().to_string()), "{error}");

@@ -20,7 +20,8 @@ fn damaged_blocks() {
         ("vmrs", forged.as_vmrs(true)),
     ] {
         let mut met = 0;
-        for part in 1..20 {
+        // Behind the headers and tables.
+        for part in 5..20 {
             let (mut bytes, at) = (bytes.clone(), bytes.len() / 20 * part);
             bytes[at..at + 48].fill(0x5a);
             let Ok(image) = MemoryImage::from_bytes(bytes) else { continue };
@@ -80,7 +81,8 @@ fn processes_in_damaged_blocks() {
             continue;
         }
         let words = document(&system).to_string();
-        assert!(!words.contains("a whole image of the memory"), "{at:#x}");
+        let other = words.find("a whole image of the memory");
+        assert!(other.is_none(), "{at:#x}: {:?}", other.map(|found| &words[found.saturating_sub(300)..found + 30]));
         if words.contains("copied again") {
             met += 1;
             assert!(system.warnings[0].message.contains("does not unpack"), "{at:#x}: {:?}", system.warnings[0]);

@@ -8,6 +8,7 @@ use super::leaves;
 use super::locate::{LocateFailure, LocateOptions, Located, among, locate};
 use super::roots::{Way, low_stubs, refers_to_itself};
 use crate::image::{PhysicalMemory, PhysicalRun, runs};
+use crate::kernel::memory_block;
 use crate::memory::Page;
 use crate::symbols::SymbolStore;
 use crate::{Error, MemoryImage, PAGE_SIZE, PhysicalAddress};
@@ -76,19 +77,24 @@ pub(crate) fn locate_in<'m>(
 /// Whether the file leaves out what lies between ranges of memory, and leads to a kernel if it is moved by so much. From then on it is read
 /// so.
 fn put_in_place(image: &MemoryImage, apart: &Apart, store: &SymbolStore, options: &LocateOptions<'_>) -> bool {
-    let pieces = || {
-        let end = runs(image).last().map_or(0, |run| run.end().0);
-        let start = PhysicalAddress(apart.left_out()?);
-        Some(vec![(PhysicalRun { start, bytes: end }, 0)])
-    };
-    let Some(moved) = pieces().and_then(|pieces| image.placed_at(pieces)) else { return false };
-    let roots = apart.roots.iter().map(|root| (Way::SelfReference, *root));
-    let leads = among(&moved, roots, image.hints(), store, options).is_some();
-    if let Some(pieces) = pieces().filter(|_| leads) {
-        image.place(pieces, apart.note());
+    let Some(by) = apart.left_out().filter(|_| !image.is_far()) else { return false };
+    let end = runs(image).last().map_or(0, |run| run.end().0);
+    let moved = vec![(PhysicalRun { start: PhysicalAddress(by), bytes: end }, 0)];
+    let listed = memory_block::in_a_row(image).map(|ranges| (memory_block::placed(&ranges), IN_A_ROW.to_owned()));
+    for (pieces, note) in listed.into_iter().chain([(moved, apart.note())]) {
+        let Some(memory) = image.placed_at(pieces.clone()) else { return false };
+        let roots = apart.roots.iter().map(|root| (Way::SelfReference, *root));
+        if among(&memory, roots, image.hints(), store, options).is_some() {
+            image.place(pieces, note);
+            return true;
+        }
     }
-    leads
+    false
 }
+
+/// What is said of a file whose ranges the kernel's own list tells.
+const IN_A_ROW: &str = "the file leaves out what lies between the machine's ranges of memory: it has as many bytes as those that the kernel \
+                        lists (MmPhysicalMemoryBlock), and it is read as these, one behind the other";
 
 /// Says what the file may be, if no kernel was found in it.
 fn with_suspicions(mut failure: Box<LocateFailure>, image: &MemoryImage, apart: Option<Apart>) -> Error {

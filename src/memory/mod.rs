@@ -32,5 +32,5 @@ pub use resolve::Where;
 pub use scan::{Hit, Scan, ScanEnd, Scanner};
 pub use space::{AddressSpace, MappedRegion};
 pub(crate) use traces::traces;
-pub(crate) use user_pages::UserPage;
+pub(crate) use user_pages::{Spot, UserPage};
 pub(crate) use windows_pte::{MASK_BITS, PageFileBits, Shown, Trace, WindowsPte, traces_of_table};

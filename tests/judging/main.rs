@@ -51,6 +51,8 @@ mod forged_psxview;
 #[cfg(feature = "isf")]
 mod forged_registry_lies;
 #[cfg(feature = "isf")]
+mod forged_replaced_pages;
+#[cfg(feature = "isf")]
 mod forged_roots;
 #[cfg(feature = "isf")]
 mod forged_session_manager;

@@ -3,8 +3,8 @@
 
 use super::Picture;
 use crate::kernel::Links;
-use crate::process::{Liveness, NO_PROCESS, Source, Unread};
-use crate::{ListEnd, Process, Ticks, Timestamp, VirtualAddress};
+use crate::process::{Liveness, NO_PROCESS, OneWay, Source, Unread};
+use crate::{ListEnd, Process, ProcessList, Ticks, Timestamp, VirtualAddress};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -24,6 +24,15 @@ pub enum SignKind {
     OneWay,
     /// A process has more or fewer threads than the table of ids, which was read to its end, has of them.
     ThreadsDiffer,
+    /// A process that says that it runs is not in the active list, and neither it nor a thread of it is in the table of ids; other sources
+    /// have it.
+    GoneAndHeld,
+    /// A process that says that it runs is not in the active list, the table of ids has it, and no thread of it is anywhere.
+    ThreadsGone,
+    /// Sources lead to where no process is any more, or not yet, and the active list, which is whole, passes it by.
+    UnlistedUnread,
+    /// One of the two walks along a list beside the active one comes to a process, and the other, which is whole too, does not.
+    OneWayElsewhere,
     /// Sources lead to a process whose memory was given back.
     FreedAndHeld,
     /// Sources lead to where no process is any more, or not yet.
@@ -112,10 +121,17 @@ impl Motion {
                 return sign(SignKind::NotYetThere, Some(born));
             }
             let counts = process.threads.value().zip(process.numbered_threads.value());
-            if live && counts.is_some_and(|(own, numbered)| own != numbered) {
+            let numbered = live || held(Source::CidTable) && process.liveness() == Liveness::Live;
+            if numbered && counts.is_some_and(|(own, numbered)| own != numbered && (listed || *numbered > 0)) {
                 return sign(SignKind::ThreadsDiffer, None);
             }
-            None
+            if whole && !listed && is_gone(list, process) {
+                let numbered = held(Source::CidTable);
+                let kind = if numbered { SignKind::ThreadsGone } else { SignKind::GoneAndHeld };
+                return sign(kind, process.started().filter(near));
+            }
+            let one_way = |torn: &OneWay| Some(&torn.address) == process.eprocess.value();
+            list.one_way.iter().any(one_way).then_some((SignKind::OneWayElsewhere, None))
         };
         let signs = list.items.iter().filter(|process| !process.is_garbage()).filter_map(|process| {
             let (kind, at) = of_process(process)?;
@@ -126,8 +142,9 @@ impl Motion {
         let moved = |unread: &&Unread| {
             unread.why == NO_PROCESS || unread.sources.iter().any(|source| *source != Source::ActiveList)
         };
+        let passed_by = |unread: &Unread| whole && !unread.sources.contains(&Source::ActiveList);
         let unread = list.unread.iter().filter(moved).map(|unread| Sign {
-            kind: SignKind::Unread,
+            kind: if passed_by(unread) { SignKind::UnlistedUnread } else { SignKind::Unread },
             pid: None,
             eprocess: Some(unread.address),
             at: None,
@@ -179,11 +196,33 @@ impl Motion {
     }
 }
 
+/// Whether a process that says that it runs has no thread anywhere, or has neither an id nor a thread with one, by sources that were read
+/// to their end: an object that was copied before its end, or another thing that still leads to it, looks so. Whoever hides a process
+/// leaves it its threads.
+pub(super) fn is_gone(list: &ProcessList, process: &Process) -> bool {
+    let whole =
+        |source| list.views.iter().any(|view| view.source == source && view.end.value() == Some(&ListEnd::Complete));
+    let lacks = |source| whole(source) && !process.sources.contains(&source);
+    let searched = !process.sources.contains(&Source::PoolScan) || lacks(Source::ThreadScan);
+    let threadless = searched && !process.sources.contains(&Source::ThreadScan) && !process.has_running_threads();
+    process.liveness() == Liveness::Live && lacks(Source::Threads) && (threadless || lacks(Source::CidTable))
+}
+
 /// Whether these signs weigh enough together.
 fn is_enough<'s>(mut signs: impl Iterator<Item = &'s Sign>) -> bool {
     let weight = |sign: &Sign| match sign.kind {
-        SignKind::ThreadsDiffer | SignKind::FreedAndHeld | SignKind::Unread | SignKind::Other => 1,
-        SignKind::LaterStamp | SignKind::OverAndHeld | SignKind::NotYetThere | SignKind::OneWay => MIN_WEIGHT,
+        SignKind::ThreadsDiffer
+        | SignKind::FreedAndHeld
+        | SignKind::Unread
+        | SignKind::GoneAndHeld
+        | SignKind::OneWayElsewhere
+        | SignKind::Other => 1,
+        SignKind::LaterStamp
+        | SignKind::OverAndHeld
+        | SignKind::NotYetThere
+        | SignKind::OneWay
+        | SignKind::ThreadsGone
+        | SignKind::UnlistedUnread => MIN_WEIGHT,
     };
     let mut sum = 0usize;
     signs.any(|sign| {

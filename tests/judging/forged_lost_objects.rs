@@ -165,7 +165,7 @@ fn a_name_of_another_length() {
         let edited = &mut edits.edited;
         let name = edited.get(edited.process(MASTER).eprocess, "_EPROCESS", "SeAuditProcessCreationInfo.ImageFileName");
         let length = edited.pointer(name) & 0xffff;
-        edited.write(name, &(length as u16 - 6).to_le_bytes());
+        edited.write(name, &(length as u16 - 8).to_le_bytes());
         let judged = edits.judged(false, |_| ());
         assert!(!judged.accuses(), "{build:?}: {}", judged.words());
         let path = judged.system.unwrap().process(MASTER).unwrap().path.clone();

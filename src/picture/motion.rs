@@ -3,9 +3,10 @@
 
 use super::Picture;
 use crate::kernel::Links;
-use crate::process::{Liveness, NO_PROCESS, OneWay, Source, Unread};
+use crate::process::{Liveness, NO_PROCESS, Source, Unread};
 use crate::{ListEnd, Process, ProcessList, Ticks, Timestamp, VirtualAddress};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// What tells that parts of the image are from different times.
@@ -29,7 +30,7 @@ pub enum SignKind {
     GoneAndHeld,
     /// A process that says that it runs is not in the active list, the table of ids has it, and no thread of it is anywhere.
     ThreadsGone,
-    /// Sources lead to where no process is any more, or not yet, and the active list, which is whole, passes it by.
+    /// Several sources lead to where no process is any more, or not yet, and the active list, which is whole, passes it by.
     UnlistedUnread,
     /// One of the two walks along a list beside the active one comes to a process, and the other, which is whole too, does not.
     OneWayElsewhere,
@@ -130,8 +131,7 @@ impl Motion {
                 let kind = if numbered { SignKind::ThreadsGone } else { SignKind::GoneAndHeld };
                 return sign(kind, process.started().filter(near));
             }
-            let one_way = |torn: &OneWay| Some(&torn.address) == process.eprocess.value();
-            list.one_way.iter().any(one_way).then_some((SignKind::OneWayElsewhere, None))
+            None
         };
         let signs = list.items.iter().filter(|process| !process.is_garbage()).filter_map(|process| {
             let (kind, at) = of_process(process)?;
@@ -142,14 +142,22 @@ impl Motion {
         let moved = |unread: &&Unread| {
             unread.why == NO_PROCESS || unread.sources.iter().any(|source| *source != Source::ActiveList)
         };
-        let passed_by = |unread: &Unread| whole && !unread.sources.contains(&Source::ActiveList);
+        // One source may have been led astray by one bad page.
+        let passed_by = |unread: &Unread| {
+            whole && unread.sources.len() > 1 && !unread.sources.contains(&Source::ActiveList)
+        };
         let unread = list.unread.iter().filter(moved).map(|unread| Sign {
             kind: if passed_by(unread) { SignKind::UnlistedUnread } else { SignKind::Unread },
             pid: None,
             eprocess: Some(unread.address),
             at: None,
         });
-        let signs: Vec<Sign> = signs.chain(unread).take(MAX_SIGNS).collect();
+        let torn = list.one_way.iter().map(|torn| {
+            let own = list.items.iter().find(|process| process.eprocess.value() == Some(&torn.address));
+            let pid = own.and_then(|process| process.pid.value().copied());
+            Sign { kind: SignKind::OneWayElsewhere, pid, eprocess: Some(torn.address), at: None }
+        });
+        let signs: Vec<Sign> = signs.chain(unread).chain(torn).take(MAX_SIGNS).collect();
         let dated = || signs.iter().filter_map(|sign| sign.at);
         let from = captured.into_iter().chain(dated()).min().filter(|_| captured.is_some());
         let to = captured.into_iter().chain(dated()).max().filter(|_| captured.is_some());
@@ -234,7 +242,8 @@ fn is_enough<'s>(mut signs: impl Iterator<Item = &'s Sign>) -> bool {
 /// `taken from 2026-03-14T15:09:26.2004443Z to 2026-03-14T15:12:20.0000000Z, as 5 objects show`
 impl fmt::Display for Motion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = self.signs.len();
+        let objects = self.signs.iter().map(|sign| (sign.eprocess, sign.pid));
+        let number = objects.collect::<BTreeSet<_>>().len();
         let objects = if number == 1 { "1 object shows".to_owned() } else { format!("{number} objects show") };
         match self.from.zip(self.to).filter(|(from, to)| from != to) {
             Some((from, to)) => write!(f, "taken from {from} to {to}, as {objects}")?,

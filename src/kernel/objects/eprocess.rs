@@ -113,7 +113,10 @@ impl<'k> Eprocess<'k> {
         let has_none = self.pid() == Ok(0) && self.created().is_nothing() && self.token().is_nothing();
         let in_image = self.address().0.wrapping_sub(self.kernel.base().0) < LARGEST_KERNEL;
         let ids = Some(layout.pid.offset).filter(|_| has_none && !in_image);
-        heads.into_iter().chain([links]).flatten().map(|field| field.offset).chain(ids).collect()
+        // System is made when the clock has hardly begun to run.
+        let stamp = layout.created_interrupt.filter(|_| self.pid() != Ok(4) && !self.created().is_nothing());
+        let stamp = stamp.map(|field| field.offset);
+        heads.into_iter().chain([links]).flatten().map(|field| field.offset).chain(ids).chain(stamp).collect()
     }
 
     /// Whether what lies from `cut` on is a process's too: there are links that no process lacks, and every value is one that a process

@@ -319,6 +319,10 @@ impl<'p> Judge<'p> {
                 let none = "no thread of it is anywhere: it may have ended";
                 return (Explanation::InMotion, format!("{why}; {none}"));
             }
+            if !is_core(process) && self.is_newest(process) {
+                let newest = "it is younger than all that are listed: the end of the list, where it belongs, may be from before";
+                return (Explanation::InMotion, format!("{why}; {newest}"));
+            }
             if !is_core(process) && !self.whole && self.leads_astray {
                 let astray =
                     "the active list leads to where no process is any more, and is whole in one direction alone";
@@ -419,6 +423,15 @@ impl<'p> Judge<'p> {
     fn is_youngest(&self, process: &Process) -> bool {
         let behind = self.youngest.zip(process.started()).map(|(youngest, started)| youngest.since(started));
         self.is_recent(process.started(), ACQUISITION) && behind.is_none_or(|behind| behind <= IN_THE_MAKING)
+    }
+
+    /// The same by interrupt time too, which no clock that is set moves.
+    fn is_newest(&self, process: &Process) -> bool {
+        let by_clock = self.captured.zip(process.started()).map(|(captured, started)| captured.since(started));
+        let since = process.created_interrupt.value().map(|since| Timestamp(*since));
+        let by_interrupt = self.up.zip(since).map(|(up, since)| up.since(since));
+        let differ = |(one, other): (Ticks, Ticks)| Ticks(one.0.saturating_sub(other.0)).abs() > SMEAR;
+        self.is_youngest(process) && !by_clock.zip(by_interrupt).is_some_and(differ)
     }
 
     /// Ended within a minute of the image, or after.

@@ -358,3 +358,21 @@ fn the_hidden_do_not_excuse_each_other() {
         "two threads are gone"
     );
 }
+
+/// The youngest of all belongs at the end of the list, which may have been copied before it was made; not so one that is older than others
+/// that are listed, or than copying takes.
+#[test]
+fn the_youngest_may_have_been_made_meanwhile() {
+    let made = |seconds: u64, other: u64| {
+        explained(|process, list| {
+            process.sources.retain(|own| *own != Source::ActiveList);
+            process.active_links = Reading::Value("bypassed".into());
+            process.created = Reading::Value(Timestamp(START + seconds * SECOND));
+            list.items[2].created = Reading::Value(Timestamp(START + other * SECOND));
+        })
+        .explanation
+    };
+    assert_eq!(made(4800, 3), Explanation::InMotion);
+    assert_eq!(made(4800, 4900), Explanation::Unlinked, "a younger one is listed");
+    assert_eq!(made(1000, 3), Explanation::Unlinked, "longer ago than copying takes");
+}

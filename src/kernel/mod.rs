@@ -1,5 +1,6 @@
 //! The kernel in an image: found, with its layouts, and views of its objects.
 
+mod blank;
 mod carved;
 mod crash_objects;
 pub(crate) mod find;

@@ -37,6 +37,8 @@ mod forged_liars;
 #[cfg(feature = "isf")]
 mod forged_lives;
 #[cfg(feature = "isf")]
+mod forged_lost_objects;
+#[cfg(feature = "isf")]
 mod forged_lost_values;
 #[cfg(feature = "isf")]
 mod forged_motion;

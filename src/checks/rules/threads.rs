@@ -154,6 +154,9 @@ fn misnumbered(process: &Process, thread: &Thread) -> Option<Why> {
     if others {
         return Some(format!("it names process {} as its own", text(&thread.pid)).into());
     }
+    if let Some(absent) = thread.owner.absent().filter(|absent| absent.kind == AbsentKind::Unparsable) {
+        return Some(absent.into());
+    }
     let absent = thread.in_cid_table.absent().filter(|absent| absent.kind == AbsentKind::Unparsable)?;
     (unlisted(process, thread).is_some() && thread.in_kernel_list.value() != Some(&true)).then(|| absent.into())
 }

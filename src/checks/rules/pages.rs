@@ -1,5 +1,6 @@
 //! Code in a process's memory, by its ranges and by its page tables: what SMSS-018 and SYS-11 share.
 
+use super::core_processes::CORE;
 use super::modules::is_image;
 use super::ranges::{Ranges, text};
 use crate::checks::case::Case;
@@ -67,6 +68,8 @@ pub(super) struct Memory {
 
 /// A page that differs in more bytes than this was not patched: it is another page.
 const MOST_PATCHED: u64 = 1024;
+/// Bytes of `ImageBase` in the headers of an image.
+const BASE_BYTES: u64 = 8;
 /// Executable pages in so many places of what one table maps are the entries of another table in its place: nobody changes the
 /// protection of pages here and there.
 const SCATTERED: usize = 6;
@@ -189,6 +192,9 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
             continue;
         }
         let found = match vad {
+            _ if run.user_mode_only.value() == Some(&true) => {
+                Ok(foreign(run, "which is not so in the kernel's table of the process", grade.foreign()))
+            }
             None => match &ranges.part {
                 None if doubtful => {
                     memory.torn.get_or_insert_with(|| torn(*start));
@@ -209,6 +215,10 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
                 }
                 Some(kind) if kind == "image" && ranges.is_behind(vad, *start) => {
                     Ok(foreign(run, &format!("behind the end of {}", text(&vad.file)), grade.foreign()))
+                }
+                Some(kind) if kind == "image" && run.outside_sections.value() == Some(&true) => {
+                    let severity = if is_of_windows(case, vad, grade) { grade.foreign() } else { Severity::Info };
+                    Ok(foreign(run, &format!("where {} has no code", text(&vad.file)), severity))
                 }
                 Some(kind) if kind == "image" => Ok(writable(case, run, vad, grade)),
                 // Said of the range already.
@@ -290,11 +300,17 @@ fn foreign(run: &CodeRun, place: &str, severity: Severity) -> Found {
 
 /// Pages of an image that can be written to and run.
 fn writable(case: &Case<'_>, run: &CodeRun, vad: &Vad, grade: Grade) -> Found {
-    let file = text(&vad.file);
-    // Of what vendors make, some images ask for such pages.
-    let of_windows = grade == Grade::Alone || is_ntdll(case, vad);
-    let severity = if of_windows { grade.foreign() } else { Severity::Info };
-    of_run(run, severity, format!("pages at {} of {file} are {}", text(&run.start), rights(run)))
+    let severity = if is_of_windows(case, vad, grade) { grade.foreign() } else { Severity::Info };
+    of_run(run, severity, format!("pages at {} of {} are {}", text(&run.start), text(&vad.file), rights(run)))
+}
+
+/// Whether an image is one of which it is known how its pages are mapped. Of what vendors make, some ask for other rights.
+fn is_of_windows(case: &Case<'_>, vad: &Vad, grade: Grade) -> bool {
+    grade == Grade::Alone
+        || vad.file.value().and_then(|file| crate::checks::paths::VolumePath::read(file)).is_some_and(|path| {
+            case.root.holds(&path, "\\System32\\ntdll.dll")
+                || CORE.iter().any(|name| case.root.holds(&path, &format!("\\System32\\{name}")))
+        })
 }
 
 /// Whether so much of a page is otherwise that it was not patched: it is another page. Where its page table is of another time it may be
@@ -397,10 +413,9 @@ fn changed(page: &AlteredPage, grade: Grade) -> Found {
         Some(pid) => format!("in pid {pid}"),
         None => "in its section".to_owned(),
     };
-    let severity = match page.executable.value() {
-        Some(true) if !is_another(page) => grade.hooked(),
-        _ => Severity::Info,
-    };
+    // Nobody writes to headers either, but for the base that the image was moved to.
+    let is_moved = page.executable.value() != Some(&true) && bytes <= BASE_BYTES;
+    let severity = if is_another(page) || is_moved { Severity::Info } else { grade.hooked() };
     let from = origin(page).map_or_else(String::new, |from| format!(", from {from},"));
     let other = page.other.value().map_or_else(String::new, |other| format!(" (at {other})"));
     let at = page.at.value().copied().unwrap_or_default();

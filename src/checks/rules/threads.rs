@@ -60,9 +60,20 @@ pub(super) fn look<'a>(case: &Case<'_>, subject: &Subject<'a>, ranges: &Ranges<'
             all.open.get_or_insert(Missing::new(format!("the start address of thread {}", text(&thread.tid)), why));
         };
         let (severity, words, kind, field) = match start(case, subject, ranges, thread, grades.any_image) {
-            Start::Right => match unlisted(process, thread) {
-                Some(words) => (Severity::Medium, words, "a thread that its list lacks", "ThreadListEntry"),
-                None => continue,
+            Start::Right => match (unlisted(process, thread), renamed(case, process, thread)) {
+                (Some(words), _) => (Severity::Medium, words, "a thread that its list lacks", "ThreadListEntry"),
+                (None, Some((words, true))) => {
+                    (Severity::Medium, words, "a thread that names another process", "Cid.UniqueProcess")
+                }
+                // What was lost names nobody.
+                (None, Some((words, false))) => {
+                    all.open.get_or_insert(Missing::new(
+                        format!("the process that thread {} names", text(&thread.tid)),
+                        format!("contradicted: it {words}, which is none"),
+                    ));
+                    continue;
+                }
+                (None, None) => continue,
             },
             Start::Elsewhere(words, field) => {
                 (grades.elsewhere, format!("starts {words}"), "a thread from outside the image", field)
@@ -120,6 +131,7 @@ impl Threads<'_> {
             let (place, value) = match odd.field {
                 "StartAddress" => (odd.thread.at("start"), Some(text(&odd.thread.start))),
                 "Win32StartAddress" => (odd.thread.at("win32_start"), Some(text(&odd.thread.win32_start))),
+                "Cid.UniqueProcess" => (odd.thread.at("pid"), Some(text(&odd.thread.pid))),
                 _ => (odd.thread.at("in_process_list"), None),
             };
             outcome.seen_at(process, "_ETHREAD", odd.field, place, value)
@@ -144,6 +156,17 @@ fn unlisted(process: &Process, thread: &Thread) -> Option<String> {
     };
     (whole && is_at_work(thread) && thread.in_process_list.value() == Some(&false))
         .then(|| format!("is in {} alone", elsewhere()))
+}
+
+/// A thread that belongs to the process, by the pointer that the scheduler goes by, and says that its process has another id; and whether
+/// a process has that.
+fn renamed(case: &Case<'_>, process: &Process, thread: &Thread) -> Option<(String, bool)> {
+    let belongs = thread.owner.value().is_some() && thread.owner.value() == process.eprocess.value();
+    let (of, own) = (thread.pid.value()?, process.pid.value()?);
+    (belongs && is_at_work(thread) && of != own).then(|| {
+        let is_there = *of != 0 && case.processes().any(|other| other.pid.value() == Some(of));
+        (format!("says that its process is {of}"), is_there)
+    })
 }
 
 /// Why a thread that no list has may be none: the page that it stands in may be another's.

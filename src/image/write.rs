@@ -130,6 +130,7 @@ impl Writer<'_> {
         let mut buffer = Vec::new();
         let zeros = vec![0u8; usize::try_from(STEP).unwrap_or(0)];
         let mut at = run.start;
+        let mut place = at.0;
         while at < run.end() {
             let left = run.end().0.saturating_sub(at.0).min(STEP);
             let len = usize::try_from(left).unwrap_or(0);
@@ -142,24 +143,21 @@ impl Writer<'_> {
                 bytes = zeros.get(..usize::try_from(lost).unwrap_or(0)).unwrap_or(&[]);
             }
             for piece in bytes.chunks(0x1_0000) {
-                if sparse && piece.iter().all(|byte| *byte == 0) {
-                    out.seek(SeekFrom::Current(i64::try_from(piece.len()).map_err(io::Error::other)?))?;
-                } else {
+                place = place.saturating_add(u64::try_from(piece.len()).unwrap_or(0));
+                if !sparse || piece.iter().any(|byte| *byte != 0) {
                     out.write_all(piece)?;
+                    continue;
                 }
+                // The file is as long as its memory, also where that ends in zeros: the last byte is written.
+                let last = piece.get(..usize::from(place == run.end().0)).unwrap_or_default();
+                let skipped = piece.len().saturating_sub(last.len());
+                out.seek(SeekFrom::Current(i64::try_from(skipped).map_err(io::Error::other)?))?;
+                out.write_all(last)?;
             }
             let done = u64::try_from(bytes.len()).unwrap_or(0);
             at = at.wrapping_add(done);
             self.written.bytes = self.written.bytes.saturating_add(done);
             (self.progress)(self.written.bytes, self.total);
-        }
-        if sparse {
-            // The file is as long as its memory, also where that ends in zeros: the last byte is written.
-            let end = run.end().0;
-            out.seek(SeekFrom::Start(end.saturating_sub(1)))?;
-            let mut last = [0];
-            memory.read(PhysicalAddress(end.saturating_sub(1)), &mut last);
-            out.write_all(&last)?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 use super::Picture;
 use crate::kernel::Links;
+use crate::memory::NOT_IN_IMAGE;
 use crate::process::{Liveness, NO_PROCESS, Source, Unread};
 use crate::{ListEnd, Process, Ticks, Timestamp, VirtualAddress};
 use serde::{Deserialize, Serialize};
@@ -122,9 +123,12 @@ impl Motion {
             let (pid, eprocess) = (process.pid.value().copied(), process.eprocess.value().copied());
             Some(Sign { kind, pid, eprocess, at })
         });
-        // A link of the list to where nothing can be read may have been written over: that alone shows no motion.
+        // A link of the list to where nothing can be read may have been written over: that alone shows no motion. A page that the image
+        // lacks shows that it was cut, or not copied whole.
         let moved = |unread: &&Unread| {
-            unread.why == NO_PROCESS || unread.sources.iter().any(|source| *source != Source::ActiveList)
+            unread.why == NO_PROCESS
+                || !unread.why.contains(NOT_IN_IMAGE)
+                    && unread.sources.iter().any(|source| *source != Source::ActiveList)
         };
         let unread = list.unread.iter().filter(moved).map(|unread| Sign {
             kind: SignKind::Unread,

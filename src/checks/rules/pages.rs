@@ -50,6 +50,8 @@ pub(super) struct Found {
     object: Reading<VirtualAddress>,
     place: Option<Location>,
     value: String,
+    /// Where it lies.
+    code: Reading<VirtualAddress>,
 }
 
 /// What the memory of one process shows.
@@ -83,6 +85,7 @@ pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grad
             object: vad.address.clone(),
             place: vad.located.get("protection").cloned(),
             value: text(&vad.protection),
+            code: vad.start.clone(),
         };
         memory.found.push(if vad.private.value() == Some(&true) {
             of(grade.foreign(), "private")
@@ -120,6 +123,7 @@ pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grad
                 object: process.eprocess.clone(),
                 place: process.located.get("vads_counted").cloned(),
                 value: counted.to_string(),
+                code: Reading::Nothing,
             });
         }
     }
@@ -234,8 +238,8 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
 
 fn torn(start: VirtualAddress) -> Missing {
     Missing::new(
-        format!("whose pages the page table for {start} maps"),
-        "it makes pages executable that no range has so, and most of it is otherwise than the ranges say: it may be torn",
+        format!("the page table for {start}"),
+        "in doubt: it makes pages executable that no range has so, and most of it is otherwise than the ranges say. It may be torn",
     )
 }
 
@@ -267,6 +271,7 @@ fn of_run(run: &CodeRun, severity: Severity, words: String) -> Found {
         object: Reading::Nothing,
         place: run.located.get("entry").cloned(),
         value: text(&run.entry),
+        code: run.start.clone(),
     }
 }
 
@@ -298,9 +303,9 @@ fn is_another(page: &AlteredPage) -> bool {
 /// Another page in the place of one of an image: somebody put it there, or memory was copied while it changed.
 fn another(page: &AlteredPage) -> Missing {
     Missing::new(
-        format!("whose page at {} is of {}", text(&page.at), text(&page.file)),
+        format!("the page of {} at {}", text(&page.file), text(&page.at)),
         format!(
-            "{} bytes of it are not those that others have: it was replaced, or memory changed while it was copied",
+            "in doubt: {} bytes of it are not those that others have. It was replaced, or memory changed while it was copied",
             text(&page.bytes)
         ),
     )
@@ -333,6 +338,7 @@ fn changed(page: &AlteredPage, grade: Grade) -> Found {
         object: Reading::Nothing,
         place: page.located.get("here").cloned(),
         value: text(&page.here),
+        code: Reading::Value(first),
     }
 }
 
@@ -363,7 +369,8 @@ impl Memory {
     pub(super) fn show(&self, process: &Process, outcome: Outcome) -> Outcome {
         self.found.iter().fold(outcome, |outcome, found| {
             let place = (&found.object, found.place.as_ref());
-            outcome.seen_at(process, found.structure, found.field, place, Some(found.value.clone()))
+            let value = Some(found.value.clone());
+            outcome.seen_at(process, found.structure, found.field, place, value).of_code(&found.code)
         })
     }
 }

@@ -2,15 +2,16 @@
 
 use crate::{Hex, Origin, PhysicalAddress, VirtualAddress};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// Where a value was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Location {
     /// C name of the structure: `_EPROCESS`.
-    pub structure: String,
+    pub structure: Cow<'static, str>,
     /// C name of the field: `InheritedFromUniqueProcessId`.
-    pub field: String,
+    pub field: Cow<'static, str>,
     /// Virtual address of the field.
     pub r#virtual: Option<VirtualAddress>,
     /// Physical address of the field.

@@ -75,8 +75,7 @@ impl Evidence {
     pub(super) fn of_process(process: &Process, field: &str, value: Option<String>) -> Self {
         let (structure, name) = self::field(field);
         let found = process.located.get(field);
-        let text =
-            |of: fn(&Location) -> &String, else_: &str| found.map_or_else(|| else_.to_owned(), |at| of(at).clone());
+        let text = |of: fn(&Location) -> &str, else_: &str| found.map_or(else_, of).to_owned();
         Self {
             pid: process.pid.value().copied(),
             structure: text(|at| &at.structure, structure),
@@ -90,7 +89,7 @@ impl Evidence {
     /// One entry of a list of a process, or all of it where it is not told where the entry lies.
     pub(super) fn of_item(process: &Process, list: &str, number: usize, item: &str) -> Option<Self> {
         let name = format!("{list}[{number}]");
-        process.located.contains_key(&name).then(|| Self::of_process(process, &name, Some(item.to_owned())))
+        process.located.contains_key(name.as_str()).then(|| Self::of_process(process, &name, Some(item.to_owned())))
     }
 
     /// The same with where the field lies.

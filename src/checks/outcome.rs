@@ -266,8 +266,8 @@ impl Outcome {
         let evidence = Evidence {
             pid: process.pid.value().copied(),
             // What the symbols call it is nearer than what most builds do.
-            structure: place.map_or_else(|| structure.to_owned(), |place| place.structure.clone()),
-            field: place.map_or_else(|| field.to_owned(), |place| place.field.clone()),
+            structure: place.map_or_else(|| structure.to_owned(), |place| place.structure.to_string()),
+            field: place.map_or_else(|| field.to_owned(), |place| place.field.to_string()),
             object: object.value().copied().filter(|_| place.is_none()),
             value,
             ..Evidence::default()

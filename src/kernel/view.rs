@@ -193,8 +193,8 @@ impl<'m> View<'m> {
             Some(beyond) => self.behind.filter(|_| beyond < PAGE_SIZE).map(|behind| behind.wrapping_add(beyond)),
         };
         Location {
-            structure: field.structure.to_owned(),
-            field: field.name.to_owned(),
+            structure: field.structure.into(),
+            field: field.name.into(),
             r#virtual: Some(at),
             physical,
             file_offset: physical.and_then(|physical| self.space.memory().file_offset(physical)),

@@ -203,12 +203,12 @@ impl<'m> AddressSpace<'m> {
     }
 
     /// Where a field at `at` lies, for evidence.
-    pub(crate) fn locate(&self, structure: &str, field: &str, at: VirtualAddress) -> Location {
+    pub(crate) fn locate(&self, structure: &'static str, field: &'static str, at: VirtualAddress) -> Location {
         let resolved = self.resolve_page(at);
         let (physical, from) = self.place_of(at, &resolved.place);
         Location {
-            structure: structure.to_owned(),
-            field: field.to_owned(),
+            structure: structure.into(),
+            field: field.into(),
             r#virtual: Some(at),
             physical,
             file_offset: physical.and_then(|physical| self.memory().file_offset(physical)),

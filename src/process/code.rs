@@ -328,12 +328,12 @@ const MAX_TOLD: usize = 16;
 fn entry(
     memory: &dyn PhysicalMemory,
     root: Option<PhysicalAddress>,
-    field: &str,
+    field: &'static str,
     physical: Option<PhysicalAddress>,
 ) -> Location {
     Location {
-        structure: "_MMPTE".to_owned(),
-        field: field.to_owned(),
+        structure: "_MMPTE".into(),
+        field: field.into(),
         physical,
         file_offset: physical.and_then(|at| memory.file_offset(at)),
         dtb: root,

@@ -161,7 +161,7 @@ fn locate_items(kernel: &Kernel<'_>, object: &Eprocess<'_>, process: &mut Proces
         let table = process.located.get(list).and_then(|place| place.table);
         for (number, mut place) in places.into_iter().take(items).enumerate() {
             place.table = place.table.or(table);
-            process.located.insert(format!("{list}[{number}]"), place);
+            process.located.insert(format!("{list}[{number}]").into(), place);
         }
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod list;
 mod liveness;
 pub(crate) mod look_inside;
 mod own_address;
+mod read_ahead;
 mod record;
 pub(crate) mod repeats;
 pub(crate) mod root_scan;

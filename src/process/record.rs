@@ -6,6 +6,7 @@ use crate::kernel::objects::file_object;
 use crate::kernel::{Eprocess, Kernel, Links, SectionFile, Token, TokenReadings, UserHalf};
 use crate::reading::record;
 use crate::{Hex, Location, PhysicalAddress, Reading, Timestamp, VirtualAddress};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 record! {
@@ -114,7 +115,7 @@ record! {
         /// The sources that hold this process.
         sources: Vec<Source>,
         /// Where fields were read, by field name: so that the bytes can be looked at in another tool.
-        located: BTreeMap<String, Location>,
+        located: BTreeMap<Cow<'static, str>, Location>,
     }
 }
 
@@ -132,13 +133,23 @@ const CORE: [&str; 6] = ["smss.exe", "csrss.exe", "wininit.exe", "winlogon.exe",
 impl Process {
     /// Reads one process, as far as the budget goes: all around it, or its own fields alone. `None`: not even those.
     pub(super) fn within(budget: &Budget, kernel: &Kernel<'_>, process: &Eprocess<'_>, source: Source) -> Option<Self> {
+        Self::taken(budget, process, source, || Self::read(kernel, process, source))
+    }
+
+    /// The same with all around it as `read` has it.
+    pub(super) fn taken(
+        budget: &Budget,
+        process: &Eprocess<'_>,
+        source: Source,
+        read: impl FnOnce() -> Self,
+    ) -> Option<Self> {
         let name = process.name();
         let named = |core: &&str| name.value().is_some_and(|name| name.eq_ignore_ascii_case(core));
         let core = process.pid() == Ok(4) || CORE.iter().any(named);
         let (rows, details) = if core { (Use::Core, Use::Core) } else { (Use::Rows, Use::Details) };
         budget.take(ROW, rows).ok()?;
         if !budget.is_spent(details) {
-            let whole = Self::read(kernel, process, source);
+            let whole = read();
             if budget.take(whole.cost(), details).is_ok() {
                 return Some(whole);
             }
@@ -189,15 +200,15 @@ impl Process {
     }
 
     /// Reads one process from every structure around it.
-    fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, source: Source) -> Self {
+    pub(super) fn read(kernel: &Kernel<'_>, process: &Eprocess<'_>, source: Source) -> Self {
         let user_half = UserHalf::read(kernel, process);
         let token = TokenReadings::read(kernel, &process.token());
-        let mut located: BTreeMap<String, Location> = process
+        let mut located: BTreeMap<Cow<'static, str>, Location> = process
             .locations()
             .into_iter()
             .chain(user_half.locations)
             .chain(token.locations)
-            .map(|(name, place)| (name.to_owned(), place))
+            .map(|(name, place)| (Cow::Borrowed(name), place))
             .collect();
         let address = process.address();
         let section_file = process.section_file();

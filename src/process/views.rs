@@ -3,10 +3,11 @@
 use super::Process;
 use super::found::Found;
 use super::list;
+use super::read_ahead;
 use super::source::{SOURCES, Source};
 use super::sources::cid_table::Ids;
 use super::sources::{Looking, cid_table};
-use crate::budget::Budget;
+use crate::budget::{Budget, Use};
 use crate::kernel::{Eprocess, Kernel, PROCESS_OBJECT};
 use crate::reading::record;
 use crate::{Absent, AbsentKind, ListEnd, ProcessList, Reading, VirtualAddress, Warning};
@@ -127,7 +128,12 @@ fn add_found(
     }
     let idle = idle_process(kernel);
     let mut held = 0u64;
-    for address in found.addresses.iter().filter(|address| idle != Some(**address)) {
+    let addresses: Vec<VirtualAddress> =
+        found.addresses.iter().copied().filter(|address| idle != Some(*address)).collect();
+    let new: Vec<VirtualAddress> = addresses.iter().copied().filter(|address| !known.contains_key(address)).collect();
+    let mut batches = new.chunks(read_ahead::BATCH);
+    let mut ahead = HashMap::new();
+    for address in &addresses {
         if list.items.len() >= list::MAX_PROCESSES {
             warnings
                 .push(Warning::new("processes", format!("what else {source} holds is left out: too many processes")));
@@ -138,15 +144,18 @@ fn add_found(
             held = held.saturating_add(1);
             continue;
         }
+        if ahead.is_empty() && !budget.is_spent(Use::Details) {
+            let batch = batches.next().unwrap_or_default();
+            ahead = batch.iter().copied().zip(read_ahead::read(kernel, source, found, batch)).collect();
+        }
+        let ready = ahead.remove(address).flatten();
         let process = Eprocess::read_at(kernel, *address, found.places.get(address).copied());
-        // Other lists have heads and members that are no processes: here one must also say that it is one.
-        let plausible = process
-            .is_plausible()
-            .and_then(|plausible| Ok(plausible && (found.judged || process.object_kind()? == PROCESS_OBJECT)));
-        match plausible {
+        match is_process(&process, found) {
             Ok(true) if idle.is_none() && is_like_idle(&process) => {}
             Ok(true) => {
-                let Some(process) = Process::within(budget, kernel, &process, source) else {
+                let Some(process) = Process::taken(budget, &process, source, || {
+                    ready.map_or_else(|| Process::read(kernel, &process, source), |ready| *ready)
+                }) else {
                     list.end = list.end.max(Some(ListEnd::Limit));
                     let message = format!("what else {source} holds is left out: too many processes");
                     warnings.push(Warning::new("processes", message));
@@ -171,6 +180,14 @@ fn add_found(
         }
     }
     held
+}
+
+/// Whether a process is there. Other lists have heads and members that are none: here one must also say that it is one.
+///
+/// # Errors
+/// What it takes to tell cannot be read.
+pub(super) fn is_process(process: &Eprocess<'_>, found: &Found) -> Result<bool, Absent> {
+    Ok(process.is_plausible()? && (found.judged || process.object_kind()? == PROCESS_OBJECT))
 }
 
 /// The process of the idle threads, which is no process: some lists have it, and lists for people do not.

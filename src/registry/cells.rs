@@ -106,7 +106,7 @@ impl Backing<'_> {
     }
 
     /// Where `index` lies; in a hive file, the offset stands for the physical address's absence: none is given.
-    pub(super) fn locate(&self, index: CellIndex, structure: &str, field: &str) -> Option<Location> {
+    pub(super) fn locate(&self, index: CellIndex, structure: &'static str, field: &'static str) -> Option<Location> {
         let Self::Memory(map) = self else { return None };
         map.locate(index, structure, field)
     }

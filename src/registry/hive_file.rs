@@ -50,13 +50,19 @@ impl FilePage {
     }
 
     /// Where `within` the page lies: in memory, and in a view of the cache manager if that supplied it.
-    pub(super) fn locate(&self, space: AddressSpace<'_>, structure: &str, field: &str, within: u64) -> Location {
+    pub(super) fn locate(
+        &self,
+        space: AddressSpace<'_>,
+        structure: &'static str,
+        field: &'static str,
+        within: u64,
+    ) -> Location {
         let from = Some(Origin::FileCache);
         match &self.way {
             Way::Section(at, place) => {
                 let (physical, _) = space.place_of(at.wrapping_add(within), &moved(place, within));
                 let file_offset = physical.and_then(|physical| space.memory().file_offset(physical));
-                let (structure, field) = (structure.to_owned(), field.to_owned());
+                let (structure, field) = (structure.into(), field.into());
                 Location { structure, field, physical, file_offset, from, ..Location::default() }
             }
             Way::View(at) => Location { from, ..space.locate(structure, field, at.wrapping_add(within)) },

@@ -111,7 +111,7 @@ impl<'k> CellMap<'k> {
     }
 
     /// Where `index` lies. What was read of the hive's file lies there.
-    pub(super) fn locate(&self, index: CellIndex, structure: &str, field: &str) -> Option<Location> {
+    pub(super) fn locate(&self, index: CellIndex, structure: &'static str, field: &'static str) -> Option<Location> {
         let within = u64::from(index.offset() % BLOCK);
         let known = self.pages().get(&(index.offset() / BLOCK)).and_then(|page| page.clone().ok());
         if let Some(page) = known.filter(|_| !index.is_volatile()) {

@@ -176,7 +176,7 @@ impl TokenReadings {
         };
         let locate_sid = |index: u32| self::locate_sid(space, view.get(layout.sids).ok()?, index);
         let user_location =
-            Location { field: "UserAndGroups[0]".to_owned(), data: locate_sid(0), ..view.locate(layout.sids) };
+            Location { field: "UserAndGroups[0]".into(), data: locate_sid(0), ..view.locate(layout.sids) };
         let integrity_location = layout.integrity_index.map(|field| {
             let index = view.get(field).ok().filter(|index| *index != u32::MAX);
             ("integrity", Location { data: index.and_then(locate_sid), ..view.locate(field) })
@@ -309,7 +309,7 @@ pub(crate) fn located_groups(kernel: &Kernel<'_>, address: VirtualAddress, most:
             let at = array.wrapping_add(u64::from(index).wrapping_mul(SID_AND_ATTRIBUTES));
             let place = space.locate(layout.sids.structure, "", at);
             let data = locate_sid(space, array, index);
-            Location { field: format!("{}[{index}]", layout.sids.name), data, ..place }
+            Location { field: format!("{}[{index}]", layout.sids.name).into(), data, ..place }
         };
         Some(groups.take(most).map(place).collect())
     };

@@ -51,6 +51,7 @@ pub use page_file_match::PageFileInfo;
 pub(crate) use root::RootLook;
 pub use self_test::{FieldCheck, FieldResult, SelfTest};
 pub use singletons::Singletons;
+pub use structure::known_structures;
 pub use triage::{CrashDriver, CrashFacts, TriageDump};
 pub use view::{View, fast_ref, pointer};
 pub use walk::{Direction, Joined, Walk, WalkEnd, list, list_both_ways, tree};

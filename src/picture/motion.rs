@@ -3,6 +3,7 @@
 
 use super::Picture;
 use crate::kernel::Links;
+use crate::memory::NOT_IN_IMAGE;
 use crate::process::{Liveness, NO_PROCESS, Source, Unread};
 use crate::{Absent, ListEnd, Process, ProcessList, Ticks, Timestamp, VirtualAddress};
 use serde::{Deserialize, Serialize};
@@ -139,15 +140,15 @@ impl Motion {
             Some(Sign { kind, pid, eprocess, at })
         });
         // A link of the list to where nothing can be read may have been written over: that alone shows no motion. Nor does a page that lies
-        // elsewhere, or that the file does not give: it is there, and somebody could supply it.
+        // elsewhere, that the file does not give, or that the image lacks: it was cut, or not copied whole.
         let moved = |unread: &&Unread| {
-            let elsewhere = Absent::unreadable(unread.why.as_str()).remedy().is_some();
+            let elsewhere =
+                Absent::unreadable(unread.why.as_str()).remedy().is_some() || unread.why.contains(NOT_IN_IMAGE);
             unread.why == NO_PROCESS || !elsewhere && unread.sources.iter().any(|source| *source != Source::ActiveList)
         };
         // One source may have been led astray by one bad page.
-        let passed_by = |unread: &Unread| {
-            whole && unread.sources.len() > 1 && !unread.sources.contains(&Source::ActiveList)
-        };
+        let passed_by =
+            |unread: &Unread| whole && unread.sources.len() > 1 && !unread.sources.contains(&Source::ActiveList);
         let unread = list.unread.iter().filter(moved).map(|unread| Sign {
             kind: if passed_by(unread) { SignKind::UnlistedUnread } else { SignKind::Unread },
             pid: None,

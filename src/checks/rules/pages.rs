@@ -51,6 +51,8 @@ pub(super) struct Found {
     object: Reading<VirtualAddress>,
     place: Option<Location>,
     value: String,
+    /// Where it lies.
+    code: Reading<VirtualAddress>,
 }
 
 /// What the memory of one process shows.
@@ -88,6 +90,7 @@ pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grad
             object: vad.address.clone(),
             place: vad.located.get("protection").cloned(),
             value: text(&vad.protection),
+            code: vad.start.clone(),
         };
         memory.found.push(if vad.private.value() == Some(&true) {
             of(grade.foreign(), "private")
@@ -115,7 +118,7 @@ pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grad
     {
         memory.torn.get_or_insert_with(|| no_headers(vad));
     }
-    not_compared(inside, ranges, grade, &mut memory);
+    not_compared(inside, grade, &mut memory);
     not_read(case, process, ranges, grade, &mut memory);
     let mut changed: Vec<Found> = altered().map(|page| changed(page, grade)).collect();
     // What is for information only does not crowd out the rest.
@@ -132,6 +135,7 @@ pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grad
                 object: process.eprocess.clone(),
                 place: process.located.get("vads_counted").cloned(),
                 value: counted.to_string(),
+                code: Reading::Nothing,
             });
         }
     }
@@ -253,8 +257,8 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
 
 fn torn(start: VirtualAddress) -> Missing {
     Missing::new(
-        format!("whose pages the page table for {start} maps"),
-        "it makes pages executable that no range has so, and most of it is otherwise than the ranges say: it may be torn",
+        format!("the page table for {start}"),
+        "in doubt: it makes pages executable that no range has so, and most of it is otherwise than the ranges say. It may be torn",
     )
 }
 
@@ -286,6 +290,7 @@ fn of_run(run: &CodeRun, severity: Severity, words: String) -> Found {
         object: Reading::Nothing,
         place: run.located.get("entry").cloned(),
         value: text(&run.entry),
+        code: run.start.clone(),
     }
 }
 
@@ -326,9 +331,9 @@ fn is_another(page: &AlteredPage) -> bool {
 fn another(page: &AlteredPage) -> Missing {
     let from = origin(page).map_or_else(String::new, |from| format!(" (from {from})"));
     Missing::new(
-        format!("the page at {} of {} as it was", text(&page.at), text(&page.file)),
+        format!("the page of {} at {}", text(&page.file), text(&page.at)),
         format!(
-            "not to be told: {} bytes of it are not those that others have{from}: it was replaced, or memory changed while it was copied",
+            "in doubt: {} bytes of it are not those that others have{from}. It was replaced, or memory changed while it was copied",
             text(&page.bytes)
         ),
     )
@@ -433,6 +438,7 @@ fn changed(page: &AlteredPage, grade: Grade) -> Found {
         object: Reading::Nothing,
         place: page.located.get("here").cloned(),
         value: text(&page.here),
+        code: Reading::Value(first),
     }
 }
 
@@ -469,7 +475,8 @@ impl Memory {
     pub(super) fn show(&self, process: &Process, outcome: Outcome) -> Outcome {
         self.found.iter().fold(outcome, |outcome, found| {
             let place = (&found.object, found.place.as_ref());
-            outcome.seen_at(process, found.structure, found.field, place, Some(found.value.clone()))
+            let value = Some(found.value.clone());
+            outcome.seen_at(process, found.structure, found.field, place, value).of_code(&found.code)
         })
     }
 }

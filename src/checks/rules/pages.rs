@@ -358,7 +358,7 @@ fn no_headers(vad: &Vad) -> Missing {
 }
 
 /// Pages of images that a process has of its own, and that could not be compared.
-fn not_compared(inside: &Inside, ranges: &Ranges<'_>, grade: Grade, memory: &mut Memory) {
+fn not_compared(inside: &Inside, grade: Grade, memory: &mut Memory) {
     for page in inside.uncompared.value().into_iter().flatten() {
         let (at, file) = (text(&page.at), text(&page.file));
         let own = page.own.value() == Some(&true);

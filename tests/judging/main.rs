@@ -41,6 +41,8 @@ mod forged_liars;
 #[cfg(feature = "isf")]
 mod forged_lives;
 #[cfg(feature = "isf")]
+mod forged_lost_objects;
+#[cfg(feature = "isf")]
 mod forged_lost_values;
 #[cfg(feature = "isf")]
 mod forged_motion;
@@ -54,6 +56,8 @@ mod forged_parts;
 mod forged_psxview;
 #[cfg(feature = "isf")]
 mod forged_registry_lies;
+#[cfg(feature = "isf")]
+mod forged_replaced_pages;
 #[cfg(feature = "isf")]
 mod forged_roots;
 #[cfg(feature = "isf")]

@@ -89,7 +89,8 @@ fn images(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
             let outcome = found.iter().fold(outcome, |outcome, found| match &found.place {
                 Where::Field(field, value) => outcome.seen(process, field, Some(value.clone())),
                 Where::Range(vad, file) => {
-                    outcome.seen_at(process, "_MMVAD", "Subsection", vad.at("file"), Some(file.clone()))
+                    let at = vad.at("file");
+                    outcome.seen_at(process, "_MMVAD", "Subsection", at, Some(file.clone())).of_code(&vad.start)
                 }
             });
             outcomes.push(outcome.violation(worst));

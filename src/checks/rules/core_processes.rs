@@ -102,6 +102,7 @@ fn code(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         return vec![whole.not_applicable("The list does not say what is in processes.")];
     }
     let (mut outcomes, mut looked_at, mut unread, mut one_witness) = (Vec::new(), 0usize, None, None);
+    let (mut unseen, mut has_threads) = (None, false);
     for process in core(case).filter(|process| !process.has_exited()) {
         let is_system = process.pid.value() == Some(&SYSTEM_PID);
         let guarded = process.pid.value() == Some(&SYSTEM_PID) || process.is_called("csrss.exe");
@@ -129,6 +130,9 @@ fn code(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         let threads = (!is_system).then(|| threads::look(case, &subject, &ranges, grades));
         looked_at = looked_at.saturating_add(1);
         one_witness = one_witness.or_else(|| memory.one_witness.clone());
+        let open = memory.open.as_ref().map(|open| format!("Not judged in {}: {open}.", name(process)));
+        unseen = unseen.or(open).or_else(|| memory.unseen.clone());
+        has_threads |= threads.as_ref().is_some_and(|threads| threads.number > 0);
         if let Some(part) = &ranges.part {
             one_witness.get_or_insert_with(|| format!("The memory map of {} is {part}.", name(process)));
         }
@@ -140,7 +144,9 @@ fn code(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
             }
         }
         let of_threads = threads.as_ref().and_then(Threads::worst);
-        if let Some(worst) = memory.worst().max(of_threads) {
+        // What is for information only does not outweigh what is one of two things.
+        let worst = memory.worst().max(of_threads).filter(|worst| *worst > Severity::Info || memory.torn.is_none());
+        if let Some(worst) = worst {
             let words = memory.words().into_iter().chain(threads.iter().flat_map(Threads::words));
             let words: Vec<String> = words.collect();
             let outcome = Outcome::about(rule, process).expected("none").confidence(Confidence::Medium);
@@ -164,13 +170,14 @@ fn code(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         (0, None) => whole.unknown("a core process", "not in the list"),
         (_, unread) => {
             let whole = whole.observed(format!("none in {looked_at} processes"));
-            let whole = whole.witnessed([Witness::Ranges, Witness::Threads]);
-            match (unread, one_witness) {
-                (Some((name, _)), _) => {
-                    whole.confidence(Confidence::Medium).reason(format!("The memory map of {name} was not read."))
-                }
-                (None, Some(why)) => whole.confidence(Confidence::Medium).reason(why),
-                (None, None) => whole.witnessed([Witness::PageTables]),
+            let whole = whole.witnessed([Witness::Ranges]);
+            let whole = if has_threads { whole.witnessed([Witness::Threads]) } else { whole };
+            let whole =
+                if one_witness.is_none() && unread.is_none() { whole.witnessed([Witness::PageTables]) } else { whole };
+            let unread = unread.map(|(name, _)| format!("The memory map of {name} was not read."));
+            match unread.or(one_witness).or(unseen) {
+                Some(why) => whole.confidence(Confidence::Medium).reason(why),
+                None => whole,
             }
             .pass()
         }

@@ -78,7 +78,8 @@ fn modules(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome 
     let images: Vec<&Vad> = ranges.iter().flat_map(|ranges| ranges.vads).filter(|vad| is_image(vad)).collect();
     for vad in &images {
         if let Some(file) = vad.file.value().filter(|file| !known(file)) {
-            outcome = outcome.seen_at(process, "_MMVAD", "Subsection", vad.at("file"), Some(file.clone()));
+            let at = vad.at("file");
+            outcome = outcome.seen_at(process, "_MMVAD", "Subsection", at, Some(file.clone())).of_code(&vad.start);
             // What the lists name too is said once.
             let of_range = VolumePath::read(file);
             let is_listed = |listed: &String| {
@@ -97,7 +98,8 @@ fn modules(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome 
     for vad in images.iter().filter(|vad| vad.file.value().is_some_and(|file| known(file))) {
         let (file, start) = (text(&vad.file), text(&vad.start));
         if let Some(first) = places.insert(file.to_ascii_lowercase(), start.clone()) {
-            outcome = outcome.seen_at(process, "_MMVAD", "Subsection", vad.at("file"), Some(file.clone()));
+            let at = vad.at("file");
+            outcome = outcome.seen_at(process, "_MMVAD", "Subsection", at, Some(file.clone())).of_code(&vad.start);
             others.push(format!("a second {file} at {start}, beside the one at {first}"));
         }
     }

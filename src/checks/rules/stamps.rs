@@ -186,7 +186,7 @@ fn stamps(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
                 Some(inside) => Why::no_value(&inside.threads),
                 None => Why::no_value(&process.inside),
             };
-            outcome.unknown("the stamps of its threads", why)
+            outcome.unknown("the stamp of one of its threads", why)
         }
     }
 }

@@ -71,7 +71,7 @@ impl<'a> Answer<'_, 'a> {
                 if texts.len() > MAX_LOOKED_AT {
                     self.not_known(Missing::new(
                         key.label(name),
-                        format!("{} texts long; so many are not judged", texts.len()),
+                        format!("too long: {} texts, and so many are not judged", texts.len()),
                     ));
                 }
                 Some(Some(texts.iter().take(MAX_LOOKED_AT).filter_map(|text| trimmed(text)).collect()))
@@ -111,7 +111,7 @@ impl<'a> Answer<'_, 'a> {
             return Some(Programs { run, behind_end: Vec::new() });
         };
         if texts.len() > MAX_LOOKED_AT {
-            let why = format!("{} texts long; so many are not judged", texts.len());
+            let why = format!("too long: {} texts, and so many are not judged", texts.len());
             self.not_known(Missing::new(key.label(name), why));
         }
         let end = texts.iter().position(String::is_empty).unwrap_or(texts.len());
@@ -150,7 +150,7 @@ impl<'a> Answer<'_, 'a> {
         let values = match record.values.known() {
             Ok(values) => values,
             Err(absent) => {
-                self.not_known(missing(format!("the values of {}", key.name), absent));
+                self.not_known(missing(format!("the list of values of {}", key.name), absent));
                 return None;
             }
         };

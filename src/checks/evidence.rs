@@ -52,6 +52,10 @@ pub struct Evidence {
     /// Where the value lies, if the field only leads to it. `None`: the field holds it, or it was not found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<DataLocation>,
+    /// Where the code lies that it speaks of, in the user half of the process `pid`: where a thread starts, the range or the pages that
+    /// can be executed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<VirtualAddress>,
     /// What supplied the page it lies in: `memory`, `transition`, `prototype`, `page file 0`, `compressed store`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Origin>,

@@ -1,5 +1,6 @@
 //! The kernel in an image: found, with its layouts, and views of its objects.
 
+mod blank;
 mod carved;
 mod crash_objects;
 pub(crate) mod find;
@@ -50,6 +51,7 @@ pub use page_file_match::PageFileInfo;
 pub(crate) use root::RootLook;
 pub use self_test::{FieldCheck, FieldResult, SelfTest};
 pub use singletons::Singletons;
+pub use structure::known_structures;
 pub use triage::{CrashDriver, CrashFacts, TriageDump};
 pub use view::{View, fast_ref, pointer};
 pub use walk::{Direction, Joined, Walk, WalkEnd, list, list_both_ways, tree};
@@ -187,7 +189,8 @@ impl MemoryImage {
         let (rivals, parts) = (found.0.rivals.clone(), found.0.parts.clone());
         let mut kernel = Kernel::open(self, found, store)?;
         // The kernel's own list of memory tells where the hole is that a file lacks.
-        if let Some(reading) = kernel.reading_with_all_memory() {
+        let reading = kernel.reading_with_all_memory().or_else(|| kernel.reading_by_pages());
+        if let Some(reading) = reading {
             self.adopt(reading);
             kernel = Kernel::open(self, self.find_kernel(store, options)?, store)?;
         }

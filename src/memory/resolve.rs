@@ -93,7 +93,7 @@ impl AddressSpace<'_> {
                     let slot = arch.slot(level, *table, at);
                     match self.entry(slot) {
                         Some(entry) => entry,
-                        None => return missing(Fault::NotInImage { at, needed: slot, level: Some(level.name) }),
+                        None => return missing(Fault::of_memory(self.memory(), at, slot, Some(level.name))),
                     }
                 }
                 Table::Supplied(bytes) => {

@@ -174,6 +174,24 @@ impl AddressSpace<'_> {
         walked
     }
 
+    /// Which entry of the top table leads to an address.
+    pub(crate) fn top_entry(&self, at: VirtualAddress) -> u64 {
+        self.architecture().level(0).map_or(0, |top| (at.0 >> top.shift) & 511)
+    }
+
+    /// The entries of the user half of another top table that lead to a table, and elsewhere than those of this one. `None`: one of the two
+    /// is not in memory. Rights in the top table are not compared: the table that the kernel keeps for itself forbids to execute user memory.
+    pub(crate) fn other_user_entries(&self, other: PhysicalAddress) -> Option<HashSet<u64>> {
+        let arch = self.architecture();
+        let leads_to = |entry: u64| (entry & arch.present != 0).then_some(entry & arch.frame);
+        let (own, other) = (read_table(self.memory(), self.root())?, read_table(self.memory(), other)?);
+        let ((own, _), (other, _)) = (own.as_chunks::<8>(), other.as_chunks::<8>());
+        let pairs = own.iter().zip(other).map(|(own, other)| (u64::from_le_bytes(*own), u64::from_le_bytes(*other)));
+        let half = own.len() / 2;
+        let differs = |(own, other): (u64, u64)| leads_to(other).is_some() && leads_to(own) != leads_to(other);
+        Some(pairs.take(half).zip(0u64..).filter(|(pair, _)| differs(*pair)).map(|(_, slot)| slot).collect())
+    }
+
     fn leaf_or_table(&self, level: &Level, entry: u64, at: u64, lowest: bool, no_execute: bool) -> Next {
         let arch = self.architecture();
         let at = VirtualAddress(at);

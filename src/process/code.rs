@@ -51,27 +51,36 @@ struct Image {
     /// Its place among the ranges of the process.
     range: usize,
     /// Where its code begins, from the start on, and how many bytes it has.
-    code: Vec<(u32, u32)>,
+    code: Vec<(u64, u64)>,
+    /// That is all the code it has.
+    is_all: bool,
 }
 
 impl Image {
-    /// Where the headers say that code is. An entry of a page that is not in memory may say anything of its rights.
-    fn code(space: &AddressSpace<'_>, start: VirtualAddress) -> Vec<(u32, u32)> {
+    /// Reads where the headers say that code is. An entry of a page that is not in memory may say anything of its rights.
+    fn read_headers(&mut self, space: &AddressSpace<'_>) {
+        let start = self.start;
         let mut page = [0u8; PAGE_BYTES];
         let mut is_read = |place| space.read_place(start, &place, &mut page).1.is_none();
         // The section has them as the file has them.
         if !space.section_page(start).is_some_and(&mut is_read) && !is_read(space.resolve(start)) {
-            return Vec::new();
+            return;
         }
-        match Start::of(&page) {
-            Start::Headers(headers) => headers.code(),
-            Start::Torn | Start::Zeros | Start::Others => Vec::new(),
+        if let Start::Headers(headers) = Start::of(&page) {
+            self.code = headers.code();
+            let is_old = space.origin(start).is_ok_and(Origin::is_of_another_time);
+            self.is_all = headers.has_whole_pages() && !is_old;
         }
     }
 
     fn has_code(&self, at: VirtualAddress) -> bool {
         let at = at.0.wrapping_sub(self.start.0);
-        self.code.iter().any(|(first, bytes)| at.wrapping_sub(u64::from(*first)) < u64::from(*bytes))
+        self.code.iter().any(|(first, bytes)| at.wrapping_sub(*first) < *bytes)
+    }
+
+    /// Whether the file has no code in this page.
+    fn has_none(&self, at: VirtualAddress) -> bool {
+        self.is_all && at != self.start && !self.has_code(at)
     }
 }
 
@@ -101,11 +110,11 @@ pub(super) fn read(
         .filter_map(|(range, vad)| Some((*vad.start.value()?, *vad.end.value()?, range)))
         // Behind its end there is no image, however long the range is.
         .map(|(start, end, range)| (start, ends.get(&start).map_or(end, |last| end.min(*last)), range))
-        .map(|(start, end, range)| Image { start, end, range, code: Vec::new() })
+        .map(|(start, end, range)| Image { start, end, range, code: Vec::new(), is_all: false })
         .collect();
     images.sort_unstable_by_key(|image| (image.start, image.end, image.range));
     for image in images.iter_mut().take(MAX_IMAGES) {
-        image.code = Image::code(&space, image.start);
+        image.read_headers(&space);
     }
     let image_at = |at: VirtualAddress| {
         let before = images.partition_point(|image| image.start <= at);
@@ -121,7 +130,7 @@ pub(super) fn read(
     // Pages of each region that can be written to and executed, and how many of them hold entries of page tables.
     let mut writable = HashMap::<u64, (u64, u64)>::new();
     let mut code = Code { runs: Vec::new(), pages: 0, no_execute: false, end: ListEnd::Complete, images: Vec::new() };
-    let (mut odd, mut cut, mut elsewhere) = (Vec::<UserPage>::new(), false, false);
+    let (mut odd, mut cut, mut elsewhere) = (Vec::<(UserPage, [bool; 2])>::new(), false, false);
     let walked = space.user_pages(*room, &mut |page| {
         elsewhere |= page.table.is_some_and(Origin::is_of_another_time);
         let image = image_at(page.at);
@@ -164,8 +173,9 @@ pub(super) fn read(
                 return;
             }
             code.pages = code.pages.saturating_add(page.bytes / PAGE_SIZE);
-            if image.is_none() || page.writable {
-                if odd.len() < MAX_ODD { odd.push(page) } else { cut = true }
+            let outside = image.is_some_and(|image| image.has_none(page.at));
+            if image.is_none() || page.writable || outside {
+                if odd.len() < MAX_ODD { odd.push((page, [outside, false])) } else { cut = true }
             }
         }
     });
@@ -175,13 +185,34 @@ pub(super) fn read(
     if elsewhere {
         code.end = code.end.max(ListEnd::Broken);
     }
-    odd.sort_unstable_by_key(|page| page.at);
-    for page in odd {
+    odd.sort_unstable_by_key(|(page, _)| page.at);
+    let user_root = process.user_root().value().copied();
+    let other_entries = user_root.and_then(|root| Some((root, space.other_user_entries(root)?)));
+    let mut user_mode = Vec::<(UserPage, [bool; 2])>::new();
+    if let Some((root, slots)) = other_entries.filter(|(_, slots)| !slots.is_empty()) {
+        let user = space.with_root(root);
+        let walked = user.user_pages(*room, &mut |page| {
+            let physical = page.spot.physical();
+            let same = || physical.is_some() && space.translate(page.at).ok() == physical;
+            if page.executable && slots.contains(&user.top_entry(page.at)) && !same() {
+                if user_mode.len() < MAX_ODD {
+                    user_mode.push((page, [false, true]))
+                } else {
+                    code.end = ListEnd::Limit
+                }
+            }
+        });
+        *room = room.saturating_sub(walked.tables);
+    }
+    user_mode.sort_unstable_by_key(|(page, _)| page.at);
+    for (page, [outside_sections, user_mode_only]) in odd.into_iter().chain(user_mode) {
         let last = page.at.wrapping_add(page.bytes.wrapping_sub(1));
         let physical = page.spot.physical();
         let plausible = page.plausible && physical.is_none_or(|physical| holds(memory, physical));
         if let Some(run) = code.runs.last_mut()
             && run.writable.value() == Some(&page.writable)
+            && run.outside_sections.value() == Some(&outside_sections)
+            && run.user_mode_only.value() == Some(&user_mode_only)
             && run.plausible.value() == Some(&plausible)
             && run.located.get("entry").and_then(|entry| entry.table) == page.table
             && run.end.value().map(|end| end.wrapping_add(1)) == Some(page.at)
@@ -193,6 +224,8 @@ pub(super) fn read(
             start: Reading::Value(page.at),
             end: Reading::Value(last),
             writable: Reading::Value(page.writable),
+            outside_sections: Reading::Value(outside_sections),
+            user_mode_only: Reading::Value(user_mode_only),
             physical: physical.map_or(Reading::Nothing, Reading::Value),
             fit: Reading::Value(fitting.get(&page.at.table_area()).copied().unwrap_or_default()),
             tables: Reading::Value(match writable.get(&page.at.table_area()) {
@@ -207,7 +240,12 @@ pub(super) fn read(
                 Location {
                     data: physical.and_then(|_| space.locate_data(page.at, page.bytes)),
                     table: page.table,
-                    ..entry(memory, Some(space.root()), "NoExecute", page.entry_at)
+                    ..entry(
+                        memory,
+                        user_root.filter(|_| user_mode_only).or(Some(space.root())),
+                        "NoExecute",
+                        page.entry_at,
+                    )
                 },
             )]),
         });

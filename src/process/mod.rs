@@ -27,7 +27,7 @@ pub(crate) mod witnesses;
 pub use dump::{Dumped, Hole, MAX_DUMPED, dump, file_name};
 pub use inside::{Holder, Inside};
 pub(crate) use list::NO_PROCESS;
-pub use list::{ProcessList, Unread};
+pub use list::{OneWay, ProcessList, Unread};
 pub use liveness::Liveness;
 pub(crate) use liveness::PID_END;
 pub use look_inside::InsideOf;

@@ -7,7 +7,7 @@ use super::inside::Inside;
 use super::sources::cid_table::{self, Ids};
 use crate::kernel::{Eprocess, Kernel, ObjectTypes, OtherThreads, Vad};
 use crate::memory::{EntryLevel, Fault};
-use crate::{Absent, ListEnd, Reading, VirtualAddress};
+use crate::{Absent, AbsentKind, ListEnd, Reading, VirtualAddress};
 use std::collections::{HashMap, HashSet};
 
 /// Threads that other places have than the lists of their processes.
@@ -76,7 +76,9 @@ pub(super) fn targets(processes: &HashMap<VirtualAddress, usize>, looked: &[Look
     let mut targets: Targets = processes.keys().map(|process| (*process, (*process, Reading::Nothing))).collect();
     for (_, object, inside, _) in looked {
         for thread in inside.threads.value().into_iter().flatten() {
-            if let Some(address) = thread.address.value() {
+            // What another page brought there is another's.
+            let is_astray = thread.owner.absent().is_some_and(|absent| absent.kind == AbsentKind::Unparsable);
+            if let Some(address) = thread.address.value().filter(|_| !is_astray) {
                 targets.entry(*address).or_insert_with(|| (object.address(), thread.tid.clone()));
             }
         }

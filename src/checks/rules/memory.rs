@@ -101,7 +101,9 @@ fn bases(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     };
     match ranges.at(base) {
         Some(vad) => {
-            outcome = outcome.seen_at(process, "_MMVAD_SHORT", "StartingVpn", vad.at("start"), Some(text(&vad.start)));
+            outcome = outcome
+                .seen_at(process, "_MMVAD_SHORT", "StartingVpn", vad.at("start"), Some(text(&vad.start)))
+                .of_code(&vad.start);
             match backing(case, subject, vad, base) {
                 Backing::Wrong(what) => {
                     return outcome.observed(format!("{base} holds {what}")).violation(Severity::Critical);

@@ -1,5 +1,6 @@
 //! Code in a process's memory, by its ranges and by its page tables: what SMSS-018 and SYS-11 share.
 
+use super::core_processes::CORE;
 use super::modules::is_image;
 use super::ranges::{Ranges, text};
 use crate::checks::case::Case;
@@ -50,6 +51,8 @@ pub(super) struct Found {
     object: Reading<VirtualAddress>,
     place: Option<Location>,
     value: String,
+    /// Where it lies.
+    code: Reading<VirtualAddress>,
 }
 
 /// What the memory of one process shows.
@@ -67,6 +70,8 @@ pub(super) struct Memory {
 
 /// A page that differs in more bytes than this was not patched: it is another page.
 const MOST_PATCHED: u64 = 1024;
+/// Bytes of `ImageBase` in the headers of an image.
+const BASE_BYTES: u64 = 8;
 /// Executable pages in so many places of what one table maps are the entries of another table in its place: nobody changes the
 /// protection of pages here and there.
 const SCATTERED: usize = 6;
@@ -85,6 +90,7 @@ pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grad
             object: vad.address.clone(),
             place: vad.located.get("protection").cloned(),
             value: text(&vad.protection),
+            code: vad.start.clone(),
         };
         memory.found.push(if vad.private.value() == Some(&true) {
             of(grade.foreign(), "private")
@@ -129,6 +135,7 @@ pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grad
                 object: process.eprocess.clone(),
                 place: process.located.get("vads_counted").cloned(),
                 value: counted.to_string(),
+                code: Reading::Nothing,
             });
         }
     }
@@ -189,6 +196,9 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
             continue;
         }
         let found = match vad {
+            _ if run.user_mode_only.value() == Some(&true) => {
+                Ok(foreign(run, "which is not so in the kernel's table of the process", grade.foreign()))
+            }
             None => match &ranges.part {
                 None if doubtful => {
                     memory.torn.get_or_insert_with(|| torn(*start));
@@ -209,6 +219,10 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
                 }
                 Some(kind) if kind == "image" && ranges.is_behind(vad, *start) => {
                     Ok(foreign(run, &format!("behind the end of {}", text(&vad.file)), grade.foreign()))
+                }
+                Some(kind) if kind == "image" && run.outside_sections.value() == Some(&true) => {
+                    let severity = if is_of_windows(case, vad, grade) { grade.foreign() } else { Severity::Info };
+                    Ok(foreign(run, &format!("where {} has no code", text(&vad.file)), severity))
                 }
                 Some(kind) if kind == "image" => Ok(writable(case, run, vad, grade)),
                 // Said of the range already.
@@ -243,8 +257,8 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
 
 fn torn(start: VirtualAddress) -> Missing {
     Missing::new(
-        format!("whose pages the page table for {start} maps"),
-        "it makes pages executable that no range has so, and most of it is otherwise than the ranges say: it may be torn",
+        format!("the page table for {start}"),
+        "in doubt: it makes pages executable that no range has so, and most of it is otherwise than the ranges say. It may be torn",
     )
 }
 
@@ -276,6 +290,7 @@ fn of_run(run: &CodeRun, severity: Severity, words: String) -> Found {
         object: Reading::Nothing,
         place: run.located.get("entry").cloned(),
         value: text(&run.entry),
+        code: run.start.clone(),
     }
 }
 
@@ -290,11 +305,17 @@ fn foreign(run: &CodeRun, place: &str, severity: Severity) -> Found {
 
 /// Pages of an image that can be written to and run.
 fn writable(case: &Case<'_>, run: &CodeRun, vad: &Vad, grade: Grade) -> Found {
-    let file = text(&vad.file);
-    // Of what vendors make, some images ask for such pages.
-    let of_windows = grade == Grade::Alone || is_ntdll(case, vad);
-    let severity = if of_windows { grade.foreign() } else { Severity::Info };
-    of_run(run, severity, format!("pages at {} of {file} are {}", text(&run.start), rights(run)))
+    let severity = if is_of_windows(case, vad, grade) { grade.foreign() } else { Severity::Info };
+    of_run(run, severity, format!("pages at {} of {} are {}", text(&run.start), text(&vad.file), rights(run)))
+}
+
+/// Whether an image is one of which it is known how its pages are mapped. Of what vendors make, some ask for other rights.
+fn is_of_windows(case: &Case<'_>, vad: &Vad, grade: Grade) -> bool {
+    grade == Grade::Alone
+        || vad.file.value().and_then(|file| crate::checks::paths::VolumePath::read(file)).is_some_and(|path| {
+            case.root.holds(&path, "\\System32\\ntdll.dll")
+                || CORE.iter().any(|name| case.root.holds(&path, &format!("\\System32\\{name}")))
+        })
 }
 
 /// Whether so much of a page is otherwise that it was not patched: it is another page. Where its page table is of another time it may be
@@ -310,9 +331,9 @@ fn is_another(page: &AlteredPage) -> bool {
 fn another(page: &AlteredPage) -> Missing {
     let from = origin(page).map_or_else(String::new, |from| format!(" (from {from})"));
     Missing::new(
-        format!("the page at {} of {} as it was", text(&page.at), text(&page.file)),
+        format!("the page of {} at {}", text(&page.file), text(&page.at)),
         format!(
-            "not to be told: {} bytes of it are not those that others have{from}: it was replaced, or memory changed while it was copied",
+            "in doubt: {} bytes of it are not those that others have{from}. It was replaced, or memory changed while it was copied",
             text(&page.bytes)
         ),
     )
@@ -397,10 +418,9 @@ fn changed(page: &AlteredPage, grade: Grade) -> Found {
         Some(pid) => format!("in pid {pid}"),
         None => "in its section".to_owned(),
     };
-    let severity = match page.executable.value() {
-        Some(true) if !is_another(page) => grade.hooked(),
-        _ => Severity::Info,
-    };
+    // Nobody writes to headers either, but for the base that the image was moved to.
+    let is_moved = page.executable.value() != Some(&true) && bytes <= BASE_BYTES;
+    let severity = if is_another(page) || is_moved { Severity::Info } else { grade.hooked() };
     let from = origin(page).map_or_else(String::new, |from| format!(", from {from},"));
     let other = page.other.value().map_or_else(String::new, |other| format!(" (at {other})"));
     let at = page.at.value().copied().unwrap_or_default();
@@ -418,6 +438,7 @@ fn changed(page: &AlteredPage, grade: Grade) -> Found {
         object: Reading::Nothing,
         place: page.located.get("here").cloned(),
         value: text(&page.here),
+        code: Reading::Value(first),
     }
 }
 
@@ -454,7 +475,8 @@ impl Memory {
     pub(super) fn show(&self, process: &Process, outcome: Outcome) -> Outcome {
         self.found.iter().fold(outcome, |outcome, found| {
             let place = (&found.object, found.place.as_ref());
-            outcome.seen_at(process, found.structure, found.field, place, Some(found.value.clone()))
+            let value = Some(found.value.clone());
+            outcome.seen_at(process, found.structure, found.field, place, value).of_code(&found.code)
         })
     }
 }

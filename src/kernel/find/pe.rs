@@ -1,7 +1,7 @@
 //! PE images in virtual memory: headers, and the CodeView record that names their PDB.
 
 use crate::memory::AddressSpace;
-use crate::{PdbInfo, VirtualAddress};
+use crate::{PAGE_SIZE, PdbInfo, VirtualAddress};
 use goblin::pe::header::Header;
 use goblin::pe::section_table::SectionTable;
 use scroll::{LE, Pread};
@@ -129,12 +129,22 @@ pub(crate) struct Headers {
 }
 
 impl Headers {
-    /// The first byte of each section that has code, from the start of the image, and how many it has.
-    pub(crate) fn code(&self) -> Vec<(u32, u32)> {
+    /// The first byte of each section that has code, from the start of the image, and how many it has, to whole pages.
+    pub(crate) fn code(&self) -> Vec<(u64, u64)> {
         /// `IMAGE_SCN_MEM_EXECUTE`.
         const EXECUTE: u32 = 1 << 29;
         let code = self.sections.iter().filter(|section| section.characteristics & EXECUTE != 0);
-        code.map(|section| (section.virtual_address, section.virtual_size)).collect()
+        code.map(|section| {
+            let bytes = u64::from(section.virtual_size.max(section.size_of_raw_data)).next_multiple_of(PAGE_SIZE);
+            (u64::from(section.virtual_address), bytes)
+        })
+        .collect()
+    }
+
+    /// Whether every section has pages of its own. Those that share pages are all mapped alike.
+    pub(crate) fn has_whole_pages(&self) -> bool {
+        let is_whole = |section: &SectionTable| u64::from(section.virtual_address).is_multiple_of(PAGE_SIZE);
+        !self.sections.is_empty() && self.sections.iter().all(is_whole)
     }
 }
 

@@ -14,6 +14,11 @@ record! {
         end: VirtualAddress,
         /// They can be written to as well.
         writable: bool,
+        /// They lie in an image, and no section of it that has code covers them, by its headers. Where these cannot be read, false.
+        outside_sections: bool,
+        /// They are in the table alone that user mode runs on (KVA shadow), and the kernel's table of the process has nothing or something
+        /// else there.
+        user_mode_only: bool,
         /// Where the first of them lies. Nothing: it is not in memory.
         physical: PhysicalAddress,
         /// Pages of their page table that are as the process's ranges say, less those that are not: where most are not, it may be

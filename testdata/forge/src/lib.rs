@@ -78,7 +78,7 @@ pub use container::{Core, Driver, DumpType, Hibernation, Saved, StateFile, Strea
 pub use forge::Forged;
 pub use hive_plan::{Data, HiveDamage, HivePlan, Key, ListKind};
 pub use layout::Layout;
-pub use motion::{Moments, Stage};
+pub use motion::{Changes, Moments, Stage};
 pub use page_plan::{Form, Held, HiveViews, PagePlan, PagingFile, PrivateCopy, StoreDamage, StorePlan, Way};
 pub use page_variants::{Behind, Needs};
 pub use scenario::{

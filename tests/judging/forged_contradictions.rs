@@ -249,7 +249,8 @@ fn patched_headers_of_a_programs_own_image() {
             let findings = judged(&copied(&[]));
             assert_eq!(findings.verdict, Verdict::Clean, "{build:?}");
             let found = findings.of(id).filter_map(|outcome| outcome.severity).max();
-            assert_eq!(found, as_made, "{build:?}");
+            // The base alone may be told.
+            assert!(found <= as_made, "{build:?}: {found:?}");
         }
     }
 }

@@ -127,16 +127,27 @@ impl AddressSpace<'_> {
             let Some(level) = arch.level(table.level) else { continue };
             let (entries, _) = table.bytes.as_chunks::<8>();
             let entries = entries.iter().map(|entry| u64::from_le_bytes(*entry));
-            // The upper half of the top table is the kernel's.
+            // The upper half of the top table is the kernel's: Windows lets user mode reach nothing through it.
             let take = if table.level == 0 { entries.len() / 2 } else { entries.len() };
+            let of_kernel = |at: u64| VirtualAddress(at).is_kernel();
             let lowest = arch.level(table.level.saturating_add(1)).is_none();
             let of_user = is_mostly_of_user(entries.clone().take(take), arch.present, arch.frame);
             if lowest && is_torn(entries.clone(), arch.present) {
                 walked.end = walked.end.max(ListEnd::Broken);
                 continue;
             }
-            for (entry, number) in entries.take(take).zip(0u64..).filter(|(entry, _)| *entry != 0) {
-                let at = table.first.wrapping_add(number.wrapping_shl(level.shift));
+            for (entry, number) in entries.zip(0u64..).filter(|(entry, _)| *entry != 0) {
+                let mut at = table.first.wrapping_add(number.wrapping_shl(level.shift));
+                if table.level == 0 && usize::try_from(number).is_ok_and(|number| number >= take) {
+                    at |= u64::MAX.wrapping_shl(level.shift.saturating_add(8));
+                    // What leads to itself maps tables.
+                    if entry & arch.frame == self.root().page().0 {
+                        continue;
+                    }
+                }
+                if of_kernel(at) && entry & (arch.present | USER) != arch.present | USER {
+                    continue;
+                }
                 let forbids = table.level > 0 && entry & NO_EXECUTE != 0 && entry & arch.present != 0;
                 let no_execute = table.no_execute || forbids;
                 walked.no_execute |= no_execute;

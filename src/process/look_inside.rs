@@ -1,6 +1,7 @@
 //! Reads what is in a process, for those processes where it is worth its time.
 
 use super::inside::{Holder, Inside};
+use super::sources::handle_tables::by_owner;
 use super::witnesses::{Looked, Targets, ThreadsElsewhere, compare_images, read_code, targets, token_type};
 use super::{Process, Source};
 use crate::addr::PAGE_BYTES;
@@ -455,12 +456,24 @@ fn holders(
     let (mut compared, mut holders) = (0usize, 0usize);
     let Ok(layout) = kernel.layouts().object_header.as_ref() else { return (held, ListEnd::Broken) };
     let boot = boot(list);
+    let mut listed = None;
     for process in list.items.iter().filter(|process| !is_past(boot, process)) {
         let Some(own) = process.eprocess.value() else { continue };
         let object = Eprocess::read_at(kernel, *own, process.unmapped(kernel));
         let table = match table(kernel, &object) {
             Reading::Value(table) => table,
-            Reading::Nothing => continue,
+            Reading::Nothing => {
+                // Who writes a null over the way to its table leaves the table in the kernel's list.
+                let tables = listed.get_or_insert_with(|| by_owner(kernel));
+                match tables.get(own).map(|table| handles(kernel, *table)) {
+                    Some(Ok(table)) => table,
+                    Some(Err(_)) => {
+                        worst = worst.max(ListEnd::Broken);
+                        continue;
+                    }
+                    None => continue,
+                }
+            }
             Reading::Absent(_) => {
                 worst = worst.max(ListEnd::Broken);
                 continue;

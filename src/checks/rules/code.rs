@@ -43,7 +43,10 @@ fn code(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     });
     let ranges = match Ranges::of(process) {
         Ok(ranges) => ranges,
-        Err(why) => return outcome.unknown("the memory map, with the threads' start addresses", why),
+        Err(why) => {
+            let outcome = outcome.unknown("the memory map, with the threads' start addresses", why);
+            return if Ranges::are_lost(process) { outcome.decides() } else { outcome };
+        }
     };
     let alone = case.core.modules.is_some();
     let memory = pages::look(case, process, &ranges, if alone { Grade::Alone } else { Grade::Open });
@@ -62,7 +65,8 @@ fn code(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
         return outcome.missing(torn).decides();
     }
     if let Some(part) = ranges.part {
-        return outcome.unknown("the whole memory map", part);
+        let outcome = outcome.unknown("the whole memory map", part);
+        return if ranges.is_torn { outcome.decides() } else { outcome };
     }
     if let Some(why) = threads.missing {
         return outcome.unknown("the whole list of threads", why);

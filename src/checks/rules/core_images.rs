@@ -10,7 +10,7 @@ use crate::checks::places::{Place, place_of};
 use crate::checks::rule::{About, MASQUERADE, Rule};
 use crate::checks::{Confidence, Outcome, Severity, Why, Witness};
 use crate::kernel::{SectionFile, Vad};
-use crate::{Process, Reading, VirtualAddress};
+use crate::{AbsentKind, Process, Reading, VirtualAddress};
 
 /// SYS-16: core processes run their own files.
 pub static IMAGES: Rule = Rule {
@@ -68,7 +68,10 @@ fn images(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
             let mut found = own_file(case, process, name);
             found.extend(loaded(case, process, name));
             let Some(worst) = found.iter().map(|found| found.severity).max() else {
-                if let Some(part) = elsewhere(process).and_then(|ranges| ranges.part) {
+                if let Some(why) = process.section_file.absent().filter(|why| why.kind == AbsentKind::Unparsable) {
+                    let what = format!("the file behind the image of {}", title(process));
+                    outcomes.push(Outcome::about(rule, process).unknown(what, why).decides());
+                } else if let Some(part) = elsewhere(process).and_then(|ranges| ranges.part) {
                     let what = format!("the memory map of {}", title(process));
                     let why =
                         format!("{part}, and neither its image nor its PEB is in it: it may be another process's");
@@ -186,10 +189,18 @@ fn own_file<'a>(case: &Case<'_>, process: &'a Process, name: &str) -> Vec<Found<
         let words = format!("the PEB's image is at {peb}, and its section at {section}");
         push(Severity::High, words, Where::Field("image_base", peb.to_string()));
     }
-    if elsewhere(process).is_some_and(|ranges| ranges.part.is_none()) {
-        let base = process.section_base.value().copied().unwrap_or_default();
-        let words = format!("nothing is mapped where its image is ({base}), and where its PEB is");
-        push(Severity::High, words, Where::Field("section_base", base.to_string()));
+    if let Some(base) = known(&process.section_base)
+        && let Ok(ranges) = Ranges::of(process)
+    {
+        let words = match ranges.at(base).map(|vad| vad.kind.value()) {
+            None if ranges.part.is_none() && !ranges.vads.is_empty() => Some("nothing is".to_owned()),
+            Some(Some(kind)) if kind != "image" => Some(format!("{kind} memory is")),
+            _ => None,
+        };
+        if let Some(words) = words {
+            let words = format!("{words} where its image should be ({base})");
+            push(Severity::High, words, Where::Field("section_base", base.to_string()));
+        }
     }
     if let Some((file, vad)) = mapped_file(process).filter(|(file, _)| is_wrong(file)) {
         push(Severity::High, format!("{file} is mapped in its place"), Where::Range(vad, file.to_owned()));

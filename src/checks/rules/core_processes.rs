@@ -113,6 +113,11 @@ fn code(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         };
         let ranges = match Ranges::of(process) {
             Ok(ranges) => ranges,
+            Err(why) if Ranges::are_lost(process) => {
+                let outcome = Outcome::about(rule, process).expected("none");
+                outcomes.push(outcome.unknown(format!("the memory map of {}", name(process)), why).decides());
+                continue;
+            }
             Err(why) => {
                 unread.get_or_insert_with(|| (name(process), why));
                 continue;
@@ -158,7 +163,9 @@ fn code(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
                 None => outcome,
             };
             outcomes.push(outcome.violation(worst));
-        } else if let Some(torn) = memory.torn {
+        } else if let Some(torn) =
+            memory.torn.or_else(|| threads.and_then(|threads| threads.open).filter(|_| ranges.is_torn))
+        {
             outcomes.push(Outcome::about(rule, process).expected("none").missing(torn).decides());
         }
     }

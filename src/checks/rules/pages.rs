@@ -239,6 +239,10 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
                 memory.found.push(found);
             }
             Ok(_) => {}
+            // Whoever spoils the memory map hides what is not in it.
+            Err(missing) if ranges.is_torn => {
+                memory.torn.get_or_insert(missing);
+            }
             Err(missing) => {
                 memory.open.get_or_insert(missing);
             }

@@ -2,7 +2,7 @@
 
 use crate::checks::Why;
 use crate::kernel::Vad;
-use crate::{ListEnd, Process, Reading, VirtualAddress};
+use crate::{Absent, AbsentKind, ListEnd, Process, Reading, VirtualAddress};
 use std::collections::HashMap;
 use std::fmt::Display;
 
@@ -12,6 +12,8 @@ pub(super) struct Ranges<'a> {
     pub(super) vads: &'a [Vad],
     /// Why they may not be all; `None` where they are.
     pub(super) part: Option<String>,
+    /// They are a part because the tree contradicts itself or the process, or leads nowhere. It lies in memory that is never paged out.
+    pub(super) is_torn: bool,
     /// The last addresses of images, by their first, where they are known.
     ends: HashMap<VirtualAddress, VirtualAddress>,
 }
@@ -30,6 +32,7 @@ impl<'a> Ranges<'a> {
                 || vad.executable.value().is_none()
         };
         let unread = vads.iter().filter(unread).count();
+        let is_torn = unread > 0 || matches!(inside.vads_end.value(), Some(ListEnd::Cycle | ListEnd::Broken));
         let part = match inside.vads_end.value() {
             Some(ListEnd::Complete) if unread == 0 => None,
             Some(ListEnd::Complete) => Some(format!("a part: {unread} of its ranges could not be read")),
@@ -38,7 +41,13 @@ impl<'a> Ranges<'a> {
             Some(ListEnd::Limit) => Some("a part: the walk of its tree was stopped at its cap".to_owned()),
             None => Some(format!("perhaps a part: its end is {}", Why::no_value(&inside.vads_end))),
         };
-        Ok(Self { vads, part, ends: inside.ends_of_images() })
+        Ok(Self { vads, part, is_torn, ends: inside.ends_of_images() })
+    }
+
+    /// Whether the ranges of a process that runs are not known because what leads to them leads nowhere.
+    pub(super) fn are_lost(process: &Process) -> bool {
+        let lost = |absent: &Absent| matches!(absent.kind, AbsentKind::Unreadable | AbsentKind::Unparsable);
+        process.is_live() && process.inside.value().is_some_and(|inside| inside.vads.absent().is_some_and(lost))
     }
 
     /// Whether an address in the range of an image lies behind the end of that image.

@@ -1,6 +1,7 @@
 //! What the token is made of, and whether it is the process's own: SMSS-009, 010.
 
 use super::core_processes::is_from_image;
+use super::ranges::text;
 use crate::checks::case::Case;
 use crate::checks::core::LOCAL_SYSTEM;
 use crate::checks::rule::{About, Rule};
@@ -225,6 +226,12 @@ fn core_tokens(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
                 let outcome = outcome.seen(process, "token", Some(token.to_string()));
                 outcomes.push(outcome.seen(other, "token", Some(token.to_string())).violation(Severity::Medium));
             }
+        }
+        // Damage may be why: the type of an object hangs on one word for all.
+        if let Some(wrong) = no_token(process) {
+            judged = judged.saturating_add(1);
+            let what = format!("the token of {} (pid {})", text(&process.name), text(&process.pid));
+            outcomes.push(outcome().unknown(what, format!("none: {wrong}")).decides());
         }
         if let Some(misnamed) = misnamed_label(process) {
             let outcome = outcome()

@@ -52,6 +52,19 @@ pub(in crate::process) fn find(
     Ok(found)
 }
 
+/// The tables of the list by the process that each names as its own. Empty: there is no list, or it cannot be read.
+pub(in crate::process) fn by_owner(kernel: &Kernel<'_>) -> BTreeMap<VirtualAddress, VirtualAddress> {
+    let places = || {
+        let layout = kernel.layouts().handle_table.as_ref().ok()?;
+        Some((layout.links?.offset, layout.owner?.offset, kernel.global("HandleTableListHead").ok()?))
+    };
+    let Some((links, owner, head)) = places() else { return BTreeMap::new() };
+    let space = kernel.space();
+    let joined = list_both_ways(space, head, MAX_PROCESSES, VirtualAddress::is_kernel);
+    let tables = joined.entries.iter().map(|entry| entry.wrapping_sub(links));
+    tables.filter_map(|table| Some((space.read_pointer(table.wrapping_add(owner)).ok()?, table))).collect()
+}
+
 /// Which known process uses which table.
 fn users_of_tables(kernel: &Kernel<'_>, list: &ProcessList) -> BTreeMap<VirtualAddress, VirtualAddress> {
     let user =

@@ -320,7 +320,8 @@ impl<'p> Judge<'p> {
                 return (Explanation::InMotion, format!("{why}; {none}"));
             }
             if !is_core(process) && self.is_newest(process) {
-                let newest = "it is younger than all that are listed: the end of the list, where it belongs, may be from before";
+                let newest =
+                    "it is younger than all that are listed: the end of the list, where it belongs, may be from before";
                 return (Explanation::InMotion, format!("{why}; {newest}"));
             }
             if !is_core(process) && !self.whole && self.leads_astray {

@@ -143,9 +143,8 @@ impl Motion {
             unread.why == NO_PROCESS || unread.sources.iter().any(|source| *source != Source::ActiveList)
         };
         // One source may have been led astray by one bad page.
-        let passed_by = |unread: &Unread| {
-            whole && unread.sources.len() > 1 && !unread.sources.contains(&Source::ActiveList)
-        };
+        let passed_by =
+            |unread: &Unread| whole && unread.sources.len() > 1 && !unread.sources.contains(&Source::ActiveList);
         let unread = list.unread.iter().filter(moved).map(|unread| Sign {
             kind: if passed_by(unread) { SignKind::UnlistedUnread } else { SignKind::Unread },
             pid: None,

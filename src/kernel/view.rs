@@ -67,7 +67,7 @@ impl<'m> View<'m> {
                 let fault = match physical {
                     Some(physical) => {
                         let needed = physical.wrapping_add(u64::try_from(read).unwrap_or(0));
-                        Fault::NotInImage { at, needed, level: None }
+                        Fault::of_memory(space.memory(), at, needed, None)
                     }
                     None => Fault::NoNeighbour { at },
                 };

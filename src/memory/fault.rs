@@ -1,8 +1,12 @@
 //! Why one address could not be read.
 
+use crate::image::{PhysicalMemory, holds};
 use crate::{Absent, Origin, PhysicalAddress, VirtualAddress};
 use std::fmt;
 use std::sync::Arc;
+
+/// What is said of a page that the image should have.
+pub(crate) const NOT_IN_IMAGE: &str = "is not in the image";
 
 /// Why one virtual address could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +94,16 @@ pub enum Fault {
     },
     /// The translation works, and the page or page table it needs is not in the image.
     NotInImage {
+        /// The address.
+        at: VirtualAddress,
+        /// What is missing.
+        needed: PhysicalAddress,
+        /// What it would have held: a page table, or the page itself.
+        level: Option<EntryLevel>,
+    },
+    /// The translation works, the image holds the page or page table it needs, and its file does not give it: the compressed block that has
+    /// it does not unpack.
+    Damaged {
         /// The address.
         at: VirtualAddress,
         /// What is missing.
@@ -204,6 +218,16 @@ impl EntryLevel {
 }
 
 impl Fault {
+    /// Memory at `needed` could not be read: the image does not have it, or has it and does not give it.
+    pub(crate) fn of_memory(
+        memory: &dyn PhysicalMemory,
+        at: VirtualAddress,
+        needed: PhysicalAddress,
+        level: Option<EntryLevel>,
+    ) -> Self {
+        if holds(memory, needed) { Self::Damaged { at, needed, level } } else { Self::NotInImage { at, needed, level } }
+    }
+
     /// The address that could not be read.
     #[must_use]
     pub const fn at(&self) -> VirtualAddress {
@@ -218,6 +242,7 @@ impl Fault {
             | Self::Prototype { at, .. }
             | Self::NotInMemory { at, .. }
             | Self::NotInImage { at, .. }
+            | Self::Damaged { at, .. }
             | Self::NoNeighbour { at } => *at,
         }
     }
@@ -236,6 +261,7 @@ impl Fault {
             Self::Prototype { .. } => "prototype",
             Self::NotInMemory { .. } => "not_in_memory",
             Self::NotInImage { .. } => "not_in_image",
+            Self::Damaged { .. } => "damaged",
             Self::NoNeighbour { .. } => "no_neighbour",
         }
     }
@@ -263,6 +289,7 @@ impl Fault {
             Self::FileOnly { .. } => "only in their files".to_owned(),
             Self::PagedOut { .. } => "paged out to a place that is not known".to_owned(),
             Self::NotInImage { .. } => "in memory that the image does not have".to_owned(),
+            Self::Damaged { .. } => "in blocks of the image file that are damaged".to_owned(),
             Self::Prototype { why: PrototypeFault::Empty, .. } | Self::DemandZero { .. } | Self::NotPresent { .. } => {
                 return None;
             }
@@ -274,7 +301,10 @@ impl Fault {
     /// Whether it is the way to the page that is lost, so that nothing tells where the page is or was.
     pub(crate) const fn loses_the_way(&self) -> bool {
         match self {
-            Self::NonCanonical { .. } | Self::NotPresent { .. } | Self::NotInImage { level: Some(_), .. } => true,
+            Self::NonCanonical { .. }
+            | Self::NotPresent { .. }
+            | Self::NotInImage { level: Some(_), .. }
+            | Self::Damaged { level: Some(_), .. } => true,
             Self::PageFile { why, .. } => matches!(why, PageFileFault::NoEntry),
             Self::Prototype { why, .. } => !matches!(why, PrototypeFault::Empty | PrototypeFault::Nested),
             _ => false,
@@ -301,6 +331,7 @@ impl Fault {
             Self::PagedOut { .. } => Some("the PDB of this kernel".to_owned()),
             Self::FileOnly { file: Some(file), .. } => Some(format!("the file {file} of the machine's disk")),
             Self::NotInImage { .. } => Some("a whole image of the memory".to_owned()),
+            Self::Damaged { .. } => Some("the image file copied again: this copy is damaged".to_owned()),
             _ => None,
         }
     }
@@ -403,7 +434,14 @@ impl Fault {
                 write!(f, "{at} is shared and not mapped by this process; {why} (PTE {entry:#x})")
             }
             Self::NotInMemory { at, origin } => write!(f, "{at} is not in memory: its page is in the {origin}"),
-            Self::NotInImage { at, needed, level: None } => write!(f, "{at}: its page {needed} is not in the image"),
+            Self::NotInImage { at, needed, level: None } => write!(f, "{at}: its page {needed} {NOT_IN_IMAGE}"),
+            Self::Damaged { at, needed, level } => {
+                match level {
+                    None => write!(f, "{at}: its page {needed}")?,
+                    Some(level) => write!(f, "{at}: the page table with its {}, at {needed},", level.name())?,
+                }
+                f.write_str(" is in a block of the image file that does not unpack")
+            }
             Self::NoNeighbour { at } => {
                 write!(
                     f,
@@ -411,7 +449,7 @@ impl Fault {
                 )
             }
             Self::NotInImage { at, needed, level: Some(level) } => {
-                write!(f, "{at}: the page table with its {}, at {needed}, is not in the image", level.name())
+                write!(f, "{at}: the page table with its {}, at {needed}, {NOT_IN_IMAGE}", level.name())
             }
         }
     }

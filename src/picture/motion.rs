@@ -3,8 +3,9 @@
 
 use super::Picture;
 use crate::kernel::Links;
+use crate::memory::NOT_IN_IMAGE;
 use crate::process::{Liveness, NO_PROCESS, Source, Unread};
-use crate::{ListEnd, Process, ProcessList, Ticks, Timestamp, VirtualAddress};
+use crate::{Absent, ListEnd, Process, ProcessList, Ticks, Timestamp, VirtualAddress};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -138,9 +139,12 @@ impl Motion {
             let (pid, eprocess) = (process.pid.value().copied(), process.eprocess.value().copied());
             Some(Sign { kind, pid, eprocess, at })
         });
-        // A link of the list to where nothing can be read may have been written over: that alone shows no motion.
+        // A link of the list to where nothing can be read may have been written over: that alone shows no motion. Nor does a page that lies
+        // elsewhere, that the file does not give, or that the image lacks: it was cut, or not copied whole.
         let moved = |unread: &&Unread| {
-            unread.why == NO_PROCESS || unread.sources.iter().any(|source| *source != Source::ActiveList)
+            let elsewhere =
+                Absent::unreadable(unread.why.as_str()).remedy().is_some() || unread.why.contains(NOT_IN_IMAGE);
+            unread.why == NO_PROCESS || !elsewhere && unread.sources.iter().any(|source| *source != Source::ActiveList)
         };
         // One source may have been led astray by one bad page.
         let passed_by =

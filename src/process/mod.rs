@@ -3,6 +3,7 @@
 pub(crate) mod allocation;
 pub(crate) mod carved;
 mod code;
+mod compare;
 mod dump;
 pub(crate) mod found;
 mod inside;
@@ -12,6 +13,7 @@ pub(crate) mod look_inside;
 mod own_address;
 mod read_ahead;
 mod record;
+mod relocated;
 pub(crate) mod repeats;
 pub(crate) mod root_scan;
 pub(crate) mod scan;

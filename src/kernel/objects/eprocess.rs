@@ -286,6 +286,20 @@ impl<'k> Eprocess<'k> {
         Ok(root)
     }
 
+    /// The root of the table that user mode runs on, `UserDirectoryTableBase`. Nothing: it is the same, as where the kernel's half is not
+    /// kept from user mode, or the build has no such field.
+    pub(crate) fn user_root(&self) -> Reading<PhysicalAddress> {
+        let Some(field) = self.layout().user_dtb else { return Reading::Nothing };
+        match self.view.get(field) {
+            // A value without a place in memory is a mark.
+            Ok(raw) => match self.kernel.space().with_root(PhysicalAddress(raw)).root() {
+                root if root.is_null() => Reading::Nothing,
+                root => Reading::Value(root),
+            },
+            Err(absent) => Reading::Absent(absent),
+        }
+    }
+
     /// The process's own address space.
     ///
     /// # Errors
@@ -563,6 +577,19 @@ impl<'k> Eprocess<'k> {
         }
     }
 
+    /// `SignatureLevel`, and `SectionSignatureLevel`. Builds before 8 have neither.
+    pub fn signature_levels(&self) -> [Reading<Hex>; 2] {
+        let layout = self.layout();
+        let fields = [
+            (layout.signature_level, "_EPROCESS.SignatureLevel"),
+            (layout.section_signature_level, "_EPROCESS.SectionSignatureLevel"),
+        ];
+        fields.map(|(field, name)| match field {
+            Some(field) => self.view.get(field).map(|level| Hex(u64::from(level))).into(),
+            None => self.missing_since(9200, name),
+        })
+    }
+
     /// `Flags.BreakOnTermination`.
     pub fn critical(&self) -> Reading<bool> {
         self.flag(self.layout().critical, "_EPROCESS.BreakOnTermination")
@@ -722,6 +749,7 @@ impl<'k> Eprocess<'k> {
         add("section", layout.section.map(|field| self.view.locate(field)));
         add("section_base", layout.section_base.map(|field| self.view.locate(field)));
         add("protection", layout.protection.map(|field| self.view.locate(field)));
+        add("section_signature_level", layout.section_signature_level.map(|field| self.view.locate(field)));
         add("critical", layout.critical.map(|bits| self.view.locate_bit(bits)));
         add("dynamic_code_disabled", layout.dynamic_code_disabled.map(|bits| self.view.locate_bit(bits)));
         add("base_priority", layout.base_priority.map(|field| self.view.locate(field)));

@@ -181,15 +181,19 @@ pub(crate) fn threads_up_to(
                 Some(numbered) => Reading::Value(numbered.contains(&address)),
                 None => Reading::Absent(Absent::unreadable("PspCidTable could not be read")),
             },
-            located: located(&view, layout),
+            located: located(&view, layout, process),
         }
     });
     Ok((threads.collect(), joined))
 }
 
 /// Where the fields lie that rules cite.
-fn located(view: &View<'_>, layout: &EthreadLayout) -> BTreeMap<String, Location> {
+fn located(view: &View<'_>, layout: &EthreadLayout, process: &Eprocess<'_>) -> BTreeMap<String, Location> {
+    // Few threads of a process name another one.
+    let belongs = layout.process.is_some_and(|field| view.get(field) == Ok(process.address()));
+    let names_another = belongs && view.get(layout.pid) != process.pid();
     let places = [
+        ("pid", names_another.then(|| view.locate(layout.pid))),
         ("start", Some(view.locate(layout.start))),
         ("win32_start", layout.win32_start.map(|field| view.locate(field))),
         ("created", Some(view.locate(layout.created))),

@@ -2,7 +2,7 @@
 //! process off the active list seldom thinks of this one.
 
 use super::note_ends;
-use crate::kernel::find::pe::size_of_image;
+use crate::kernel::find::pe::sections;
 use crate::kernel::{Kernel, PROCESS_OBJECT, list_both_ways};
 use crate::process::found::Found;
 use crate::process::list::MAX_PROCESSES;
@@ -26,7 +26,7 @@ pub(in crate::process) fn find(kernel: &Kernel<'_>, warnings: &mut Vec<Warning>)
     let mut found = Found::by_walk(vec![system], ListEnd::Complete);
     note_ends(&mut found, warnings, "the memory manager's list of processes", &joined);
     found.note_one_way(&joined, |entry| Some(entry.wrapping_sub(links.offset)));
-    let size = size_of_image(space, kernel.base()).unwrap_or_default();
+    let size = sections(space, kernel.base()).map_or(0, |(size, _)| size);
     let in_image = |entry: VirtualAddress| entry.0.wrapping_sub(kernel.base().0) < size;
     let is_process = |entry: VirtualAddress| {
         let process = entry.wrapping_sub(links.offset);

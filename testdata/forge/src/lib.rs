@@ -82,8 +82,9 @@ pub use motion::{Changes, Moments, Stage};
 pub use page_plan::{Form, Held, HiveViews, PagePlan, PagingFile, PrivateCopy, StoreDamage, StorePlan, Way};
 pub use page_variants::{Behind, Needs};
 pub use scenario::{
-    CodeView, Damage, DebuggerData, Headers, JobPlan, KernelPages, KernelPlan, NamedObject, OpenKey, Paged, PagingPlan,
-    Place, PoolForm, Private, Proc, Product, Relic, Remains, Scenario, SymbolPlan, TokenPlan, Unlinked, UserPlan,
+    CodeView, Damage, DebuggerData, Headers, ImageEdit, JobPlan, KernelPages, KernelPlan, NamedObject, OpenKey, Paged,
+    PagingPlan, Place, PoolForm, Private, Proc, Product, Relic, Remains, Scenario, SymbolPlan, TokenPlan, Unlinked,
+    UserPlan,
 };
 pub use swap::SwapFile;
 pub use tampered::Tampered;

@@ -311,7 +311,10 @@ impl<'k> Registry<'k> {
     /// # Errors
     /// It cannot be read, or leads to no control set.
     pub fn linked_control_set(&self) -> Result<Option<u32>, Absent> {
-        let Some(name) = self.linked_name()? else { return Ok(None) };
+        // A cell that is none was lost, and says nothing of where the link leads.
+        let Some(name) = self.linked_name().map_err(|absent| Absent::unreadable(absent.detail))? else {
+            return Ok(None);
+        };
         let number = ControlSet::parse(&name);
         number.map(Some).ok_or_else(|| Absent::unparsable(format!("the link CurrentControlSet leads to {name}")))
     }

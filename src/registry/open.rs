@@ -10,7 +10,7 @@ use super::session_manager::ControlSet;
 use crate::budget::{Budget, Use};
 use crate::kernel::{Cmhive, Kernel, hive_list, master_hive};
 use crate::memory::AddressSpace;
-use crate::{Absent, ListEnd, VirtualAddress, Warning};
+use crate::{Absent, AbsentKind, ListEnd, VirtualAddress, Warning};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -312,9 +312,11 @@ impl<'k> Registry<'k> {
     /// It cannot be read, or leads to no control set.
     pub fn linked_control_set(&self) -> Result<Option<u32>, Absent> {
         // A cell that is none was lost, and says nothing of where the link leads.
-        let Some(name) = self.linked_name().map_err(|absent| Absent::unreadable(absent.detail))? else {
-            return Ok(None);
+        let lost = |absent: Absent| match absent.kind {
+            AbsentKind::Unparsable => Absent::unreadable(absent.detail),
+            _ => absent,
         };
+        let Some(name) = self.linked_name().map_err(lost)? else { return Ok(None) };
         let number = ControlSet::parse(&name);
         number.map(Some).ok_or_else(|| Absent::unparsable(format!("the link CurrentControlSet leads to {name}")))
     }

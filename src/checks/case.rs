@@ -96,7 +96,10 @@ impl<'a> Case<'a> {
             leftovers: &picture.rows().leftovers,
             kinds: picture.sessions(),
             sightings: picture.cross_view(),
-            nameless: rows.iter().map(|row| row.1).find(|process| process.session.absent().is_some() && is_nameless(process)),
+            nameless: rows
+                .iter()
+                .map(|row| row.1)
+                .find(|process| process.session.absent().is_some() && is_nameless(process)),
             silo_signs: picture.silo_signs(),
             of_system: system_of(rows),
             sessions: picture.members(),

@@ -57,6 +57,8 @@ pub struct Case<'a> {
     pub(super) kinds: &'a [Session],
     /// The cross view: one for each process of the list, in its order.
     pub(super) sightings: &'a [Sighting],
+    /// A process that runs, in a session that is not known, and of which neither name nor path could be read.
+    pub(super) nameless: Option<&'a Process>,
     silo_signs: bool,
     /// The volume of this Windows.
     volume: Option<String>,
@@ -94,6 +96,10 @@ impl<'a> Case<'a> {
             leftovers: &picture.rows().leftovers,
             kinds: picture.sessions(),
             sightings: picture.cross_view(),
+            nameless: rows
+                .iter()
+                .map(|row| row.1)
+                .find(|process| process.session.absent().is_some() && is_nameless(process)),
             silo_signs: picture.silo_signs(),
             of_system: system_of(rows),
             sessions: picture.members(),
@@ -367,6 +373,11 @@ impl<'a> Case<'a> {
             if name.starts_with(['a', 'e', 'i', 'o', 'u', 's']) && !name.starts_with("se") { "an" } else { "a" };
         format!("{article} {name} to judge")
     }
+}
+
+/// Whether a process may run, and neither its name nor its path could be read.
+pub(super) fn is_nameless(process: &Process) -> bool {
+    process.name.absent().is_some() && process.path.value().is_none() && !process.has_exited()
 }
 
 /// System: of those that bear its id the one that nobody started.

@@ -10,7 +10,7 @@ use super::session_manager::ControlSet;
 use crate::budget::{Budget, Use};
 use crate::kernel::{Cmhive, Kernel, hive_list, master_hive};
 use crate::memory::AddressSpace;
-use crate::{Absent, ListEnd, VirtualAddress, Warning};
+use crate::{Absent, AbsentKind, ListEnd, VirtualAddress, Warning};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -311,7 +311,12 @@ impl<'k> Registry<'k> {
     /// # Errors
     /// It cannot be read, or leads to no control set.
     pub fn linked_control_set(&self) -> Result<Option<u32>, Absent> {
-        let Some(name) = self.linked_name()? else { return Ok(None) };
+        // A cell that is none was lost, and says nothing of where the link leads.
+        let lost = |absent: Absent| match absent.kind {
+            AbsentKind::Unparsable => Absent::unreadable(absent.detail),
+            _ => absent,
+        };
+        let Some(name) = self.linked_name().map_err(lost)? else { return Ok(None) };
         let number = ControlSet::parse(&name);
         number.map(Some).ok_or_else(|| Absent::unparsable(format!("the link CurrentControlSet leads to {name}")))
     }

@@ -48,6 +48,9 @@ fn resolved(keys: &Keys<'_>) -> Outcome {
         let words = format!("{}, which is no ControlSetNNN", absent.detail);
         answer.violation(select, "Current", Severity::High, words, "one control set");
     }
+    if let Some(absent) = keys.read.linked.absent().filter(|absent| absent.kind == AbsentKind::Unreadable) {
+        answer.unknown("the kernel's link CurrentControlSet", absent);
+    }
     // The kernel makes it at every start.
     if keys.read.linked.is_nothing() && keys.case.system().kernel.is_some() {
         answer.unknown("the kernel's link CurrentControlSet", "not there");

@@ -5,7 +5,7 @@ pub(super) mod members;
 mod tally;
 pub(super) mod winlogon;
 
-use super::case::Case;
+use super::case::{Case, is_nameless};
 use super::core::{SYSTEM_PID, smss::SMSS};
 use super::rule::{About, MASQUERADE, Rule};
 use super::rules::stale_child::CHILD_AGE;
@@ -128,11 +128,8 @@ fn missing(case: &Case<'_>, session: &Members<'_>, severity: Severity, words: St
 }
 
 /// A process that runs, perhaps in this session, and of which neither name nor path could be read: it may be the one that is missing.
-fn nameless<'a>(case: &Case<'a>, session: &Members<'_>) -> Option<&'a Process> {
-    case.processes().find(|process| {
-        let nowhere_else = process.session.value() == Some(&session.id) || process.session.absent().is_some();
-        !process.has_exited() && nowhere_else && process.name.absent().is_some() && process.path.value().is_none()
-    })
+fn nameless<'a>(case: &Case<'a>, session: &Members<'a>) -> Option<&'a Process> {
+    session.running.iter().copied().find(|process| is_nameless(process)).or(case.nameless)
 }
 
 /// Whether nothing that runs in a session is older than a minute: it is being made, by whomever, or the whole system is.

@@ -193,10 +193,12 @@ fn is_in_use(
     is_behind && is_before && space.regions(start, to).next().is_some()
 }
 
-/// Whether a range ends in the user's half, and not before it begins. What does not is none: its page was lost.
+/// Whether a range ends in the user's half, and not before it begins; at address 0, where old systems give memory to those who ask for it,
+/// no view of a section begins. What is not so is none: its page was lost, and zeros say that it begins there.
 fn is_possible(kernel: &Kernel<'_>, vad: &Vad) -> bool {
     let (Some(start), Some(end)) = (vad.start.value(), vad.end.value()) else { return true };
-    start <= end && kernel.space().architecture().is_user(*end)
+    let is_blank = start.is_null() && vad.private.value() == Some(&false);
+    !is_blank && start <= end && kernel.space().architecture().is_user(*end)
 }
 
 /// The first range that does not lie behind the one before it.

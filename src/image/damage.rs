@@ -11,6 +11,9 @@ const MAX_PAGES: usize = 1 << 16;
 /// Ranges of memory that the message names.
 const NAMED: usize = 3;
 
+/// What is said of a file of which a part is damaged.
+pub(crate) const COPY_AGAIN: &str = "the file is damaged, copy it again";
+
 /// Pages that could not be read although the file holds them.
 #[derive(Default)]
 pub(super) struct Damage(Mutex<BTreeSet<PhysicalAddress>>);
@@ -47,6 +50,6 @@ impl Damage {
                 format!("{number} blocks of the file do not unpack, the first of them at offset {first:#x}")
             }
         };
-        Some(format!("{what}: the file is damaged, copy it again; {lost}"))
+        Some(format!("{what}: {COPY_AGAIN}; {lost}"))
     }
 }

@@ -2,6 +2,7 @@
 //! a process that is judged never from its own: whoever writes its fields cannot have it excused.
 
 use super::Picture;
+use crate::image::COPY_AGAIN;
 use crate::kernel::Links;
 use crate::process::{Liveness, NO_PROCESS, Source, Unread};
 use crate::{Absent, ListEnd, Process, Ticks, Timestamp, VirtualAddress};
@@ -80,6 +81,8 @@ impl Motion {
         let list = &system.processes;
         let whole = list.end == Some(ListEnd::Complete);
         let stepped = picture.clock_step().is_some();
+        // What lies in a damaged block is missed elsewhere, and no sign. A stamp that was read is one.
+        let damaged = system.warnings.iter().any(|warning| warning.message.contains(COPY_AGAIN));
         let complete = |source: Source| {
             list.views.iter().any(|view| view.source == source && view.end.value() == Some(&ListEnd::Complete))
         };
@@ -90,6 +93,9 @@ impl Motion {
             let sign = |kind, at| Some((kind, at));
             if let Some(at) = later {
                 return sign(SignKind::LaterStamp, Some(at));
+            }
+            if damaged {
+                return None;
             }
             let ended = process.exited.value().copied().filter(near);
             let held = |source| process.sources.contains(&source);
@@ -128,7 +134,7 @@ impl Motion {
             let elsewhere = Absent::unreadable(unread.why.as_str()).remedy().is_some();
             unread.why == NO_PROCESS || !elsewhere && unread.sources.iter().any(|source| *source != Source::ActiveList)
         };
-        let unread = list.unread.iter().filter(moved).map(|unread| Sign {
+        let unread = list.unread.iter().filter(|_| !damaged).filter(moved).map(|unread| Sign {
             kind: SignKind::Unread,
             pid: None,
             eprocess: Some(unread.address),

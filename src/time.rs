@@ -31,6 +31,14 @@ impl Timestamp {
         Ticks(i64::try_from(difference).unwrap_or(if difference < 0 { i64::MIN } else { i64::MAX }))
     }
 
+    /// A time of this computer's clock; one that no stamp can have is the nearest that one can.
+    #[must_use]
+    pub fn of_system(at: std::time::SystemTime) -> Self {
+        let since = at.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let ticks = i128::try_from(since.as_nanos() / 100).unwrap_or(i128::MAX).saturating_add(UNIX_EPOCH);
+        u64::try_from(ticks).ok().and_then(Self::plausible).unwrap_or(Self::MAX)
+    }
+
     /// Reads an RFC 3339 time.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

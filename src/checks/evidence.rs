@@ -52,6 +52,10 @@ pub struct Evidence {
     /// Where the value lies, if the field only leads to it. `None`: the field holds it, or it was not found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<DataLocation>,
+    /// Where the code lies that it speaks of, in the user half of the process `pid`: where a thread starts, the range or the pages that
+    /// can be executed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<VirtualAddress>,
     /// What supplied the page it lies in: `memory`, `transition`, `prototype`, `page file 0`, `compressed store`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Origin>,
@@ -60,6 +64,9 @@ pub struct Evidence {
     pub table: Option<Origin>,
     /// What was there. `None`: nothing, or not readable.
     pub value: Option<String>,
+    /// It could not be read: it is nobody's word.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unread: bool,
     /// `heuristic`, where the place of the field is not known from symbols of this kernel or build, but was worked out from
     /// the image itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,6 +83,7 @@ impl Evidence {
             pid: process.pid.value().copied(),
             structure: text(|at| &at.structure, structure),
             field: text(|at| &at.field, name),
+            unread: value.is_none() && is_absent(process, field),
             value,
             ..Self::default()
         }
@@ -126,6 +134,13 @@ impl Evidence {
         let owner = case.system.processes.items.iter().find(of_root);
         self.owner_pid = owner.and_then(|owner| owner.pid.value().copied());
     }
+}
+
+/// Whether a field of a process was not read.
+fn is_absent(process: &Process, field: &str) -> bool {
+    let mut is_absent = false;
+    process.each_absent(|name, _| is_absent |= name == field);
+    is_absent
 }
 
 /// Where a record's field comes from when the record does not say itself: structure and field.

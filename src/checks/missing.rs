@@ -4,10 +4,10 @@ use crate::{Absent, AbsentKind, Reading};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Why an outcome is unknown, as data. As text: `the PEB path, which was unreadable: 0x7ff...: not present`.
+/// Why an outcome is unknown, as data. As text, it follows "needs": `the PEB path, which was unreadable: 0x7ff...: not present`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// What is missing, with its article.
+    /// What is missing: one thing, with its article, or a question that begins with `whether` or `which`.
     pub what: String,
     /// Why.
     pub why: Why,
@@ -16,7 +16,7 @@ pub struct Missing {
 /// Why what belonged to a process that is over is missing: nothing brings it back.
 pub(super) const GONE: &str = "gone with the process";
 
-/// Why something is missing. In words it follows "which was".
+/// Why something is missing. In words it follows "which was": it begins with an adjective or participle, and may go on behind a colon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
@@ -91,11 +91,13 @@ impl fmt::Display for Why {
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_question = ["whether ", "which "].iter().any(|word| self.what.starts_with(word));
+        let to_know = if is_question { "to know " } else { "" };
         match &self.why {
             Why::Absent(Absent { kind: AbsentKind::NoSymbol, detail }) if !detail.is_empty() => {
-                write!(f, "{}, which the symbols in use lack: {detail}", self.what)
+                write!(f, "{to_know}{}, which the symbols in use lack: {detail}", self.what)
             }
-            why => write!(f, "{}, which was {why}", self.what),
+            why => write!(f, "{to_know}{}, which was {why}", self.what),
         }
     }
 }

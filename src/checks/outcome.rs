@@ -276,6 +276,15 @@ impl Outcome {
         self
     }
 
+    /// The last entry of the evidence speaks of code that lies here.
+    #[must_use]
+    pub(super) fn of_code(mut self, at: &Reading<VirtualAddress>) -> Self {
+        if let Some(last) = self.evidence.last_mut() {
+            last.code = at.value().copied();
+        }
+        self
+    }
+
     /// Whether it is unknown because what it takes went with a process that is over: no other file or option would supply it.
     #[must_use]
     pub fn is_gone(&self) -> bool {

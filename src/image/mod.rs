@@ -468,6 +468,12 @@ impl MemoryImage {
         self.format
     }
 
+    /// The files that it is read from: the one that was named, its further parts, those that belong to it. Empty: it is in memory.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     /// What the container says of the machine, if it says anything.
     #[must_use]
     pub const fn hints(&self) -> Option<&Hints> {

@@ -1,11 +1,12 @@
 //! A structure by name, for people: its fields as symbols describe them, with what is there.
 
-use super::{Kernel, text};
+use super::{Kernel, Layouts, text};
 use crate::memory::AddressSpace;
 use crate::memory_read::{FieldRead, MemoryRead, StructureRead};
-use crate::symbols::{FieldInfo, SymbolError, SymbolStore, Symbols, Wanted, fixed};
+use crate::symbols::{FieldInfo, SymbolError, SymbolStore, Symbols, TypeInfo, Wanted, fixed, fixed_names};
 use crate::{Hex, VirtualAddress};
 use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
 
 /// Structures nest this deep at most; the kernel's nest 4 deep.
 const MAX_DEPTH: usize = 8;
@@ -13,6 +14,20 @@ const MAX_DEPTH: usize = 8;
 const MAX_FIELDS: usize = 8192;
 /// A field longer than a number is shown up to this many bytes.
 const SHOWN: usize = 16;
+/// Structures with which others begin: name, that of the other, and what its fields are called there.
+const BEGIN: [(&str, &str, &str); 4] = [
+    ("_KPROCESS", "_EPROCESS", "Pcb."),
+    ("_KTHREAD", "_ETHREAD", "Tcb."),
+    ("_DISPATCHER_HEADER", "_EPROCESS", "Pcb.Header."),
+    ("_HHIVE", "_CMHIVE", "Hive."),
+];
+
+/// Structures that are described without a symbol file, as far as they are used: of most kernels. In the order of their names.
+#[must_use]
+pub fn known_structures() -> BTreeSet<&'static str> {
+    let begin = BEGIN.iter().map(|(name, ..)| *name);
+    Layouts::wanted().types.into_iter().chain(fixed_names()).chain(begin).filter(|name| name.starts_with('_')).collect()
+}
 
 impl Kernel<'_> {
     /// What the symbols say of a structure (`_EPROCESS`): those in use, or a file of the store, where these do not hold it.
@@ -20,8 +35,12 @@ impl Kernel<'_> {
     /// # Errors
     /// No symbols describe it.
     pub fn structure_symbols(&self, name: &'static str, store: &SymbolStore) -> Result<Cow<'_, Symbols>, SymbolError> {
-        if self.symbols.type_info(name).is_some() {
+        let described = self.symbols.type_info(name).is_some_and(|info| !info.fields.is_empty());
+        if described {
             return Ok(Cow::Borrowed(&self.symbols));
+        }
+        if let Some(symbols) = self.within_another(name) {
+            return Ok(Cow::Owned(symbols));
         }
         if let Some(symbols) = fixed(name) {
             return Ok(Cow::Owned(symbols));
@@ -31,6 +50,18 @@ impl Kernel<'_> {
         let wanted = Wanted { types: vec![name], ..Wanted::default() };
         let found = store.find(pdb, &wanted).ok().filter(|symbols| symbols.type_info(name).is_some());
         found.map(Cow::Owned).ok_or_else(missing)
+    }
+
+    /// A structure with which another one begins, whose fields the symbols in use have under the name of that one.
+    fn within_another(&self, name: &str) -> Option<Symbols> {
+        let (_, outer, path) = BEGIN.iter().find(|(inner, ..)| *inner == name)?;
+        let of = self.symbols.type_info(outer)?;
+        let inner = |(field, info): (&String, &FieldInfo)| Some((field.strip_prefix(path)?.to_owned(), info.clone()));
+        let fields: HashMap<String, FieldInfo> = of.fields.iter().filter_map(inner).collect();
+        let known = fields.values().map(|field| field.offset.saturating_add(field.size.max(1))).max()?;
+        // Where its size is not known, it reaches as far as the last field that is.
+        let size = self.symbols.size_of(name).unwrap_or(known);
+        Some(Symbols::new(self.symbols.source, None).with_type(name, TypeInfo { size, fields }))
     }
 }
 

@@ -5,6 +5,9 @@ use crate::{Absent, Origin, PhysicalAddress, VirtualAddress};
 use std::fmt;
 use std::sync::Arc;
 
+/// What is said of a page that the image should have.
+pub(crate) const NOT_IN_IMAGE: &str = "is not in the image";
+
 /// Why one virtual address could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -431,7 +434,7 @@ impl Fault {
                 write!(f, "{at} is shared and not mapped by this process; {why} (PTE {entry:#x})")
             }
             Self::NotInMemory { at, origin } => write!(f, "{at} is not in memory: its page is in the {origin}"),
-            Self::NotInImage { at, needed, level: None } => write!(f, "{at}: its page {needed} is not in the image"),
+            Self::NotInImage { at, needed, level: None } => write!(f, "{at}: its page {needed} {NOT_IN_IMAGE}"),
             Self::Damaged { at, needed, level } => {
                 match level {
                     None => write!(f, "{at}: its page {needed}")?,
@@ -446,7 +449,7 @@ impl Fault {
                 )
             }
             Self::NotInImage { at, needed, level: Some(level) } => {
-                write!(f, "{at}: the page table with its {}, at {needed}, is not in the image", level.name())
+                write!(f, "{at}: the page table with its {}, at {needed}, {NOT_IN_IMAGE}", level.name())
             }
         }
     }

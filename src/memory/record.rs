@@ -11,13 +11,14 @@ pub const MAX_READ: u64 = 1 << 24;
 
 /// The pieces of `[at, at + bytes)` in one page each: address and length.
 fn pieces(at: u64, bytes: u64) -> impl Iterator<Item = (u64, u64)> {
-    let end = at.saturating_add(bytes.min(MAX_READ));
+    // Behind the last address there is none.
+    let mut left = bytes.min(MAX_READ).min(u64::MAX.wrapping_sub(at).saturating_add(1));
     let mut from = at;
     std::iter::from_fn(move || {
-        let left = VirtualAddress(from).left_in_page().min(end.saturating_sub(from));
-        let piece = (from, left);
-        from = from.saturating_add(left);
-        (left > 0).then_some(piece)
+        let piece = (from, VirtualAddress(from).left_in_page().min(left));
+        from = from.wrapping_add(piece.1);
+        left = left.saturating_sub(piece.1);
+        (piece.1 > 0).then_some(piece)
     })
 }
 
@@ -83,5 +84,19 @@ impl MemoryRead {
             });
         }
         read
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_reach_the_last_address() {
+        let pieces = |at, bytes| pieces(at, bytes).collect::<Vec<_>>();
+        assert_eq!(pieces(0x1ffe, 4), [(0x1ffe, 2), (0x2000, 2)]);
+        assert_eq!(pieces(u64::MAX, 256), [(u64::MAX, 1)]);
+        assert_eq!(pieces(0xffff_ffff_ffff_ff00, 512), [(0xffff_ffff_ffff_ff00, 256)]);
+        assert_eq!(pieces(0, 0), []);
     }
 }

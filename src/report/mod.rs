@@ -25,10 +25,10 @@ pub use document::{Document, Lists, Report, SCHEMA, generator};
 pub use lists::{ListError, read_lists};
 pub use page::Page;
 pub use palette::{Palette, Style};
-pub use render::{TextStyle, html};
+pub use render::{TextStyle, csv_line, html};
 pub use rows::{ImageRow, MachineRow, OutcomeRow, Row, RunRow, VerdictRow};
-pub use run::{Run, command};
-pub(crate) use run::{command_about, command_in, command_on};
+pub use run::{Run, command, path_word};
+pub(crate) use run::{command_about, command_in, command_on, leads};
 pub use summary::{Summary, summary};
 pub use users::{UserName, Users};
 pub use views::{

@@ -1,9 +1,12 @@
 //! One process, whole: its record, and what was read of it alone.
 
+use super::Part;
 use crate::checks::Judgement;
 use crate::kernel::{Kernel, Module, modules};
 use crate::{Absent, ListEnd, Outcome, Parent, Picture, Process, Reading, System, VirtualAddress};
+use serde::Serialize;
 use serde::ser::SerializeStruct;
+use std::borrow::Cow;
 use std::fmt;
 
 /// One process, whole.
@@ -21,6 +24,8 @@ pub struct Whole {
     pub modules_end: Reading<ListEnd>,
     /// The violations that name it, or rest on what was read in it.
     pub findings: Vec<Outcome>,
+    /// The parts that a document has. Empty: all.
+    pub only: Vec<Part>,
 }
 
 /// Which process of an image is meant.
@@ -102,23 +107,53 @@ impl Whole {
             process,
             modules,
             modules_end,
+            only: Vec::new(),
         })
+    }
+
+    /// The same with a document that has these parts alone.
+    #[must_use]
+    pub fn with_only(self, only: &[Part]) -> Self {
+        Self { only: only.to_vec(), ..self }
+    }
+
+    /// The record of the process, without what belongs to parts that are not asked for.
+    fn record(&self) -> Cow<'_, Process> {
+        if self.only.is_empty() {
+            return Cow::Borrowed(&self.process);
+        }
+        let mut process = self.process.clone();
+        process.inside = Reading::default();
+        if !self.only.contains(&Part::Environment) {
+            process.environment = Reading::default();
+        }
+        Cow::Owned(process)
     }
 
     /// Its members of a document.
     pub(super) fn members<S: SerializeStruct>(&self, document: &mut S) -> Result<(), S::Error> {
+        fn add<S: SerializeStruct, T: Serialize>(
+            document: &mut S,
+            there: bool,
+            name: &'static str,
+            value: &T,
+        ) -> Result<(), S::Error> {
+            if there { document.serialize_field(name, value) } else { document.skip_field(name) }
+        }
         let inside = self.process.inside.value();
-        document.serialize_field("process", &self.process)?;
-        document.serialize_field("parent", &self.parent)?;
-        document.serialize_field("modules", &self.modules.value())?;
-        document.serialize_field("vads", &inside.and_then(|inside| inside.vads.value()))?;
-        document.serialize_field("threads", &inside.and_then(|inside| inside.threads.value()))?;
-        document.serialize_field("handles", &inside.and_then(|inside| inside.handles.value()))?;
-        document.serialize_field("held_by", &inside.and_then(|inside| inside.held_by.value()))?;
-        document.serialize_field("environment", &self.process.environment.value())?;
-        document.serialize_field("privileges", &self.process.token.value().map(|token| &token.privileges))?;
-        document.serialize_field("sources", &self.process.sources)?;
-        document.serialize_field("findings", &self.findings)
+        let has = |part| self.only.is_empty() || self.only.contains(&part);
+        add(document, true, "process", &*self.record())?;
+        add(document, has(Part::Identity), "parent", &self.parent)?;
+        add(document, has(Part::Modules), "modules", &self.modules.value())?;
+        add(document, has(Part::Vads), "vads", &inside.and_then(|inside| inside.vads.value()))?;
+        add(document, has(Part::Threads), "threads", &inside.and_then(|inside| inside.threads.value()))?;
+        add(document, has(Part::Handles), "handles", &inside.and_then(|inside| inside.handles.value()))?;
+        add(document, has(Part::HeldBy), "held_by", &inside.and_then(|inside| inside.held_by.value()))?;
+        add(document, has(Part::Environment), "environment", &self.process.environment.value())?;
+        let privileges = self.process.token.value().map(|token| &token.privileges);
+        add(document, has(Part::Token), "privileges", &privileges)?;
+        add(document, has(Part::Identity), "sources", &self.process.sources)?;
+        add(document, has(Part::Findings), "findings", &self.findings)
     }
 
     /// The module that an address lies in, or else the file that is mapped there.

@@ -21,7 +21,7 @@ pub use files::load;
 pub use files::pack::{Pack, PackWriter, PackedKernel};
 pub use files::pack_folder::Packed;
 pub use files::pdb_file;
-pub use fixed::fixed;
+pub use fixed::{fixed, fixed_names};
 pub use id::PdbInfo;
 pub use layout::{Bits, Embedded, Field, First, Natural, Placed, Resolve, Stored};
 pub use manifest::{FailedImage, Manifest, NeededSymbols};

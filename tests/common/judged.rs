@@ -1,5 +1,6 @@
 //! What the checks say of an image, in short: for thousands of images.
 
+use ntmem::checks::{Missing, Why};
 use ntmem::symbols::SymbolStore;
 use ntmem::{MemoryImage, ReadOptions, System, Verdict, check_smss};
 
@@ -37,6 +38,7 @@ impl Judged {
                     pid: outcome.pid,
                     observed: outcome.observed.clone().unwrap_or_default(),
                 });
+                findings.unknown().filter_map(|outcome| outcome.missing.as_ref()).for_each(sentence);
                 let unknown = findings.unknown().map(|outcome| {
                     let why = [&outcome.reason, &outcome.observed].into_iter().flatten().cloned().collect::<Vec<_>>();
                     (outcome.id.clone(), outcome.pid, why.join("; observed: "))
@@ -89,4 +91,16 @@ fn read(store: &SymbolStore, bytes: Vec<u8>, scan: bool) -> Result<System, Strin
     let image = MemoryImage::from_bytes(bytes).map_err(|error| error.to_string())?;
     let kernel = image.locate_kernel(store).map_err(|error| error.to_string())?;
     System::read_with(&kernel, &ReadOptions { scan, ..ReadOptions::default() }).map_err(|error| error.to_string())
+}
+
+/// What is missing and why make a sentence, in whatever they are put: "needs the PEB path, which was unreadable", "needs to know whether it
+/// runs, which was not told".
+pub fn sentence(missing: &Missing) {
+    let what = missing.what.split(' ').next().unwrap_or_default();
+    assert!(!["whose", "who", "it", "that", ""].contains(&what) && !missing.what.ends_with('.'), "{missing}");
+    let Why::Reason(why) = &missing.why else { return };
+    let first = why.split([' ', ':']).next().unwrap_or_default();
+    let clause = ["it", "its", "there", "they", "that", "this", "some", "all", "whose", "the", "one", ""];
+    let word = first.chars().all(|c| c.is_ascii_lowercase());
+    assert!(word && !clause.contains(&first) && !why.ends_with('.'), "\"which was {why}\" is no sentence");
 }

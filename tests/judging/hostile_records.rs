@@ -135,7 +135,7 @@ proptest! {
             report::findings(&checked, &picture, report::FindingsOptions::default()),
         ];
         let mut text: String =
-            pages.iter().map(|page| page.text(&report::TextStyle::default()) + &page.csv(&[], true)).collect();
+            pages.iter().map(|page| page.text(&report::TextStyle::default()) + &page.csv(&[], &[], true)).collect();
         text.push_str(&report::html("all", &pages));
         let harmful = text.contains(['\u{202e}', '\u{1b}']);
         prop_assert!(!harmful, "{}", text);

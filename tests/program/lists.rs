@@ -173,6 +173,52 @@ fn csv_of_verdicts() {
     }
 }
 
+/// An image that could not be analysed is told in every list of several, and in every timeline, in the rows themselves.
+#[test]
+fn failures_are_in_the_lists() {
+    for command in ["pslist", "pstree", "psxview", "sessions"] {
+        for images in [["no/such.raw", CLEAN], [CLEAN, "no/such.raw"]] {
+            let lines = csv(&[command, images[0], images[1]]);
+            let (failed, fine): (Vec<_>, Vec<_>) = lines.iter().partition(|line| !line["failed"].is_empty());
+            assert!(failed.len() == 1 && failed[0]["image"] == "no/such.raw", "{command}: {failed:?}");
+            assert!(failed[0]["failed"].contains("cannot open"), "{command}: {failed:?}");
+            assert!(!fine.is_empty() && fine.iter().all(|line| line["image"] == CLEAN), "{command}");
+            assert_eq!(lines[0]["image"], images[0], "{command}: in their order");
+        }
+    }
+    let none = csv(&["pslist", "no/such.raw", "no/other.raw"]);
+    assert!(none.len() == 2 && none[1]["image"] == "no/other.raw" && none[1]["failed"].contains("cannot open"));
+    let is_it = |what: &str, message: &str| what == "Image not analysed" && message.contains("no/such.raw");
+    let lines = csv(&["timeline", "no/such.raw", CLEAN]);
+    assert!(lines.iter().filter(|line| is_it(&line["timestamp_desc"], &line["message"])).count() == 1);
+    for images in [&["no/such.raw", CLEAN][..], &["no/such.raw"]] {
+        let events = rows(&[&["timeline"], images].concat(), "event");
+        let of = |row: &&Value| {
+            let text = |member: &str| row[member].as_str().unwrap().to_owned();
+            is_it(&text("timestamp_desc"), &text("message")) && text("datetime").ends_with('Z')
+        };
+        assert_eq!(events.iter().filter(of).count(), 1, "{images:?}");
+    }
+}
+
+/// A folder without images is told once, be it an argument or in a list.
+#[test]
+fn an_empty_folder_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let list = folder.path().join("list");
+    std::fs::write(&list, format!("{}\n{CLEAN}\n", empty.display())).unwrap();
+    let (empty, list) = (empty.to_str().unwrap(), format!("@{}", list.display()));
+    for arguments in [&["pslist", empty, CLEAN][..], &["pslist", &list], &["symbols", empty, CLEAN]] {
+        let done = run(arguments);
+        let said = text(&done.stderr);
+        let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error:")).collect();
+        assert!(errors.len() == 1 && errors[0].contains("no memory image is in the folder"), "{arguments:?}: {said}");
+        assert_eq!(done.status.code(), Some(3));
+    }
+}
+
 /// What help lists is what a command takes.
 #[test]
 fn help_lists_what_is_taken() {

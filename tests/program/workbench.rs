@@ -247,6 +247,44 @@ fn evidence_is_spared() {
         assert_eq!(run(&["pslist", &input, "--output", &output]).status.code(), Some(64), "{output}");
         assert!(std::fs::read(&output).unwrap() == before, "{output}");
     }
+    // Every file that is read: page files of a folder, whose first page may be text, a list on standard input, symbol files, documents.
+    let pages = folder.path().join("pages");
+    std::fs::create_dir(&pages).unwrap();
+    std::fs::write(pages.join("pagefile.sys"), [vec![b'x'; 4096], vec![0; 4096]].concat()).unwrap();
+    let forged = Scenario::clean(Build::W10_19045).forge();
+    std::fs::write(at("kernel.json"), &forged.isf).unwrap();
+    let document = at("clean document.json");
+    assert_eq!(run(&["pslist", &at("a.raw"), "--format", "json", "--output", &document]).status.code(), Some(0));
+    let page_file = pages.join("pagefile.sys").to_str().unwrap().to_owned();
+    let (raw, symbols, pages) = (at("a.raw"), at("kernel.json"), pages.to_str().unwrap());
+    for (arguments, output) in [
+        (vec!["pslist", &raw, "--pagefile", pages], &page_file),
+        (vec!["hives", &raw, "--pagefile", pages, "--extract", "SYSTEM"], &page_file),
+        (vec!["timeline", &raw, "--symbols", folder_itself], &symbols),
+        (vec!["symbols", "pack", folder_itself], &symbols),
+        (vec!["check", "smss", "--report", &document], &document),
+        (vec!["dump", "4", &raw], &page_file),
+    ] {
+        let before = std::fs::read(output).unwrap();
+        let status = run(&[&arguments[..], &["--output", output]].concat()).status.code();
+        assert_eq!(status, Some(64), "{arguments:?} {output}");
+        assert!(std::fs::read(output).unwrap() == before, "{arguments:?} {output}");
+    }
+    let before = std::fs::read(at("a.raw")).unwrap();
+    assert_eq!(run(&["convert", &at("a.raw"), &at("a.raw")]).status.code(), Some(64));
+    let listed = std::fs::File::open(at("list.txt")).unwrap();
+    let out = Command::new(env!("CARGO_BIN_EXE_ntmem"))
+        .args(["pslist", "-", "--output", &at("a.raw")])
+        .stdin(listed)
+        .output()
+        .unwrap();
+    assert_eq!(out.status.code(), Some(64), "{out:?}");
+    assert!(std::fs::read(at("a.raw")).unwrap() == before);
+    // A pack is made again.
+    for _ in 0..2 {
+        let out = run(&["symbols", "pack", &symbols, "--output", &at("kernels.ntpack")]);
+        assert_eq!(out.status.code(), Some(0), "{out:?}");
+    }
     // A result of before is.
     for _ in 0..2 {
         assert_eq!(run(&["pslist", &at("a.raw"), "--output", &at("list of processes.txt")]).status.code(), Some(0));
@@ -269,6 +307,60 @@ fn completions_and_the_manual() {
     assert!(!manual.contains("(1), "), "no reference to a page that there is not");
 }
 
+/// `-` is standard output where there is one stream of bytes: it has what the file would have.
+#[test]
+fn bytes_to_a_stream() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    for to in ["raw", "lime"] {
+        let file = at(to);
+        assert_eq!(run(&["convert", SUSPICIOUS, &file, "--to", to]).status.code(), Some(0));
+        let stream = run(&["convert", SUSPICIOUS, "-", "--to", to]);
+        assert_eq!(stream.status.code(), Some(0), "{}", String::from_utf8_lossy(&stream.stderr));
+        assert!(stream.stdout == std::fs::read(&file).unwrap(), "{to}");
+    }
+    assert!(std::fs::read(at("raw")).unwrap() == std::fs::read(SUSPICIOUS).unwrap());
+    let file = at("SYSTEM");
+    assert_eq!(run(&["hives", SUSPICIOUS, "--extract", "SYSTEM", "--output", &file]).status.code(), Some(0));
+    let stream = run(&["hives", SUSPICIOUS, "--extract", "SYSTEM", "--output", "-"]);
+    assert!(stream.stdout == std::fs::read(&file).unwrap() && stream.stdout.starts_with(b"regf"));
+    assert_eq!(run(&["dump", "4", SUSPICIOUS, "--output", "-"]).status.code(), Some(64));
+}
+
+/// Behind the last address there is nothing, and the last one is read.
+#[test]
+fn the_top_of_the_address_space() {
+    let out = run(&["read", "0xffffffffffffffff", SUSPICIOUS]);
+    assert_eq!(out.status.code(), Some(4));
+    assert!(text(&out).contains("0xffffffffffffffff 1 bytes missing"), "{}", text(&out));
+    let read = json(&["read", "0xffffffffffffff00", SUSPICIOUS, "--bytes", "512"]);
+    assert_eq!(read["read"]["pages"][0]["bytes"], 256, "{read}");
+}
+
+/// An option is obeyed in a form, or refused with a word.
+#[test]
+fn parts_and_columns_in_every_form() {
+    let whole = json(&["show", "348", SUSPICIOUS]);
+    let part = json(&["show", "348", SUSPICIOUS, "--only", "handles,token"]);
+    assert_eq!(part["handles"], whole["handles"]);
+    assert_eq!(part["privileges"], whole["privileges"]);
+    for gone in ["modules", "vads", "threads", "environment", "findings"] {
+        assert!(part.get(gone).is_none() && whole.get(gone).is_some(), "{gone}");
+    }
+    assert!(part["process"].get("inside").is_none_or(Value::is_null), "{}", part["process"]["inside"]);
+    assert_eq!(part["processes"]["items"], serde_json::json!([]));
+    for (arguments, word) in [
+        (&["check", SUSPICIOUS, "--brief", "--format", "json"][..], "--brief"),
+        (&["check", SUSPICIOUS, "--brief", "--format", "jsonl"], "--brief"),
+        (&["pslist", SUSPICIOUS, "--columns", "pid", "--format", "jsonl"], "--columns"),
+        (&["pslist", SUSPICIOUS, "--width", "20"], "40"),
+    ] {
+        let out = run(arguments);
+        assert_eq!(out.status.code(), Some(64), "{arguments:?}");
+        assert!(String::from_utf8_lossy(&out.stderr).contains(word), "{out:?}");
+    }
+}
+
 /// Structures that are the same in every Windows take no symbol file.
 #[test]
 fn structures_without_symbols() {
@@ -282,6 +374,22 @@ fn structures_without_symbols() {
     let head = text(&run(&["read", truth["eprocess"].as_str().unwrap(), SUSPICIOUS, "--as", "_EPROCESS"]));
     let name = head.lines().find(|line| line.contains(" ImageFileName ")).unwrap();
     assert!(name.ends_with("smss.exe"), "{name}");
+    // 64 bits of time since 1601 stand in the shared page; a hive's signature is in the kernel's headers.
+    let shared = json(&["read", "0xfffff78000000000", SUSPICIOUS, "--as", "_KUSER_SHARED_DATA"]);
+    let fields = shared["read"]["structure"]["fields"].as_array().unwrap();
+    let major = fields.iter().find(|field| field["name"] == "NtMajorVersion").unwrap();
+    assert_eq!(major["value"], "0xa", "{major}");
+    let hives = json(&["hives", SUSPICIOUS]);
+    let hive = hives["hives"]["items"][0]["cmhive"].as_str().unwrap().to_owned();
+    let hive = text(&run(&["read", &hive, SUSPICIOUS, "--as", "_HHIVE"]));
+    assert!(hive.lines().any(|line| line.contains(" Signature  0xbee0bee0")), "{hive}");
+    let process = text(&run(&["read", truth["eprocess"].as_str().unwrap(), SUSPICIOUS, "--as", "_KPROCESS"]));
+    assert!(process.lines().any(|line| line.contains(" DirectoryTableBase  0x")), "{process}");
+    let protection = text(&run(&["read", "0xfffff78000000000", SUSPICIOUS, "--as", "_PS_PROTECTION"]));
+    assert!(protection.contains("Signer bits 4-7"), "{protection}");
+    let unknown = run(&["read", "0xfffff78000000000", SUSPICIOUS, "--as", "_NO_SUCH"]);
+    assert_eq!(unknown.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("`ntmem symbols IMAGE`"), "{unknown:?}");
     let links = head.lines().find(|line| line.contains(" ActiveProcessLinks ")).unwrap();
     assert!(links.contains("0xffff"), "pointers that can be pasted: {links}");
 }

@@ -2,7 +2,7 @@
 
 use crate::common::forged::{Opened, document};
 use ntmem::image::OpenOptions;
-use ntmem::{MemoryImage, PhysicalAddress};
+use ntmem::{MemoryImage, PhysicalAddress, Picture, ReadOptions, System};
 use ntmem_forge::{Build, Core, DumpType, Forged, Hibernation, Scenario, StateFile, Stream};
 
 /// What is said about the image once its kernel is found.
@@ -127,4 +127,27 @@ fn part_of_a_page_is_left_over() {
     let kernel = opened.kernel();
     let text: String = kernel.warnings().iter().map(|warning| warning.message.as_str()).collect();
     assert!(text.contains("6 KiB of"), "{text}");
+}
+
+/// What a cut image lacks is no sign that memory changed while it was copied: objects that lists lead to lie behind its end.
+#[test]
+fn a_cut_image_was_taken_at_once() {
+    let mut read = 0;
+    for build in [Build::W7_7601, Build::W10_19045, Build::W11_22621] {
+        let forged = Scenario::clean(build).forge();
+        let end = end(&forged);
+        for sixteenths in 8..16 {
+            let opened = Opened::with_bytes(&forged, forged.image[..end / 16 * sixteenths].to_vec());
+            let Ok(kernel) = opened.image.locate_kernel(&opened.store) else { continue };
+            for scan in [false, true] {
+                let options = ReadOptions { scan, ..ReadOptions::default() };
+                let Ok(system) = System::read_with(&kernel, &options) else { continue };
+                read += usize::from(!system.processes.unread.is_empty());
+                let picture = Picture::new(&system);
+                let motion = picture.motion();
+                assert!(!motion.is_shown(), "{build:?} {sixteenths}/16: {motion}: {:?}", motion.signs);
+            }
+        }
+    }
+    assert!(read > 3, "objects behind the end: {read}");
 }

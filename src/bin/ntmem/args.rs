@@ -51,8 +51,13 @@ pub struct Cli {
 
 /// What a command does with its arguments.
 pub trait Run {
-    /// The files that it is about: images, saved documents.
+    /// The images that it is about, as they were named.
     fn files(&self) -> Vec<&Path>;
+
+    /// The saved documents that it is about.
+    fn documents(&self) -> Vec<&Path> {
+        Vec::new()
+    }
 
     /// The options that all commands about images have.
     fn common(&self) -> Option<&Common>;
@@ -60,6 +65,11 @@ pub trait Run {
     /// The file that it writes instead of standard output.
     fn written(&self) -> Option<&Path> {
         self.common()?.result.output.as_deref()
+    }
+
+    /// Whether what lies there is an earlier result of this command, and no text.
+    fn may_replace(&self, _written: &Path) -> bool {
+        false
     }
 
     /// Does the work, and gives the exit status.

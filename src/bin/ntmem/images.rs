@@ -4,104 +4,150 @@ use crate::answer::{Answer, Sheet};
 use crate::exit::{self, Usage};
 use crate::open;
 use crate::options::{Common, Jobs, ResultOptions};
-use crate::output::{self, Output, Progress, Style, Told};
+use crate::output::{self, FailedLines, Output, Progress, Style, Told};
 use anyhow::Context as _;
 use ntmem::report::{self, Report, Summary};
 use ntmem::{Error, MemoryImage};
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 
 /// A folder of evidence holds some thousand images.
 const MOST: usize = 1 << 20;
 /// Images that may be done before one that stands before them.
 const AHEAD: usize = 4;
 
-/// The images that arguments name: files, folders of images, `@FILE` for a list, `-` for a list on standard input.
-///
-/// # Errors
-/// A list or folder cannot be read, or there is nothing in it.
-pub fn expand(arguments: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut images = Vec::new();
-    for argument in arguments {
-        match of_argument(argument) {
-            Ok(more) => images.extend(more),
-            // As an image that cannot be opened: the others are looked at all the same.
-            Err(error) if arguments.len() > 1 => {
-                output::error(&format!("{error:#}"));
-                images.push(argument.clone());
+/// The images that arguments name.
+#[derive(Default)]
+pub struct Expanded {
+    /// Their paths, in order.
+    pub images: Vec<PathBuf>,
+    /// Why what stands in the place of some of them is none: a folder without images, a list that cannot be read.
+    failed: BTreeMap<PathBuf, String>,
+    /// What is worth telling: files of a folder that are passed over.
+    notes: Vec<String>,
+}
+
+impl Expanded {
+    /// The images that arguments name: files, folders of images, `@FILE` for a list, `-` for a list on standard input.
+    pub fn of(arguments: &[PathBuf]) -> Self {
+        let mut all = Self::default();
+        for argument in arguments {
+            let text = argument.to_string_lossy();
+            let list = if text == "-" {
+                let read = standard_input().map(str::to_owned).map_err(str::to_owned);
+                Some((read, "standard input".to_owned()))
+            } else {
+                list_in(argument).map(|file| {
+                    let read = std::fs::read_to_string(&file).map_err(|error| error.to_string());
+                    (read, file.display().to_string())
+                })
+            };
+            match list {
+                None => all.add(argument),
+                Some((Err(error), from)) => {
+                    all.fail(argument, format!("cannot read the list of images {from}: {error}"));
+                }
+                Some((Ok(list), from)) => {
+                    let before = all.images.len();
+                    let lines = list.lines().map(str::trim).filter(|line| !line.is_empty());
+                    lines.for_each(|line| all.add(Path::new(line)));
+                    if all.images.len() == before {
+                        all.fail(argument, format!("no image is named in {from}: it is to have a path on each line"));
+                    }
+                }
             }
-            Err(error) => return Err(error),
         }
-        anyhow::ensure!(images.len() <= MOST, Usage(format!("more than {MOST} images")));
+        all
     }
-    Ok(images)
+
+    /// An image, or those in a folder.
+    fn add(&mut self, path: &Path) {
+        if !path.is_dir() {
+            self.images.push(path.to_owned());
+        } else if let Err(error) = self.add_folder(path) {
+            self.fail(path, format!("{error:#}"));
+        }
+    }
+
+    /// As an image that cannot be opened: the others are looked at all the same.
+    fn fail(&mut self, path: &Path, why: String) {
+        self.images.push(path.to_owned());
+        self.failed.insert(path.to_owned(), why);
+    }
+
+    /// The images in a folder, by name; not those in folders below. What else is in it is named.
+    fn add_folder(&mut self, folder: &Path) -> anyhow::Result<()> {
+        let cannot = || format!("cannot read the folder {}", folder.display());
+        let mut images = Vec::new();
+        let (mut others, mut folders, mut no_files) = (Vec::new(), Vec::new(), Vec::new());
+        for entry in std::fs::read_dir(folder).with_context(cannot)? {
+            let path = entry.with_context(cannot)?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !path.is_file() {
+                no_files.push(path);
+            } else if is_meant_as_image(&path) || !matches!(MemoryImage::open(&path), Err(Error::NotAnImage { .. })) {
+                images.push(path);
+            } else {
+                others.push(path);
+            }
+        }
+        images.sort();
+        let mut notes = Vec::new();
+        for (paths, what) in [
+            (others, "no memory images and are passed over"),
+            (no_files, "no files, or lead to none, and are passed over"),
+            (folders, "folders, which are not gone into: name them"),
+        ] {
+            if !paths.is_empty() {
+                notes.push(format!("in {}, these are {what}: {}", folder.display(), names(paths)));
+            }
+        }
+        if images.is_empty() {
+            let more = notes.iter().map(|note| format!("\n{note}")).collect::<String>();
+            anyhow::bail!("no memory image is in the folder {}{more}", folder.display());
+        }
+        self.images.extend(images);
+        self.notes.extend(notes);
+        Ok(())
+    }
+
+    /// The images that a command is to look at.
+    ///
+    /// # Errors
+    /// They are too many.
+    pub fn told(arguments: &[PathBuf]) -> anyhow::Result<Self> {
+        let all = Self::of(arguments);
+        anyhow::ensure!(all.images.len() <= MOST, Usage(format!("more than {MOST} images")));
+        all.notes.iter().for_each(|note| output::note("note", note));
+        Ok(all)
+    }
+
+    /// That a path stands for no image, if it does not.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn verify(&self, image: &Path) -> anyhow::Result<()> {
+        self.failed.get(image).map_or(Ok(()), |why| Err(anyhow::anyhow!("{why}")))
+    }
 }
 
-fn of_argument(argument: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// The file of a list that an argument names.
+pub fn list_in(argument: &Path) -> Option<PathBuf> {
     let text = argument.to_string_lossy();
-    if text == "-" {
+    text.strip_prefix('@').filter(|_| !argument.exists()).map(PathBuf::from)
+}
+
+/// What comes on standard input, which can be read but once.
+fn standard_input() -> Result<&'static str, &'static str> {
+    static READ: OnceLock<Result<String, String>> = OnceLock::new();
+    let read = READ.get_or_init(|| {
         let mut list = String::new();
-        std::io::stdin().read_to_string(&mut list).context("cannot read the list of images on standard input")?;
-        listed(&list, "standard input")
-    } else if let Some(file) = text.strip_prefix('@').filter(|_| !argument.exists()) {
-        let list = std::fs::read_to_string(file).with_context(|| format!("cannot read the list of images {file}"))?;
-        listed(&list, file)
-    } else if argument.is_dir() {
-        of_folder(argument)
-    } else {
-        Ok(vec![argument.to_owned()])
-    }
-}
-
-/// A path on each line, of an image or of a folder of images.
-fn listed(list: &str, file: &str) -> anyhow::Result<Vec<PathBuf>> {
-    let mut images = Vec::new();
-    for path in list.lines().map(str::trim).filter(|line| !line.is_empty()).map(PathBuf::from) {
-        match of_folder(&path) {
-            Ok(more) if path.is_dir() => images.extend(more),
-            _ => images.push(path),
-        }
-    }
-    anyhow::ensure!(!images.is_empty(), "no image is named in {file}: it is to have a path on each line");
-    Ok(images)
-}
-
-/// The images in a folder, by name; not those in folders below. What else is in it is named.
-fn of_folder(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let cannot = || format!("cannot read the folder {}", folder.display());
-    let mut images = Vec::new();
-    let (mut others, mut folders, mut no_files) = (Vec::new(), Vec::new(), Vec::new());
-    for entry in std::fs::read_dir(folder).with_context(cannot)? {
-        let path = entry.with_context(cannot)?.path();
-        if path.is_dir() {
-            folders.push(path);
-        } else if !path.is_file() {
-            no_files.push(path);
-        } else if is_meant_as_image(&path) || !matches!(MemoryImage::open(&path), Err(Error::NotAnImage { .. })) {
-            images.push(path);
-        } else {
-            others.push(path);
-        }
-    }
-    images.sort();
-    let mut notes = Vec::new();
-    for (paths, what) in [
-        (others, "no memory images and are passed over"),
-        (no_files, "no files, or lead to none, and are passed over"),
-        (folders, "folders, which are not gone into: name them"),
-    ] {
-        if !paths.is_empty() {
-            notes.push(format!("in {}, these are {what}: {}", folder.display(), names(paths)));
-        }
-    }
-    if images.is_empty() {
-        let more = notes.iter().map(|note| format!("\n{note}")).collect::<String>();
-        anyhow::bail!("no memory image is in the folder {}{more}", folder.display());
-    }
-    notes.iter().for_each(|note| output::note("note", note));
-    Ok(images)
+        std::io::stdin().read_to_string(&mut list).map(|_| list).map_err(|error| error.to_string())
+    });
+    read.as_deref().map_err(String::as_str)
 }
 
 /// Whether a file bears a name that images bear: what is wrong with it then, a copy that was cut short, is to be told of it.
@@ -160,22 +206,27 @@ pub fn run_as(
     told: Told,
     answer: impl Fn(&Path, &Sheet<'_>) -> anyhow::Result<Answer> + Sync,
 ) -> anyhow::Result<u8> {
-    let images = expand(arguments)?;
+    let expanded = Expanded::told(arguments)?;
+    let images = expanded.images.as_slice();
     let several = images.len() > 1;
     let mut style = Style::new(&common.result, several)?;
     style.told = told;
     // A folder that happens to hold one image gives the same columns as one with two.
     style.may_be_several = images != arguments;
-    let done = |at: usize, image: &Path| answer(image, &Sheet { image: Some(image), first: at == 0, style });
+    let done = |at: usize, image: &Path| {
+        expanded.verify(image)?;
+        answer(image, &Sheet { image: Some(image), first: at == 0, style })
+    };
     let mut out: Option<Output> = None;
     let mut code = 0;
     let mut summaries = Vec::new();
     let mut lone_failure = None;
     // The first image may have none: it could not be analysed.
     let mut headed = false;
+    let mut failed = FailedLines::new(&style);
     let progress = several.then(Progress::over_images);
     let count = u64::try_from(images.len()).unwrap_or(u64::MAX);
-    in_order(&images, jobs, done, |at, image, answer| {
+    in_order(images, jobs, done, |at, image, answer| {
         if let Some(progress) = &progress {
             progress.at(u64::try_from(at).unwrap_or(u64::MAX), count);
         }
@@ -198,6 +249,7 @@ pub fn run_as(
                 } else {
                     lone_failure = Some(error);
                 }
+                failed.push(&name, &reason);
                 style.failed(&name, at == 0, &reason)
             }
         };
@@ -208,11 +260,13 @@ pub fn run_as(
         }
         let head = if headed { &[][..] } else { &piece.head };
         headed |= !piece.head.is_empty();
-        out.as_mut().map_or(Ok(()), |out| out.write(&[head, &piece.bytes].concat()))
+        failed.headed(&piece.head);
+        out.as_mut().map_or(Ok(()), |out| out.write(&[head, failed.take().as_bytes(), &piece.bytes].concat()))
     })
     .or_else(|error| tolerate(error, code))?;
     if let Some(out) = &mut out {
-        let mut last = style.end().to_vec();
+        let mut last = failed.last().into_bytes();
+        last.extend(style.end());
         if several {
             last.extend(style.last(&report::summary(&summaries)));
         }

@@ -165,6 +165,8 @@ pub fn about(image: &Path, source: &Source, system: System) -> anyhow::Result<Re
     let mut report = source.report();
     report.system = system;
     report.run.image = Some(name(image));
+    // What was left out of its name, or is no text, no command can say.
+    report.run.unnamed = image.to_str() != report.run.image.as_deref();
     if source.reading.sha256 {
         report.run.sha256 = Some(sha256(image)?);
     }

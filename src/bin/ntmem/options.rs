@@ -6,7 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 use ntmem::image::without_secrets;
 use ntmem::kernel::LocateOptions;
-use ntmem::report::{ProcessFilter, Users};
+use ntmem::report::{ProcessFilter, Users, path_word};
 use ntmem::symbols::{SymbolStore, Trust, user_folder};
 use ntmem::{PageFile, PhysicalAddress, Report, System, VirtualAddress, Warning};
 use std::path::{Path, PathBuf};
@@ -129,9 +129,20 @@ pub struct ResultOptions {
     /// Write the result to a file instead of standard output (-)
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Columns of a line of text: those of the terminal unless told, 0 for as many as it takes
-    #[arg(long, value_name = "COLUMNS")]
+    /// Columns of a line of text, 40 at least: those of the terminal unless told, 0 for as many as it takes. Paths and commands, which
+    /// are to be copied, are not broken
+    #[arg(long, value_name = "COLUMNS", value_parser = columns)]
     pub width: Option<usize>,
+}
+
+/// So many columns, or 0.
+fn columns(text: &str) -> Result<usize, String> {
+    /// What stands beside a name takes more than half of fewer.
+    const LEAST: usize = 40;
+    match text.parse() {
+        Ok(number) if number == 0 || number >= LEAST => Ok(number),
+        _ => Err(format!("a number of columns, {LEAST} at least, or 0 for as many as it takes")),
+    }
 }
 
 impl Source {
@@ -149,7 +160,7 @@ impl Source {
         let mut words = Vec::new();
         let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
         for place in symbols {
-            add("--symbols", place.display().to_string());
+            add("--symbols", path_word(&place.display().to_string()));
         }
         if let Some(level) = trust.to_possible_value().filter(|_| *trust != Level::default()) {
             add("--trust", level.get_name().to_owned());
@@ -229,11 +240,11 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Opens the page files.
+    /// The page files: those that are named, and those in folders that are.
     ///
     /// # Errors
-    /// One cannot be opened, or a folder has none.
-    pub fn open_page_files(&self) -> anyhow::Result<Vec<PageFile>> {
+    /// A folder cannot be listed, or has none.
+    pub fn page_file_paths(&self) -> anyhow::Result<Vec<PathBuf>> {
         let mut paths = Vec::new();
         for place in &self.page_files {
             if place.is_dir() {
@@ -250,10 +261,18 @@ impl Reading {
         }
         paths.sort();
         paths.dedup();
+        Ok(paths)
+    }
+
+    /// Opens the page files.
+    ///
+    /// # Errors
+    /// One cannot be opened, or a folder has none.
+    pub fn open_page_files(&self) -> anyhow::Result<Vec<PageFile>> {
         let open = |path: &PathBuf| {
             PageFile::open(path).with_context(|| format!("cannot open the page file {}", path.display()))
         };
-        paths.iter().map(open).collect()
+        self.page_file_paths()?.iter().map(open).collect()
     }
 
     /// Where the kernel is said to be.

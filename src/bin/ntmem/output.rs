@@ -5,12 +5,12 @@ use crate::options::{Format, ResultOptions};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ntmem::Warning;
-use ntmem::report::{Page, Palette, Report, Row, TextStyle};
+use ntmem::report::{Event, Page, Palette, Report, Row, TextStyle};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Columns where nothing tells how many there are.
 const WIDTH: usize = 80;
@@ -92,7 +92,7 @@ impl Style {
             return Err(Usage("html is about one image: name one, or ask for --format text, json or jsonl".to_owned()));
         }
         let stdout = std::io::stdout();
-        let terminal = options.output.is_none() && stdout.is_terminal();
+        let terminal = options.output.as_deref().is_none_or(|path| path.as_os_str() == "-") && stdout.is_terminal();
         let (width, cut) = match options.width {
             Some(0) => (usize::MAX, false),
             Some(width) => (width, true),
@@ -163,7 +163,13 @@ impl Style {
         let lead = [("image", image), ("host", host.unwrap_or_default())];
         let lead: &[(&str, &str)] =
             if self.may_be_several || self.several || self.told != Told::Items { &lead } else { &[] };
-        Piece { head: page.csv_head(lead).into_bytes(), bytes: page.csv(lead, false).into_bytes() }
+        // That an image could not be analysed has a column of its own where its row would not be one of events or findings.
+        let trail: &[(&str, &str)] = if self.fails_in_a_column() { &[("failed", "")] } else { &[] };
+        Piece { head: page.csv_head(lead, trail).into_bytes(), bytes: page.csv(lead, trail, false).into_bytes() }
+    }
+
+    fn fails_in_a_column(&self) -> bool {
+        self.format == Format::Csv && self.told == Told::Items && (self.several || self.may_be_several)
     }
 
     /// Which image the text below is about.
@@ -181,7 +187,13 @@ impl Style {
             Format::Csv if self.several && self.told == Told::Verdicts => {
                 return self.csv(image, None, &ntmem::report::failure(reason));
             }
-            Format::Jsonl if self.told != Told::Events => failed(&mut bytes, image, reason),
+            Format::Csv if self.several && self.told == Told::Events => {
+                return self.csv(image, None, &ntmem::report::timeline(&[not_analysed(image, reason)]));
+            }
+            Format::Jsonl if self.told == Told::Events => {
+                Rows::new(&mut bytes, Some(image), None).add("event", &not_analysed(image, reason));
+            }
+            Format::Jsonl => failed(&mut bytes, image, reason),
             Format::Json if self.several => {
                 let document = serde_json::json!({
                     "schema": ntmem::report::SCHEMA, "generator": ntmem::report::generator(),
@@ -203,6 +215,62 @@ impl Style {
     pub fn last(&self, page: &Page) -> Vec<u8> {
         if self.format == Format::Text { format!("\n{}", page.text(&self.text)).into_bytes() } else { Vec::new() }
     }
+}
+
+/// Rows of images that could not be analysed, in a list whose columns are not known before the first that could be.
+pub struct FailedLines {
+    wanted: bool,
+    /// How many columns the list has, once that is known.
+    columns: Option<usize>,
+    waiting: Vec<(String, String)>,
+}
+
+impl FailedLines {
+    /// None so far.
+    pub fn new(style: &Style) -> Self {
+        Self { wanted: style.fails_in_a_column(), columns: None, waiting: Vec::new() }
+    }
+
+    /// One more.
+    pub fn push(&mut self, image: &str, reason: &str) {
+        if self.wanted {
+            self.waiting.push((image.to_owned(), reason.to_owned()));
+        }
+    }
+
+    /// Takes note of the line of column names.
+    pub fn headed(&mut self, head: &[u8]) {
+        if !head.is_empty() {
+            // No name of a column has a comma.
+            self.columns = Some(head.iter().filter(|byte| **byte == b',').count().saturating_add(1));
+        }
+    }
+
+    /// Those that wait and can be written now.
+    pub fn take(&mut self) -> String {
+        let Some(columns) = self.columns else { return String::new() };
+        let between = vec![""; columns.saturating_sub(2)];
+        let line = |(image, reason): (String, String)| {
+            ntmem::report::csv_line(&[&[image.as_str()], between.as_slice(), &[reason.as_str()]].concat())
+        };
+        std::mem::take(&mut self.waiting).into_iter().map(line).collect()
+    }
+
+    /// Those that wait still: no image could be analysed.
+    pub fn last(&mut self) -> String {
+        if self.waiting.is_empty() {
+            return String::new();
+        }
+        self.columns = Some(2);
+        ntmem::report::csv_line(&["image", "failed"]) + &self.take()
+    }
+}
+
+/// What readers of timelines take of an image that could not be analysed: an event at the time when its file was written last, or now.
+fn not_analysed(image: &str, reason: &str) -> Event {
+    let written = std::fs::metadata(image).and_then(|file| file.modified()).ok();
+    let reason = reason.lines().next().unwrap_or_default();
+    Event::not_analysed(image, reason, written.unwrap_or_else(SystemTime::now))
 }
 
 /// The row of an image that could not be analysed.

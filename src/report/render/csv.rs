@@ -5,17 +5,20 @@ use crate::report::page::{Cell, Page, Row, Table};
 
 impl Page {
     /// The page's first table: with `head` a line of column names, and a line for each row, all of it. `lead` gives columns before the
-    /// others that are the same in every row, by name and value. Empty: there is none; `?`: not known.
+    /// others that are the same in every row, by name and value, and `trail` such columns behind them. Empty: there is none; `?`: not
+    /// known.
     ///
     /// Control characters are escaped as in text. A cell that a spreadsheet would take for a formula begins with `'`.
     #[must_use]
-    pub fn csv(&self, lead: &[(&str, &str)], head: bool) -> String {
-        let mut out = if head { self.csv_head(lead) } else { String::new() };
+    pub fn csv(&self, lead: &[(&str, &str)], trail: &[(&str, &str)], head: bool) -> String {
+        let mut out = if head { self.csv_head(lead, trail) } else { String::new() };
+        let around =
+            |columns: &[(&str, &str)]| columns.iter().map(|(_, value)| (*value).to_owned()).collect::<Vec<_>>();
         for row in self.list().iter().flat_map(|table| table.rows.iter().map(|row| (*table, row))) {
             let (table, row): (&Table, &Row) = row;
             if !row.spanned {
                 let cells = (0..table.columns.len()).map(|at| row.cells.get(at).map_or_else(String::new, text));
-                line(&mut out, lead.iter().map(|(_, value)| (*value).to_owned()).chain(cells));
+                line(&mut out, around(lead).into_iter().chain(cells).chain(around(trail)));
             }
         }
         out
@@ -23,13 +26,22 @@ impl Page {
 
     /// The line of column names above [`csv`](Self::csv).
     #[must_use]
-    pub fn csv_head(&self, lead: &[(&str, &str)]) -> String {
+    pub fn csv_head(&self, lead: &[(&str, &str)], trail: &[(&str, &str)]) -> String {
         let Some(table) = self.list() else { return String::new() };
         let mut out = String::new();
-        let names = lead.iter().map(|(name, _)| *name).chain(table.columns.iter().map(|column| column.name));
-        line(&mut out, names.map(str::to_owned));
+        let names = |columns: &[(&str, &str)]| columns.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
+        let columns = table.columns.iter().map(|column| column.name.to_owned());
+        line(&mut out, names(lead).into_iter().chain(columns).chain(names(trail)));
         out
     }
+}
+
+/// One line of these cells, in the form of [`Page::csv`].
+#[must_use]
+pub fn csv_line(cells: &[&str]) -> String {
+    let mut out = String::new();
+    line(&mut out, cells.iter().map(|cell| (*cell).to_owned()));
+    out
 }
 
 fn text(cell: &Cell) -> String {
@@ -80,7 +92,7 @@ mod tests {
         let mut page = Page::default();
         page.blocks.push(crate::report::page::Block::Table(Table { columns, rows, ..Table::default() }));
         let expected = "+,!,-,-5,\"'=1+1\",\"'@x\",\"'-cmd|x\",\"a,b\",\"say \"\"so\"\"\",\" listed\"\r\n";
-        assert_eq!(page.csv(&[], false), expected);
+        assert_eq!(page.csv(&[], &[], false), expected);
     }
 
     #[test]
@@ -90,8 +102,8 @@ mod tests {
         let columns = ["a", "b", "c"].map(|name| Column::new(name, name, 1)).to_vec();
         let mut page = Page::default();
         page.blocks.push(crate::report::page::Block::Table(Table { columns, rows: vec![row], ..Table::default() }));
-        assert_eq!(page.csv_head(&[("image", "x")]), "image,a,b,c\r\n");
-        assert_eq!(page.csv(&[("image", "x")], false), format!("x,{at},?,\r\n"));
+        assert_eq!(page.csv_head(&[("image", "x")], &[("failed", "")]), "image,a,b,c,failed\r\n");
+        assert_eq!(page.csv(&[("image", "x")], &[("failed", "")], false), format!("x,{at},?,,\r\n"));
         assert!(page.text(&crate::report::TextStyle::default()).ends_with("? -\n"));
     }
 }

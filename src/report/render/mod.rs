@@ -6,5 +6,6 @@ mod svg;
 mod text;
 mod wrap;
 
+pub use csv::csv_line;
 pub use html::html;
 pub use text::TextStyle;

@@ -3,7 +3,7 @@
 use crate::answer::{Answer, Sheet};
 use crate::args::Run;
 use crate::exit::Usage;
-use crate::options::{Common, Jobs, Source};
+use crate::options::{Common, Format, Jobs, Source};
 use crate::output::{Rows, Told};
 use crate::{images, open};
 use anyhow::Context as _;
@@ -40,7 +40,11 @@ pub struct Args {
 
 impl Run for Args {
     fn files(&self) -> Vec<&Path> {
-        self.names.iter().chain(&self.report).map(PathBuf::as_path).collect()
+        self.sorted().map(|(_, images)| images.iter().map(PathBuf::as_path).collect()).unwrap_or_default()
+    }
+
+    fn documents(&self) -> Vec<&Path> {
+        self.report.iter().map(PathBuf::as_path).collect()
     }
 
     fn common(&self) -> Option<&Common> {
@@ -49,6 +53,11 @@ impl Run for Args {
 
     fn run(&self) -> anyhow::Result<u8> {
         let (checks, images) = self.sorted()?;
+        if self.brief && self.common.result.format != Format::Text && self.common.result.format != Format::Html {
+            return Err(
+                Usage("--brief is for text and html: json, jsonl and csv have every finding whole".into()).into()
+            );
+        }
         match self.report.as_slice() {
             files @ [first, ..] => {
                 // `-` is a list of images elsewhere.

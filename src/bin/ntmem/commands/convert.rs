@@ -1,6 +1,7 @@
 //! `ntmem convert`: the image in another container.
 
 use crate::args::Run;
+use crate::exit::Usage;
 use crate::open;
 use crate::options::{Common, Source};
 use crate::output::{self, Progress};
@@ -9,6 +10,7 @@ use clap::ValueEnum;
 use ntmem::image::write::{Container, DumpFacts, write};
 use ntmem::kernel::Kernel;
 use ntmem::{MemoryImage, PhysicalAddress, VirtualAddress};
+use std::io::{self, Read as _, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// The image in another container: raw, LiME, or a crash dump
@@ -19,7 +21,7 @@ use std::path::{Path, PathBuf};
 pub struct Args {
     /// The memory image
     image: PathBuf,
-    /// The file to write; it must not exist
+    /// The file to write, which must not exist; - for standard output, in which holes are zeros
     out: PathBuf,
     /// What to write
     #[arg(long, value_enum, default_value_t)]
@@ -49,11 +51,18 @@ impl Run for Args {
         None
     }
 
+    /// It never writes over a file that is there.
     fn written(&self) -> Option<&Path> {
-        Some(&self.out)
+        None
     }
 
     fn run(&self) -> anyhow::Result<u8> {
+        let to_stream = self.out.as_os_str() == "-";
+        if !to_stream && self.out.exists() {
+            return Err(
+                Usage(format!("{} is there already: name a file that does not exist", self.out.display())).into()
+            );
+        }
         let image = open::image(&self.image, &self.source)?;
         let looking = Progress::new("looking for the kernel");
         let show = |done, total| looking.at(done, total);
@@ -71,18 +80,22 @@ impl Run for Args {
             }
         };
         output::warnings(image.warnings());
-        let mut file = std::fs::File::create_new(&self.out)
-            .with_context(|| format!("cannot write {}; name a file that does not exist", self.out.display()))?;
+        let name = if to_stream { "standard output".to_owned() } else { self.out.display().to_string() };
+        let cannot = || format!("cannot write {name}");
         let progress = Progress::new("writing");
-        let written = write(&image, &mut file, container, &facts, &|done, total| progress.at(done, total))
-            .with_context(|| format!("cannot write {}", self.out.display()))?;
+        let show = |done, total| progress.at(done, total);
+        let written = if to_stream {
+            let mut out = Forward { to: std::io::stdout().lock(), at: 0 };
+            write(&image, &mut out, container, &facts, &show)
+        } else {
+            let mut file = std::fs::File::create_new(&self.out).with_context(cannot)?;
+            write(&image, &mut file, container, &facts, &show)
+        };
+        let written = written.with_context(cannot)?;
         drop(progress);
         open::came(&image)?;
         let mib = |bytes: u64| bytes >> 20;
-        output::note(
-            "written",
-            &format!("{}: {} MiB of memory, runs: {}", self.out.display(), mib(written.bytes), written.runs),
-        );
+        output::note("written", &format!("{name}: {} MiB of memory, runs: {}", mib(written.bytes), written.runs));
         if container == Container::Raw && written.holes > 0 {
             output::note("holes", &format!("{} MiB are no memory, or were not in the image:", mib(written.holes)));
             holes(&image);
@@ -100,6 +113,38 @@ impl Run for Args {
             output::warnings(image.damage().as_slice());
         }
         Ok(0)
+    }
+}
+
+/// A stream in which what is skipped is zeros: it goes forward alone.
+struct Forward<W> {
+    to: W,
+    at: u64,
+}
+
+impl<W: Write> Write for Forward<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.at = self.at.saturating_add(u64::try_from(written).unwrap_or(0));
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+impl<W: Write> Seek for Forward<W> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(_) => None,
+        };
+        let skipped = target.and_then(|target| target.checked_sub(self.at));
+        let skipped = skipped.ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
+        io::copy(&mut io::repeat(0).take(skipped), self)?;
+        Ok(self.at)
     }
 }
 

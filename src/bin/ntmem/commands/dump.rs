@@ -2,7 +2,7 @@
 
 use crate::args::Run;
 use crate::chosen;
-use crate::exit::NotThere;
+use crate::exit::{NotThere, Usage};
 use crate::open::{self, hex};
 use crate::options::{Common, Source, address};
 use crate::output;
@@ -72,9 +72,13 @@ impl Manifest {
     /// Puts it into the folder, in the place of an earlier one.
     fn write(&self, folder: &Path) -> anyhow::Result<()> {
         let (path, new) = (folder.join(MANIFEST), folder.join("manifest.json.new"));
-        std::fs::write(&new, serde_json::to_vec_pretty(self)?)
-            .and_then(|()| std::fs::rename(&new, &path))
-            .with_context(|| format!("cannot write {}", path.display()))
+        let mut bytes = serde_json::to_vec_pretty(self)?;
+        bytes.push(b'\n');
+        // What lies there under that name is not ours, or of a run that was stopped.
+        std::fs::File::create_new(&new)
+            .and_then(|mut file| file.write_all(&bytes))
+            .with_context(|| format!("cannot write {}", new.display()))?;
+        std::fs::rename(&new, &path).with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
@@ -100,11 +104,19 @@ impl Run for Args {
         None
     }
 
+    /// It never writes over a file that is there.
     fn written(&self) -> Option<&Path> {
-        Some(&self.output)
+        None
     }
 
     fn run(&self) -> anyhow::Result<u8> {
+        let output = self.output.display();
+        if self.output.as_os_str() == "-" {
+            return Err(Usage("dump writes several files: name a folder with --output".into()).into());
+        }
+        if self.output.exists() && !self.output.is_dir() {
+            return Err(Usage(format!("{output} is a file: dump writes into a folder, name one with --output")).into());
+        }
         let which = Which::parse(&self.process);
         open::read_with(&self.image, &self.source, ReadOptions::default(), |kernel, report| {
             let at = chosen::position(&which, report, self.source.reading.scan)?;
@@ -187,7 +199,7 @@ impl Args {
     /// That the process has no range as it was asked for.
     fn no_range(&self, process: &Process) -> String {
         let pid = process.pid.value().map_or_else(|| self.process.clone(), u64::to_string);
-        let image = open::name(&self.image);
+        let image = report::path_word(&open::name(&self.image));
         let what = match (&self.module, self.vad) {
             (Some(module), _) => format!("its loader lists no module whose name has {module} in it"),
             (None, Some(at)) => format!("no address range of it has {at:#x}"),

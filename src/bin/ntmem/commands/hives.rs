@@ -8,6 +8,7 @@ use crate::{images, open, output};
 use anyhow::Context as _;
 use ntmem::registry::Registry;
 use ntmem::{Picture, report};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The hives in memory; with --extract, one of them as a file that hive tools open
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub struct Args {
     /// The memory image
     image: PathBuf,
-    /// Write this hive (its root, or the end of it: SYSTEM) to the file that --output names
+    /// Write this hive (its root, or the end of it: SYSTEM) to the file that --output names, which must not exist, or to standard output (-)
     #[arg(long, value_name = "HIVE", requires = "output")]
     extract: Option<String>,
     #[command(flatten)]
@@ -56,13 +57,21 @@ impl Args {
         let hive =
             hive.ok_or_else(|| NotThere(format!("no hive is mounted at {name}; `ntmem hives IMAGE` lists them")))?;
         let path = self.written().ok_or_else(|| Usage("--extract needs --output FILE".into()))?;
-        let mut file = std::fs::File::create_new(path).with_context(|| format!("cannot write {}", path.display()))?;
-        let written = hive.write_file(&mut file)?;
+        let to_stream = path.as_os_str() == "-";
+        let name = if to_stream { "standard output".to_owned() } else { path.display().to_string() };
+        let cannot = || format!("cannot write {name}");
+        let mut to: Box<dyn Write> = if to_stream {
+            Box::new(std::io::stdout().lock())
+        } else {
+            Box::new(std::fs::File::create_new(path).with_context(cannot)?)
+        };
+        let written = hive.write_file(&mut *to)?;
+        to.flush().with_context(cannot)?;
         let how = match written.unreadable_blocks {
             0 => format!("all {} blocks were read", written.blocks),
             lost => format!("{lost} of {} blocks could not be read and are zero", written.blocks),
         };
-        output::note("written", &format!("{}: {} bytes, {how}", path.display(), written.bytes));
+        output::note("written", &format!("{name}: {} bytes, {how}", written.bytes));
         Ok(0)
     }
 }

@@ -1,7 +1,7 @@
 //! `ntmem pslist`: the processes.
 
 use crate::args::Run;
-use crate::options::{Common, Filter, Images};
+use crate::options::{Common, Filter, Format, Images};
 use crate::output::Rows;
 use crate::{exit, images, open};
 use clap::builder::PossibleValuesParser;
@@ -55,6 +55,10 @@ impl Run for Args {
 
     fn run(&self) -> anyhow::Result<u8> {
         let options = ListOptions { columns: self.columns.clone(), sort: self.sort.clone() };
+        if !self.columns.is_empty() && matches!(self.common.result.format, Format::Json | Format::Jsonl) {
+            let why = "--columns is for text, csv and html: a process in json and jsonl has all its members by name";
+            return Err(exit::Usage(why.into()).into());
+        }
         options.verify().map_err(|error| exit::Usage(error.to_string()))?;
         images::run(&self.images.images, &self.images.jobs, &self.common, |image, sheet| {
             let mut report = open::read(image, &self.common.source)?;

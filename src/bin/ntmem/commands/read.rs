@@ -7,16 +7,19 @@ use crate::options::{Common, Format, address};
 use crate::output::{Progress, Rows};
 use crate::{chosen, images, open};
 use anyhow::Context as _;
-use ntmem::kernel::{Eprocess, Kernel};
+use clap::builder::{PossibleValue, TypedValueParser};
+use clap::{Arg, Command};
+use ntmem::kernel::{Eprocess, Kernel, known_structures};
 use ntmem::memory::AddressSpace;
 use ntmem::registry::Registry;
 use ntmem::report::{self, Report, Which};
 use ntmem::{MemoryRead, PhysicalAddress, Picture, ReadOptions, System, VirtualAddress};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// Bytes at an address, and for each page where they came from or why they are missing
 #[derive(Debug, clap::Args)]
-#[command(mut_arg("format", Format::without_csv))]
+#[command(mut_arg("format", Format::without_csv), after_help = structures())]
 pub struct Args {
     /// The address, hexadecimal
     #[arg(value_parser = address)]
@@ -33,7 +36,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
     bytes: u64,
     /// As hex, text (UTF-8), unicode (UTF-16), or the fields of a structure by its name: _EPROCESS, _UNICODE_STRING
-    #[arg(long = "as", value_name = "FORM", default_value = "hex", value_parser = form)]
+    #[arg(long = "as", value_name = "FORM", default_value = "hex", value_parser = FormParser, hide_possible_values = true)]
     form: Form,
     #[command(flatten)]
     common: Common,
@@ -56,6 +59,33 @@ fn form(text: &str) -> Result<Form, String> {
         name if name.starts_with('_') => Ok(Form::Structure(name.to_owned())),
         _ => Err("hex, text, unicode, or the name of a structure, which begins with _".to_owned()),
     }
+}
+
+/// Takes any structure's name, and completes those that are known without a symbol file.
+#[derive(Clone)]
+struct FormParser;
+
+impl TypedValueParser for FormParser {
+    type Value = Form;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<Form, clap::Error> {
+        form.parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let names = ["hex", "text", "unicode"].into_iter().chain(known_structures());
+        Some(Box::new(names.map(PossibleValue::new)))
+    }
+}
+
+/// Names of structures, for the help.
+fn structures() -> String {
+    let names: Vec<&str> = known_structures().into_iter().collect();
+    format!(
+        "Structures that take no symbol file, with the fields that are known: {}.\nWith the kernel's own PDB (--symbols), every structure \
+         that it describes, whole.",
+        names.join(", ")
+    )
 }
 
 impl Run for Args {
@@ -123,7 +153,10 @@ impl Args {
         let store = self.common.source.symbols.store(&self.image, &Progress::new("looking for symbols"));
         let symbols = kernel.structure_symbols(name, &store).with_context(|| {
             let source = kernel.symbols().source.name();
-            format!("the symbols in use ({source}) do not describe {name}: give the PDB with --symbols")
+            format!(
+                "the symbols in use ({source}) do not describe {name}. Give the kernel's PDB with --symbols (`ntmem symbols IMAGE` says which \
+                 and where to fetch it); `ntmem read --help` lists the structures that take none"
+            )
         })?;
         Ok(MemoryRead::of_structure(space, VirtualAddress(self.address), &symbols, name)?)
     }

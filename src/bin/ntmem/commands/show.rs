@@ -8,7 +8,7 @@ use crate::output::Rows;
 use crate::{chosen, images, open};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use ntmem::checks::{BASELINES, check_in};
-use ntmem::report::{self, Page, Part, Report, Which, Whole};
+use ntmem::report::{self, Lists, Page, Part, Report, Which, Whole};
 use ntmem::{Picture, ReadOptions, Warning};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub struct Args {
     process: String,
     /// The memory image
     image: PathBuf,
-    /// These parts only; one document (json) has all
+    /// These parts only
     #[arg(long, value_name = "PART,...", value_delimiter = ',', value_parser = PossibleValuesParser::new(Part::ALL.map(|(_, name)| name)).try_map(part),
           hide_possible_values = true)]
     only: Vec<Part>,
@@ -64,7 +64,11 @@ impl Run for Args {
                 let picture = Picture::new(&report.system);
                 report.checks = check_in(&picture, BASELINES);
                 let outcomes = report.checks.iter().flat_map(|findings| &findings.outcomes);
-                report.whole = Whole::read(kernel, &picture, at, outcomes);
+                let whole = Whole::read(kernel, &picture, at, outcomes);
+                report.whole = whole.map(|whole| whole.with_only(&self.only));
+                if !self.only.is_empty() {
+                    report.checks.clear();
+                }
                 Ok(())
             })?;
             self.answer(&which, &report, sheet)
@@ -116,6 +120,8 @@ impl Args {
             }
         };
         let code = if report.whole.is_some() { 0 } else { exit::NOT_THERE };
-        Ok(sheet.answer(report, &picture, page, rows)?.with_code(code))
+        // Who asks for parts of one process does not ask for the other processes.
+        let lists = if self.only.is_empty() { Lists::All } else { Lists::Sessions };
+        Ok(sheet.answer_list(report, &picture, lists, page, rows)?.with_code(code))
     }
 }

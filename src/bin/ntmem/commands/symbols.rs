@@ -46,7 +46,10 @@ struct Pack {
 impl Run for Args {
     fn files(&self) -> Vec<&Path> {
         match &self.pack {
-            Some(SymbolsCommand::Pack(of)) => of.places.iter().map(PathBuf::as_path).collect(),
+            // What is in folders is told to be symbols by its content.
+            Some(SymbolsCommand::Pack(of)) => {
+                of.places.iter().filter(|place| place.is_file()).map(PathBuf::as_path).collect()
+            }
             None => self.images.iter().map(PathBuf::as_path).collect(),
         }
     }
@@ -62,6 +65,11 @@ impl Run for Args {
         }
     }
 
+    fn may_replace(&self, written: &Path) -> bool {
+        let named = || self.files().contains(&written);
+        self.pack.is_some() && ntmem::symbols::Pack::open(written).is_ok() && !named()
+    }
+
     fn run(&self) -> anyhow::Result<u8> {
         match &self.pack {
             Some(SymbolsCommand::Pack(of)) => pack(of),
@@ -74,10 +82,11 @@ impl Run for Args {
 fn needed(of: &Args) -> anyhow::Result<u8> {
     let mut manifest = Manifest::default();
     let mut machine = System::default();
-    let images = images::expand(&of.images)?;
-    for image in &images {
+    let expanded = images::Expanded::told(&of.images)?;
+    let images = &expanded.images;
+    for image in images {
         let name = open::name(image);
-        match add(&mut manifest, &name, image, &of.common.source) {
+        match expanded.verify(image).and_then(|()| add(&mut manifest, &name, image, &of.common.source)) {
             Ok(system) => machine = system,
             Err(error) => {
                 let reason = format!("{error:#}");

@@ -71,7 +71,7 @@ impl<'a> Answer<'_, 'a> {
                 if texts.len() > MAX_LOOKED_AT {
                     self.not_known(Missing::new(
                         key.label(name),
-                        format!("{} texts long; so many are not judged", texts.len()),
+                        format!("too long: {} texts, and so many are not judged", texts.len()),
                     ));
                 }
                 Some(Some(texts.iter().take(MAX_LOOKED_AT).filter_map(|text| trimmed(text)).collect()))
@@ -79,6 +79,24 @@ impl<'a> Answer<'_, 'a> {
             Some(other) if other.is_empty() => Some(Some(Vec::new())),
             Some(other) => self.unfit(key, name, other, "a list of texts"),
         }
+    }
+
+    /// The texts of a value that are not blank, as they are.
+    pub(in crate::checks::session_manager) fn names(
+        &mut self,
+        key: HiveKey<'a>,
+        name: &str,
+    ) -> Option<Option<Vec<&'a str>>> {
+        let trimmed = self.list(key, name)?;
+        let texts = key.read.value().map(|record| record.value(name));
+        let texts = texts.as_ref().and_then(|value| value.value()?.data.value()?.as_texts());
+        Some(match texts {
+            Some(texts) => {
+                let whole = texts.iter().take(MAX_LOOKED_AT).map(String::as_str);
+                Some(whole.filter(|text| !trim(text).is_empty()).collect())
+            }
+            None => trimmed,
+        })
     }
 
     /// The lines of a list of programs, as smss.exe reads it: up to the first empty text.
@@ -93,7 +111,7 @@ impl<'a> Answer<'_, 'a> {
             return Some(Programs { run, behind_end: Vec::new() });
         };
         if texts.len() > MAX_LOOKED_AT {
-            let why = format!("{} texts long; so many are not judged", texts.len());
+            let why = format!("too long: {} texts, and so many are not judged", texts.len());
             self.not_known(Missing::new(key.label(name), why));
         }
         let end = texts.iter().position(String::is_empty).unwrap_or(texts.len());
@@ -132,7 +150,7 @@ impl<'a> Answer<'_, 'a> {
         let values = match record.values.known() {
             Ok(values) => values,
             Err(absent) => {
-                self.not_known(missing(format!("the values of {}", key.name), absent));
+                self.not_known(missing(format!("the list of values of {}", key.name), absent));
                 return None;
             }
         };

@@ -5,14 +5,16 @@ use crate::checks::{Baseline, Evidence, Rule, Space};
 use crate::report::page::{Block, Blocks as _, Commands, Facts, Section, Tone, Words};
 use crate::report::views::columns::visible;
 use crate::report::views::words::short_key;
-use crate::report::{Report, command, command_about, command_in, command_on, heading};
+use crate::report::{Report, command, command_about, command_in, command_on, heading, leads};
 use crate::{Findings, Origin, Outcome, Severity};
 use std::collections::BTreeSet;
 
 /// Commands for one finding: the nearest ones.
+const COMMANDS: usize = 4;
+/// Processes that commands are given for, of a finding about several.
+const PROCESSES: usize = 8;
 /// Bytes that such a command shows at most.
 const SHOWN: u64 = 4096;
-const COMMANDS: usize = 3;
 
 /// Every violation, the worst first. What a rule is about is said once.
 pub(super) fn all(report: &Report, findings: &Findings) -> Vec<Section> {
@@ -106,31 +108,68 @@ fn at(facts: &mut Facts, evidence: &Evidence) {
 
 /// What shows more, the nearest first.
 fn next(report: &Report, outcome: &Outcome) -> Vec<String> {
-    let Some(image) = report.run.image.as_deref() else { return Vec::new() };
+    let explain = command(&["ntmem", "explain", &outcome.id]);
+    let Some(image) = report.image_word() else {
+        return report.without_commands().map(|_| explain).into_iter().collect();
+    };
+    let image = image.as_str();
     let mut lines: Vec<String> = Vec::new();
     let mut add = |line: String| {
-        if !lines.contains(&line) {
+        if leads(&line) && !lines.contains(&line) {
             lines.push(line);
         }
     };
-    for key in outcome.evidence.iter().filter_map(|evidence| evidence.key.as_deref()) {
-        add(command_on(report, &["ntmem", "registry", &short_key(key), image]));
+    let evidence = || outcome.evidence.iter();
+    evidence().flat_map(|entry| code(report, entry, image)).take(COMMANDS - 1).for_each(&mut add);
+    let read = evidence().find_map(|entry| read(report, entry, image));
+    let show = |pid: u64| command_about(report, pid, &["ntmem", "show", &pid.to_string(), image]);
+    if let Some(pid) = outcome.pid {
+        read.into_iter().for_each(&mut add);
+        evidence().filter_map(|entry| registry(report, entry, image)).for_each(&mut add);
+        // Others are evidence only: the process judged is the one to look at.
+        add(show(pid));
+        lines.truncate(COMMANDS);
+    } else {
+        let pids: Vec<u64> = evidence().filter_map(|entry| entry.pid).collect();
+        // What is wrong about several is in none of them alone.
+        read.filter(|_| pids.len() < 2).into_iter().for_each(&mut add);
+        evidence().filter_map(|entry| registry(report, entry, image)).take(COMMANDS).for_each(&mut add);
+        pids.into_iter().take(PROCESSES).map(show).for_each(&mut add);
     }
-    // Others are evidence only: the process judged is the one to look at.
-    let others = outcome.evidence.iter().filter_map(|evidence| evidence.pid).filter(|_| outcome.pid.is_none());
-    for pid in outcome.pid.into_iter().chain(others) {
-        add(command_about(report, pid, &["ntmem", "show", &pid.to_string(), image]));
-    }
-    if let Some(line) = outcome.evidence.iter().find_map(|evidence| read(report, evidence, image)) {
-        lines.insert(0, line);
-    }
-    lines.truncate(COMMANDS);
-    lines.push(command(&["ntmem", "explain", &outcome.id]));
+    lines.push(explain);
     lines
 }
 
-/// The command that shows what an entry shows. Physical addresses need no address space: they lead there whosever it is.
+/// The command that shows the registry key of an entry.
+fn registry(report: &Report, evidence: &Evidence, image: &str) -> Option<String> {
+    Some(command_on(report, &["ntmem", "registry", &short_key(evidence.key.as_deref()?), image]))
+}
+
+/// What shows the code that an entry speaks of, and writes its range to a file: where nothing is mapped there is none.
+fn code(report: &Report, evidence: &Evidence, image: &str) -> Vec<String> {
+    let (Some(at), Some(pid)) = (evidence.code.filter(|at| !at.is_kernel()), evidence.pid) else { return Vec::new() };
+    let items = &report.system.processes.items;
+    let of_pid = items.iter().filter(|process| process.pid.value() == Some(&pid));
+    let ranges = of_pid.filter_map(|process| process.inside.value()?.vads.value()).flatten();
+    let mut bounds = ranges.filter_map(|vad| Some((*vad.start.value()?, *vad.end.value()?)));
+    let start = bounds.find(|(start, end)| (*start..=*end).contains(&at)).map(|(start, _)| start.to_string());
+    let (pid_word, at_word, folder) = (pid.to_string(), at.to_string(), format!("pid-{pid}"));
+    let read = ["ntmem", "read", &at_word, image, "--pid", &pid_word];
+    // An entry of a page table leads to a page, in a range or not.
+    let is_mapped = start.is_some() || evidence.structure == "_MMPTE";
+    let read = is_mapped.then(|| command_about(report, pid, &read));
+    // Whatever in a range an entry speaks of, the range is one file.
+    let dump = start.map(|start| {
+        let words = ["ntmem", "dump", &pid_word, image, "--vad", &start, "--output", &folder];
+        command_about(report, pid, &words)
+    });
+    read.into_iter().chain(dump).collect()
+}
+
+/// The command that shows what an entry shows. Physical addresses need no address space: they lead there whosever it is. Where nothing
+/// was read there is none.
 fn read(report: &Report, evidence: &Evidence, image: &str) -> Option<String> {
+    evidence.value.as_ref()?;
     let number = |value: &String| value.starts_with("S-1-") || value.starts_with("0x") || value.parse::<u64>().is_ok();
     // Of a page it is bytes that are shown.
     let bytes = evidence.structure == "_MMPTE" || evidence.value.as_ref().is_some_and(number);

@@ -159,6 +159,7 @@ pub(super) fn limits(page: &mut Page, report: &Report) {
     if let Some(more) = warnings.len().checked_sub(WARNINGS).filter(|more| *more > 0) {
         limits.push(format!("{more} further warnings are in the document (--format json)."));
     }
+    limits.extend(report.without_commands().map(str::to_owned));
     if !limits.is_empty() {
         page.gap().heading(2, "Limits of this report:");
         for limit in limits {

@@ -4,8 +4,8 @@ use crate::checks::{Baseline, Judgement};
 use crate::report::page::{Block, Blocks as _, Commands, Facts, Page, Tone, Words};
 use crate::report::views::columns::visible;
 use crate::report::views::words::{brief, count};
-use crate::report::{Report, command_about, heading};
-use crate::{Findings, Outcome, Process, Severity};
+use crate::report::{Report, command_about, heading, leads};
+use crate::{AbsentKind, Findings, Outcome, Process, Reading, Severity};
 use std::collections::BTreeMap;
 
 /// Headings of one subject that are said; the others are counted.
@@ -45,15 +45,30 @@ pub(super) fn add(page: &mut Page, report: &Report, findings: &Findings) {
 
 /// What shows the bad processes whole, and has their executables.
 fn next(report: &Report, pids: Vec<u64>) -> Vec<String> {
-    let Some(image) = report.run.image.as_deref() else { return Vec::new() };
+    let Some(image) = report.image_word() else { return Vec::new() };
+    let image = image.as_str();
     let of = |pid: u64| {
         let (of, folder) = (pid.to_string(), format!("pid-{pid}"));
-        [
-            command_about(report, pid, &["ntmem", "show", &of, image]),
-            command_about(report, pid, &["ntmem", "dump", &of, image, "--output", &folder]),
-        ]
+        let show = command_about(report, pid, &["ntmem", "show", &of, image]);
+        let dump = command_about(report, pid, &["ntmem", "dump", &of, image, "--output", &folder]);
+        [Some(show), Some(dump).filter(|_| has_executable(report, pid))].into_iter().flatten()
     };
-    pids.into_iter().flat_map(of).collect()
+    pids.into_iter().flat_map(of).filter(|line| leads(line)).collect()
+}
+
+/// Whether there is something to dump: a range where its executable is mapped, or where its PEB says that it is. Of whom the ranges were
+/// not looked at there may be.
+fn has_executable(report: &Report, pid: u64) -> bool {
+    let items = &report.system.processes.items;
+    items.iter().filter(|process| process.pid.value() == Some(&pid)).any(|process| {
+        let bases = [&process.section_base, &process.image_base];
+        let mut bases = bases.into_iter().filter_map(|base| base.value().filter(|base| !base.is_null()));
+        match process.inside.value().map(|inside| &inside.vads) {
+            Some(Reading::Value(vads)) => bases.any(|base| vads.iter().any(|vad| vad.start.value() == Some(base))),
+            Some(Reading::Absent(absent)) if absent.kind != AbsentKind::NotCollected => false,
+            _ => !process.section_base.is_nothing(),
+        }
+    })
 }
 
 /// Which part of the machine a rule is about that is not about one process.

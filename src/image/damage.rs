@@ -2,6 +2,7 @@
 //! told at the end.
 
 use super::{PhysicalMemory, holds};
+use crate::warning::COPY_AGAIN;
 use crate::{PAGE_SIZE, PhysicalAddress};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -10,9 +11,6 @@ use std::sync::{Mutex, PoisonError};
 const MAX_PAGES: usize = 1 << 16;
 /// Ranges of memory that the message names.
 const NAMED: usize = 3;
-
-/// What is said of a file of which a part is damaged.
-pub(crate) const COPY_AGAIN: &str = "the file is damaged, copy it again";
 
 /// Pages that could not be read although the file holds them.
 #[derive(Default)]

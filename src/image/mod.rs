@@ -53,7 +53,6 @@ mod xpress_huffman;
 #[cfg(feature = "compressed-images")]
 mod zstd;
 
-pub(crate) use damage::COPY_AGAIN;
 pub use fetched::{Fetched, without_secrets};
 pub use hints::Hints;
 pub use info::{Hint, ImageInfo};

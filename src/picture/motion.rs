@@ -2,10 +2,10 @@
 //! a process that is judged never from its own: whoever writes its fields cannot have it excused.
 
 use super::Picture;
-use crate::image::COPY_AGAIN;
 use crate::kernel::Links;
-use crate::memory::NOT_IN_IMAGE;
 use crate::process::{Liveness, NO_PROCESS, Source, Unread};
+use crate::reading::NOT_IN_IMAGE;
+use crate::warning::COPY_AGAIN;
 use crate::{Absent, ListEnd, Process, ProcessList, Ticks, Timestamp, VirtualAddress};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;

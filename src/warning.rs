@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// What is said of a file of which a part is damaged.
+pub(crate) const COPY_AGAIN: &str = "the file is damaged, copy it again";
+
 /// Something that did not stop the work, and that a reader of its result should know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {

@@ -2,6 +2,7 @@
 //! told at the end.
 
 use super::{PhysicalMemory, holds};
+use crate::warning::COPY_AGAIN;
 use crate::{PAGE_SIZE, PhysicalAddress};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -47,6 +48,6 @@ impl Damage {
                 format!("{number} blocks of the file do not unpack, the first of them at offset {first:#x}")
             }
         };
-        Some(format!("{what}: the file is damaged, copy it again; {lost}"))
+        Some(format!("{what}: {COPY_AGAIN}; {lost}"))
     }
 }

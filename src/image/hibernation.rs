@@ -145,6 +145,9 @@ fn open(opening: &Opening<'_>) -> Result<Opened, Refusal> {
 }
 
 fn sets_of_eight(source: &Source, length: u32) -> Result<Opened, Refusal> {
+    if length == 0 {
+        return Err(Refusal::NotThis("its header has no length".into()));
+    }
     let known = VERSIONS.iter().find(|version| version.length == length);
     if known.is_none() && !(0x2c8..=0x1000).contains(&length) {
         return Err(Refusal::Unusable(Error::Unsupported {

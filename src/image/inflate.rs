@@ -33,7 +33,7 @@ mod tests {
     /// With any bit changed nothing is given, or what was there.
     #[test]
     fn changed_bits_are_noticed() {
-        let page: Vec<u8> = (0..4096u32).map(|n| (n * n >> 7) as u8).collect();
+        let page: Vec<u8> = (0..4096u32).map(|n| ((n * n) >> 7) as u8).collect();
         for level in [0, 6] {
             let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(level));
             packer.write_all(&page).unwrap();

@@ -163,8 +163,8 @@ pub(super) fn exactly(packed: &[u8], size: usize) -> Option<Vec<u8>> {
     let mut decoder = ruzstd::decoding::StreamingDecoder::new(packed).ok()?;
     decoder.read_exact(&mut out).ok()?;
     // The last block may hold nothing, and the sum stands behind it.
-    decoder.read(&mut [0]).ok()?;
-    is_right(&decoder.decoder).then_some(out)
+    let more = decoder.read(&mut [0]).ok()?;
+    (more == 0 && is_right(&decoder.decoder)).then_some(out)
 }
 
 /// Whether the sum behind a frame's content is that of what came out. Not every frame has one.

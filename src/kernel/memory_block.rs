@@ -148,7 +148,7 @@ impl Kernel<'_> {
         let head = self.global("PsActiveProcessHead").ok()?;
         let listed = Walk::new(self.space(), head, Direction::Forward, MAX_PROCESSES);
         let roots = listed.filter_map(|entry| Eprocess::read(self, entry.wrapping_sub(links)).root().ok());
-        leaves::reading(self.image, roots.map(|root| (root, leaves::USER)))
+        leaves::reading(self.image, roots.map(|root| (root, leaves::ALL)))
     }
 
     /// What is to be said of an image that ends within a page. `None`: it does not.

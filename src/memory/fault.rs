@@ -1,12 +1,10 @@
 //! Why one address could not be read.
 
 use crate::image::{PhysicalMemory, holds};
+use crate::reading::NOT_IN_IMAGE;
 use crate::{Absent, Origin, PhysicalAddress, VirtualAddress};
 use std::fmt;
 use std::sync::Arc;
-
-/// What is said of a page that the image should have.
-pub(crate) const NOT_IN_IMAGE: &str = "is not in the image";
 
 /// Why one virtual address could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]

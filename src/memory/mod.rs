@@ -20,7 +20,6 @@ mod windows_pte;
 pub use absent::PageFile;
 pub use arch::{AMD64, Architecture, LA57};
 pub(crate) use away::AwayPages;
-pub(crate) use fault::NOT_IN_IMAGE;
 pub use fault::{EntryLevel, Fault, PageFileFault, PrototypeFault, StoreFault};
 pub use layouts::{
     ControlAreaLayout, MappedVadLayout, PagingFileLayout, PartitionLayout, SoftwarePteLayout, SubsectionLayout,

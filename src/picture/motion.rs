@@ -3,8 +3,9 @@
 
 use super::Picture;
 use crate::kernel::Links;
-use crate::memory::NOT_IN_IMAGE;
 use crate::process::{Liveness, NO_PROCESS, Source, Unread};
+use crate::reading::NOT_IN_IMAGE;
+use crate::warning::COPY_AGAIN;
 use crate::{Absent, ListEnd, Process, ProcessList, Ticks, Timestamp, VirtualAddress};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -91,6 +92,8 @@ impl Motion {
         let list = &system.processes;
         let whole = list.end == Some(ListEnd::Complete);
         let stepped = picture.clock_step().is_some();
+        // What lies in a damaged block of the file is missed elsewhere, and no sign: what was read is one, what is not there is none.
+        let damaged = system.warnings.iter().any(|warning| warning.message.contains(COPY_AGAIN));
         let complete = |source: Source| {
             list.views.iter().any(|view| view.source == source && view.end.value() == Some(&ListEnd::Complete))
         };
@@ -114,7 +117,8 @@ impl Motion {
                 return sign(SignKind::OneWay, ended.or(process.started().filter(near)));
             }
             let due = [Source::CidTable, Source::Threads, Source::HandleTables];
-            let lacks = due.into_iter().any(|source| complete(source) && source.is_due(process) && !held(source));
+            let lacks =
+                !damaged && due.into_iter().any(|source| complete(source) && source.is_due(process) && !held(source));
             if process.freed.value() == Some(&true) && !process.is_known_by_object_alone() {
                 return sign(SignKind::FreedAndHeld, ended);
             }
@@ -124,10 +128,13 @@ impl Motion {
             }
             let counts = process.threads.value().zip(process.numbered_threads.value());
             let numbered = live || held(Source::CidTable) && process.liveness() == Liveness::Live;
-            if numbered && counts.is_some_and(|(own, numbered)| own != numbered && (listed || *numbered > 0)) {
+            if !damaged
+                && numbered
+                && counts.is_some_and(|(own, numbered)| own != numbered && (listed || *numbered > 0))
+            {
                 return sign(SignKind::ThreadsDiffer, None);
             }
-            if whole && !listed && is_gone(list, process) {
+            if whole && !damaged && !listed && is_gone(list, process) {
                 let numbered = held(Source::CidTable);
                 let kind = if numbered { SignKind::ThreadsGone } else { SignKind::GoneAndHeld };
                 return sign(kind, process.started().filter(near));
@@ -149,7 +156,7 @@ impl Motion {
         // One source may have been led astray by one bad page.
         let passed_by =
             |unread: &Unread| whole && unread.sources.len() > 1 && !unread.sources.contains(&Source::ActiveList);
-        let unread = list.unread.iter().filter(moved).map(|unread| Sign {
+        let unread = list.unread.iter().filter(|_| !damaged).filter(moved).map(|unread| Sign {
             kind: if passed_by(unread) { SignKind::UnlistedUnread } else { SignKind::Unread },
             pid: None,
             eprocess: Some(unread.address),

@@ -7,11 +7,14 @@ use super::roots;
 use crate::image::{PhysicalMemory, bytes_at, runs};
 use crate::memory::AddressSpace;
 use crate::{MemoryImage, PAGE_SIZE, PhysicalAddress, VirtualAddress};
+use std::collections::HashSet;
 use std::ops::Range;
 
-/// The kernel's half of an address space, and a process's.
+/// The kernel's half of an address space; and all of a process's, whose session has pages in the kernel's half that no other has.
 pub(crate) const KERNEL: Range<VirtualAddress> = VirtualAddress(0xffff_8000_0000_0000)..VirtualAddress(u64::MAX);
-pub(crate) const USER: Range<VirtualAddress> = VirtualAddress(0x1_0000)..VirtualAddress(0x7fff_ffff_f000);
+pub(crate) const ALL: Range<VirtualAddress> = VirtualAddress(0x1_0000)..VirtualAddress(u64::MAX);
+/// The end of a process's own half.
+const USER_END: u64 = 0x7fff_ffff_f000;
 
 /// Memory behind the hole begins here, and the hole at 2 GiB at the lowest.
 const ABOVE: u64 = 1 << 32;
@@ -44,13 +47,17 @@ pub(crate) fn reading(
         (end, bytes) = (run.end().0, bytes.saturating_add(run.bytes));
     }
     let highest = ABOVE.saturating_add(bytes.saturating_sub(LOWEST));
-    let mut pages: Vec<Leaf> = Vec::new();
+    let (mut pages, mut met): (Vec<Leaf>, HashSet<PhysicalAddress>) = (Vec::new(), HashSet::new());
     for (root, range) in spaces {
         let regions = roots::space(image, root).regions(range.start, range.end).take(MAX_REGIONS);
         let above = regions
             .filter(|region| region.bytes == PAGE_SIZE && (end.max(ABOVE)..highest).contains(&region.physical.0));
         let left = MAX_PAGES.saturating_sub(pages.len());
-        pages.extend(above.take(left).map(|region| Leaf { root, at: region.at, physical: region.physical }));
+        pages.extend(above.filter(|region| met.insert(region.physical)).take(left).map(|region| Leaf {
+            root,
+            at: region.at,
+            physical: region.physical,
+        }));
     }
     if pages.len() < ENOUGH {
         return None;
@@ -84,7 +91,7 @@ fn knows_its_address(bytes: &[u8], page: VirtualAddress, space: AddressSpace<'_>
     let mut own = page.wrapping_sub(8).0;
     bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).any(|word| {
         own = own.wrapping_add(8);
-        let is_address = word % 8 == 0 && word >= USER.start.0 && (word <= USER.end.0 || word >= KERNEL.start.0);
+        let is_address = word % 8 == 0 && word >= ALL.start.0 && (word <= USER_END || word >= KERNEL.start.0);
         // A list entry is a link forward and one back.
         is_address && (word == own || space.read_u64(VirtualAddress(word.wrapping_add(8))) == Ok(own))
     })

@@ -17,8 +17,9 @@ pub static CODE: Rule = Rule {
     core: false,
     attack: &[INJECTION],
     about: About {
-        what: "No VAD that is no image was made executable, no page is executable in the page tables that lies in no image or behind the end of one, no page of an image can be written to and executed or differs from the image elsewhere, and ETHREAD.StartAddress and \
-               Win32StartAddress of every thread that has not ended lie in smss.exe or ntdll.dll. Threads are those of \
+        what: "Every VAD that was made executable is an image. Every page that is executable in the page tables lies in an image, and not \
+               behind its end. No page of an image can be both written to and executed, or differs from the same page elsewhere. \
+               ETHREAD.StartAddress and Win32StartAddress of every thread that has not ended lie in smss.exe or ntdll.dll. Threads are those of \
                EPROCESS.ThreadListHead, KPROCESS.ThreadListHead and PspCidTable.",
         why: "Injected code needs executable memory of its own, and mostly a thread that starts in it. smss.exe \
                makes neither: on Windows 10 it even forbids itself dynamic code. VADs and lists can be written over; the processor \

@@ -120,6 +120,7 @@ impl System {
         }
         listed.extend(kernel.unchecked_page_files());
         let odd = [image.warnings(), kernel.warnings(), registry.warnings()].into_iter().flatten().cloned();
+        let odd = image.damage().into_iter().chain(odd);
         let mut warnings: Vec<Warning> = odd.chain(registry.read_from_files()).chain(listed).collect();
         if let Some(more) = warnings.len().checked_sub(MAX_WARNINGS).filter(|more| *more > 0) {
             warnings.truncate(MAX_WARNINGS);
@@ -134,7 +135,8 @@ impl System {
     pub fn without_processes(kernel: &Kernel<'_>, registry: &Registry<'_>) -> Self {
         let mut machine = Machine::read(kernel, &ProcessList::default());
         machine.identify(registry);
-        let warnings = registry.warnings().to_vec();
+        let damage = kernel.image().damage();
+        let warnings = damage.into_iter().chain(registry.warnings().iter().cloned()).collect();
         Self { image: Some(kernel.image_info()), kernel: Some(kernel.info()), machine, warnings, ..Self::default() }
     }
 

@@ -191,8 +191,8 @@ def hibernation(library):
     return write
 
 
-def kdump(raw, out):
-    """A kdump with zlib, as makedumpfile writes it."""
+def kdump(raw, out, pack=lambda page: zlib.compress(page, 1), flag=1):
+    """A kdump, as makedumpfile writes it; with zlib, or whatever `pack` is and `flag` stands for."""
     pages, bits = frames(raw), raw.stat().st_size // PAGE
     half = -(-bits // 8 // PAGE) * PAGE
     present = bytearray(half)
@@ -205,14 +205,14 @@ def kdump(raw, out):
         bodies = []
         for at in range(0, len(group[2]), PAGE):
             page = group[2][at : at + PAGE]
-            body = zlib.compress(page, 1)
-            bodies.append((body, 1) if len(body) < PAGE else (page, 0))
+            body = pack(page)
+            bodies.append((body, flag) if len(body) < PAGE else (page, 0))
         return bodies
 
     head = bytearray(2 * PAGE)
     head[:8] = b"KDUMP   "
     struct.pack_into("<I", head, 8, 6)
-    struct.pack_into("<IIIII", head, 0x1A8, 1, PAGE, 1, 2 * half // PAGE, bits)
+    struct.pack_into("<IIIII", head, 0x1A8, flag, PAGE, 1, 2 * half // PAGE, bits)
     with open(out, "wb") as file:
         file.write(head + present + present)
         table, at = bytearray(), 2 * PAGE + 2 * half + 24 * count

@@ -4,16 +4,39 @@
 usage: images_of_other_programs.py NTMEM FORGE FOLDER
 
 NTMEM and FORGE are the programs (cargo build --release --features cli; cargo build -p ntmem-forge). What is not installed is
-skipped, and said: qemu-system-x86_64, qemu-img, ewfacquire, avml, zstd, pzstd, xz, gzip, pigz, bzip2, zip, 7z.
+skipped, and said: qemu-system-x86_64, qemu-img, ewfacquire, avml, zstd, pzstd, xz, gzip, pigz, bzip2, zip, 7z, and the library liblzo2,
+which packs the pages of a kdump that this script writes.
 """
 
+import ctypes
+import ctypes.util
 import json
 import os
+import pathlib
 import shutil
 import socket
 import subprocess
 import sys
 import time
+
+from bench_formats import kdump
+
+
+def lzo():
+    """What packs a page with LZO, as makedumpfile does. None: the library is not installed."""
+    name = ctypes.util.find_library("lzo2")
+    if name is None:
+        return None
+    library = ctypes.CDLL(name)
+
+    def pack(page):
+        out, length = ctypes.create_string_buffer(len(page) + len(page) // 16 + 67), ctypes.c_size_t()
+        work = ctypes.create_string_buffer(1 << 17)
+        if library.lzo1x_1_compress(page, ctypes.c_size_t(len(page)), out, ctypes.byref(length), work):
+            raise RuntimeError("liblzo2 failed")
+        return out.raw[: length.value]
+
+    return pack
 
 
 def run(*command, **more):
@@ -145,6 +168,11 @@ def main():
             packed(program, command, out("packed." + program))
     if have("xz"):
         packed("xz of many blocks", ["xz", "-0", "-T2", "--block-size=4MiB", "-c", raw], out("blocks.xz"))
+    if pack := lzo():
+        kdump(pathlib.Path(raw), out("lzo.kdump"), pack, 2)
+        judge("kdump of liblzo2", out("lzo.kdump"))
+    else:
+        print(f"{'kdump of liblzo2':28} skipped, the library is not installed")
     if have("zip"):
         run("zip", "-q", "-j", out("image.zip"), raw)
         judge("zip", out("image.zip"))

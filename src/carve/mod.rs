@@ -172,7 +172,8 @@ impl<'m> Carved<'m> {
              machine that ran, nor that they ran",
             processes.items.len()
         );
-        let mut warnings = kernel.image().warnings().to_vec();
+        let image = kernel.image();
+        let mut warnings: Vec<Warning> = image.damage().into_iter().chain(image.warnings().iter().cloned()).collect();
         warnings.push(Warning::new("kernel", message));
         warnings.append(&mut listed);
         warnings.extend(budget.warning());

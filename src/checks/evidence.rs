@@ -64,6 +64,9 @@ pub struct Evidence {
     pub table: Option<Origin>,
     /// What was there. `None`: nothing, or not readable.
     pub value: Option<String>,
+    /// It could not be read: it is nobody's word.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unread: bool,
     /// `heuristic`, where the place of the field is not known from symbols of this kernel or build, but was worked out from
     /// the image itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,6 +83,7 @@ impl Evidence {
             pid: process.pid.value().copied(),
             structure: text(|at| &at.structure, structure),
             field: text(|at| &at.field, name),
+            unread: value.is_none() && is_absent(process, field),
             value,
             ..Self::default()
         }
@@ -130,6 +134,13 @@ impl Evidence {
         let owner = case.system.processes.items.iter().find(of_root);
         self.owner_pid = owner.and_then(|owner| owner.pid.value().copied());
     }
+}
+
+/// Whether a field of a process was not read.
+fn is_absent(process: &Process, field: &str) -> bool {
+    let mut is_absent = false;
+    process.each_absent(|name, _| is_absent |= name == field);
+    is_absent
 }
 
 /// Where a record's field comes from when the record does not say itself: structure and field.

@@ -38,6 +38,9 @@ words! {
 impl Witness {
     /// Whose word one field is. `None`: it is not known to be anybody's.
     fn of(evidence: &Evidence) -> Option<Self> {
+        if evidence.unread {
+            return None;
+        }
         if evidence.key.is_some() {
             return Some(Self::Hive);
         }
@@ -103,6 +106,9 @@ mod tests {
         assert_eq!(most(&witnesses(&[], &both)), Confidence::High);
         assert_eq!(witnesses(&[Witness::Ranges], &[]), [Witness::Ranges]);
         assert_eq!(most(&[]), Confidence::Medium);
+        // Who was not heard is no witness.
+        let unread = Evidence { unread: true, ..field("_PEB", "ImageBaseAddress") };
+        assert_eq!(witnesses(&[], &[field("_EPROCESS", "SectionBaseAddress"), unread]), [Witness::Object]);
         let values = [Evidence { key: Some("\\REGISTRY\\MACHINE\\SYSTEM\\Select".into()), ..Evidence::default() }];
         assert_eq!(witnesses(&[], &values), [Witness::Hive]);
     }

@@ -350,6 +350,11 @@ struct Chunks {
 }
 
 impl Unpack for Chunks {
+    /// In its archive.
+    fn place(&self, number: u64) -> Option<u64> {
+        self.chunks.get(usize::try_from(number).ok()?).map(|(at, _)| *at)
+    }
+
     fn unpack(&self, number: u64) -> Option<Vec<u8>> {
         let (at, bytes) = *self.chunks.get(usize::try_from(number).ok()?)?;
         let (size, length) = (usize::try_from(self.size).ok()?, usize::try_from(bytes).ok()?);

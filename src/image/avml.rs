@@ -219,6 +219,17 @@ struct Ranges {
 const BEGIN: &[u8] = b"\xff\x06\x00\x00sNaPpY";
 
 impl Unpack for Ranges {
+    /// Of its chunk, where those before it can be followed to it; else of its range.
+    fn place(&self, number: u64) -> Option<u64> {
+        let after = self.ranges.partition_point(|range| range.block <= number);
+        let range = self.ranges.get(after.checked_sub(1)?)?;
+        let from = number.checked_sub(range.block)?.checked_mul(Blocks::SIZE)?;
+        let index = range.index.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = index.chunks.partition_point(|(start, _)| *start <= from).checked_sub(1);
+        let held = first.and_then(|first| index.chunks.get(first)).filter(|_| from < index.done);
+        Some(held.map_or(index.next, |(_, at)| *at))
+    }
+
     /// The bytes of a block, up to what is damaged. A chunk has those of one block, unless somebody else than AVML made it.
     fn unpack(&self, number: u64) -> Option<Vec<u8>> {
         let after = self.ranges.partition_point(|range| range.block <= number);

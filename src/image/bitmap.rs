@@ -156,6 +156,10 @@ impl PhysicalMemory for Bitmap {
         self.source.file_offset(self.find(at)?.0)
     }
 
+    fn block_offset(&self, at: PhysicalAddress) -> Option<u64> {
+        self.source.block_offset(self.find(at)?.0)
+    }
+
     fn prefetch(&self, piece: PhysicalRun) {
         if let Some((offset, _)) = self.find(piece.start) {
             self.source.prefetch(offset, piece.bytes);

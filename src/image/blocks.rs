@@ -11,6 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) trait Unpack: Send + Sync {
     /// The bytes of block `number`. `None`: it is damaged or cut off.
     fn unpack(&self, number: u64) -> Option<Vec<u8>>;
+
+    /// Where in the file block `number` begins.
+    fn place(&self, number: u64) -> Option<u64>;
 }
 
 /// Bytes of unpacked blocks that are kept.
@@ -84,6 +87,11 @@ impl Blocks {
         done
     }
 
+    /// Where in the file block `number` begins.
+    pub(super) fn place(&self, number: u64) -> Option<u64> {
+        self.unpack.place(number)
+    }
+
     fn block(&self, number: u64) -> Option<Arc<[u8]>> {
         let index = usize::try_from(number).ok()?.checked_rem(self.shards.len())?;
         let shard = self.shards.get(index)?;
@@ -147,6 +155,19 @@ impl Chunked {
     }
 }
 
+impl Chunked {
+    /// The block that has `at`, and where in it that is.
+    fn find(&self, at: u64) -> Option<(u64, u64)> {
+        match &self.starts {
+            Starts::Size(size) => at.checked_div(*size).zip(at.checked_rem(*size)),
+            Starts::Each(starts) => {
+                let number = starts.partition_point(|start| *start <= at).checked_sub(1)?;
+                Some((u64::try_from(number).ok()?, at.checked_sub(*starts.get(number)?)?))
+            }
+        }
+    }
+}
+
 impl Bytes for Chunked {
     fn len(&self) -> u64 {
         self.length
@@ -155,14 +176,12 @@ impl Bytes for Chunked {
     fn read(&self, at: u64, buf: &mut [u8]) -> usize {
         let Some(left) = self.length.checked_sub(at) else { return 0 };
         let len = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let place = match &self.starts {
-            Starts::Size(size) => at.checked_div(*size).zip(at.checked_rem(*size)),
-            Starts::Each(starts) => {
-                let number = starts.partition_point(|start| *start <= at).checked_sub(1);
-                number.and_then(|number| Some((u64::try_from(number).ok()?, at.checked_sub(*starts.get(number)?)?)))
-            }
-        };
-        place.zip(buf.get_mut(..len)).map_or(0, |((number, within), buf)| self.blocks.read(number, within, buf))
+        let place = self.find(at).zip(buf.get_mut(..len));
+        place.map_or(0, |((number, within), buf)| self.blocks.read(number, within, buf))
+    }
+
+    fn block_offset(&self, at: u64) -> Option<u64> {
+        self.blocks.place(self.find(at)?.0)
     }
 }
 
@@ -176,6 +195,10 @@ mod tests {
         fn unpack(&self, number: u64) -> Option<Vec<u8>> {
             self.0.fetch_add(1, Ordering::Relaxed);
             (number != 13).then(|| vec![number as u8; Blocks::SIZE as usize])
+        }
+
+        fn place(&self, number: u64) -> Option<u64> {
+            Some(number * 100)
         }
     }
 
@@ -207,6 +230,10 @@ mod tests {
                 self.0.fetch_add(1, Ordering::Relaxed);
                 Some(vec![number as u8; 2 << 20])
             }
+
+            fn place(&self, _: u64) -> Option<u64> {
+                None
+            }
         }
         let count = Arc::new(AtomicU64::new(0));
         let file = Chunked::even(2 << 20, 60 << 20, Large(count.clone()));
@@ -225,6 +252,10 @@ mod tests {
             fn unpack(&self, number: u64) -> Option<Vec<u8>> {
                 [&b"abc"[..], b"defgh", b"i"].get(number as usize).map(|bytes| bytes.to_vec())
             }
+
+            fn place(&self, number: u64) -> Option<u64> {
+                Some(number)
+            }
         }
         let file = Chunked::uneven(vec![0, 3, 8], 9, Letters);
         for (at, text) in [(0, "abcdefghi"), (2, "cdefghi"), (3, "defghi"), (8, "i"), (9, ""), (50, "")] {
@@ -232,5 +263,6 @@ mod tests {
             let read = file.read(at, &mut buf);
             assert_eq!(&buf[..read], text.as_bytes());
         }
+        assert_eq!([0, 2, 3, 7, 8].map(|at| file.block_offset(at)), [0, 0, 1, 1, 2].map(Some));
     }
 }

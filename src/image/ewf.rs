@@ -14,6 +14,8 @@ pub(super) static FORMAT: Format =
     Format { title: "an EWF image (E01)", mark: |opening| opening.source.has(0, MAGIC), job: Job::Read(open) };
 
 const MAGIC: &[u8] = b"EVF\x09\x0d\x0a\xff\x00";
+/// Which segment it is, from 1 on.
+const SEGMENT_NUMBER: u64 = 9;
 /// Where the sections begin.
 const FILE_HEADER: u64 = 13;
 /// Bytes of a section's head.
@@ -42,6 +44,16 @@ struct Chunk {
 }
 
 fn open(opening: &Opening<'_>) -> Result<Found, Refusal> {
+    let number = opening.source.u16(SEGMENT_NUMBER).unwrap_or(1);
+    if number > 1 {
+        let first = opening.file().and_then(first_segment);
+        let first = first
+            .map_or_else(|| "the first one, whose name ends in .E01".to_owned(), |path| path.display().to_string());
+        return Err(Refusal::Unusable(Error::NotAnImage {
+            what: format!("this is segment {number} of an EWF image (E01)"),
+            advice: format!("Name {first}: the others are found beside it"),
+        }));
+    }
     let mut image = Image::default();
     let mut parts = vec![opening.source.clone()];
     if let Some(first) = opening.file() {
@@ -62,9 +74,23 @@ fn open(opening: &Opening<'_>) -> Result<Found, Refusal> {
         );
         warnings.push(Warning::new("image", message));
     }
+    if image.unsound > 0 {
+        let message = format!(
+            "{} lists of chunks do not fit their checksums: the file is damaged, copy it again; what they list may be misplaced",
+            image.unsound
+        );
+        warnings.push(Warning::new("image", message));
+    }
     let length = there.saturating_mul(size).min(if image.bytes == 0 { u64::MAX } else { image.bytes });
     let chunks = Chunked::even(size, length, Chunks { parts, chunks: image.chunks, size });
     Ok(Found::Inside("ewf", Source::new(chunks), warnings))
+}
+
+/// The first segment beside another one, if it is there.
+fn first_segment(other: &Path) -> Option<PathBuf> {
+    let end = other.extension()?.to_str()?;
+    let letter = if end.starts_with(|letter: char| letter.is_ascii_lowercase()) { 'e' } else { 'E' };
+    Some(other.with_extension(format!("{letter}01"))).filter(|path| path.is_file())
 }
 
 /// The segments beside the first, in their order.
@@ -102,6 +128,10 @@ struct Image {
     chunk_count: u64,
     bytes: u64,
     chunks: Vec<Chunk>,
+    /// Chunks before the last table, and whether its sums are right.
+    last: (usize, bool),
+    /// Tables of which neither copy has right sums.
+    unsound: u32,
     /// Chunks of the segments before this one.
     before: usize,
     ended: bool,
@@ -124,7 +154,19 @@ impl Image {
             match kind.as_slice() {
                 b"volume" | b"disk" | b"data" => self.volume(source, body)?,
                 b"sectors" => data_end = at.saturating_add(size),
-                b"table" => self.table(number, source, body, data_end.min(source.len())),
+                b"table" => {
+                    self.last = (self.chunks.len(), is_sound(source, body));
+                    self.table(number, source, body, data_end.min(source.len()));
+                }
+                // The same once more: where the first was damaged.
+                b"table2" if !self.last.1 => {
+                    if is_sound(source, body) {
+                        self.chunks.truncate(self.last.0);
+                        self.table(number, source, body, data_end.min(source.len()));
+                    } else {
+                        self.unsound = self.unsound.saturating_add(1);
+                    }
+                }
                 b"done" => self.ended = true,
                 _ => {}
             }
@@ -178,6 +220,19 @@ impl Image {
     }
 }
 
+/// Whether a table's checksums are right: that of its head, and that of its entries behind them.
+fn is_sound(source: &Source, at: u64) -> bool {
+    let inner = || {
+        let count = u64::from(source.u32(at)?);
+        let entries = usize::try_from(count.checked_mul(4)?).ok()?;
+        let (head, list) = (source.copy(at, 20)?, source.copy(at.checked_add(24)?, entries)?);
+        let behind = at.checked_add(24)?.checked_add(u64::try_from(entries).ok()?)?;
+        let sums = (source.u32(at.checked_add(20)?)?, source.u32(behind)?);
+        Some(sums == (adler32(&head), adler32(&list)))
+    };
+    inner() == Some(true)
+}
+
 struct Chunks {
     parts: Vec<Source>,
     chunks: Vec<Chunk>,
@@ -185,6 +240,11 @@ struct Chunks {
 }
 
 impl Unpack for Chunks {
+    /// In its segment.
+    fn place(&self, number: u64) -> Option<u64> {
+        self.chunks.get(usize::try_from(number).ok()?).map(|chunk| chunk.at)
+    }
+
     fn unpack(&self, number: u64) -> Option<Vec<u8>> {
         let chunk = self.chunks.get(usize::try_from(number).ok()?)?;
         let part = self.parts.get(usize::from(chunk.segment))?;

@@ -1,5 +1,6 @@
 //! What was fetched of an image that is far away.
 
+use crate::Error;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -49,6 +50,30 @@ pub(super) fn is_address(path: &str) -> bool {
     begins("https://") || begins("http://")
 }
 
+/// Schemes of object stores, with what signs an address that everybody can ask for.
+const STORES: [(&str, &str); 5] = [
+    ("s3://", "aws s3 presign"),
+    ("gs://", "gcloud storage sign-url --duration=1h"),
+    ("az://", "az storage blob generate-sas --full-uri"),
+    ("abfs://", "az storage blob generate-sas --full-uri"),
+    ("wasbs://", "az storage blob generate-sas --full-uri"),
+];
+
+/// What to say of the address of an object in a store, whose own protocol nobody here speaks. `None`: it is none.
+pub(super) fn of_a_store(path: &str) -> Option<Error> {
+    let begins = |scheme: &str| path.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    let (scheme, command) = STORES.into_iter().find(|(scheme, _)| begins(scheme))?;
+    let object = if command.starts_with("az") {
+        "--container-name CONTAINER --name OBJECT".to_owned()
+    } else {
+        format!("'{path}'")
+    };
+    Some(Error::NotAnImage {
+        what: format!("{path} is the address of an object in a store ({scheme}), whose keys are not asked for here"),
+        advice: format!("Sign an https:// address of it, and name that one: {command} {object}"),
+    })
+}
+
 /// An address without what signs it or logs in: no user, password, query or fragment. Anything else stays as it is.
 #[must_use]
 pub fn without_secrets(path: &str) -> String {
@@ -62,6 +87,18 @@ pub fn without_secrets(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn objects_of_a_store() {
+        let said = of_a_store("S3://bucket/case 1/mem.raw").unwrap().to_string();
+        assert!(said.contains("aws s3 presign 'S3://bucket/case 1/mem.raw'"), "{said}");
+        assert!(
+            of_a_store("gs://b/o").unwrap().to_string().contains("gcloud storage sign-url --duration=1h 'gs://b/o'")
+        );
+        for path in ["s3:", "s3/mem.raw", "https://s3.example/mem.raw", "C:\\s3"] {
+            assert!(of_a_store(path).is_none(), "{path}");
+        }
+    }
 
     #[test]
     fn signatures_and_passwords_are_not_shown() {

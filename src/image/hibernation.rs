@@ -394,6 +394,10 @@ struct Packed {
 }
 
 impl Unpack for Packed {
+    fn place(&self, number: u64) -> Option<u64> {
+        self.sets.get(usize::try_from(number).ok()?).map(|set| set.at)
+    }
+
     fn unpack(&self, number: u64) -> Option<Vec<u8>> {
         let set = *self.sets.get(usize::try_from(number).ok()?)?;
         let packed = self.source.copy(set.at, usize::try_from(set.bytes).ok()?)?;

@@ -1,5 +1,6 @@
 //! Memory of a machine from which the hole below 4 GiB was cut out: where it begins depends on the firmware, and a file seldom says it.
 
+use super::placed::Placed;
 use super::{PhysicalMemory, PhysicalRun};
 use crate::PhysicalAddress;
 use std::sync::Arc;
@@ -25,65 +26,11 @@ pub(super) fn note(hole: u64) -> String {
     )
 }
 
-/// Memory whose addresses follow one another, with a hole put into it.
-pub(super) struct WithHole<M> {
-    pub memory: Arc<M>,
-    /// Where the hole begins.
-    pub begin: u64,
-}
-
-impl<M> WithHole<M> {
-    /// The address without the hole, and how far it goes on alike. `None`: it lies in the hole.
-    fn place(&self, at: PhysicalAddress) -> Option<(PhysicalAddress, u64)> {
-        if at.0 < self.begin {
-            return Some((at, self.begin.saturating_sub(at.0)));
-        }
-        let above = at.0.checked_sub(FOUR_GIB)?;
-        Some((PhysicalAddress(self.begin.checked_add(above)?), u64::MAX))
-    }
-
-    fn run(&self, from: PhysicalAddress, next: impl Fn(PhysicalAddress) -> Option<PhysicalRun>) -> Option<PhysicalRun> {
-        // From within the hole, memory goes on at its end.
-        let from = if (self.begin..FOUR_GIB).contains(&from.0) { PhysicalAddress(FOUR_GIB) } else { from };
-        let run = next(self.place(from)?.0)?;
-        let below = self.begin.saturating_sub(run.start.0);
-        if below > 0 {
-            return Some(PhysicalRun { start: run.start, bytes: run.bytes.min(below) });
-        }
-        let start = run.start.0.saturating_sub(self.begin).saturating_add(FOUR_GIB);
-        Some(PhysicalRun { start: PhysicalAddress(start), bytes: run.bytes })
-    }
-}
-
-impl<M: PhysicalMemory> PhysicalMemory for WithHole<M> {
-    fn next_run(&self, from: PhysicalAddress) -> Option<PhysicalRun> {
-        self.run(from, |from| self.memory.next_run(from))
-    }
-
-    fn read(&self, at: PhysicalAddress, buf: &mut [u8]) -> usize {
-        let Some((at, alike)) = self.place(at) else { return 0 };
-        let len = buf.len().min(usize::try_from(alike).unwrap_or(usize::MAX));
-        buf.get_mut(..len).map_or(0, |buf| self.memory.read(at, buf))
-    }
-
-    fn borrow(&self, at: PhysicalAddress, len: usize) -> Option<&[u8]> {
-        let (at, alike) = self.place(at)?;
-        self.memory.borrow(at, len.min(usize::try_from(alike).unwrap_or(usize::MAX)))
-    }
-
-    fn file_offset(&self, at: PhysicalAddress) -> Option<u64> {
-        self.memory.file_offset(self.place(at)?.0)
-    }
-
-    fn prefetch(&self, piece: PhysicalRun) {
-        if let Some((start, alike)) = self.place(piece.start) {
-            self.memory.prefetch(PhysicalRun { start, bytes: piece.bytes.min(alike) });
-        }
-    }
-
-    fn next_data(&self, from: PhysicalAddress) -> Option<PhysicalRun> {
-        self.run(from, |from| self.memory.next_data(from))
-    }
+/// Memory whose addresses follow one another, with a hole put into it that begins at `begin`.
+pub(super) fn with_hole(memory: &Arc<dyn PhysicalMemory>, begin: u64) -> Placed {
+    let run = |start: u64, bytes: u64| PhysicalRun { start: PhysicalAddress(start), bytes };
+    let above = run(FOUR_GIB, u64::MAX.saturating_sub(FOUR_GIB));
+    Placed::new(Arc::clone(memory), vec![(run(0, begin), 0), (above, begin)])
 }
 
 #[cfg(test)]
@@ -97,7 +44,8 @@ mod tests {
         const BEGIN: u64 = 0x3000;
         let bytes: Vec<u8> = (0..0x5000u64).map(|at| (at >> 8) as u8).collect();
         let all = [(PhysicalRun { start: PhysicalAddress(0), bytes: 0x5000 }, Place::File(0))];
-        let memory = WithHole { memory: Arc::new(Runs::new(Source::new(bytes), all).0), begin: BEGIN };
+        let runs: Arc<dyn PhysicalMemory> = Arc::new(Runs::new(Source::new(bytes), all).0);
+        let memory = with_hole(&runs, BEGIN);
         let run = |start: u64, bytes: u64| Some(PhysicalRun { start: PhysicalAddress(start), bytes });
         for (from, found) in [
             (0, run(0, 0x3000)),

@@ -350,6 +350,10 @@ struct Packed {
 }
 
 impl Unpack for Packed {
+    fn place(&self, number: u64) -> Option<u64> {
+        self.blocks.get(usize::try_from(number).ok()?).map(|(at, _)| *at)
+    }
+
     fn unpack(&self, number: u64) -> Option<Vec<u8>> {
         let (at, size) = *self.blocks.get(usize::try_from(number).ok()?)?;
         let packed = self.source.copy(at, usize::try_from(size).ok()?)?;

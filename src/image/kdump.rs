@@ -64,7 +64,7 @@ fn open(source: &Source) -> Result<Opened, Refusal> {
         notes.read(source, offset, size);
     }
     let table = Descriptors { source: source.clone(), at: descriptors };
-    let lzo = table.get(0).is_some_and(|page| page.flags & LZO != 0);
+    let unknown = table.get(0).and_then(|page| unknown_codec(page.flags));
     let blocks = Blocks::new(Descriptors { source: source.clone(), at: descriptors });
     let mut opened = Opened::new("kdump", Kdump { pages, table, blocks });
     // By its dump level: pages of zeros, of caches, of users, or free ones.
@@ -77,8 +77,11 @@ fn open(source: &Source) -> Result<Opened, Refusal> {
     if held < total {
         opened.warn(format!("the file is truncated: {} of {total} pages are missing", total.saturating_sub(held)));
     }
-    if lzo {
-        opened.warn("its pages are compressed with LZO, which cannot be read: write it with zlib (virsh dump --format kdump-zlib)".into());
+    if let Some(codec) = unknown {
+        opened.warn(format!(
+            "its pages are compressed with {codec}, which this program was built without: build it with the feature compressed-images, or \
+             write it with zlib (virsh dump --format kdump-zlib)"
+        ));
     }
     Ok(opened)
 }
@@ -87,6 +90,16 @@ const ZLIB: u32 = 1;
 const LZO: u32 = 2;
 const SNAPPY: u32 = 4;
 const ZSTD: u32 = 0x20;
+
+/// What of the codecs takes a feature that is not there.
+const fn unknown_codec(flags: u32) -> Option<&'static str> {
+    match flags & (LZO | ZSTD) {
+        _ if cfg!(feature = "compressed-images") => None,
+        LZO => Some("LZO"),
+        ZSTD => Some("zstd"),
+        _ => None,
+    }
+}
 
 /// A page's descriptor.
 struct Descriptor {
@@ -115,6 +128,10 @@ impl Descriptors {
 }
 
 impl Unpack for Descriptors {
+    fn place(&self, number: u64) -> Option<u64> {
+        self.get(number).map(|page| page.offset)
+    }
+
     fn unpack(&self, number: u64) -> Option<Vec<u8>> {
         let page = self.get(number)?;
         let data = self.source.copy(page.offset, usize::try_from(page.size).ok()?)?;
@@ -126,6 +143,12 @@ impl Unpack for Descriptors {
                 let mut out = vec![0; size];
                 let length = snap::raw::decompress_len(&data).ok()?;
                 (length == size && snap::raw::Decoder::new().decompress(&data, &mut out).is_ok()).then_some(out)
+            }
+            #[cfg(feature = "compressed-images")]
+            LZO => {
+                let mut out = vec![0; size];
+                let length = lzokay::decompress::decompress(&data, &mut out).ok()?;
+                (length == size).then_some(out)
             }
             #[cfg(feature = "compressed-images")]
             ZSTD => super::zstd::exactly(&data, size),
@@ -161,6 +184,10 @@ impl PhysicalMemory for Kdump {
             done = done.saturating_add(read);
         }
         done
+    }
+
+    fn block_offset(&self, at: PhysicalAddress) -> Option<u64> {
+        self.blocks.place(self.pages.rank(at.0 / PAGE_SIZE)?)
     }
 
     fn borrow(&self, at: PhysicalAddress, len: usize) -> Option<&[u8]> {
@@ -253,5 +280,49 @@ impl Bytes for Flattened {
 
     fn lend(&self, at: u64, len: usize) -> Option<&[u8]> {
         self.records.borrow(PhysicalAddress(at), len)
+    }
+
+    fn block_offset(&self, at: u64) -> Option<u64> {
+        self.records.block_offset(PhysicalAddress(at))
+    }
+}
+
+#[cfg(all(test, feature = "compressed-images"))]
+mod tests {
+    use super::*;
+
+    /// Pages as liblzo2 2.10 packs them (lzo1x_1_compress, lzo1x_999_compress).
+    #[test]
+    fn pages_packed_by_liblzo() {
+        let text = b"The quick brown fox jumps over the lazy dog. ".repeat(92);
+        let (zeros, text) = (vec![0; 4096], &text[..4096]);
+        for (packed, page) in [
+            ("02000000000020000000000000000000000000000000da10000c000000000000000000000000000000110000", &zeros[..]),
+            ("12002000000000000000e600002000000000000000e50000110000", &zeros),
+            (
+                "002054686520717569636b2062726f776e20666f78206a756d7073206f76657220746865206c617a7920646f672e205468652071\
+                 20000000000000000000000000000000aab0000f657220746865206c617a7920646f672e2054110000",
+                text,
+            ),
+            (
+                "3154686520717569636b2062726f776e20666f78206a756d7073206f76657220745803076c617a7920646f672e202000000000000000\
+                 e6b0002000000000000000b9b000110000",
+                text,
+            ),
+        ] {
+            let byte = |n: usize| u8::from_str_radix(&packed[n..n + 2], 16).unwrap();
+            let packed: Vec<u8> = (0..packed.len()).step_by(2).map(byte).collect();
+            let mut file = vec![0; 24];
+            file[..8].copy_from_slice(&24u64.to_le_bytes());
+            file[8..12].copy_from_slice(&(packed.len() as u32).to_le_bytes());
+            file[12..16].copy_from_slice(&LZO.to_le_bytes());
+            file.extend(packed);
+            let pages = |file: Vec<u8>| Descriptors { source: Source::new(file), at: 0 }.unpack(0);
+            assert!(pages(file.clone()).unwrap() == page);
+            // Not one byte of it may be missing.
+            let short = u32::try_from(file.len() - 25).unwrap();
+            file[8..12].copy_from_slice(&short.to_le_bytes());
+            assert_eq!(pages(file), None);
+        }
     }
 }

@@ -49,8 +49,10 @@ pub(super) static STARTS: &[&Format] = starts![
     b"HyperVStorage", "a machine saved by Hyper-V", HYPER_V;
     b"\x00\x00\x64\x86\x84\x19\x10\x07", "the state of a Firecracker machine", "Name the memory file of the snapshot, which is raw";
     b"\x7fVirtualBox SavedState V", "a machine saved by an old VirtualBox", virtualbox::ADVICE;
-    b"<<< Oracle VM VirtualBox Disk Image >>>", "a virtual machine's disk (VDI)", DISK;
-    b"<<< Sun VirtualBox Disk Image >>>", "a virtual machine's disk (VDI)", DISK;
+    b"WithoutFreeSpace", "a virtual machine's disk (Parallels)", DISK;
+    b"WithouFreSpacExt", "a virtual machine's disk (Parallels)", DISK;
+    b"QED\0", "a virtual machine's disk (QED)", DISK;
+    b"QFI\xfb\0\0\0\x01", "a virtual machine's disk (qcow)", DISK;
     b"KDMV", "a virtual machine's disk (VMDK)", DISK;
     b"COWD", "a virtual machine's disk (VMDK)", DISK;
     b"# Disk DescriptorFile", "the description of a virtual machine's disk (VMDK)", DISK;
@@ -92,6 +94,10 @@ pub(super) static SHOWN: &[&Format] = shown![
     |source| source.has(512, b"EFI PART"), "a disk (GPT)", DISK;
     is_mbr, "a disk (MBR)", DISK;
     is_vhd, "a virtual machine's disk (VHD)", DISK;
+    is_vdi, "a virtual machine's disk (VDI)", DISK;
+    is_lzma, "a file compressed with lzma", "Unpack it first: xz --format=lzma -dc FILE > OUT";
+    is_split_zip, "the last part of a zip archive in several parts", "Join them first: zip -s 0 FILE --out WHOLE.zip, with all parts beside it";
+    |source| source.has(0, b"PK\x07\x08PK\x03\x04"), "the first part of a zip archive in several parts", "Join them first: zip -s 0 FILE.zip --out WHOLE.zip, where FILE.zip is the last of them";
     |source| source.has(257, b"ustar"), "a tar archive", "Unpack it first: tar -xf FILE";
     |source| source.has(0x8001, b"CD001"), "a CD or DVD image (ISO)", ACQUIRE;
     is_program, "a program or driver of Windows", ACQUIRE;
@@ -126,6 +132,32 @@ fn is_mbr(source: &Source) -> bool {
 /// A fixed VHD has its mark in the last sector alone.
 fn is_vhd(source: &Source) -> bool {
     source.len().checked_sub(512).is_some_and(|at| source.has(at, b"conectix"))
+}
+
+/// What made it stands in front, in words that differ.
+fn is_vdi(source: &Source) -> bool {
+    source.has(0, b"<<< ") && source.u32(0x40) == Some(0xbeda_107f)
+}
+
+/// The form before xz: a byte of properties, the size of the dictionary (which is what packers choose), the size of the content or -1, and
+/// the first byte of the range coder, which is zero. One in 2^40 pages begins so by chance.
+fn is_lzma(source: &Source) -> bool {
+    let inner = || {
+        let (properties, dictionary) = (source.u8(0)?, source.u32(1)?);
+        let (size, first) = (source.u64(5)?, source.u8(13)?);
+        let usual = dictionary.is_power_of_two() || (dictionary / 3).is_power_of_two() && dictionary.is_multiple_of(3);
+        let fits = size == u64::MAX || (size >> 40 == 0 && size > source.len());
+        (properties == 0x5d && usual && (1 << 12..=3 << 29).contains(&dictionary) && fits && first == 0).then_some(())
+    };
+    inner().is_some()
+}
+
+/// The end of its list of files says that it is of a further disk.
+fn is_split_zip(source: &Source) -> bool {
+    source.len().checked_sub(22).is_some_and(|end| {
+        source.has(end, b"PK\x05\x06")
+            && source.u16(end.saturating_add(4)).is_some_and(|disk| (1..1000).contains(&disk))
+    })
 }
 
 /// Files of this size and a whole number of pages may be parts of a memory image: no tool cuts one into smaller parts than this.

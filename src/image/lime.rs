@@ -49,7 +49,8 @@ fn open(opening: &Opening<'_>) -> Result<Found, Refusal> {
         pieces.push((run, Place::File(data)));
         at = data.saturating_add(run.bytes);
     }
-    if pieces.is_empty() {
+    // A range of less than a page, and no other: some memory begins with the mark.
+    if pieces.iter().all(|(run, _)| run.bytes < PAGE_SIZE) {
         return Err(Refusal::NotThis("its first range cannot be".into()));
     }
     let (runs, lost) = Runs::new(source.clone(), pieces);

@@ -10,6 +10,8 @@ mod bitmap;
 mod blocks;
 mod content;
 mod crash_dump;
+mod damage;
+mod dump_header;
 mod elf_core;
 mod ewf;
 #[cfg(feature = "remote-images")]
@@ -30,6 +32,7 @@ mod libvirt;
 mod lime;
 #[cfg(feature = "compressed-images")]
 mod packed;
+mod placed;
 mod qcow2;
 mod qemu;
 mod raw;
@@ -55,7 +58,9 @@ pub use hints::Hints;
 pub use info::{Hint, ImageInfo};
 
 use crate::{Error, PhysicalAddress, Warning};
+use damage::Damage;
 use formats::{Opened, Opening, Other};
+use placed::Placed;
 use source::Source;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -84,6 +89,12 @@ pub trait PhysicalMemory: Send + Sync {
         None
     }
 
+    /// Where in the file the compressed block begins that has the byte at `at`. `None`: it is in a hole, or not compressed, or nothing
+    /// tells.
+    fn block_offset(&self, _at: PhysicalAddress) -> Option<u64> {
+        None
+    }
+
     /// Whether every look at another place takes as long as a round trip over a network: searches that nothing depends on are
     /// shorter then.
     fn is_far(&self) -> bool {
@@ -97,7 +108,7 @@ pub trait PhysicalMemory: Send + Sync {
 }
 
 /// Memory that several readings of a file share.
-impl<M: PhysicalMemory> PhysicalMemory for Arc<M> {
+impl<M: PhysicalMemory + ?Sized> PhysicalMemory for Arc<M> {
     fn next_run(&self, from: PhysicalAddress) -> Option<PhysicalRun> {
         (**self).next_run(from)
     }
@@ -116,6 +127,10 @@ impl<M: PhysicalMemory> PhysicalMemory for Arc<M> {
 
     fn file_offset(&self, at: PhysicalAddress) -> Option<u64> {
         (**self).file_offset(at)
+    }
+
+    fn block_offset(&self, at: PhysicalAddress) -> Option<u64> {
+        (**self).block_offset(at)
     }
 
     fn is_far(&self) -> bool {
@@ -208,7 +223,7 @@ impl fmt::Debug for OpenOptions<'_> {
 
 /// One way to understand where memory lies in a file.
 struct Reading {
-    memory: Box<dyn PhysicalMemory>,
+    memory: Arc<dyn PhysicalMemory>,
     /// The file's first byte is not the memory's.
     moved: bool,
     warnings: Vec<Warning>,
@@ -230,7 +245,10 @@ pub struct MemoryImage {
     leaves_out: bool,
     readings: Vec<Reading>,
     chosen: OnceLock<usize>,
+    /// A reading that was found in the file itself.
+    placed: OnceLock<Reading>,
     fetched: Option<Arc<Fetched>>,
+    damage: Damage,
 }
 
 impl fmt::Debug for MemoryImage {
@@ -260,12 +278,26 @@ impl MemoryImage {
     /// As [`open`](Self::open); or the file is compressed, and more would be unpacked than is allowed.
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions<'_>) -> Result<Self, Error> {
         let path = path.as_ref();
+        if let Some(error) = path.to_str().and_then(fetched::of_a_store) {
+            return Err(error);
+        }
         if let Some(url) = path.to_str().filter(|path| fetched::is_address(path)) {
             return Self::open_far(url, options);
         }
         match split::parts_beside(path) {
-            parts if parts.len() > 1 => Self::open_parts_with(&parts, options),
-            _ => Self::detect(&Opening::new(open(path)?, vec![path.to_owned()], options)),
+            parts if parts.len() > 1 => {
+                let mut image = Self::open_parts_with(&parts, options)?;
+                let gap = parts.last().and_then(|last| split::gap_behind(last));
+                for reading in &mut image.readings {
+                    reading.warnings.extend(gap.iter().cloned());
+                }
+                Ok(image)
+            }
+            _ => {
+                let mut image = Self::detect(&Opening::new(open(path)?, vec![path.to_owned()], options))?;
+                image.suspects.extend(split::first_beside(path));
+                Ok(image)
+            }
         }
     }
 
@@ -344,20 +376,22 @@ impl MemoryImage {
             hints: None,
             suspects: Vec::new(),
             leaves_out: false,
-            readings: vec![Reading { memory, moved: false, warnings: Vec::new() }],
+            readings: vec![Reading { memory: Arc::from(memory), moved: false, warnings: Vec::new() }],
             chosen: OnceLock::new(),
+            placed: OnceLock::new(),
             fetched: None,
+            damage: Damage::default(),
         }
     }
 
     fn detect(opening: &Opening<'_>) -> Result<Self, Error> {
         let Opened { format, memory, others, hints, maker, warnings, more_files, suspects, within, leaves_out } =
             formats::open(opening)?;
-        let mut readings = vec![Reading { memory, moved: false, warnings: warnings.clone() }];
+        let mut readings = vec![Reading { memory: Arc::from(memory), moved: false, warnings: warnings.clone() }];
         readings.extend(others.into_iter().map(|Other { memory, moved, note }| {
             let mut warnings = warnings.clone();
             warnings.push(Warning::new("image", note));
-            Reading { memory, moved, warnings }
+            Reading { memory: Arc::from(memory), moved, warnings }
         }));
         let files = opening.files.iter().cloned().chain(more_files).collect();
         let bytes = opening.source.len();
@@ -372,12 +406,28 @@ impl MemoryImage {
             leaves_out,
             readings,
             chosen: OnceLock::new(),
+            placed: OnceLock::new(),
             fetched: None,
+            damage: Damage::default(),
         })
     }
 
     fn reading(&self) -> Option<&Reading> {
-        self.readings.get(self.chosen.get().copied().unwrap_or(0))
+        self.placed.get().or_else(|| self.readings.get(self.chosen.get().copied().unwrap_or(0)))
+    }
+
+    /// The file's bytes as memory at these places: each piece with where it stands in the file. `None`: the file says itself where its
+    /// memory lies.
+    pub(crate) fn placed_at(&self, pieces: Vec<(PhysicalRun, u64)>) -> Option<Placed> {
+        let raw = self.readings.first().filter(|_| self.format == "raw")?;
+        Some(Placed::new(Arc::clone(&raw.memory), pieces))
+    }
+
+    /// From now on, and for good, the file is read so, which is said in these words.
+    pub(crate) fn place(&self, pieces: Vec<(PhysicalRun, u64)>, note: String) {
+        let (Some(memory), Some(first)) = (self.placed_at(pieces), self.readings.first()) else { return };
+        let warnings = first.warnings.iter().cloned().chain([Warning::new("image", note)]).collect();
+        let _ = self.placed.set(Reading { memory: Arc::new(memory), moved: true, warnings });
     }
 
     /// Other ways to understand where memory lies: numbers for [`adopt`](Self::adopt), whether the file's first byte is not the
@@ -435,6 +485,13 @@ impl MemoryImage {
         self.reading().map_or(&[], |reading| &reading.warnings)
     }
 
+    /// What of the file was asked for until now and could not be had, although the file holds it: where it is damaged, and what memory is
+    /// lost with that. `None`: nothing.
+    #[must_use]
+    pub fn damage(&self) -> Option<Warning> {
+        self.damage.text(self).map(|message| Warning::new("image", message))
+    }
+
     /// The pieces of physical memory that the file holds, in address order.
     pub fn runs(&self) -> impl Iterator<Item = PhysicalRun> + '_ {
         runs(self)
@@ -469,7 +526,12 @@ impl PhysicalMemory for MemoryImage {
     }
 
     fn read(&self, at: PhysicalAddress, buf: &mut [u8]) -> usize {
-        self.reading().map_or(0, |reading| reading.memory.read(at, buf))
+        let Some(reading) = self.reading() else { return 0 };
+        let read = reading.memory.read(at, buf);
+        if read < buf.len() {
+            self.damage.note(&*reading.memory, at.wrapping_add(u64::try_from(read).unwrap_or(u64::MAX)));
+        }
+        read
     }
 
     fn borrow(&self, at: PhysicalAddress, len: usize) -> Option<&[u8]> {
@@ -479,6 +541,10 @@ impl PhysicalMemory for MemoryImage {
     fn file_offset(&self, at: PhysicalAddress) -> Option<u64> {
         // Offsets in what was unpacked are none in the file that the user has.
         self.reading().filter(|_| self.within.is_empty())?.memory.file_offset(at)
+    }
+
+    fn block_offset(&self, at: PhysicalAddress) -> Option<u64> {
+        self.reading()?.memory.block_offset(at)
     }
 
     fn is_far(&self) -> bool {

@@ -3,9 +3,10 @@
 use super::aff4;
 use super::formats::{Format, Found, Job, Opening, Refusal};
 use super::known::is_zlib;
+use super::source::Source;
 use super::unpack::{Stream, to_cache};
 use crate::{Error, Warning};
-use std::io::BufReader;
+use std::io::{self, BufRead as _, BufReader, Read};
 
 /// gzip, of one member or many (pigz, bgzip): RFC 1952.
 pub(super) static GZIP: Format = Format {
@@ -13,11 +14,45 @@ pub(super) static GZIP: Format = Format {
     // Deflate is the one method, and the high bits of the flags are zero.
     mark: |opening| opening.source.has(0, b"\x1f\x8b\x08") && opening.source.u8(3).is_some_and(|flags| flags < 0x20),
     job: Job::Read(|opening| {
-        let reader = flate2::read::MultiGzDecoder::new(Stream::new(opening.source.clone()));
+        let reader = Members::new(opening.source.clone());
         let (inside, path) = to_cache(&opening.source, reader, None, opening.options)?;
         Ok(Found::unpacked("gzip", inside, path))
     }),
 };
+
+/// The members of a file, as one. Zeros behind one fill the last block of a tape, and some copies: they are passed over, as gzip does.
+struct Members(Option<flate2::bufread::GzDecoder<BufReader<Stream>>>);
+
+impl Members {
+    fn new(source: Source) -> Self {
+        Self(Some(flate2::bufread::GzDecoder::new(BufReader::new(Stream::new(source)))))
+    }
+}
+
+impl Read for Members {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let Some(member) = &mut self.0 else { return Ok(0) };
+            let read = member.read(buf)?;
+            if read > 0 || buf.is_empty() {
+                return Ok(read);
+            }
+            let Some(mut rest) = self.0.take().map(flate2::bufread::GzDecoder::into_inner) else { return Ok(0) };
+            loop {
+                let bytes = rest.fill_buf()?;
+                if bytes.is_empty() {
+                    return Ok(0);
+                }
+                let (zeros, all) = (bytes.iter().take_while(|byte| **byte == 0).count(), bytes.len());
+                rest.consume(zeros);
+                if zeros < all {
+                    break;
+                }
+            }
+            self.0 = Some(flate2::bufread::GzDecoder::new(rest));
+        }
+    }
+}
 
 /// What LiME writes with compress=1: one zlib stream (RFC 1950) of all of its output, headers included.
 pub(super) static ZLIB: Format = Format {

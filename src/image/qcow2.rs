@@ -7,8 +7,11 @@ use super::source::{Bytes, Source};
 use crate::{Error, Warning};
 
 /// See the module.
-pub(super) static FORMAT: Format =
-    Format { title: "a qcow2 disk image", mark: |opening| opening.source.has(0, b"QFI\xfb"), job: Job::Read(open) };
+pub(super) static FORMAT: Format = Format {
+    title: "a qcow2 disk image",
+    mark: |opening| opening.source.has(0, b"QFI\xfb") && opening.source.be_u32(4) > Some(1),
+    job: Job::Read(open),
+};
 
 /// Snapshots of one disk at most.
 const MAX_SNAPSHOTS: u32 = 65536;
@@ -169,6 +172,10 @@ impl Bytes for State {
             done = done.saturating_add(read);
         }
         done
+    }
+
+    fn block_offset(&self, at: u64) -> Option<u64> {
+        self.source.block_offset(self.find(at)?.0?)
     }
 
     fn lend(&self, at: u64, len: usize) -> Option<&[u8]> {

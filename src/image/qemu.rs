@@ -2,12 +2,12 @@
 //!
 //! Layout: QEMU `migration/savevm.c`, `migration/ram.c`, `docs/devel/migration`. Numbers are big-endian.
 
-use super::PhysicalRun;
 use super::blocks::{Blocks, Unpack};
 use super::formats::{Format, Job, Opened, Opening, Other, Refusal};
-use super::hole::{self, WithHole};
+use super::hole;
 use super::runs::{Piece, Place, Runs, push};
 use super::source::Source;
+use super::{PhysicalMemory, PhysicalRun};
 use crate::{PAGE_SIZE, PhysicalAddress};
 use std::sync::Arc;
 
@@ -409,8 +409,8 @@ impl Stream<'_> {
         // The later copy of a page counts.
         let (runs, lost) = Runs::new(self.source.clone(), self.pieces.into_iter().rev());
         let packed = Packed { source: self.source.clone(), pages: self.packed };
-        let memory = Arc::new(runs.with_blocks(Blocks::new(packed)));
-        let at = |begin: u64| WithHole { memory: Arc::clone(&memory), begin };
+        let memory: Arc<dyn PhysicalMemory> = Arc::new(runs.with_blocks(Blocks::new(packed)));
+        let at = |begin: u64| hole::with_hole(&memory, begin);
         let mut opened = Opened::new("qemu", at(below));
         // The type says where the hole begins unless it was told otherwise (max-ram-below-4g), or is an old one.
         let others = hole::begins(ram).filter(|begin| *begin != below.min(ram));
@@ -447,6 +447,10 @@ struct Packed {
 }
 
 impl Unpack for Packed {
+    fn place(&self, number: u64) -> Option<u64> {
+        self.pages.get(usize::try_from(number).ok()?).map(|(at, _)| *at)
+    }
+
     fn unpack(&self, number: u64) -> Option<Vec<u8>> {
         let (at, length) = *self.pages.get(usize::try_from(number).ok()?)?;
         let data = self.source.copy(at, usize::try_from(length).ok()?)?;

@@ -1,10 +1,10 @@
 //! Raw images: byte n of the file is byte n of physical memory; or the memory without the hole below 4 GiB.
 
-use super::PhysicalRun;
 use super::formats::{Opened, Opening, Other};
-use super::hole::{self, WithHole};
+use super::hole;
 use super::runs::{Place, Runs};
 use super::source::Source;
+use super::{PhysicalMemory, PhysicalRun};
 use crate::{Error, PAGE_SIZE, PhysicalAddress};
 use std::sync::Arc;
 
@@ -38,9 +38,9 @@ pub(super) fn open(opening: &Opening<'_>, doubts: &[(&'static str, String)]) -> 
         });
     }
     let whole = [(PhysicalRun { start: PhysicalAddress(0), bytes: length }, Place::File(0))];
-    let memory = Arc::new(Runs::new(source.clone(), whole).0);
+    let memory: Arc<dyn PhysicalMemory> = Arc::new(Runs::new(source.clone(), whole).0);
     let holes = hole::begins(length).map(|begin| Other {
-        memory: Box::new(WithHole { memory: Arc::clone(&memory), begin }),
+        memory: Box::new(hole::with_hole(&memory, begin)),
         moved: false,
         note: hole::note(begin),
     });

@@ -221,6 +221,14 @@ impl PhysicalMemory for Runs {
         }
     }
 
+    fn block_offset(&self, at: PhysicalAddress) -> Option<u64> {
+        match self.find(at)?.0 {
+            Place::File(offset) | Place::Pages { first: offset, .. } => self.source.block_offset(offset),
+            Place::Packed { block, .. } => self.blocks.as_ref()?.place(block),
+            Place::Zero => None,
+        }
+    }
+
     fn prefetch(&self, piece: PhysicalRun) {
         let mut at = piece.start;
         while let Some((place, left)) = self.find(at).filter(|_| at < piece.end()) {

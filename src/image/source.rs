@@ -28,6 +28,11 @@ pub(super) trait Bytes: Send + Sync {
         None
     }
 
+    /// Where in the file on disk the compressed block begins that has the byte at `at`. `None`: it is in none.
+    fn block_offset(&self, _at: u64) -> Option<u64> {
+        None
+    }
+
     /// Says that a range will be read soon.
     fn prefetch(&self, _at: u64, _len: u64) {}
 
@@ -342,6 +347,11 @@ impl Bytes for Joined {
         part.lend(within, len)
     }
 
+    fn block_offset(&self, at: u64) -> Option<u64> {
+        let (within, part) = self.part(at)?;
+        part.block_offset(within)
+    }
+
     fn prefetch(&self, at: u64, len: u64) {
         let mut at = at;
         let end = at.saturating_add(len);
@@ -397,6 +407,10 @@ impl Bytes for Window {
 
     fn file_offset(&self, at: u64) -> Option<u64> {
         self.of.file_offset(self.from.checked_add(at)?)
+    }
+
+    fn block_offset(&self, at: u64) -> Option<u64> {
+        self.of.block_offset(self.from.checked_add(at)?)
     }
 
     fn prefetch(&self, at: u64, len: u64) {

@@ -100,6 +100,10 @@ pub(super) fn to_cache(
     let part = path.with_extension(format!("{}.part", std::process::id()));
     let written = write(&mut reader, &part, limit, size, options);
     let result = match written {
+        Ok(true) if std::fs::metadata(&part).is_ok_and(|about| about.len() == 0) => Err(Error::NotAnImage {
+            what: "this file is compressed, and holds nothing".into(),
+            advice: "Name the memory image; if this should be one, it was empty when it was compressed".into(),
+        }),
         Ok(true) => std::fs::rename(&part, &path)
             .and_then(|()| Source::open(&path))
             .map(|source| (source, path.clone()))

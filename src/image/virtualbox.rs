@@ -466,6 +466,10 @@ struct Packed {
 }
 
 impl Unpack for Packed {
+    fn place(&self, number: u64) -> Option<u64> {
+        self.files.get(usize::try_from(number).ok()?).copied()
+    }
+
     fn unpack(&self, number: u64) -> Option<Vec<u8>> {
         let number = usize::try_from(number).ok()?;
         let end = self.starts.get(number.checked_add(1)?).copied().unwrap_or(self.end);

@@ -28,6 +28,12 @@ pub(super) static STATE: Format = Format {
             }));
         };
         let memory = super::open(&path)?;
+        if let Some(odd) = state.foreign(memory.len()) {
+            return Err(Refusal::Unusable(Error::NotAnImage {
+                what: format!("this state of a VMware machine does not belong to the memory beside it: {odd}"),
+                advice: format!("Name the memory itself: {}. It is read without the state then", path.display()),
+            }));
+        }
         let mut opened = state.memory(&memory, (0, memory.len()))?;
         opened.more_files.push(path);
         Ok(opened.into())
@@ -43,6 +49,12 @@ pub(super) static MEMORY: Format = Format {
         let state = State::read(&source);
         let state =
             state.map_err(|_| Refusal::NotThis(format!("the state beside it ({}) is damaged", path.display())))?;
+        if let Some(odd) = state.foreign(opening.source.len()) {
+            let path = path.display();
+            return Err(Refusal::NotThis(format!(
+                "the state beside it ({path}) is another machine's or another time's: {odd}"
+            )));
+        }
         let mut opened = state.memory(&opening.source, (0, opening.source.len()))?;
         opened.more_files.push(path);
         Ok(opened.into())
@@ -165,6 +177,16 @@ impl State {
             *value = number();
         }
         Ok(())
+    }
+
+    /// Why the state cannot be of a memory file of so many bytes. `None`: it can. A file that is shorter than its regions may have been cut.
+    fn foreign(&self, bytes: u64) -> Option<String> {
+        let end = |[first, page, pages]: &[Option<u64>; 3]| {
+            first.and(page.zip(*pages)).map(|(page, pages)| page.saturating_add(pages))
+        };
+        let end = self.regions.iter().filter_map(end).max()?.saturating_mul(PAGE_SIZE);
+        (end < bytes & !PAGE_SIZE.wrapping_sub(1))
+            .then(|| format!("it describes {} MiB of memory, and the file has {} MiB", end >> 20, bytes >> 20))
     }
 
     /// The memory, which begins at an offset of a file and has some bytes there.

@@ -1,5 +1,6 @@
 //! Writing a physical memory as an image of another kind.
 
+use super::dump_header::{Bits, HEADER, MAX_RUNS, header};
 use super::{PhysicalMemory, PhysicalRun, bytes_at, runs};
 use crate::{PAGE_SIZE, PhysicalAddress, Timestamp, VirtualAddress};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -44,9 +45,10 @@ pub struct DumpFacts {
 pub struct Written {
     /// Bytes of memory.
     pub bytes: u64,
-    /// Runs of memory.
+    /// Runs of memory, as they were written.
     pub runs: u64,
-    /// Bytes of memory that the image has and that could not be read: they are zero, or a hole.
+    /// Bytes of memory that the image should have and that could not be read: no range and no page says that they are there. In a raw
+    /// file they are a hole.
     pub unreadable: u64,
     /// Bytes between the runs that are no memory, or were not in the image.
     pub holes: u64,
@@ -71,39 +73,24 @@ pub fn write(
         Container::CrashDump => runs(memory).filter_map(whole_pages).collect(),
         _ => runs(memory).collect(),
     };
-    let mut writer = Writer { written: Written::default(), total: pieces.iter().map(|run| run.bytes).sum(), progress };
-    writer.written.runs = u64::try_from(pieces.len()).unwrap_or(u64::MAX);
-    let end = pieces.last().map_or(0, |run| run.end().0);
-    writer.written.holes = end.saturating_sub(writer.total);
+    let total = pieces.iter().map(|run| run.bytes).sum();
+    let mut reader = Reader { memory, written: Written::default(), total, progress };
     match container {
-        Container::Raw => {
-            for run in &pieces {
-                out.seek(SeekFrom::Start(run.start.0))?;
-                writer.copy(memory, *run, out, true)?;
-            }
-        }
-        Container::Lime => {
-            for run in &pieces {
-                out.write_all(b"EMiL\x01\0\0\0")?;
-                for word in [run.start.0, run.end().0.saturating_sub(1), 0] {
-                    out.write_all(&word.to_le_bytes())?;
-                }
-                writer.copy(memory, *run, out, false)?;
-            }
-        }
+        Container::Raw => reader.raw(&pieces, out)?,
+        Container::Lime => pieces.iter().try_for_each(|run| reader.lime(*run, out))?,
         Container::CrashDump => {
-            let full = pieces.len() <= MAX_RUNS;
-            out.write_all(&header(&pieces, full, facts))?;
+            let full = pieces.len() <= MAX_RUNS && reader.full_dump(&pieces, facts, out)?;
             if !full {
-                bitmap(&pieces, out)?;
-            }
-            for run in &pieces {
-                writer.copy(memory, *run, out, false)?;
+                // The header of a full dump says of no page in its runs that it is missing.
+                out.seek(SeekFrom::Start(0))?;
+                reader.written = Written::default();
+                reader.bitmap_dump(&pieces, facts, out)?;
             }
         }
     }
     out.flush()?;
-    Ok(writer.written)
+    let end = pieces.last().map_or(0, |run| run.end().0);
+    Ok(Written { holes: end.saturating_sub(total), ..reader.written })
 }
 
 fn whole_pages(run: PhysicalRun) -> Option<PhysicalRun> {
@@ -112,136 +99,167 @@ fn whole_pages(run: PhysicalRun) -> Option<PhysicalRun> {
     (start < end).then(|| PhysicalRun { start: PhysicalAddress(start), bytes: end.saturating_sub(start) })
 }
 
-struct Writer<'p> {
-    written: Written,
-    total: u64,
-    progress: &'p dyn Fn(u64, u64),
+/// What follows in a run.
+enum Part<'b> {
+    Bytes(&'b [u8]),
+    /// So many bytes that could not be read.
+    Lost(u64),
 }
 
-impl Writer<'_> {
-    /// Copies a run to where `out` stands. `sparse`: zeros are left out.
-    fn copy(
-        &mut self,
-        memory: &(impl PhysicalMemory + ?Sized),
-        run: PhysicalRun,
-        out: &mut (impl Write + Seek),
-        sparse: bool,
-    ) -> io::Result<()> {
-        let mut buffer = Vec::new();
-        let zeros = vec![0u8; usize::try_from(STEP).unwrap_or(0)];
-        let mut at = run.start;
-        let mut place = at.0;
+/// Reads what is written.
+struct Reader<'m, M: ?Sized> {
+    memory: &'m M,
+    written: Written,
+    total: u64,
+    progress: &'m dyn Fn(u64, u64),
+}
+
+impl<M: PhysicalMemory + ?Sized> Reader<'_, M> {
+    /// Gives all of a run, in its order.
+    fn read(&mut self, run: PhysicalRun, give: &mut dyn FnMut(Part<'_>) -> io::Result<()>) -> io::Result<()> {
+        let (mut buffer, mut at, mut in_a_row) = (Vec::new(), run.start, false);
         while at < run.end() {
             let left = run.end().0.saturating_sub(at.0).min(STEP);
-            let len = usize::try_from(left).unwrap_or(0);
-            memory.prefetch(PhysicalRun { start: at, bytes: left });
-            let mut bytes = bytes_at(memory, at, len, &mut buffer);
+            self.memory.prefetch(PhysicalRun { start: at, bytes: left });
+            let mut bytes = bytes_at(self.memory, at, usize::try_from(left).unwrap_or(0), &mut buffer);
+            let page = PAGE_SIZE.saturating_sub(at.page_offset()).min(left);
+            let held = u64::try_from(bytes.len()).unwrap_or(0);
+            if held < page {
+                // What lies together may end in a page that goes on elsewhere. What cannot be read costs its page.
+                buffer.resize(usize::try_from(page).unwrap_or(0), 0);
+                bytes = if self.memory.read(at, &mut buffer) == buffer.len() { &buffer } else { &[] };
+            } else if held < left {
+                let whole = at.wrapping_add(held).page().0.saturating_sub(at.0).max(page);
+                bytes = bytes.get(..usize::try_from(whole).unwrap_or(0)).unwrap_or(bytes);
+            }
+            let done = if bytes.is_empty() { page } else { u64::try_from(bytes.len()).unwrap_or(page) };
+            let written = &mut self.written;
             if bytes.is_empty() {
-                // What cannot be read costs its page.
-                let lost = PAGE_SIZE.saturating_sub(at.page_offset()).min(left);
-                self.written.unreadable = self.written.unreadable.saturating_add(lost);
-                bytes = zeros.get(..usize::try_from(lost).unwrap_or(0)).unwrap_or(&[]);
+                written.unreadable = written.unreadable.saturating_add(done);
+                give(Part::Lost(done))?;
+            } else {
+                written.runs = written.runs.saturating_add(u64::from(!in_a_row));
+                written.bytes = written.bytes.saturating_add(done);
+                give(Part::Bytes(bytes))?;
             }
-            for piece in bytes.chunks(0x1_0000) {
-                place = place.saturating_add(u64::try_from(piece.len()).unwrap_or(0));
-                if !sparse || piece.iter().any(|byte| *byte != 0) {
-                    out.write_all(piece)?;
-                    continue;
-                }
-                // The file is as long as its memory, also where that ends in zeros: the last byte is written.
-                let last = piece.get(..usize::from(place == run.end().0)).unwrap_or_default();
-                let skipped = piece.len().saturating_sub(last.len());
-                out.seek(SeekFrom::Current(i64::try_from(skipped).map_err(io::Error::other)?))?;
-                out.write_all(last)?;
-            }
-            let done = u64::try_from(bytes.len()).unwrap_or(0);
+            in_a_row = !bytes.is_empty();
             at = at.wrapping_add(done);
-            self.written.bytes = self.written.bytes.saturating_add(done);
-            (self.progress)(self.written.bytes, self.total);
+            (self.progress)(written.bytes.saturating_add(written.unreadable), self.total);
         }
         Ok(())
     }
-}
 
-/// Runs that the header of a crash dump has room for: 700 bytes, 16 of head, 16 a run.
-const MAX_RUNS: usize = 42;
-const HEADER: usize = 0x2000;
+    /// Bytes at their places; zeros, and what could not be read, are left out.
+    fn raw(&mut self, pieces: &[PhysicalRun], out: &mut (impl Write + Seek)) -> io::Result<()> {
+        let skip = |out: &mut dyn Seek, bytes: u64| {
+            out.seek(SeekFrom::Current(i64::try_from(bytes).map_err(io::Error::other)?)).map(drop)
+        };
+        for run in pieces {
+            out.seek(SeekFrom::Start(run.start.0))?;
+            self.read(*run, &mut |part| match part {
+                Part::Lost(bytes) => skip(out, bytes),
+                Part::Bytes(bytes) => bytes.chunks(0x1_0000).try_for_each(|piece| {
+                    if piece.iter().all(|byte| *byte == 0) {
+                        return skip(out, u64::try_from(piece.len()).unwrap_or(0));
+                    }
+                    out.write_all(piece)
+                }),
+            })?;
+        }
+        // The file is as long as the memory, also where that ends in zeros: the last byte is written.
+        if let Some(last) = pieces.last().and_then(|run| run.end().0.checked_sub(1)) {
+            out.seek(SeekFrom::Start(last))?;
+            let mut byte = [0];
+            self.memory.read(PhysicalAddress(last), &mut byte);
+            out.write_all(&byte)?;
+        }
+        Ok(())
+    }
 
-/// `_DUMP_HEADER64`; what is not known is left as its writer leaves it, filled with `PAGE`.
-fn header(pieces: &[PhysicalRun], full: bool, facts: &DumpFacts) -> Vec<u8> {
-    let mut out: Vec<u8> = b"PAGE".iter().copied().cycle().take(HEADER).collect();
-    let mut put = |at: usize, bytes: &[u8]| {
-        for (to, from) in out.iter_mut().skip(at).zip(bytes) {
-            *to = *from;
-        }
-    };
-    let pages: u64 = pieces.iter().map(|run| run.bytes / PAGE_SIZE).sum();
-    put(0, b"PAGEDU64");
-    put(0x08, &0xfu32.to_le_bytes());
-    put(0x0c, &facts.build.to_le_bytes());
-    put(0x10, &facts.dtb.0.to_le_bytes());
-    put(0x18, &facts.pfn_database.0.to_le_bytes());
-    put(0x20, &facts.loaded_module_list.0.to_le_bytes());
-    put(0x28, &facts.active_process_head.0.to_le_bytes());
-    put(0x30, &0x8664u32.to_le_bytes());
-    put(0x34, &facts.processors.max(1).to_le_bytes());
-    // The code that Windows itself writes into the dump of a running system.
-    put(0x38, &0x161u32.to_le_bytes());
-    put(0x40, &[0; 32]);
-    put(0x80, &facts.debugger_data_block.0.to_le_bytes());
-    if full {
-        put(0x88, &u32::try_from(pieces.len()).unwrap_or(0).to_le_bytes());
-        put(0x90, &pages.to_le_bytes());
-        for (n, run) in pieces.iter().enumerate() {
-            let at = 0x98usize.saturating_add(n.saturating_mul(16));
-            put(at, &(run.start.0 / PAGE_SIZE).to_le_bytes());
-            put(at.saturating_add(8), &(run.bytes / PAGE_SIZE).to_le_bytes());
-        }
+    /// A run; one more begins behind what could not be read.
+    fn lime(&mut self, run: PhysicalRun, out: &mut (impl Write + Seek)) -> io::Result<()> {
+        // Where the header of the range is that is being written, and its first address.
+        let (mut range, mut at) = (None, run.start.0);
+        self.read(run, &mut |part| match part {
+            Part::Bytes(bytes) => {
+                if range.is_none() {
+                    range = Some((out.stream_position()?, at));
+                    lime_header(out, at, run.end().0)?;
+                }
+                at = at.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
+                out.write_all(bytes)
+            }
+            Part::Lost(bytes) => {
+                if let Some((header, start)) = range.take() {
+                    let here = out.stream_position()?;
+                    out.seek(SeekFrom::Start(header))?;
+                    lime_header(out, start, at)?;
+                    out.seek(SeekFrom::Start(here))?;
+                }
+                at = at.saturating_add(bytes);
+                Ok(())
+            }
+        })
     }
-    // The context record: no processor's state is known.
-    put(0x348, &[0; 1232]);
-    put(0xf00, &[0; 0x98]);
-    put(0xf98, &(if full { 1u32 } else { 5 }).to_le_bytes());
-    put(0xfa0, &pages.saturating_mul(PAGE_SIZE).saturating_add(0x2000).to_le_bytes());
-    if let Some(captured) = facts.captured {
-        put(0xfa8, &captured.0.to_le_bytes());
-        if let Some(up) = facts.boot.and_then(|boot| captured.0.checked_sub(boot.0)) {
-            put(0x1030, &up.to_le_bytes());
-        }
-    }
-    let mut comment = [0u8; 128];
-    for (to, from) in comment.iter_mut().zip(concat!("ntmem ", env!("CARGO_PKG_VERSION")).bytes()) {
-        *to = from;
-    }
-    put(0xfb0, &comment);
-    out
-}
 
-/// The header in front of a bitmap dump's pages, the bitmap, and what fills its last page.
-fn bitmap(pieces: &[PhysicalRun], out: &mut impl Write) -> io::Result<()> {
-    let end = pieces.last().map_or(0, |run| run.end().0) / PAGE_SIZE;
-    let pages: u64 = pieces.iter().map(|run| run.bytes / PAGE_SIZE).sum();
-    let mut bits = vec![0u8; usize::try_from(end.div_ceil(64).saturating_mul(8)).map_err(io::Error::other)?];
-    for run in pieces {
-        for page in run.start.0 / PAGE_SIZE..run.end().0 / PAGE_SIZE {
-            if let Some(byte) = usize::try_from(page / 8).ok().and_then(|at| bits.get_mut(at)) {
-                *byte |= 1 << (page % 8);
+    /// False: a page could not be read, and it is not written to its end.
+    fn full_dump(
+        &mut self,
+        pieces: &[PhysicalRun],
+        facts: &DumpFacts,
+        out: &mut (impl Write + Seek),
+    ) -> io::Result<bool> {
+        out.write_all(&header(pieces, true, facts))?;
+        let mut whole = true;
+        for run in pieces {
+            self.read(*run, &mut |part| {
+                if let Part::Bytes(bytes) = part {
+                    return if whole { out.write_all(bytes) } else { Ok(()) };
+                }
+                whole = false;
+                Ok(())
+            })?;
+            if !whole {
+                break;
             }
         }
+        Ok(whole)
     }
-    let begin = u64::try_from(HEADER.saturating_add(0x38).saturating_add(bits.len())).unwrap_or(u64::MAX);
-    let first = begin.next_multiple_of(PAGE_SIZE);
-    let mut head = [0u8; 0x38];
-    let fields = [(0x20usize, first), (0x28, pages), (0x30, end)];
-    for (to, from) in head.iter_mut().zip(b"FDMPDUMP") {
-        *to = *from;
-    }
-    for (at, value) in fields {
-        for (to, from) in head.iter_mut().skip(at).zip(value.to_le_bytes()) {
-            *to = from;
+
+    /// The bitmap is written again when all pages are: then it is known which could be read.
+    fn bitmap_dump(
+        &mut self,
+        pieces: &[PhysicalRun],
+        facts: &DumpFacts,
+        out: &mut (impl Write + Seek),
+    ) -> io::Result<()> {
+        out.write_all(&header(pieces, false, facts))?;
+        let mut bits = Bits::of(pieces)?;
+        bits.write(out)?;
+        for run in pieces {
+            let mut at = run.start.0;
+            self.read(*run, &mut |part| {
+                let bytes = match part {
+                    Part::Bytes(bytes) => {
+                        out.write_all(bytes)?;
+                        u64::try_from(bytes.len()).unwrap_or(0)
+                    }
+                    Part::Lost(bytes) => {
+                        bits.set(at / PAGE_SIZE, false);
+                        bytes
+                    }
+                };
+                at = at.saturating_add(bytes);
+                Ok(())
+            })?;
         }
+        out.seek(SeekFrom::Start(u64::try_from(HEADER).unwrap_or(0)))?;
+        bits.write(out)
     }
-    out.write_all(&head)?;
-    out.write_all(&bits)?;
-    out.write_all(&vec![0; usize::try_from(first.saturating_sub(begin)).unwrap_or(0)])
+}
+
+/// The header of a range, `[start, end)`.
+fn lime_header(out: &mut impl Write, start: u64, end: u64) -> io::Result<()> {
+    out.write_all(b"EMiL\x01\0\0\0")?;
+    [start, end.saturating_sub(1), 0].iter().try_for_each(|word| out.write_all(&word.to_le_bytes()))
 }

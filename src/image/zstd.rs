@@ -146,6 +146,10 @@ struct Frames {
 }
 
 impl Unpack for Frames {
+    fn place(&self, number: u64) -> Option<u64> {
+        self.frames.get(usize::try_from(number).ok()?).map(|frame| frame.at)
+    }
+
     fn unpack(&self, number: u64) -> Option<Vec<u8>> {
         let frame = self.frames.get(usize::try_from(number).ok()?)?;
         let packed = self.source.copy(frame.at, usize::try_from(frame.packed).ok()?)?;
@@ -156,8 +160,16 @@ impl Unpack for Frames {
 /// The `size` bytes that a frame holds.
 pub(super) fn exactly(packed: &[u8], size: usize) -> Option<Vec<u8>> {
     let mut out = vec![0; size];
-    ruzstd::decoding::StreamingDecoder::new(packed).ok()?.read_exact(&mut out).ok()?;
-    Some(out)
+    let mut decoder = ruzstd::decoding::StreamingDecoder::new(packed).ok()?;
+    decoder.read_exact(&mut out).ok()?;
+    // The last block may hold nothing, and the sum stands behind it.
+    decoder.read(&mut [0]).ok()?;
+    is_right(&decoder.decoder).then_some(out)
+}
+
+/// Whether the sum behind a frame's content is that of what came out. Not every frame has one.
+fn is_right(frame: &ruzstd::decoding::FrameDecoder) -> bool {
+    frame.get_checksum_from_data().is_none_or(|sum| frame.get_calculated_checksum() == Some(sum))
 }
 
 /// The frames of a stream, one after the other, as one.
@@ -179,6 +191,12 @@ impl Read for AllFrames {
                 let read = frame.read(buf)?;
                 if read > 0 || buf.is_empty() {
                     return Ok(read);
+                }
+                if !is_right(&frame.decoder) {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "a frame's content is not what its sum says",
+                    ));
                 }
                 self.rest = self.frame.take().map(ruzstd::decoding::StreamingDecoder::into_inner);
             }

@@ -13,6 +13,8 @@ layout! {
     pub struct EprocessLayout = "_EPROCESS" {
         /// Page-table root: an array in NT 5.2, of which the first is the root.
         dtb: Field<First> = "Pcb.DirectoryTableBase",
+        /// Root of the table that user mode runs on (KVA shadow, 2018 on): 0 or 1 where there is none of its own.
+        user_dtb: Option<Field<u64>> = "Pcb.UserDirectoryTableBase",
         /// Base priority.
         base_priority: Option<Field<i8>> = "Pcb.BasePriority",
         /// Process id.
@@ -53,6 +55,10 @@ layout! {
         image_file: Option<Field<VirtualAddress>> = "ImageFilePointer",
         /// Protection level (8.1 on).
         protection: Option<Field<u8>> = "Protection.Level",
+        /// How well its program has to be signed (8 on).
+        signature_level: Option<Field<u8>> = "SignatureLevel",
+        /// The same of what it loads.
+        section_signature_level: Option<Field<u8>> = "SectionSignatureLevel",
         /// Ending it ends the system.
         critical: Option<Bits> = "BreakOnTermination",
         /// No image, no user half (8.1 on).
@@ -279,6 +285,8 @@ layout! {
         load_order: Field<Embedded> = "InLoadOrderLinks",
         /// Where the module is mapped.
         base: Field<VirtualAddress> = "DllBase",
+        /// Where the loader calls it.
+        entry_point: Option<Field<VirtualAddress>> = "EntryPoint",
         /// Size of the image.
         image_size: Field<u32> = "SizeOfImage",
         /// Path.

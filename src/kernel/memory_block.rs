@@ -4,21 +4,24 @@
 //! `_PHYSICAL_MEMORY_DESCRIPTOR`, the same in the PDBs of all x64 kernels from 7601 to 26100: `NumberOfRuns` at 0, `NumberOfPages` at 8,
 //! `Run` at 0x10, each with `BasePage` and `PageCount`.
 
-use super::Kernel;
+use super::find::leaves;
 use super::find::readings::fits;
-use crate::image::{PhysicalRun, runs};
+use super::{Direction, Eprocess, Kernel, Walk};
+use crate::image::{PhysicalMemory, PhysicalRun, bytes_at, runs};
 use crate::memory::AddressSpace;
 use crate::{Absent, PAGE_SIZE, PhysicalAddress, VirtualAddress};
 
 /// A range of physical memory, `[start, end)`.
 type Range = (PhysicalAddress, PhysicalAddress);
 
-const NUMBER_OF_PAGES: u64 = 8;
-const RUN: u64 = 0x10;
+const NUMBER_OF_PAGES: usize = 8;
+const RUN: usize = 0x10;
 /// Ranges at most: the firmware of large servers leaves some dozens.
 const MAX_RUNS: u32 = 512;
 /// x64 processors have 52 bits of physical address.
 const MAX_PAGES: u64 = 1 << 40;
+/// Processes whose page tables are gone over.
+const MAX_PROCESSES: usize = 32;
 /// Ranges that a message names.
 const NAMED: usize = 3;
 
@@ -27,23 +30,67 @@ const NAMED: usize = 3;
 /// # Errors
 /// It cannot be read; or it is none: its ranges are not in order, or the sum of their pages is not what it says.
 pub(crate) fn read(space: AddressSpace<'_>, at: VirtualAddress) -> Result<Vec<Range>, Absent> {
-    let is_none = || Absent::unparsable(format!("no list of memory ranges at {at}"));
-    let count = space.read_u32(at)?;
-    let pages = space.read_u64(at.wrapping_add(NUMBER_OF_PAGES))?;
+    let count = space.read_u32(at)?.min(MAX_RUNS);
+    let mut bytes = vec![0; usize::try_from(count).unwrap_or(0).saturating_add(1).saturating_mul(16)];
+    space.read(at, &mut bytes)?;
+    parse(&bytes).ok_or_else(|| Absent::unparsable(format!("no list of memory ranges at {at}")))
+}
+
+/// The ranges in the block that these bytes begin with. `None`: it is none.
+fn parse(bytes: &[u8]) -> Option<Vec<Range>> {
+    let word = |at: usize| bytes.get(at..)?.first_chunk().map(|word| u64::from_le_bytes(*word));
+    let (count, pages) = (u32::from_le_bytes(*bytes.first_chunk()?), word(NUMBER_OF_PAGES)?);
     if !(1..=MAX_RUNS).contains(&count) || pages < u64::from(count) || pages >= MAX_PAGES {
-        return Err(is_none());
+        return None;
     }
     let (mut ranges, mut sum, mut free): (Vec<Range>, u64, u64) = (Vec::new(), 0, 0);
-    for n in 0..u64::from(count) {
-        let run = at.wrapping_add(RUN).wrapping_add(n.wrapping_mul(16));
-        let (base, pages) = (space.read_u64(run)?, space.read_u64(run.wrapping_add(8))?);
-        let end = base.checked_add(pages).filter(|end| base >= free && pages > 0 && *end < MAX_PAGES);
-        free = end.ok_or_else(is_none)?;
+    for n in 0..usize::try_from(count).ok()? {
+        let run = n.checked_mul(16)?.checked_add(RUN)?;
+        let (base, pages) = (word(run)?, word(run.checked_add(8)?)?);
+        free = base.checked_add(pages).filter(|end| base >= free && pages > 0 && *end < MAX_PAGES)?;
         sum = sum.saturating_add(pages);
         let address = |page: u64| PhysicalAddress(page.saturating_mul(PAGE_SIZE));
         ranges.push((address(base), address(free)));
     }
-    if sum == pages { Ok(ranges) } else { Err(is_none()) }
+    (sum == pages).then_some(ranges)
+}
+
+/// Bytes of a memory that are searched at a time, and how much of the last is searched again: the longest block.
+const STEP: u64 = 1 << 20;
+const AGAIN: usize = 16 + 16 * MAX_RUNS as usize;
+
+/// The ranges of a block, wherever it lies in a memory, that have exactly as many pages as that: the memory has them one behind the other.
+/// `None`: there is none, or all are one range.
+pub(crate) fn in_a_row(memory: &dyn PhysicalMemory) -> Option<Vec<Range>> {
+    let pages = runs(memory).map(|run| run.bytes).fold(0, u64::saturating_add) / PAGE_SIZE;
+    let (mark, mut bytes) = (pages.to_le_bytes(), Vec::new());
+    for run in runs(memory) {
+        let mut at = run.start;
+        while at < run.end() {
+            let left = run.end().0.saturating_sub(at.0);
+            let length = usize::try_from(left.min(STEP)).unwrap_or(0).saturating_add(AGAIN);
+            memory.prefetch(PhysicalRun { start: at, bytes: left.min(STEP) });
+            let piece = bytes_at(memory, at, length, &mut bytes);
+            let found = memchr::memmem::find_iter(piece, &mark);
+            let blocks = found.filter_map(|at| piece.get(at.checked_sub(NUMBER_OF_PAGES)?..).and_then(parse));
+            if let Some(ranges) = blocks.filter(|ranges| ranges.len() > 1).min_by_key(Vec::len) {
+                return Some(ranges);
+            }
+            at = at.wrapping_add(left.min(STEP));
+        }
+    }
+    None
+}
+
+/// Ranges that stand one behind the other, each with where that is.
+pub(crate) fn placed(ranges: &[Range]) -> Vec<(PhysicalRun, u64)> {
+    let mut at = 0u64;
+    let piece = |range: &Range| {
+        let place = at;
+        at = at.saturating_add(bytes(range));
+        (PhysicalRun { start: range.0, bytes: bytes(range) }, place)
+    };
+    ranges.iter().map(piece).collect()
 }
 
 /// What of `wanted` is not in `held`; both are in order.
@@ -89,6 +136,19 @@ impl Kernel<'_> {
             lacking(&ranges, runs(*memory).map(range)).is_empty() && fits(self.image, *memory, self.space.root())
         });
         all.map(|(number, ..)| number).next()
+    }
+
+    /// The number of the reading of the image under which pages are in their places that lie behind its end, where the kernel's own list
+    /// does not tell: see [`leaves`].
+    pub(super) fn reading_by_pages(&self) -> Option<usize> {
+        if self.memory_ranges().is_ok() {
+            return None;
+        }
+        let links = self.layouts().process.links.offset;
+        let head = self.global("PsActiveProcessHead").ok()?;
+        let listed = Walk::new(self.space(), head, Direction::Forward, MAX_PROCESSES);
+        let roots = listed.filter_map(|entry| Eprocess::read(self, entry.wrapping_sub(links)).root().ok());
+        leaves::reading(self.image, roots.map(|root| (root, leaves::USER)))
     }
 
     /// What is to be said of an image that ends within a page. `None`: it does not.

@@ -1,10 +1,12 @@
 //! The kernel in an image: found, with its layouts, and views of its objects.
 
+mod blank;
 mod carved;
 mod crash_objects;
 pub(crate) mod find;
 mod info;
 pub(crate) mod layouts;
+mod mask;
 pub(crate) mod memory_block;
 pub(crate) mod objects;
 mod page_file_match;
@@ -28,7 +30,7 @@ pub use find::roots::Way;
 pub use info::KernelInfo;
 pub use layouts::Layouts;
 pub use objects::cmhive::{BlockPlace, Cmhive, HIVE_SIGNATURE, Storage, hive_list, master_hive, registry_process};
-pub use objects::code::{AlteredPage, CodeRun};
+pub use objects::code::{AlteredPage, CodeRun, UncomparedPage};
 pub use objects::driver::{Driver, DriverList};
 pub use objects::eprocess::{Eprocess, Links};
 pub(crate) use objects::eprocess::{PROCESS_OBJECT, SESSION_PROCESSES, THREAD_OBJECT};
@@ -55,7 +57,7 @@ pub use view::{View, fast_ref, pointer};
 pub use walk::{Direction, Joined, Walk, WalkEnd, list, list_both_ways, tree};
 
 use crate::discover::data::KernelData;
-use crate::discover::globals::{self, FoundGlobals, Mask};
+use crate::discover::globals::{self, FoundGlobals};
 use crate::discover::ladder::{self, Known, Place, Sought};
 use crate::memory::AddressSpace;
 use crate::memory::absent::AbsentPages;
@@ -187,7 +189,8 @@ impl MemoryImage {
         let (rivals, parts) = (found.0.rivals.clone(), found.0.parts.clone());
         let mut kernel = Kernel::open(self, found, store)?;
         // The kernel's own list of memory tells where the hole is that a file lacks.
-        if let Some(reading) = kernel.reading_with_all_memory() {
+        let reading = kernel.reading_with_all_memory().or_else(|| kernel.reading_by_pages());
+        if let Some(reading) = reading {
             self.adopt(reading);
             kernel = Kernel::open(self, self.find_kernel(store, options)?, store)?;
         }
@@ -246,41 +249,12 @@ impl<'m> Kernel<'m> {
         }
         kernel.build = kernel.read_build();
         kernel.absent = page_files::absent_pages(&kernel);
+        if mask.is_none()
+            && let Some(mask) = kernel.mask_of_hive_files()
+        {
+            kernel.space = kernel.space.with_ptes(kernel.layouts.ptes(Some(mask)));
+        }
         Ok(kernel)
-    }
-
-    /// `MiState.Hardware.InvalidPteMask`, in the first builds with it `MiInvalidPteMask`; without symbols for it, what the entries show
-    /// that are not present. `None`: it is not known.
-    fn invalid_pte_mask(&mut self, shown: Option<Mask>) -> Option<u64> {
-        let field = self.layouts.mi_system.as_ref().ok().and_then(|layout| layout.invalid_pte_mask);
-        let in_state = self.global("MiState").ok().zip(field).map(|(state, field)| state.wrapping_add(field.offset));
-        let place = in_state.or_else(|| self.global("MiInvalidPteMask").ok());
-        if let Some(mask) = place.and_then(|at| self.space.read_u64(at).ok()) {
-            return Some(mask);
-        }
-        let of_file = shown.is_none();
-        let mask = shown.unwrap_or_else(|| self.shown_mask());
-        match mask {
-            Mask::Shown(mask) => Some(mask),
-            // Kernels before the updates of 2018 have no such variable, and nothing shows that this is none of them.
-            Mask::NotShown => (of_file && place.is_none()).then_some(0),
-            Mask::Unclear => {
-                let message = "the mask of page-table entries that are not present is not known: the symbols do not say where it is, \
-                               and the entries could have several. What such entries lead to is unknown";
-                self.warn("kernel", message.to_owned());
-                None
-            }
-        }
-    }
-
-    /// What the entries of this image show of the mask.
-    fn shown_mask(&self) -> Mask {
-        let links = self.layouts.process.links.offset;
-        let head = self.global("PsActiveProcessHead");
-        let list = head.map(|head| list_both_ways(self.space, head, MAX_LISTED, VirtualAddress::is_kernel));
-        let entries = list.map(|list| list.entries).unwrap_or_default();
-        let processes: Vec<VirtualAddress> = entries.into_iter().map(|entry| entry.wrapping_sub(links)).collect();
-        globals::invalid_pte_mask(self.space, &KernelData::read(self.space, self.base), &self.layouts, &processes)
     }
 
     /// The `_EPROCESS` of System: `PsInitialSystemProcess`, or the first of the active list.

@@ -9,7 +9,7 @@ use crate::addr::PAGE_BYTES;
 use crate::memory::absent::{Given, KernelPageFile};
 use crate::memory::{AddressSpace, PageFile, Where};
 use crate::symbols::{Field, Stored};
-use crate::{PAGE_SIZE, VirtualAddress, Warning};
+use crate::{Absent, PAGE_SIZE, VirtualAddress, Warning};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -125,7 +125,7 @@ impl Kernel<'_> {
         };
         let mut given: Vec<Option<PageFile>> = files.into_iter().map(Some).collect();
         let mut taken: BTreeMap<u32, (PageFile, Judged)> = BTreeMap::new();
-        // Best proven first: by content, then by name where content says nothing, then what is left over alone.
+        // Best proven first: by content, then by name where content says nothing.
         let mut pairs: Vec<Pair> = Vec::new();
         for (at, file) in given.iter().enumerate() {
             for (number, file) in numbers.iter().copied().zip(std::iter::repeat(file)) {
@@ -146,6 +146,8 @@ impl Kernel<'_> {
         }
         let left: Vec<u32> = numbers.iter().copied().filter(|number| !taken.contains_key(number)).collect();
         let over: Vec<usize> = (0..given.len()).filter(|at| given.get(*at).is_some_and(Option::is_some)).collect();
+        // Of a machine with one page file, one that was given alone is that, whatever its name.
+        let is_alone = numbers.len() == 1 && given.len() == 1;
         for at in over.iter().copied() {
             let Some(file) = given.get_mut(at).and_then(Option::take) else { continue };
             let of_this = || pairs.iter().filter(|pair| pair.at == at && left.contains(&pair.number));
@@ -195,9 +197,11 @@ impl Kernel<'_> {
                         judged.checked, judged.fit
                     )
                 }
-                (None, Some(Pair { number, judged, .. })) if left.len() == 1 && over.len() == 1 => {
+                (None, Some(Pair { number, judged, .. })) if is_alone => {
                     taken.insert(*number, (file, *judged));
-                    format!("{name} is taken for page file {number}, the only one left: nothing in it could be checked")
+                    format!(
+                        "{name} is taken for page file {number}, the only one of the machine: nothing in it could be checked"
+                    )
                 }
                 _ if numbers.is_empty() => format!("{name} is not used: the kernel has no page file that is known"),
                 _ => format!(
@@ -234,10 +238,20 @@ impl Kernel<'_> {
         told.collect()
     }
 
-    /// The page files that the kernel has, in order of their numbers, and the files that stand for them.
+    /// The page files that the kernel has, in order of their numbers, and the files that stand for them. Empty: it has none, or they were
+    /// not found.
     #[must_use]
     pub fn page_files(&self) -> Vec<PageFileInfo> {
-        let listed = self.absent.listed(self.space).unwrap_or_default();
+        self.find_page_files().unwrap_or_default()
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// They were not found.
+    pub fn find_page_files(&self) -> Result<Vec<PageFileInfo>, Absent> {
+        let listed = self.absent.listed(self.space);
+        let listed = listed.ok_or_else(|| Absent::unreadable("the kernel's list of page files was not found"))?;
         let of = |listed: &KernelPageFile| {
             let (checked, fit) = self.page_file_checks.get(&listed.number).copied().unwrap_or_default();
             let file = match self.absent.given.get(&listed.number) {
@@ -247,7 +261,7 @@ impl Kernel<'_> {
             let path = listed.path.as_deref().map(str::to_owned);
             PageFileInfo { number: listed.number, path, store: listed.is_store, file, checked, fit }
         };
-        listed.iter().map(of).collect()
+        Ok(listed.iter().map(of).collect())
     }
 
     /// Pages in page files whose content is known.

@@ -5,7 +5,7 @@ use super::Kernel;
 use super::find::proof::maps_alike;
 use super::find::roots::Root;
 use super::walk::{Direction, list};
-use super::{Eprocess, KUSER_SHARED_DATA};
+use super::{Eprocess, KUSER_SHARED_DATA, PROCESS_OBJECT, SharedData};
 use crate::memory::{AddressSpace, Page};
 use crate::{Absent, PhysicalAddress, VirtualAddress};
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,7 +94,8 @@ impl<'m> Kernel<'m> {
     /// are compared that lead to the kernel's image, to `KUSER_SHARED_DATA`, to System and to the process itself.
     ///
     /// # Errors
-    /// The table is not in the image, or is none: Windows has one entry of every top table lead to the table itself, the same in all.
+    /// The table is not in the image, or is none: Windows has one entry of every top table lead to the table itself, the same in all. Or an
+    /// entry leads elsewhere, and nothing can be read through it: that shows no other kernel, it shows none.
     pub fn shares_kernel(&self, root: PhysicalAddress, process: VirtualAddress) -> Result<bool, Absent> {
         if !self.is_found() {
             return Err(Absent::not_collected("no kernel was found whose half of memory it could share"));
@@ -113,13 +114,33 @@ impl<'m> Kernel<'m> {
                 )));
             }
         }
+        let mut astray = None;
         for at in self.anchors(process) {
             let ours = entry(self.space, at).ok_or_else(|| missing(self.space.root()))?;
-            if entry(own, at).ok_or_else(|| missing(root))? != ours {
+            let theirs = entry(own, at).ok_or_else(|| missing(root))?;
+            if theirs != ours && self.is_seen(own, at) {
                 return Ok(false);
             }
+            if theirs != ours {
+                astray = Some(format!(
+                    "the page table at {root} leads to {theirs:#x} where others lead to {ours:#x}, and {at} cannot be read through it"
+                ));
+            }
         }
-        Ok(true)
+        astray.map_or(Ok(true), |why| Err(Absent::unparsable(why)))
+    }
+
+    /// Whether what lies at one of the anchors can be read through another root: who makes one to mislead shows something there.
+    fn is_seen(&self, space: AddressSpace<'_>, anchor: VirtualAddress) -> bool {
+        let starts_with = |start: &[u8]| {
+            let mut bytes = [0u8; 2];
+            space.read(anchor, &mut bytes).is_ok() && bytes.starts_with(start)
+        };
+        match anchor {
+            KUSER_SHARED_DATA => SharedData::read(space).is_ok(),
+            base if base == self.base => starts_with(b"MZ"),
+            _ => starts_with(&[PROCESS_OBJECT]),
+        }
     }
 
     /// Takes System's own root to read with, if the roots of other processes agree with it; else theirs. The root that led here may

@@ -60,12 +60,43 @@ pub fn file_name(space: AddressSpace<'_>, at: VirtualAddress) -> Result<Option<S
 /// As [`file_name`], or the text is noise.
 pub fn kernel_path(space: AddressSpace<'_>, at: VirtualAddress) -> Result<Option<String>, Absent> {
     let path = file_name(space, at)?;
+    if let Some(rest) = path.as_deref().and_then(|text| cut_off(space, at, text)) {
+        return Err(Absent::unparsable(format!(
+            "UNICODE_STRING at {at}: its length ends in the middle of a name, which goes on with {rest:?}"
+        )));
+    }
     match &path {
         Some(text) if !text.starts_with('\\') && !text.is_ascii() => {
             Err(Absent::unparsable(format!("UNICODE_STRING at {at}: what it leads to is no path")))
         }
         _ => Ok(path),
     }
+}
+
+/// What follows the text of a `_UNICODE_STRING` and makes the name of a program of it, which it is not by itself: the length is not that of
+/// the text that stands there.
+fn cut_off(space: AddressSpace<'_>, at: VirtualAddress, text: &str) -> Option<String> {
+    /// Characters of the longest rest.
+    const LONGEST: usize = 24;
+    let is_program = |name: &str| {
+        let end = name.get(name.len().checked_sub(4)?..)?;
+        [".exe", ".dll", ".sys"].iter().any(|known| end.eq_ignore_ascii_case(known)).then_some(())
+    };
+    if is_program(text).is_some() {
+        return None;
+    }
+    let length = space.read_array(at).map(u16::from_le_bytes).ok()?;
+    let behind = space.read_pointer(at.checked_add(8)?).ok()?.checked_add(length.into())?;
+    let mut bytes = [0u8; LONGEST * 2];
+    let (read, _) = space.read_some(behind, &mut bytes);
+    let (units, _) = bytes.get(..read)?.as_chunks::<2>();
+    let rest = units.get(..units.iter().position(|unit| *unit == [0, 0])?)?;
+    let is_of_name = |unit: &[u8; 2]| {
+        let [low, high] = *unit;
+        high == 0 && (low.is_ascii_alphanumeric() || b"._-".contains(&low))
+    };
+    let rest = rest.iter().all(is_of_name).then(|| utf16(rest.as_flattened())).filter(|rest| !rest.is_empty())?;
+    is_program(&format!("{text}{rest}")).map(|()| rest)
 }
 
 /// Whether what stands at `at` is no `_UNICODE_STRING` that the kernel wrote, be it a page that was lost or that of something else: an

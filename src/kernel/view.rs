@@ -16,7 +16,7 @@ pub struct View<'m> {
     address: VirtualAddress,
     bytes: Vec<u8>,
     /// Start and end of each hole within `bytes`, with its reason.
-    holes: Vec<(usize, usize, Fault)>,
+    holes: Vec<(usize, usize, Absent)>,
     /// Where the bytes came from, if the address did not say it.
     physical: Option<PhysicalAddress>,
     /// The page that follows the one in which the object begins, where the address does not say it either.
@@ -37,7 +37,7 @@ impl<'m> View<'m> {
             let Some(fault) = fault else { break };
             let at = at.wrapping_add(u64::try_from(read).unwrap_or(0));
             let end = hole.saturating_add(usize::try_from(at.left_in_page()).unwrap_or(usize::MAX)).min(bytes.len());
-            holes.push((hole, end, fault));
+            holes.push((hole, end, fault.into()));
             from = end;
         }
         Self { space, address, bytes, holes, physical: None, behind: None }
@@ -67,11 +67,11 @@ impl<'m> View<'m> {
                 let fault = match physical {
                     Some(physical) => {
                         let needed = physical.wrapping_add(u64::try_from(read).unwrap_or(0));
-                        Fault::NotInImage { at, needed, level: None }
+                        Fault::of_memory(space.memory(), at, needed, None)
                     }
                     None => Fault::NoNeighbour { at },
                 };
-                holes.push((start, from.saturating_add(to.len()), fault));
+                holes.push((start, from.saturating_add(to.len()), fault.into()));
             }
         };
         fill(0, first, Some(physical));
@@ -79,15 +79,42 @@ impl<'m> View<'m> {
         let known = room.saturating_add(rest_length);
         if known < bytes.len() {
             let at = address.wrapping_add(u64::try_from(known).unwrap_or(0));
-            holes.push((known, bytes.len(), Fault::NoNeighbour { at }));
+            holes.push((known, bytes.len(), Fault::NoNeighbour { at }.into()));
         }
         Self { space, address, bytes, holes, physical: Some(physical), behind }
+    }
+
+    /// Makes holes of what is lost though its page is there: the stretches of [`blank`](super::blank::stretches), with what they hold.
+    #[must_use]
+    pub(crate) fn without_blanks(mut self, never_zero: &[u64]) -> Self {
+        let blanks = super::blank::stretches(&self.bytes, |offset| {
+            never_zero.contains(&offset) && self.bytes(offset, 8).is_ok()
+        });
+        // Where all of it is blank, there is no object.
+        for (range, byte) in blanks.into_iter().filter(|(range, _)| range.len() < self.bytes.len()) {
+            let at = self.address.wrapping_add(u64::try_from(range.start).unwrap_or(0));
+            let length = range.len();
+            let why = format!("{length} bytes of {byte:#04x} from {at} on are what is left of a part that was lost");
+            self.holes.push((range.start, range.end, Absent::unparsable(why)));
+        }
+        self
     }
 
     /// Where the object lies.
     #[must_use]
     pub const fn address(&self) -> VirtualAddress {
         self.address
+    }
+
+    /// Where the object says that it lies, if that is in another page: by the head of a list at `head`, which is empty and points to
+    /// itself. A copy of an object, and one of two pages that changed places, does.
+    #[must_use]
+    pub(crate) fn elsewhere(&self, head: u64) -> Option<VirtualAddress> {
+        let link = |offset: u64| self.bytes(offset, 8).ok().and_then(u64::decode).map(VirtualAddress);
+        let (next, before) = (link(head)?, link(head.checked_add(8)?)?);
+        let home = next.wrapping_sub(head);
+        let is_page_apart = home != self.address && home.page_offset() == self.address.page_offset();
+        (next == before && next.is_kernel() && is_page_apart).then_some(home)
     }
 
     /// Whether all of it could be read.
@@ -120,8 +147,8 @@ impl<'m> View<'m> {
             Some((start, start.checked_add(usize::try_from(size).ok()?)?))
         };
         let (start, end) = range().ok_or_else(|| Absent::unparsable("offset out of range"))?;
-        if let Some((_, _, fault)) = self.holes.iter().find(|(from, to, _)| *from < end && start < *to) {
-            return Err(fault.clone().into());
+        if let Some((_, _, why)) = self.holes.iter().find(|(from, to, _)| *from < end && start < *to) {
+            return Err(why.clone());
         }
         self.bytes
             .get(start..end)

@@ -45,6 +45,17 @@ pub enum WalkEnd {
 }
 
 impl WalkEnd {
+    /// The entry at which it ended. `None`: it came back to the head, or was stopped.
+    #[must_use]
+    pub const fn at(&self) -> Option<VirtualAddress> {
+        match self {
+            Self::Cycle { at } | Self::Broken { at, .. } | Self::Astray { at, .. } | Self::Contradicted { at, .. } => {
+                Some(*at)
+            }
+            Self::Complete | Self::Limit { .. } => None,
+        }
+    }
+
     /// The word for documents.
     #[must_use]
     pub const fn kind(&self) -> ListEnd {

@@ -1,11 +1,10 @@
 //! Why one address could not be read.
 
+use crate::image::{PhysicalMemory, holds};
+use crate::reading::NOT_IN_IMAGE;
 use crate::{Absent, Origin, PhysicalAddress, VirtualAddress};
 use std::fmt;
 use std::sync::Arc;
-
-/// What is said of a page that the image should have.
-pub(crate) const NOT_IN_IMAGE: &str = "is not in the image";
 
 /// Why one virtual address could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +92,16 @@ pub enum Fault {
     },
     /// The translation works, and the page or page table it needs is not in the image.
     NotInImage {
+        /// The address.
+        at: VirtualAddress,
+        /// What is missing.
+        needed: PhysicalAddress,
+        /// What it would have held: a page table, or the page itself.
+        level: Option<EntryLevel>,
+    },
+    /// The translation works, the image holds the page or page table it needs, and its file does not give it: the compressed block that has
+    /// it does not unpack.
+    Damaged {
         /// The address.
         at: VirtualAddress,
         /// What is missing.
@@ -207,6 +216,16 @@ impl EntryLevel {
 }
 
 impl Fault {
+    /// Memory at `needed` could not be read: the image does not have it, or has it and does not give it.
+    pub(crate) fn of_memory(
+        memory: &dyn PhysicalMemory,
+        at: VirtualAddress,
+        needed: PhysicalAddress,
+        level: Option<EntryLevel>,
+    ) -> Self {
+        if holds(memory, needed) { Self::Damaged { at, needed, level } } else { Self::NotInImage { at, needed, level } }
+    }
+
     /// The address that could not be read.
     #[must_use]
     pub const fn at(&self) -> VirtualAddress {
@@ -221,6 +240,7 @@ impl Fault {
             | Self::Prototype { at, .. }
             | Self::NotInMemory { at, .. }
             | Self::NotInImage { at, .. }
+            | Self::Damaged { at, .. }
             | Self::NoNeighbour { at } => *at,
         }
     }
@@ -239,6 +259,7 @@ impl Fault {
             Self::Prototype { .. } => "prototype",
             Self::NotInMemory { .. } => "not_in_memory",
             Self::NotInImage { .. } => "not_in_image",
+            Self::Damaged { .. } => "damaged",
             Self::NoNeighbour { .. } => "no_neighbour",
         }
     }
@@ -266,6 +287,7 @@ impl Fault {
             Self::FileOnly { .. } => "only in their files".to_owned(),
             Self::PagedOut { .. } => "paged out to a place that is not known".to_owned(),
             Self::NotInImage { .. } => "in memory that the image does not have".to_owned(),
+            Self::Damaged { .. } => "in blocks of the image file that are damaged".to_owned(),
             Self::Prototype { why: PrototypeFault::Empty, .. } | Self::DemandZero { .. } | Self::NotPresent { .. } => {
                 return None;
             }
@@ -277,7 +299,10 @@ impl Fault {
     /// Whether it is the way to the page that is lost, so that nothing tells where the page is or was.
     pub(crate) const fn loses_the_way(&self) -> bool {
         match self {
-            Self::NonCanonical { .. } | Self::NotPresent { .. } | Self::NotInImage { level: Some(_), .. } => true,
+            Self::NonCanonical { .. }
+            | Self::NotPresent { .. }
+            | Self::NotInImage { level: Some(_), .. }
+            | Self::Damaged { level: Some(_), .. } => true,
             Self::PageFile { why, .. } => matches!(why, PageFileFault::NoEntry),
             Self::Prototype { why, .. } => !matches!(why, PrototypeFault::Empty | PrototypeFault::Nested),
             _ => false,
@@ -304,6 +329,7 @@ impl Fault {
             Self::PagedOut { .. } => Some("the PDB of this kernel".to_owned()),
             Self::FileOnly { file: Some(file), .. } => Some(format!("the file {file} of the machine's disk")),
             Self::NotInImage { .. } => Some("a whole image of the memory".to_owned()),
+            Self::Damaged { .. } => Some("the image file copied again: this copy is damaged".to_owned()),
             _ => None,
         }
     }
@@ -407,6 +433,13 @@ impl Fault {
             }
             Self::NotInMemory { at, origin } => write!(f, "{at} is not in memory: its page is in the {origin}"),
             Self::NotInImage { at, needed, level: None } => write!(f, "{at}: its page {needed} {NOT_IN_IMAGE}"),
+            Self::Damaged { at, needed, level } => {
+                match level {
+                    None => write!(f, "{at}: its page {needed}")?,
+                    Some(level) => write!(f, "{at}: the page table with its {}, at {needed},", level.name())?,
+                }
+                f.write_str(" is in a block of the image file that does not unpack")
+            }
             Self::NoNeighbour { at } => {
                 write!(
                     f,

@@ -20,7 +20,6 @@ mod windows_pte;
 pub use absent::PageFile;
 pub use arch::{AMD64, Architecture, LA57};
 pub(crate) use away::AwayPages;
-pub(crate) use fault::NOT_IN_IMAGE;
 pub use fault::{EntryLevel, Fault, PageFileFault, PrototypeFault, StoreFault};
 pub use layouts::{
     ControlAreaLayout, MappedVadLayout, PagingFileLayout, PartitionLayout, SoftwarePteLayout, SubsectionLayout,
@@ -33,5 +32,5 @@ pub use resolve::Where;
 pub use scan::{Hit, Scan, ScanEnd, Scanner};
 pub use space::{AddressSpace, MappedRegion};
 pub(crate) use traces::traces;
-pub(crate) use user_pages::UserPage;
+pub(crate) use user_pages::{Spot, UserPage};
 pub(crate) use windows_pte::{MASK_BITS, PageFileBits, Shown, Trace, WindowsPte, traces_of_table};

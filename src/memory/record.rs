@@ -68,13 +68,18 @@ impl MemoryRead {
             let done = memory.read(PhysicalAddress(from), &mut buf);
             digits(&mut read.hex, buf.get(..done).unwrap_or_default(), length);
             let whole = done == buf.len();
+            let next = PhysicalAddress(from).wrapping_add(u64::try_from(done).unwrap_or(u64::MAX));
+            let damaged = !whole && crate::image::holds(memory, next);
             read.pages.push(PageRead {
                 address: Hex(from),
                 bytes: length,
                 from: whole.then_some(Origin::Memory),
                 physical: Some(PhysicalAddress(from)),
-                missing: (!whole).then_some("not_in_image"),
-                reason: (!whole).then(|| format!("{} is not in the image", PhysicalAddress(from))),
+                missing: (!whole).then_some(if damaged { "damaged" } else { "not_in_image" }),
+                reason: (!whole).then(|| match damaged {
+                    true => format!("{} is in a block of the image file that does not unpack", PhysicalAddress(from)),
+                    false => format!("{} is not in the image", PhysicalAddress(from)),
+                }),
                 remedy: None,
             });
         }

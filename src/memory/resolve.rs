@@ -93,7 +93,7 @@ impl AddressSpace<'_> {
                     let slot = arch.slot(level, *table, at);
                     match self.entry(slot) {
                         Some(entry) => entry,
-                        None => return missing(Fault::NotInImage { at, needed: slot, level: Some(level.name) }),
+                        None => return missing(Fault::of_memory(self.memory(), at, slot, Some(level.name))),
                     }
                 }
                 Table::Supplied(bytes) => {
@@ -196,6 +196,12 @@ impl AddressSpace<'_> {
         }
     }
 
+    /// The prototype entry of the page `index` of a file, by the control area that the file has as data. `None`: it has none, or it was
+    /// not found.
+    pub(crate) fn prototype_of_file(&self, area: VirtualAddress, index: u64) -> Option<VirtualAddress> {
+        self.absent()?.of_area(self.for_kernel_structures(), area, index).ok()?
+    }
+
     /// Where the page of a prototype entry is.
     pub(crate) fn resolve_prototype(&self, prototype: VirtualAddress) -> Where {
         self.shared(prototype, 0, &[prototype])
@@ -207,7 +213,7 @@ impl AddressSpace<'_> {
     }
 
     /// A page that a number of a page file names, and an index in it.
-    pub(super) fn paged(&self, number: u32, index: u64) -> Where {
+    pub(crate) fn paged(&self, number: u32, index: u64) -> Where {
         if self.absent().is_some_and(|absent| absent.is_store(*self, number, index)) {
             Where::VirtualStore { number, index }
         } else {
@@ -237,12 +243,12 @@ impl AddressSpace<'_> {
         }
     }
 
-    /// Where the section that is mapped at `at` has its page, whatever the process's own tables say. `None`: no section is, or the
-    /// page is not in memory.
-    pub(crate) fn section_page(&self, at: VirtualAddress) -> Option<PhysicalAddress> {
+    /// Where the section that is mapped at `at` has its page, whatever the process's own tables say. `None`: no section is, or its entry
+    /// for the page is not known.
+    pub(crate) fn section_page(&self, at: VirtualAddress) -> Option<Where> {
         let (absent, root) = (self.absent()?, self.vad_root()?);
         match absent.ask_vad(self.for_kernel_structures(), root, at) {
-            VadAnswer::Prototype(prototype) => self.shared(at, 0, &[prototype]).physical(),
+            VadAnswer::Prototype(prototype) => Some(self.shared(at, 0, &[prototype])),
             _ => None,
         }
     }

@@ -308,11 +308,8 @@ impl<'m> AddressSpace<'m> {
         };
         let read = self.memory.read(physical, piece);
         let beyond = u64::try_from(read).unwrap_or(0);
-        let fault = (read < piece.len()).then(|| Fault::NotInImage {
-            at: at.wrapping_add(beyond),
-            needed: physical.wrapping_add(beyond),
-            level: None,
-        });
+        let fault = (read < piece.len())
+            .then(|| Fault::of_memory(self.memory, at.wrapping_add(beyond), physical.wrapping_add(beyond), None));
         (read, fault)
     }
 

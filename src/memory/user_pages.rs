@@ -8,12 +8,45 @@ use crate::image::PhysicalMemory;
 use crate::{ListEnd, Origin, PhysicalAddress, VirtualAddress};
 use std::collections::HashSet;
 
+/// Where one entry says that its page is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Spot {
+    /// In memory, by an entry that is present.
+    Mapped(PhysicalAddress),
+    /// In memory, by an entry in transition.
+    Transition(PhysicalAddress),
+    /// In a page file, or in the store, which has a number as one.
+    PageFile { number: u32, index: u64 },
+    /// In a page file or in transition, and how this kernel writes that is not known.
+    PagedOut,
+    /// Nowhere yet.
+    DemandZero,
+    /// Where a prototype entry says that the entry names.
+    Shared,
+}
+
+impl Spot {
+    /// Its place in memory. `None`: it is not there, or other entries tell.
+    pub(crate) const fn physical(self) -> Option<PhysicalAddress> {
+        match self {
+            Self::Mapped(at) | Self::Transition(at) => Some(at),
+            Self::PageFile { .. } | Self::PagedOut | Self::DemandZero | Self::Shared => None,
+        }
+    }
+
+    /// Whether the entry alone tells that the page is the process's own: a page of a section that is not present has its place in the
+    /// section's entry, and the process's own names that, or nothing.
+    pub(crate) const fn is_own(self) -> bool {
+        matches!(self, Self::Transition(_) | Self::PageFile { .. } | Self::PagedOut)
+    }
+}
+
 /// What one entry without a table below it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UserPage {
     pub at: VirtualAddress,
-    /// Where it lies. `None`: it is not in memory.
-    pub physical: Option<PhysicalAddress>,
+    /// Where it is.
+    pub spot: Spot,
     /// Its size.
     pub bytes: u64,
     /// Code in it may run, or may as soon as the page is back in memory.
@@ -75,7 +108,8 @@ struct Table {
 }
 
 impl AddressSpace<'_> {
-    /// Calls `visit` with every page that the tables of the user half have, in no certain order; reads at most `room` tables.
+    /// Calls `visit` with every page that the tables of the user half have, in no certain order; reads at most `room` tables. Shared
+    /// pages that an entry names are among them, though other entries tell their rights.
     ///
     /// The bit that forbids execution is not looked at in the top table: where the kernel keeps page tables of its own for each
     /// process (KVA shadow), it is set there for the whole user half, which other tables map for user mode.
@@ -140,13 +174,31 @@ impl AddressSpace<'_> {
         walked
     }
 
+    /// Which entry of the top table leads to an address.
+    pub(crate) fn top_entry(&self, at: VirtualAddress) -> u64 {
+        self.architecture().level(0).map_or(0, |top| (at.0 >> top.shift) & 511)
+    }
+
+    /// The entries of the user half of another top table that lead to a table, and elsewhere than those of this one. `None`: one of the two
+    /// is not in memory. Rights in the top table are not compared: the table that the kernel keeps for itself forbids to execute user memory.
+    pub(crate) fn other_user_entries(&self, other: PhysicalAddress) -> Option<HashSet<u64>> {
+        let arch = self.architecture();
+        let leads_to = |entry: u64| (entry & arch.present != 0).then_some(entry & arch.frame);
+        let (own, other) = (read_table(self.memory(), self.root())?, read_table(self.memory(), other)?);
+        let ((own, _), (other, _)) = (own.as_chunks::<8>(), other.as_chunks::<8>());
+        let pairs = own.iter().zip(other).map(|(own, other)| (u64::from_le_bytes(*own), u64::from_le_bytes(*other)));
+        let half = own.len() / 2;
+        let differs = |(own, other): (u64, u64)| leads_to(other).is_some() && leads_to(own) != leads_to(other);
+        Some(pairs.take(half).zip(0u64..).filter(|(pair, _)| differs(*pair)).map(|(_, slot)| slot).collect())
+    }
+
     fn leaf_or_table(&self, level: &Level, entry: u64, at: u64, lowest: bool, no_execute: bool) -> Next {
         let arch = self.architecture();
         let at = VirtualAddress(at);
-        let page = |physical, executable, writable| {
+        let page = |spot, executable, writable| {
             Next::Page(UserPage {
                 at,
-                physical,
+                spot,
                 bytes: 1u64.wrapping_shl(level.shift),
                 executable,
                 writable,
@@ -158,7 +210,7 @@ impl AddressSpace<'_> {
         };
         if entry & arch.present != 0 {
             return match arch.present(entry, level) {
-                Present::Page(physical) => page(Some(physical), !no_execute, entry & (WRITTEN | WRITE) != 0),
+                Present::Page(physical) => page(Spot::Mapped(physical), !no_execute, entry & (WRITTEN | WRITE) != 0),
                 // User mode comes to nothing through an entry that is the kernel's.
                 Present::Table(_) if entry & USER == 0 => Next::Lost,
                 Present::Table(table) => Next::Table(table),
@@ -166,15 +218,18 @@ impl AddressSpace<'_> {
         }
         let (executable, writable) = rights(entry);
         match self.ptes().form(entry) {
-            Form::Transition(physical) if lowest => page(Some(physical), executable, writable),
+            Form::Transition(physical) if lowest => page(Spot::Transition(physical), executable, writable),
             Form::Transition(table) => Next::Table(table),
-            Form::PageFile { .. } | Form::PagedOut | Form::DemandZero if lowest => page(None, executable, writable),
+            Form::PageFile { number, index } if lowest => page(Spot::PageFile { number, index }, executable, writable),
+            Form::PagedOut if lowest => page(Spot::PagedOut, executable, writable),
+            Form::DemandZero if lowest => page(Spot::DemandZero, executable, writable),
+            Form::Prototype(_) if lowest => page(Spot::Shared, executable, writable),
             Form::PageFile { number, index } => match self.supply_table(at, number, index) {
                 Ok((bytes, origin)) => Next::Supplied(Box::new(*bytes), origin),
                 Err(_) => Next::Lost,
             },
             Form::PagedOut => Next::Lost,
-            // Of shared pages other entries tell the rights, and they are in ranges that VADs call mapped.
+            // Only VADs know those pages.
             _ => Next::Nothing,
         }
     }

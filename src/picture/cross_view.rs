@@ -129,6 +129,10 @@ struct Judge<'p> {
     youngest: Option<Timestamp>,
     /// The other sources that were, and that hold most of what they should.
     relied_on: Vec<Source>,
+    /// It leads to what is no process, or cannot be read.
+    leads_astray: bool,
+    /// All of memory was searched for threads.
+    searched_threads: bool,
 }
 
 impl<'p> Judge<'p> {
@@ -146,6 +150,7 @@ impl<'p> Judge<'p> {
         let listed = items.iter().any(|process| holds(process, Source::ActiveList));
         let one_way = [list.forward, list.backward].contains(&Some(ListEnd::Complete));
         let complete = list.views.iter().filter(|view| view.end.value() == Some(&ListEnd::Complete));
+        let searched_threads = complete.clone().any(|view| view.source == Source::ThreadScan);
         // A source that has few of those that it should have is one that was not understood.
         let relied_on = complete.map(|view| view.source).filter(|source| {
             let due = || items.iter().filter(|process| source.is_due(process) && holds(process, Source::ActiveList));
@@ -167,6 +172,8 @@ impl<'p> Judge<'p> {
             even,
             youngest,
             relied_on: relied_on.collect(),
+            leads_astray: list.unread.iter().any(|unread| unread.sources.contains(&Source::ActiveList)),
+            searched_threads,
         }
     }
 
@@ -252,11 +259,14 @@ impl<'p> Judge<'p> {
             Some(_) if self.is_young(process) || self.is_just_over(process) || self.is_youngest(process) => {
                 (Explanation::BeingCreated, "it was linked or unlinked while the image was taken".to_owned())
             }
-            Some(way) => self.unless_in_motion(
-                process,
-                Explanation::HalfLinked,
-                format!("both walks along the active list are whole, and only the one {way} comes to it"),
-            ),
+            Some(way) => {
+                let why = format!("both walks along the active list are whole, and only the one {way} comes to it");
+                if !is_core(process) && !missing.is_empty() {
+                    // Whoever hides it in one direction has no use for taking it out of other places, which a torn copy does.
+                    return (Explanation::InMotion, format!("{why}; it is not in {} either", Source::names(missing)));
+                }
+                self.unless_in_motion(process, Explanation::HalfLinked, why)
+            }
             None if missing.is_empty() => (Explanation::Listed, "it is wherever it should be".to_owned()),
             None if self.is_young(process) => {
                 (Explanation::BeingCreated, "it was made within a minute of the image".to_owned())
@@ -307,6 +317,20 @@ impl<'p> Judge<'p> {
     /// processes without which Windows does not run do not come and go.
     fn unless_in_motion(&self, process: &Process, found: Explanation, why: String) -> (Explanation, String) {
         if !self.motion.is_seen_beside(process) {
+            if !is_core(process) && self.is_without_threads(process) {
+                let none = "no thread of it is anywhere: it may have ended";
+                return (Explanation::InMotion, format!("{why}; {none}"));
+            }
+            if !is_core(process) && self.is_newest(process) {
+                let newest =
+                    "it is younger than all that are listed: the end of the list, where it belongs, may be from before";
+                return (Explanation::InMotion, format!("{why}; {newest}"));
+            }
+            if !is_core(process) && !self.whole && self.leads_astray {
+                let astray =
+                    "the active list leads to where no process is any more, and is whole in one direction alone";
+                return (Explanation::InMotion, format!("{why}; {astray}"));
+            }
             if !is_core(process) && self.is_told_gone(process) {
                 let gone = "the table of ids, which was read to its end, has neither it nor any thread of it";
                 return (Explanation::InMotion, format!("{why}; {gone}"));
@@ -323,14 +347,23 @@ impl<'p> Judge<'p> {
         }
     }
 
+    /// Whether nothing but its own fields says that it runs: the table of ids, its own list and, where its object was met by a search, that
+    /// search have no thread of it. Whoever hides a process needs its threads.
+    fn is_without_threads(&self, process: &Process) -> bool {
+        let led_to = [Source::Threads, Source::ThreadScan].into_iter().any(|source| holds(process, source));
+        let searched = !holds(process, Source::PoolScan) || self.searched_threads;
+        self.relied_on.contains(&Source::Threads) && searched && !led_to && !process.has_running_threads()
+    }
+
     /// Whether one thing alone says that it runs, and the table of ids, which has every process and every thread that runs, says that it
     /// does not: and either another object shows that not all of the image is from one time, or it says itself that it ended within
-    /// what copying takes. An object, or a thread of it, that was copied before its end looks so, and so does one that somebody hid
+    /// what copying takes, or was made within that and after all that are listed. An object, or a thread of it, that was copied before its end looks so, and so does one that somebody hid
     /// with care: which of them it is nobody can tell.
     fn is_told_gone(&self, process: &Process) -> bool {
         let lacks = |source| self.relied_on.contains(&source) && !holds(process, source);
         let ended = self.is_recent(process.exited.value().copied(), ACQUISITION) && process.threads.value() == Some(&0);
-        lacks(Source::CidTable) && lacks(Source::Threads) && (ended || self.motion.shows_any_beside(process))
+        let open = ended || self.is_youngest(process) || self.motion.shows_any_beside(process);
+        lacks(Source::CidTable) && lacks(Source::Threads) && open
     }
 
     /// Whether all that is in its object and in front of it says that it is over, since no longer than copying takes, and another object
@@ -388,9 +421,20 @@ impl<'p> Judge<'p> {
         doubts
     }
 
-    /// Younger than all others in the active list, and perhaps made after that part of it was copied at whose end it belongs.
+    /// Younger than all others in the active list, or made with the youngest of them, and perhaps after that part of it was copied at
+    /// whose end it belongs.
     fn is_youngest(&self, process: &Process) -> bool {
-        self.is_recent(process.started(), ACQUISITION) && process.started() > self.youngest
+        let behind = self.youngest.zip(process.started()).map(|(youngest, started)| youngest.since(started));
+        self.is_recent(process.started(), ACQUISITION) && behind.is_none_or(|behind| behind <= IN_THE_MAKING)
+    }
+
+    /// The same by interrupt time too, which no clock that is set moves.
+    fn is_newest(&self, process: &Process) -> bool {
+        let by_clock = self.captured.zip(process.started()).map(|(captured, started)| captured.since(started));
+        let since = process.created_interrupt.value().map(|since| Timestamp(*since));
+        let by_interrupt = self.up.zip(since).map(|(up, since)| up.since(since));
+        let differ = |(one, other): (Ticks, Ticks)| Ticks(one.0.saturating_sub(other.0)).abs() > SMEAR;
+        self.is_youngest(process) && !by_clock.zip(by_interrupt).is_some_and(differ)
     }
 
     /// Ended within a minute of the image, or after.

@@ -295,3 +295,84 @@ fn thread_counts_take_two() {
         [Explanation::Unlinked, Explanation::Unlinked, Explanation::InMotion]
     );
 }
+
+/// Of an object alone, or of an id alone, nobody can tell that it runs: without a thread anywhere it may have ended. Who hides a process
+/// leaves it its threads.
+#[test]
+fn who_has_no_thread_may_have_ended() {
+    let view = |source| ProcessView { source, end: Reading::Value(ListEnd::Complete), ..ProcessView::default() };
+    let held = |name: &str, sources: &[Source], by_scan: bool| {
+        explained(|process, list| {
+            process.name = Reading::Value(name.into());
+            process.sources = sources.to_vec();
+            process.active_links = Reading::Value("bypassed".into());
+            if by_scan {
+                list.views.extend([Source::PoolScan, Source::ThreadScan].map(view));
+            }
+        })
+        .explanation
+    };
+    let scanned = [Source::PoolScan];
+    assert_eq!(held("x.exe", &scanned, true), Explanation::InMotion);
+    assert_eq!(held("x.exe", &scanned, false), Explanation::Unlinked, "nobody searched for threads");
+    assert_eq!(held("csrss.exe", &scanned, true), Explanation::Unlinked);
+    assert_eq!(held("x.exe", &[Source::PoolScan, Source::ThreadScan], true), Explanation::Unlinked);
+    assert_eq!(held("x.exe", &[Source::CidTable], false), Explanation::InMotion);
+    assert_eq!(held("x.exe", &[Source::CidTable, Source::Threads], false), Explanation::Unlinked);
+    let one_way = |sources: &[Source]| {
+        explained(|process, _| {
+            process.active_links = Reading::Value("backward_only".into());
+            process.sources = sources.to_vec();
+        })
+        .explanation
+    };
+    assert_eq!(one_way(&ALL), Explanation::HalfLinked);
+    assert_eq!(one_way(&[Source::ActiveList, Source::MmList, Source::Threads]), Explanation::InMotion, "no id");
+}
+
+/// Two that are hidden alike are no sign of motion for each other; what nobody does who hides a process is.
+#[test]
+fn the_hidden_do_not_excuse_each_other() {
+    let hide = |process: &mut Process, number: u64| {
+        process.sources.retain(|own| *own != Source::ActiveList);
+        process.active_links = Reading::Value("bypassed".into());
+        process.eprocess = Reading::Value(crate::VirtualAddress(0xffff_8000_0000_0000 + 0x1000 * number));
+    };
+    let beside = |change: &dyn Fn(&mut Process)| {
+        explained(|process, list| {
+            hide(process, 1);
+            for number in 2..4 {
+                let mut other = row(16 + 4 * number, 4, &ALL);
+                hide(&mut other, number);
+                change(&mut other);
+                list.items.push(other);
+            }
+        })
+        .explanation
+    };
+    assert_eq!(beside(&|_| ()), Explanation::Unlinked);
+    assert_eq!(beside(&|other| other.sources = vec![Source::CidTable]), Explanation::InMotion, "two without threads");
+    assert_eq!(
+        beside(&|other| other.numbered_threads = Reading::Value(1)),
+        Explanation::InMotion,
+        "two threads are gone"
+    );
+}
+
+/// The youngest of all belongs at the end of the list, which may have been copied before it was made; not so one that is older than others
+/// that are listed, or than copying takes.
+#[test]
+fn the_youngest_may_have_been_made_meanwhile() {
+    let made = |seconds: u64, other: u64| {
+        explained(|process, list| {
+            process.sources.retain(|own| *own != Source::ActiveList);
+            process.active_links = Reading::Value("bypassed".into());
+            process.created = Reading::Value(Timestamp(START + seconds * SECOND));
+            list.items[2].created = Reading::Value(Timestamp(START + other * SECOND));
+        })
+        .explanation
+    };
+    assert_eq!(made(4800, 3), Explanation::InMotion);
+    assert_eq!(made(4800, 4900), Explanation::Unlinked, "a younger one is listed");
+    assert_eq!(made(1000, 3), Explanation::Unlinked, "longer ago than copying takes");
+}

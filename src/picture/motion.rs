@@ -3,10 +3,11 @@
 
 use super::Picture;
 use crate::kernel::Links;
-use crate::memory::NOT_IN_IMAGE;
 use crate::process::{Liveness, NO_PROCESS, Source, Unread};
-use crate::{ListEnd, Process, Ticks, Timestamp, VirtualAddress};
+use crate::reading::NOT_IN_IMAGE;
+use crate::{Absent, ListEnd, Process, ProcessList, Ticks, Timestamp, VirtualAddress};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// What tells that parts of the image are from different times.
@@ -25,6 +26,15 @@ pub enum SignKind {
     OneWay,
     /// A process has more or fewer threads than the table of ids, which was read to its end, has of them.
     ThreadsDiffer,
+    /// A process that says that it runs is not in the active list, and neither it nor a thread of it is in the table of ids; other sources
+    /// have it.
+    GoneAndHeld,
+    /// A process that says that it runs is not in the active list, the table of ids has it, and no thread of it is anywhere.
+    ThreadsGone,
+    /// Several sources lead to where no process is any more, or not yet, and the active list, which is whole, passes it by.
+    UnlistedUnread,
+    /// One of the two walks along a list beside the active one comes to a process, and the other, which is whole too, does not.
+    OneWayElsewhere,
     /// Sources lead to a process whose memory was given back.
     FreedAndHeld,
     /// Sources lead to where no process is any more, or not yet.
@@ -113,8 +123,14 @@ impl Motion {
                 return sign(SignKind::NotYetThere, Some(born));
             }
             let counts = process.threads.value().zip(process.numbered_threads.value());
-            if live && counts.is_some_and(|(own, numbered)| own != numbered) {
+            let numbered = live || held(Source::CidTable) && process.liveness() == Liveness::Live;
+            if numbered && counts.is_some_and(|(own, numbered)| own != numbered && (listed || *numbered > 0)) {
                 return sign(SignKind::ThreadsDiffer, None);
+            }
+            if whole && !listed && is_gone(list, process) {
+                let numbered = held(Source::CidTable);
+                let kind = if numbered { SignKind::ThreadsGone } else { SignKind::GoneAndHeld };
+                return sign(kind, process.started().filter(near));
             }
             None
         };
@@ -123,20 +139,28 @@ impl Motion {
             let (pid, eprocess) = (process.pid.value().copied(), process.eprocess.value().copied());
             Some(Sign { kind, pid, eprocess, at })
         });
-        // A link of the list to where nothing can be read may have been written over: that alone shows no motion. A page that the image
-        // lacks shows that it was cut, or not copied whole.
+        // A link of the list to where nothing can be read may have been written over: that alone shows no motion. Nor does a page that lies
+        // elsewhere, that the file does not give, or that the image lacks: it was cut, or not copied whole.
         let moved = |unread: &&Unread| {
-            unread.why == NO_PROCESS
-                || !unread.why.contains(NOT_IN_IMAGE)
-                    && unread.sources.iter().any(|source| *source != Source::ActiveList)
+            let elsewhere =
+                Absent::unreadable(unread.why.as_str()).remedy().is_some() || unread.why.contains(NOT_IN_IMAGE);
+            unread.why == NO_PROCESS || !elsewhere && unread.sources.iter().any(|source| *source != Source::ActiveList)
         };
+        // One source may have been led astray by one bad page.
+        let passed_by =
+            |unread: &Unread| whole && unread.sources.len() > 1 && !unread.sources.contains(&Source::ActiveList);
         let unread = list.unread.iter().filter(moved).map(|unread| Sign {
-            kind: SignKind::Unread,
+            kind: if passed_by(unread) { SignKind::UnlistedUnread } else { SignKind::Unread },
             pid: None,
             eprocess: Some(unread.address),
             at: None,
         });
-        let signs: Vec<Sign> = signs.chain(unread).take(MAX_SIGNS).collect();
+        let torn = list.one_way.iter().map(|torn| {
+            let own = list.items.iter().find(|process| process.eprocess.value() == Some(&torn.address));
+            let pid = own.and_then(|process| process.pid.value().copied());
+            Sign { kind: SignKind::OneWayElsewhere, pid, eprocess: Some(torn.address), at: None }
+        });
+        let signs: Vec<Sign> = signs.chain(unread).chain(torn).take(MAX_SIGNS).collect();
         let dated = || signs.iter().filter_map(|sign| sign.at);
         let from = captured.into_iter().chain(dated()).min().filter(|_| captured.is_some());
         let to = captured.into_iter().chain(dated()).max().filter(|_| captured.is_some());
@@ -183,11 +207,33 @@ impl Motion {
     }
 }
 
+/// Whether a process that says that it runs has no thread anywhere, or has neither an id nor a thread with one, by sources that were read
+/// to their end: an object that was copied before its end, or another thing that still leads to it, looks so. Whoever hides a process
+/// leaves it its threads.
+pub(super) fn is_gone(list: &ProcessList, process: &Process) -> bool {
+    let whole =
+        |source| list.views.iter().any(|view| view.source == source && view.end.value() == Some(&ListEnd::Complete));
+    let lacks = |source| whole(source) && !process.sources.contains(&source);
+    let searched = !process.sources.contains(&Source::PoolScan) || lacks(Source::ThreadScan);
+    let threadless = searched && !process.sources.contains(&Source::ThreadScan) && !process.has_running_threads();
+    process.liveness() == Liveness::Live && lacks(Source::Threads) && (threadless || lacks(Source::CidTable))
+}
+
 /// Whether these signs weigh enough together.
 fn is_enough<'s>(mut signs: impl Iterator<Item = &'s Sign>) -> bool {
     let weight = |sign: &Sign| match sign.kind {
-        SignKind::ThreadsDiffer | SignKind::FreedAndHeld | SignKind::Unread | SignKind::Other => 1,
-        SignKind::LaterStamp | SignKind::OverAndHeld | SignKind::NotYetThere | SignKind::OneWay => MIN_WEIGHT,
+        SignKind::ThreadsDiffer
+        | SignKind::FreedAndHeld
+        | SignKind::Unread
+        | SignKind::GoneAndHeld
+        | SignKind::OneWayElsewhere
+        | SignKind::Other => 1,
+        SignKind::LaterStamp
+        | SignKind::OverAndHeld
+        | SignKind::NotYetThere
+        | SignKind::OneWay
+        | SignKind::ThreadsGone
+        | SignKind::UnlistedUnread => MIN_WEIGHT,
     };
     let mut sum = 0usize;
     signs.any(|sign| {
@@ -199,7 +245,8 @@ fn is_enough<'s>(mut signs: impl Iterator<Item = &'s Sign>) -> bool {
 /// `taken from 2026-03-14T15:09:26.2004443Z to 2026-03-14T15:12:20.0000000Z, as 5 objects show`
 impl fmt::Display for Motion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = self.signs.len();
+        let objects = self.signs.iter().map(|sign| (sign.eprocess, sign.pid));
+        let number = objects.collect::<BTreeSet<_>>().len();
         let objects = if number == 1 { "1 object shows".to_owned() } else { format!("{number} objects show") };
         match self.from.zip(self.to).filter(|(from, to)| from != to) {
             Some((from, to)) => write!(f, "taken from {from} to {to}, as {objects}")?,

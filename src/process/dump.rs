@@ -9,15 +9,24 @@ use std::io;
 /// A range longer than this is cut: ranges that are reserved have terabytes, of which next to nothing is there.
 pub const MAX_DUMPED: u64 = 1 << 30;
 
-/// Pages that could not be read, and are zero in the copy.
+/// Holes that are told of a range: one of 1 GiB has pages of two kinds by turns at most so many times in any process.
+pub const MAX_HOLES: usize = 1 << 14;
+
+/// Pages in a row that could not be read for reasons of one kind, and are zero in the copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Hole {
     /// The first byte.
     pub start: VirtualAddress,
     /// Behind the last byte.
     pub end: VirtualAddress,
+    /// The kind of place that they are in, in the words of `ntmem read`: `page_file`, `demand_zero`, `not_in_image`. The last of
+    /// [`MAX_HOLES`] has all that is behind it: `several`.
+    pub kind: &'static str,
     /// Why the first page of it could not be read.
     pub reason: String,
+    /// What would supply the first page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }
 
 /// What was copied of a range.
@@ -49,6 +58,8 @@ pub fn dump(
     let last = start.0.saturating_add(length.min(MAX_DUMPED));
     let mut at = start.0;
     let mut page = [0u8; PAGE_BYTES];
+    // Of what kind the last hole is: pages of one page file are, wherever in it they lie.
+    let mut last_kind = None;
     while at < last {
         // Up to the end of the page that `at` lies in.
         let room = PAGE_SIZE.saturating_sub(at % PAGE_SIZE).min(last.saturating_sub(at));
@@ -59,12 +70,24 @@ pub fn dump(
             Err(fault) => {
                 piece.fill(0);
                 let behind = VirtualAddress(at.saturating_add(room));
-                match dumped.holes.last_mut().filter(|hole| hole.end.0 == at) {
-                    Some(hole) => hole.end = behind,
-                    None => {
-                        dumped.holes.push(Hole { start: VirtualAddress(at), end: behind, reason: fault.to_string() });
+                let kind = Some((fault.kind(), fault.place()));
+                let is_full = dumped.holes.len() >= MAX_HOLES;
+                match dumped.holes.last_mut().filter(|hole| hole.end.0 == at && kind == last_kind || is_full) {
+                    Some(hole) => {
+                        hole.end = behind;
+                        if kind != last_kind {
+                            hole.kind = "several";
+                        }
                     }
+                    None => dumped.holes.push(Hole {
+                        start: VirtualAddress(at),
+                        end: behind,
+                        kind: fault.kind(),
+                        reason: fault.to_string(),
+                        remedy: fault.remedy(),
+                    }),
                 }
+                last_kind = kind;
             }
         }
         to(piece)?;

@@ -1,6 +1,6 @@
 //! What is in one process: its address ranges, its threads, its handles, and who has handles to it.
 
-use crate::kernel::{AlteredPage, CodeRun, Handle, Module, Thread, Vad, VadKind};
+use crate::kernel::{AlteredPage, CodeRun, Handle, Module, Thread, UncomparedPage, Vad, VadKind};
 use crate::location::Location;
 use crate::reading::record;
 use crate::{Hex, ListEnd, PAGE_SIZE, VirtualAddress};
@@ -30,6 +30,10 @@ record! {
         /// Executable pages of images, and the first page of each image, that hold other bytes than the same page of the same
         /// image elsewhere: in another process that was looked into, or in the section itself.
         altered: Vec<AlteredPage>,
+        /// Such pages of which the process has a copy of its own, and which could not be compared.
+        uncompared: Vec<UncomparedPage>,
+        /// Whether all such pages were compared, or told.
+        compared_end: ListEnd,
         /// Type of the object that `EPROCESS.Token` leads to, by the header in front of it: `Token`.
         token_type: String,
         /// True if a private range was made executable: code that came from no file. Unknown: none was found, and not all

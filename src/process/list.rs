@@ -33,6 +33,9 @@ pub struct ProcessList {
     /// What sources lead to and could not be read.
     #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<Unread>,
+    /// Processes that lists beside the active one have in one direction alone.
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub one_way: Vec<OneWay>,
     /// Page-table roots of this system that belong to no process of the list. `None`: memory was not searched for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unowned_roots: Option<Vec<UnownedRoot>>,
@@ -46,6 +49,13 @@ impl ProcessList {
         !self.views.is_empty() && self.views.iter().all(|view| view.source == Source::Carved)
     }
 
+    /// Notes that a list has a process in one direction alone.
+    pub(super) fn note_one_way(&mut self, address: VirtualAddress, source: Source) {
+        if self.one_way.len() < MAX_ONE_WAY {
+            self.one_way.push(OneWay { address, source });
+        }
+    }
+
     /// Notes that a source leads to what cannot be read as a process.
     pub(super) fn note_unread(&mut self, address: VirtualAddress, source: Source, why: &str) {
         if let Some(unread) = self.unread.iter_mut().find(|unread| unread.address == address) {
@@ -56,6 +66,17 @@ impl ProcessList {
             self.unread.push(Unread { address, sources: vec![source], why: why.to_owned() });
         }
     }
+}
+
+/// A process that one of the two walks along a list beside the active one does not come to, where both come to its end: parts of the
+/// list are from different times, or somebody wrote into it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OneWay {
+    /// Its `_EPROCESS`.
+    pub address: VirtualAddress,
+    /// The list.
+    pub source: Source,
 }
 
 /// An object that sources lead to and that cannot be read as a process: one may have been there, and what it was is not known.
@@ -74,6 +95,8 @@ pub struct Unread {
 pub(crate) const NO_PROCESS: &str = "no process is there";
 /// So many of them are told. A hostile list leads to any number of such places, and one is enough to make a rule unknown.
 const MAX_UNREAD: usize = 1 << 8;
+/// So many of those in one direction alone are told: they show that parts of the image are from different times, and a few do.
+const MAX_ONE_WAY: usize = 1 << 8;
 
 /// Every record takes some KiB, and links every few bytes would make a list of millions out of a small image.
 pub(super) const MAX_PROCESSES: usize = MAX_LISTED;

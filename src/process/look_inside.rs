@@ -3,8 +3,9 @@
 use super::inside::{Holder, Inside};
 use super::witnesses::{Looked, Targets, ThreadsElsewhere, compare_images, read_code, targets, token_type};
 use super::{Process, Source};
+use crate::addr::PAGE_BYTES;
 use crate::budget::{Budget, Use, spent};
-use crate::kernel::find::pe::size_of_image;
+use crate::kernel::find::pe::Start;
 use crate::kernel::objects::file_object;
 use crate::kernel::objects::key::KeyPaths;
 use crate::kernel::objects::module::located as located_modules;
@@ -281,11 +282,17 @@ fn read_images(process: &Eprocess<'_>, inside: &mut Inside, room: usize) {
     let images = vads.iter_mut().filter(|vad| vad.kind.value() == Some(&VadKind::Image));
     for vad in images.take(MAX_HEADERS) {
         let Some(start) = vad.start.value().copied() else { continue };
-        let size = if is_old(start) { None } else { size_of_image(space, start) };
-        vad.image_size = match size {
-            Some(size) => Reading::Value(size),
-            None => Reading::Absent(Absent::unreadable("the headers at its start are not in memory, or are none")),
-        };
+        let mut page = [0u8; PAGE_BYTES];
+        let read = space.read(start, &mut page).map_err(Absent::from).map(|()| Start::of(&page));
+        vad.image_size = match read {
+            Ok(Start::Headers(headers)) if !is_old(start) => Ok(headers.size),
+            Ok(Start::Headers(_)) => Err(Absent::unreadable("the headers at its start were copied at another time")),
+            Ok(Start::Torn) => Err(Absent::unreadable("the headers at its start make no sense")),
+            Ok(Start::Zeros) => Err(Absent::unreadable("the page of its headers is all zero")),
+            Ok(Start::Others) => Err(Absent::unparsable("what stands at its start is no headers of an image")),
+            Err(absent) => Err(absent),
+        }
+        .into();
     }
 }
 

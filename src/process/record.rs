@@ -77,6 +77,11 @@ record! {
         token: Token,
         /// `EPROCESS.Protection.Level`: signer * 16 + audit * 8 + type. Nothing: this build has no such field.
         protection: Hex,
+        /// `EPROCESS.SignatureLevel`: how well its program has to be signed (`SE_SIGNING_LEVEL_*` in the low four bits). Nothing: this build
+        /// has no such field.
+        signature_level: Hex,
+        /// `EPROCESS.SectionSignatureLevel`: the same of what it loads.
+        section_signature_level: Hex,
         /// `EPROCESS.Flags.BreakOnTermination`.
         critical: bool,
         /// `EPROCESS.MitigationFlags.DisableDynamicCode`. Nothing: this build has no such flag.
@@ -211,6 +216,7 @@ impl Process {
             .map(|(name, place)| (Cow::Borrowed(name), place))
             .collect();
         let address = process.address();
+        let [signature_level, section_signature_level] = process.signature_levels();
         let section_file = process.section_file();
         if let Some(place) = located.get_mut("section_file") {
             place.data = section_file.value().and_then(|file| file_object::name_data(kernel, file.address));
@@ -247,6 +253,8 @@ impl Process {
             token_session: token.session,
             token: token.token,
             protection: process.protection(),
+            signature_level,
+            section_signature_level,
             critical: process.critical(),
             dynamic_code_disabled: process.dynamic_code_disabled(),
             session_first: process.session_first(),

@@ -13,7 +13,7 @@ use crate::kernel::{Kernel, RootLook};
 use crate::memory::{AddressSpace, Page, Scanner, Word};
 use crate::{Absent, ListEnd, PAGE_SIZE, PhysicalAddress, Process, VirtualAddress, Warning};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 /// A page-table root of this system that belongs to no process of the list.
@@ -105,8 +105,7 @@ pub(crate) fn add(
     let held: BTreeSet<VirtualAddress> = addresses.iter().copied().collect();
     let owners = owners(kernel, sought.get(..MAX_SOUGHT).unwrap_or(&sought));
     addresses.extend(owners.into_iter().filter(|owner| !held.contains(owner)));
-    let found = Found { addresses, places: HashMap::new(), judged: true, end, threads: HashMap::new() };
-    merge(kernel, budget, list, warnings, Source::RootScan, Ok(found));
+    merge(kernel, budget, list, warnings, Source::RootScan, Ok(Found::by_search(addresses, end)));
     let mut left = unowned(kernel, list, &roots);
     left.truncate(MAX_UNOWNED);
     for found in &mut left {

@@ -233,13 +233,9 @@ impl ProcessHits {
         hits.sort_unstable();
         let of = |carved: bool| {
             let own = || hits.iter().filter(|(_, address, _)| self.carved.contains(address) == carved);
-            Found {
-                addresses: own().map(|(_, address, _)| *address).collect(),
-                places: own().filter(|(_, _, mapped)| !mapped).map(|(at, address, _)| (*address, *at)).collect(),
-                judged: true,
-                end,
-                threads: Default::default(),
-            }
+            let addresses = own().map(|(_, address, _)| *address).collect();
+            let places = own().filter(|(_, _, mapped)| !mapped).map(|(at, address, _)| (*address, *at)).collect();
+            Found { places, ..Found::by_search(addresses, end) }
         };
         (of(false), of(true))
     }

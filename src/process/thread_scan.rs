@@ -57,7 +57,7 @@ impl<'k> ThreadLook<'k> {
         let header = Word { step: STEP, offset: 0, mask: 0xff, value: THREAD_OBJECT };
         let judge = move |page: Page<'_>, offset: usize, add: &mut dyn FnMut(usize)| {
             let at = page.at.wrapping_add(u64::try_from(offset).unwrap_or(0));
-            if self.could_be(page, offset) && self.owners(at).is_some() {
+            if self.could_be(page, offset) && self.seen(at).is_some() {
                 add(offset);
             }
         };
@@ -83,9 +83,9 @@ impl<'k> ThreadLook<'k> {
             && links.iter().any(|head| *head != Some((0, 0)))
     }
 
-    /// The address of the thread at `physical`, and its processes, if one is there that the kernel maps and that has not ended: the one that it belongs
-    /// to, and the one whose memory it uses, if that is another.
-    fn owners(&self, physical: PhysicalAddress) -> Option<(VirtualAddress, Vec<VirtualAddress>)> {
+    /// The thread at `physical`, if one is there that the kernel maps and that has not ended, with its processes: the one that it belongs
+    /// to, and the one whose memory it uses, if that is another; or the place where its process should be and none is.
+    fn seen(&self, physical: PhysicalAddress) -> Option<Seen> {
         let layout = self.kernel.layouts().thread.as_ref().ok()?;
         let place = own_address(self.kernel.space(), physical, &self.links_at).filter(|place| place.mapped)?;
         let thread = View::read(self.kernel.space(), place.address, layout.size);
@@ -115,7 +115,23 @@ impl<'k> ThreadLook<'k> {
         let next = self.kernel.space().read_pointer(place.address.wrapping_add(layout.links.offset)).ok();
         let listed_by = next.and_then(|next| self.head_of_list(next, Timestamp(created)));
         owners.extend(listed_by.filter(|by| !owners.contains(by)));
-        (!owners.is_empty()).then_some((place.address, owners))
+        // What is certain to be a thread of this boot has a process, whatever stands there now.
+        let lost = Some(own).filter(|_| {
+            owners.is_empty()
+                && plausible
+                && freed == Ok(false)
+                && !self.is_before_boot(Timestamp(created))
+                && self.is_overwritten(own)
+        });
+        (lost.is_some() || !owners.is_empty()).then_some(Seen { thread: place.address, owners, lost })
+    }
+
+    /// Whether a process that was at this address may be there still, and nobody can tell: what is there cannot be read, or is no object
+    /// at all. One that was given back, and another object, say of themselves that it is gone.
+    fn is_overwritten(&self, process: VirtualAddress) -> bool {
+        let place = Place { address: process, mapped: true };
+        let is_gone = self.allocations.is_freed(place, "Process", *b"Proc") == Ok(true);
+        !is_gone && process.0.is_multiple_of(16) && Eprocess::read(self.kernel, process).is_plausible() != Ok(true)
     }
 
     /// The process whose list of threads begins where the last thread of it leads: that list the process needs, whatever process its
@@ -149,6 +165,15 @@ impl<'k> ThreadLook<'k> {
     }
 }
 
+/// A thread that was met in memory.
+struct Seen {
+    thread: VirtualAddress,
+    /// Its processes.
+    owners: Vec<VirtualAddress>,
+    /// Where its process should be, and cannot be read.
+    lost: Option<VirtualAddress>,
+}
+
 /// `CreateTime` of System.
 fn start_of_system(kernel: &Kernel<'_>) -> Option<Timestamp> {
     let system = kernel.space().read_pointer(kernel.global("PsInitialSystemProcess").ok()?).ok()?;
@@ -163,15 +188,20 @@ pub(crate) struct ThreadOwners {
     owners: Vec<VirtualAddress>,
     /// Each thread and the process that it belongs to.
     threads: Vec<(VirtualAddress, VirtualAddress)>,
+    /// Where processes of threads should be, and cannot be read.
+    lost: BTreeSet<VirtualAddress>,
 }
 
 /// Threads kept: a busy server has some ten thousand, and what only looks like one can lie every 16 bytes.
 const MAX_THREADS: usize = 1 << 20;
+/// Processes kept that cannot be read: one is enough to leave open who runs.
+const MAX_LOST: usize = 1 << 8;
 
 impl ThreadOwners {
     /// Takes the place of a thread that a scan gave.
     pub(crate) fn take(&mut self, look: &ThreadLook<'_>, at: PhysicalAddress) {
-        let Some((thread, owners)) = look.owners(at) else { return };
+        let Some(Seen { thread, owners, lost }) = look.seen(at) else { return };
+        self.lost.extend(lost.filter(|_| self.lost.len() < MAX_LOST));
         if let Some(owner) = owners.first().filter(|_| self.threads.len() < MAX_THREADS) {
             self.threads.push((thread, *owner));
         }
@@ -189,6 +219,6 @@ impl ThreadOwners {
 
     /// What the scan gives to the list.
     pub(crate) fn found(self, end: ListEnd) -> Found {
-        Found { addresses: self.owners, places: Default::default(), judged: true, end, threads: Default::default() }
+        Found { lost: self.lost.into_iter().collect(), ..Found::by_search(self.owners, end) }
     }
 }

@@ -86,6 +86,14 @@ pub(super) fn merge(
     match found {
         Ok(found) => {
             let held = add_found(kernel, budget, list, warnings, source, &found);
+            for address in &found.one_way {
+                list.note_one_way(*address, source);
+            }
+            for address in &found.lost {
+                list.note_unread(*address, source, list::NO_PROCESS);
+                let message = format!("{source} leads to {address}, where no process is; what stood there is lost");
+                warnings.push(Warning::new("processes", message));
+            }
             view.processes = Reading::Value(held);
             view.end = Reading::Value(found.end);
         }
@@ -103,7 +111,8 @@ pub(super) fn merge(
 }
 
 /// Sources whose every entry is a process.
-const OF_PROCESSES_ALONE: [Source; 4] = [Source::CidTable, Source::SessionList, Source::Threads, Source::HandleTables];
+const OF_PROCESSES_ALONE: [Source; 5] =
+    [Source::CidTable, Source::SessionList, Source::MmList, Source::Threads, Source::HandleTables];
 
 /// Returns the number of processes among what was found.
 fn add_found(
@@ -165,7 +174,7 @@ fn add_found(
                 held = held.saturating_add(1);
             }
             Ok(false) => {
-                // Rings that no known global begins have heads that are no processes.
+                // What a handle or a job leads to may be anything.
                 if OF_PROCESSES_ALONE.contains(&source) {
                     list.note_unread(*address, source, list::NO_PROCESS);
                 }

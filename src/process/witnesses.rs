@@ -1,12 +1,13 @@
 //! Second witnesses of what is in a process: threads that other places have, what page tables and other processes say of its code,
 //! what the header in front of its token says.
 
-use super::code::{self, Code, Compared};
+use super::code::{self, Code};
+use super::compare::{Compared, compare};
 use super::inside::Inside;
 use super::sources::cid_table::{self, Ids};
 use crate::kernel::{Eprocess, Kernel, ObjectTypes, OtherThreads, Vad};
 use crate::memory::{EntryLevel, Fault};
-use crate::{Absent, Reading, VirtualAddress};
+use crate::{Absent, AbsentKind, ListEnd, Reading, VirtualAddress};
 use std::collections::{HashMap, HashSet};
 
 /// Threads that other places have than the lists of their processes.
@@ -75,7 +76,9 @@ pub(super) fn targets(processes: &HashMap<VirtualAddress, usize>, looked: &[Look
     let mut targets: Targets = processes.keys().map(|process| (*process, (*process, Reading::Nothing))).collect();
     for (_, object, inside, _) in looked {
         for thread in inside.threads.value().into_iter().flatten() {
-            if let Some(address) = thread.address.value() {
+            // What another page brought there is another's.
+            let is_astray = thread.owner.absent().is_some_and(|absent| absent.kind == AbsentKind::Unparsable);
+            if let Some(address) = thread.address.value().filter(|_| !is_astray) {
                 targets.entry(*address).or_insert_with(|| (object.address(), thread.tid.clone()));
             }
         }
@@ -104,7 +107,8 @@ pub(super) fn read_code(
             inside.code_pages = Reading::Absent(absent.clone());
             inside.no_execute = Reading::Absent(absent.clone());
             inside.code_end = Reading::Absent(absent.clone());
-            inside.altered = Reading::Absent(absent);
+            inside.altered = Reading::Absent(absent.clone());
+            inside.uncompared = Reading::Absent(absent);
             None
         }
     }
@@ -119,7 +123,7 @@ pub(super) fn compare_images(kernel: &Kernel<'_>, looked: &mut [Looked<'_>]) {
             Some(Compared { process: object.clone(), code: code.as_ref()?, vads })
         })
         .collect();
-    let comparisons = code::compare(kernel, &compared);
+    let comparisons = compare(kernel, &compared);
     drop(compared);
     for ((_, _, inside, _), compared) in looked.iter_mut().filter(|looked| looked.3.is_some()).zip(comparisons) {
         if let Reading::Value(runs) = &mut inside.code {
@@ -129,6 +133,8 @@ pub(super) fn compare_images(kernel: &Kernel<'_>, looked: &mut [Looked<'_>]) {
             }
         }
         inside.altered = Reading::Value(compared.altered);
+        inside.uncompared = Reading::Value(compared.uncompared);
+        inside.compared_end = Reading::Value(if compared.cut { ListEnd::Limit } else { ListEnd::Complete });
     }
 }
 

@@ -64,6 +64,11 @@ pub(super) struct Cell {
 }
 
 impl Backing<'_> {
+    /// Whether both are in memory, by the very same maps.
+    pub(super) fn has_maps_of(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::Memory(own), Self::Memory(theirs)) if own.is_same_as(theirs))
+    }
+
     /// Bytes of bins in the storage that `index` belongs to.
     pub(super) fn length(&self, index: CellIndex) -> Result<u32, Absent> {
         match self {

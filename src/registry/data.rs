@@ -167,6 +167,23 @@ pub(super) fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
 
 /// What lies behind a text's end is quoted up to here.
 const MAX_QUOTED: usize = 64;
+/// Characters kept of what lies behind a text's end.
+const MAX_HIDDEN: usize = 256;
+
+/// The text behind the NUL that ends a text: smss.exe and registry editors read up to there. `None`: there is none, or the value is no
+/// text.
+pub(super) fn hidden_text(kind: ValueType, bytes: &[u8]) -> Option<String> {
+    if !matches!(kind, ValueType::SZ | ValueType::EXPAND_SZ | ValueType::LINK) {
+        return None;
+    }
+    let (units, _) = bytes.as_chunks::<2>();
+    let end = units.iter().position(|unit| *unit == [0, 0])?;
+    let behind = units.get(end..)?;
+    let first = behind.iter().position(|unit| *unit != [0, 0])?;
+    let behind = behind.get(first..)?;
+    let behind = behind.get(..behind.len().min(MAX_HIDDEN))?;
+    Some(utf16(behind.as_flattened()).trim_end_matches('\0').to_owned())
+}
 
 fn text(bytes: &[u8], notes: &mut Vec<String>) -> String {
     let (units, rest) = bytes.as_chunks::<2>();
@@ -242,6 +259,12 @@ mod tests {
         let (data, notes) = RegistryData::decode(ValueType::SZ, &wide("a\0hidden\0"));
         assert_eq!(data, RegistryData::Text("a".into()));
         assert_eq!(notes.len(), 1, "{notes:?}");
+        let hidden = |kind, text: &str| hidden_text(kind, &wide(text));
+        assert_eq!(hidden(ValueType::SZ, "a\0hidden\0").as_deref(), Some("hidden"));
+        assert_eq!(hidden(ValueType::EXPAND_SZ, "a\0\0\0 b\0c\0\0").as_deref(), Some(" b\0c"));
+        for (kind, text) in [(ValueType::SZ, "a\0\0\0"), (ValueType::SZ, "a"), (ValueType::MULTI_SZ, "a\0b\0\0")] {
+            assert_eq!(hidden(kind, text), None, "{text:?}");
+        }
         let (data, notes) = RegistryData::decode(ValueType::DWORD, &[1, 2, 3]);
         assert_eq!(data, RegistryData::Bytes(vec![1, 2, 3]));
         assert_eq!(notes, ["REG_DWORD with 3 bytes"]);

@@ -102,6 +102,13 @@ impl<'k> Hive<'k> {
         Ok(Self { backing, header, record, budget: None })
     }
 
+    /// Whether another hive has the same cells: its maps and its header are the same.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        let same_header = matches!((&self.header, &other.header), (Ok(own), Ok(theirs)) if own == theirs);
+        self.record.cmhive == other.record.cmhive && self.record.cmhive.value().is_some()
+            || same_header && self.backing.has_maps_of(&other.backing)
+    }
+
     /// A hive file (`regf`), read as it lies: log files beside it are not replayed.
     ///
     /// # Errors

@@ -154,6 +154,15 @@ impl<'h> Key<'h> {
         doubt.map_or(Ok(None), Err)
     }
 
+    /// Whether more than one subkey has this name, and stands in the list in such a way that the kernel may find it.
+    pub(super) fn has_twice(&self, wanted: &str) -> bool {
+        let references = lists::subkeys(&self.hive.backing, &self.node, &mut Faults::default());
+        let named = |cell| Self::read(self.hive, cell, &self.path).is_ok_and(|key| name::same(key.name(), wanted));
+        let likely = references.iter().filter(|reference| reference.hint.may_be(wanted));
+        let mut named = likely.filter(|reference| named(reference.cell));
+        named.next().is_some() && named.next().is_some()
+    }
+
     /// The values, in the hive's order.
     #[must_use]
     pub fn values(&self) -> Listing<Value<'h>> {
@@ -195,7 +204,7 @@ impl<'h> Key<'h> {
     /// `above`: the cells of the keys that this one is in.
     fn tree(&self, depth: u32, above: &mut Vec<CellIndex>, count: &mut usize) -> KeyRecord {
         let mut record = self.bare_record();
-        let (values, missing) = self.value_records(&mut record.notes);
+        let (values, missing) = self.value_records(&mut record);
         (record.values, record.values_missing) = (Reading::Value(values), missing);
         let Listing { items, mut missing } = self.subkeys();
         let mut keys = BTreeMap::new();
@@ -218,7 +227,8 @@ impl<'h> Key<'h> {
                     });
                 }
                 Entry::Occupied(_) => {
-                    record.notes.push(format!("a second subkey {:?} at cell {}", key.name(), key.cell()))
+                    record.notes.push(format!("a second subkey {:?} at cell {}", key.name(), key.cell()));
+                    record.repeated.push(key.name().to_owned());
                 }
             }
         }
@@ -246,7 +256,7 @@ impl<'h> Key<'h> {
     }
 
     /// The records of the values whose names can be read, and why there may be more.
-    fn value_records(&self, notes: &mut Vec<String>) -> (BTreeMap<String, RegistryValue>, Vec<Absent>) {
+    fn value_records(&self, record: &mut KeyRecord) -> (BTreeMap<String, RegistryValue>, Vec<Absent>) {
         let Listing { items, mut missing } = self.values();
         let mut values: BTreeMap<String, RegistryValue> = BTreeMap::new();
         // The kernel takes the first of several values with one name.
@@ -259,9 +269,10 @@ impl<'h> Key<'h> {
                         values.insert(name, value.record());
                     }
                     Entry::Occupied(_) => {
-                        let record = value.record();
-                        let data = record.data.value().map(ToString::to_string).unwrap_or_default();
-                        notes.push(format!("a second value {name:?}: {} {data}", record.kind));
+                        let second = value.record();
+                        let data = second.data.value().map(ToString::to_string).unwrap_or_default();
+                        record.notes.push(format!("a second value {name:?}: {} {data}", second.kind));
+                        record.repeated.push(name);
                     }
                 },
                 Err(why) => missing.push(why),

@@ -64,6 +64,16 @@ impl<'k> CellMap<'k> {
         registry_process(kernel)
     }
 
+    /// Whether another hive's maps are the very same.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        self.storages.iter().zip(&other.storages).all(|(own, theirs)| {
+            let same = |a: &Result<VirtualAddress, Absent>, b: &Result<VirtualAddress, Absent>| {
+                matches!((a, b), (Ok(a), Ok(b)) if a == b)
+            };
+            matches!((&own.length, &theirs.length), (Ok(a), Ok(b)) if a == b) && same(&own.map, &theirs.map)
+        })
+    }
+
     fn storage(&self, index: CellIndex) -> &Storage {
         let [stable, volatile] = &self.storages;
         if index.is_volatile() { volatile } else { stable }

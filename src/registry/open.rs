@@ -353,11 +353,10 @@ impl<'k> Registry<'k> {
             // Names can be written over, and what is in no list may be the one that was taken off it.
             named || same(mount, SYSTEM) && Self::has_link(hive)
         };
-        let mut all = self.hives.iter().filter(claims);
         let answers = self.hives.iter().find(|hive| hive.mount().is_some_and(|own| same(own, mount)));
-        let answers = answers.map(|hive| hive.record().cmhive.clone());
-        let others = all.by_ref().filter(|hive| Some(&hive.record().cmhive) != answers.as_ref());
-        others.chain(self.spoilt.iter().filter(claims)).take(most).cloned().collect()
+        // A second descriptor of the very cells gives the same answers.
+        let is_other = |hive: &&Hive<'k>| !answers.is_some_and(|answers| hive.is_same_as(answers));
+        self.hives.iter().chain(&self.spoilt).filter(is_other).filter(claims).take(most).cloned().collect()
     }
 
     /// What `read` makes of the registry if this hive answers for `mount`.

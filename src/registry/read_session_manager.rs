@@ -99,6 +99,7 @@ impl SessionManagerKeys {
             app_cert_dlls: key(r"Session Manager\AppCertDlls"),
             environment,
             dos_devices: key(r"Session Manager\DOS Devices"),
+            file_rename_operations: key(r"Session Manager\FileRenameOperations"),
             memory_management: key(r"Session Manager\Memory Management"),
             mini_nt: key("MiniNT"),
             safe_boot_option: key(r"SafeBoot\Option"),
@@ -115,7 +116,16 @@ impl SessionManagerKeys {
 }
 
 fn read(registry: &Registry<'_>, path: &str) -> Reading<KeyRecord> {
-    registry.key(path).map(|key| key.map(|key| key.record(0))).into()
+    let record = |key: Key<'_>| {
+        let mut record = key.record(0);
+        if let Some((parent, name)) = path.rsplit_once('\\')
+            && registry.key(parent).is_ok_and(|parent| parent.is_some_and(|parent| parent.has_twice(name)))
+        {
+            record.repeated.push(name.to_owned());
+        }
+        record
+    };
+    registry.key(path).map(|key| key.map(record)).into()
 }
 
 /// Some of the subkeys of a key that has hundreds, with theirs.

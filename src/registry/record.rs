@@ -39,6 +39,9 @@ record! {
         keys_missing: Vec<Absent>,
         /// What is odd about the key.
         notes: Vec<String>,
+        /// Names that more than one value, or more than one subkey, has; and the key's own, where the one above it has another of its name.
+        /// The kernel makes no second one.
+        repeated: Vec<String>,
     }
 }
 
@@ -107,6 +110,8 @@ pub struct RegistryValue {
     pub data_location: Option<Location>,
     /// What is odd about the value.
     pub notes: Vec<String>,
+    /// Text behind the NUL that ends the data's text: programs read up to there. `None`: there is none.
+    pub hidden: Option<String>,
 }
 
 impl Serialize for RegistryValue {
@@ -122,6 +127,9 @@ impl Serialize for RegistryValue {
         map.serialize_entry("location", &self.location)?;
         map.serialize_entry("data_location", &self.data_location)?;
         map.serialize_entry("notes", &self.notes)?;
+        if let Some(hidden) = &self.hidden {
+            map.serialize_entry("hidden", hidden)?;
+        }
         let absent: BTreeMap<_, _> = self.data.absent().map(|absent| ("data", absent)).into_iter().collect();
         map.serialize_entry("absent", &absent)?;
         map.end()
@@ -143,6 +151,8 @@ struct Written {
     data_location: Option<Location>,
     #[serde(default)]
     notes: Vec<String>,
+    #[serde(default)]
+    hidden: Option<String>,
     #[serde(default)]
     absent: BTreeMap<String, Absent>,
 }
@@ -166,8 +176,8 @@ impl<'de> Deserialize<'de> for RegistryValue {
                 written.absent.remove("data").unwrap_or_else(|| Absent::new(AbsentKind::NotCollected, "")),
             ),
         };
-        let Written { volatile, location, data_location, notes, .. } = written;
-        Ok(Self { kind, data, volatile, location, data_location, notes })
+        let Written { volatile, location, data_location, notes, hidden, .. } = written;
+        Ok(Self { kind, data, volatile, location, data_location, notes, hidden })
     }
 }
 
@@ -206,6 +216,7 @@ mod tests {
     fn documents_and_back() {
         let mut lost = value(ValueType::SZ, RegistryData::Text(String::new()));
         lost.data = Reading::Absent(Absent::unreadable("0x1000 is paged out"));
+        lost.hidden = Some("behind".to_owned());
         let values = [
             ("text", value(ValueType::EXPAND_SZ, RegistryData::Text("%a%".into()))),
             ("texts", value(ValueType::MULTI_SZ, RegistryData::Texts(vec!["a".into(), String::new()]))),

@@ -34,6 +34,8 @@ record! {
         environment: KeyRecord,
         /// `Control\Session Manager\DOS Devices`.
         dos_devices: KeyRecord,
+        /// `Control\Session Manager\FileRenameOperations`: empty since Windows 2000.
+        file_rename_operations: KeyRecord,
         /// `Control\Session Manager\Memory Management`.
         memory_management: KeyRecord,
         /// `Control\MiniNT`: there in Windows PE only.
@@ -145,6 +147,7 @@ impl SessionManagerKeys {
             ("app_cert_dlls", &self.app_cert_dlls),
             ("environment", &self.environment),
             ("dos_devices", &self.dos_devices),
+            ("file_rename_operations", &self.file_rename_operations),
             ("memory_management", &self.memory_management),
             ("mini_nt", &self.mini_nt),
             ("safe_boot_option", &self.safe_boot_option),

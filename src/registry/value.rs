@@ -1,7 +1,7 @@
 //! `_CM_KEY_VALUE`: the cell of a value, and its data.
 
 use super::cells::{Backing, Cell, CellIndex};
-use super::data::{RegistryData, ValueType};
+use super::data::{RegistryData, ValueType, hidden_text};
 use super::faults::Faults;
 use super::hive::Hive;
 use super::node::{Fixed, decode_name};
@@ -182,13 +182,14 @@ impl<'h> Value<'h> {
     /// The record of the value.
     #[must_use]
     pub fn record(&self) -> RegistryValue {
-        let mut notes = Vec::new();
+        let (mut notes, mut hidden) = (Vec::new(), None);
         if self.cell.free {
             notes.push(format!("cell {} is marked as free", self.cell.index));
         }
         let data = self.hive.take(self.cost()).and_then(|()| self.bytes()).map(|bytes| {
             let (data, odd) = RegistryData::decode(self.kind, &bytes);
             notes.extend(odd);
+            hidden = hidden_text(self.kind, &bytes);
             data
         });
         RegistryValue {
@@ -198,6 +199,7 @@ impl<'h> Value<'h> {
             location: self.location(),
             data_location: self.data_location(),
             notes,
+            hidden,
         }
     }
 }

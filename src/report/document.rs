@@ -158,6 +158,7 @@ impl Serialize for Document<'_, '_> {
                 items: system.processes.items.iter().filter(|_| listed).map(as_listed).collect(),
                 views: system.processes.views.clone(),
                 unread: system.processes.unread.clone(),
+                one_way: system.processes.one_way.clone(),
                 unowned_roots: system.processes.unowned_roots.clone(),
                 ..system.processes
             };

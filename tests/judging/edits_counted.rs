@@ -4,6 +4,7 @@
 use crate::common::edited::{Edited, NO_EXECUTE, WRITE};
 use ntmem::checks::Judgement;
 use ntmem::{Findings, Outcome, Severity, Verdict, check_smss};
+use ntmem_forge::hive_plan::Data;
 use ntmem_forge::scenario::Unlinked;
 use ntmem_forge::systems::Edit;
 use ntmem_forge::{Build, Damage, Place, Private, Scenario};
@@ -176,7 +177,7 @@ fn hidden_processes(all: &mut Lies) {
 }
 
 fn stamps(all: &mut Lies) {
-    const KIND: &str = "stamps and states of smss.exe";
+    const KIND: &str = "stamps and states";
     let late = |s: &mut Scenario, ms: i64| {
         let made = s.boot.plus_ms(ms);
         s.process(MASTER).created = made;
@@ -195,6 +196,9 @@ fn stamps(all: &mut Lies) {
         let value = s.captured.plus_ms(-30_000).0;
         s.damage.push(Damage::Field { pid: MASTER, path: "ExitTime", value });
     });
+    for pid in [MASTER, CSRSS] {
+        all.edit(KIND, format!("pid {pid}: no active threads"), move |e| e.put_in(pid, "ActiveThreads", 0));
+    }
     all.silent(
         KIND,
         "started two hours late, all stamps of the boot",
@@ -230,6 +234,47 @@ fn code(all: &mut Lies) {
         let at = e.process(MASTER).image_base.unwrap();
         e.edit_entry(MASTER, at, |entry| (entry | WRITE) & !NO_EXECUTE);
     });
+    for offset in [0x2_4000, 0x2_5000] {
+        all.edit(KIND, format!("executable in its image at {offset:#x}, where that has no code"), move |e| {
+            let frame = e.physical(e.process(MASTER).dtb, RANGE);
+            let at = e.process(MASTER).image_base.unwrap() + offset;
+            e.edit_entry(MASTER, at, |_| frame | 5);
+        });
+    }
+    all.add(KIND, "executable in the table of user mode alone", |build| {
+        const FIELD: &str = "Pcb.UserDirectoryTableBase";
+        let mut edited = with_range(build);
+        edited.has("_EPROCESS", FIELD).then_some(())?;
+        let root = edited.process(MASTER).dtb;
+        let [top, table, page] = [0, 1, 2].map(|n| edited.physical(root, RANGE + n * 0x1000));
+        let (from, to) = (usize::try_from(root).unwrap(), usize::try_from(top).unwrap());
+        edited.bytes.copy_within(from..from + 0x1000, to);
+        edited.bytes[usize::try_from(table).unwrap()..][..0x1000].fill(0);
+        // One table for all levels below the top one.
+        edited.put_u64_at(top + 0xc0 * 8, table | 0x67);
+        edited.put_u64_at(table, table | 0x67);
+        edited.put_u64_at(table + 8, page | 5);
+        edited.put_in(MASTER, FIELD, top | 1);
+        Some(edited)
+    });
+    let patched = |build: Build, sections: bool| {
+        let mut scenario = Scenario::clean(build);
+        scenario.pages.sections = sections;
+        let piece = Private { start: RANGE, bytes: vec![0x90; 0x3000], protection: 4 };
+        scenario.process(MASTER).user.as_mut().unwrap().private.push(piece);
+        let mut edited = Edited::new(&scenario);
+        let base = edited.process(MASTER).image_base.unwrap();
+        let to = edited.copy_page(MASTER, base, RANGE);
+        edited.bytes[to + 0x20..to + 0x30].fill(0xcc);
+        Some(edited)
+    };
+    all.add(KIND, "sixteen bytes of its own headers, in a copy", move |build| patched(build, true));
+    all.silent(
+        KIND,
+        "the same, where memory has nothing of the section",
+        "no other process has the image, and what the section has of it is not in memory",
+        move |build| patched(build, false),
+    );
     for (bytes, name) in [(5usize, "five bytes of ntdll.dll"), (3000, "most of a page of ntdll.dll")] {
         all.add(KIND, format!("{name}, in a copy of its own"), move |build| {
             let mut edited = with_range(build);
@@ -292,6 +337,12 @@ fn threads(all: &mut Lies) {
         edited.put_in(MASTER, "ActiveThreads", 1);
         Some(edited)
     });
+    for pid in [MASTER, CSRSS] {
+        all.edit(KIND, format!("pid {pid}: one that names another process"), move |e| {
+            let thread = e.threads(pid)[1];
+            e.put(thread, "_ETHREAD", "Cid.UniqueProcess", USERS);
+        });
+    }
     all.edit(KIND, "one that started nowhere", |e| {
         let thread = e.threads(MASTER)[1];
         e.put(thread, "_ETHREAD", "StartAddress", 0x1e00_0000_1000);
@@ -315,6 +366,11 @@ fn hands(all: &mut Lies) {
     const HANDLES: &str = "handles to smss.exe and its threads";
     for access in [0x2, 0x8, 0x20, 0x40, 0x80, 0x200, 0x800, 0x4_0000, 0x8_0000] {
         all.plan(HANDLES, &format!("a user's, {access:#x}"), move |s| s.process(USERS).opens.push((MASTER, access)));
+    }
+    for access in [0x20, 0x40, 0x1f_ffff] {
+        all.plan("handles to System", &format!("a user's, {access:#x}"), move |s| {
+            s.process(USERS).opens.push((4, access))
+        });
     }
     const WATCH: &str = "debugger, instrumentation";
     all.field(WATCH, MASTER, "Pcb.InstrumentationCallback", RANGE);
@@ -370,6 +426,28 @@ fn identity(all: &mut Lies) {
         let token = e.process(USERS).token;
         e.put_in(CSRSS, "Token", token | 7);
     });
+    for (pid, index) in [(MASTER, 1), (MASTER, 40), (CSRSS, 1)] {
+        all.edit(KIND, format!("pid {pid}: label {index} of the token"), move |e| {
+            let token = e.process(pid).token;
+            e.put(token, "_TOKEN", "IntegrityLevelIndex", index);
+        });
+    }
+    for pid in [MASTER, CSRSS] {
+        all.field(KIND, pid, "Minimal", 1);
+    }
+    all.silent(
+        KIND,
+        "csrss.exe and wininit.exe name a program as their parent that came later",
+        "the process that made them is gone, and Windows gives its id to others: so it is on one machine of eight",
+        |build| {
+            let mut edited = with_range(build);
+            let wininit = edited.named("wininit.exe");
+            for pid in [CSRSS, wininit] {
+                edited.put_in(pid, "InheritedFromUniqueProcessId", USERS);
+            }
+            Some(edited)
+        },
+    );
     all.field(KIND, MASTER, "Session", NOWHERE);
     all.field(KIND, MASTER, "Token", NOWHERE | 0xf);
     all.edit(KIND, "a process for a token", |e| {
@@ -504,9 +582,48 @@ fn registry(all: &mut Lies) {
     });
 }
 
+fn texts(all: &mut Lies) {
+    const KIND: &str = "texts in the Session Manager's keys";
+    for (path, name) in [
+        ("SubSystems", "Windows\0x"),
+        ("Environment", "ComSpec\0x"),
+        ("KnownDLLs", "kernel32\0x"),
+        ("", "BootExecute\0x"),
+    ] {
+        all.plan(KIND, &format!("{path}\\{name:?}"), move |s| {
+            s.session_manager(path).sz(name, "x");
+        });
+    }
+    for (path, name, text) in
+        [("SubSystems", "Debug", ""), ("Environment", "ComSpec", "%SystemRoot%\\system32\\cmd.exe")]
+    {
+        all.plan(KIND, &format!("{name} behind a NUL"), move |s| {
+            let bytes = format!("{text}\0evil\0").encode_utf16().flat_map(u16::to_le_bytes).collect();
+            s.session_manager(path).set(name, Data::Raw(2, bytes));
+        });
+    }
+    for line in [
+        "autocheck autochk.exe.exe *",
+        "debug autocheck autochk *",
+        "autocheck \"autochk\" *",
+        "autocheck autochk\u{a0}*",
+    ] {
+        all.plan(KIND, line, move |s| {
+            s.session_manager("").multi("BootExecute", &[line]);
+        });
+    }
+    all.plan(KIND, "a second SubSystems", |s| {
+        let second = s.session_manager("SubSystems").clone();
+        s.session_manager("").keys.push(second);
+    });
+    all.plan(KIND, "FileRenameOperations", |s| {
+        s.session_manager("FileRenameOperations").multi("1", &["\\??\\C:\\Windows\\System32\\ntdll.dll"]);
+    });
+}
+
 fn lies() -> Vec<Lie> {
     let mut all = Lies::default();
-    for add in [hidden_processes, stamps, code, threads, hands, file, identity, tables, registry] {
+    for add in [hidden_processes, stamps, code, threads, hands, file, identity, tables, registry, texts] {
         add(&mut all);
     }
     all.0

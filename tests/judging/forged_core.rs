@@ -5,7 +5,7 @@ use crate::common::edited::{Edited, NO_EXECUTE};
 use crate::forged_edits::{BUILDS, CSRSS, MASTER, RANGE, USERS, WINLOGON, assert_found, clean, judged, of, with_range};
 use ntmem::checks::Judgement;
 use ntmem::{Severity, Verdict, check_smss};
-use ntmem_forge::{Build, Scenario};
+use ntmem_forge::{Build, Private, Scenario};
 
 use Severity::{High, Info, Low, Medium};
 
@@ -15,6 +15,7 @@ const SVCHOST: u64 = 804;
 const SHARED: u64 = 0x7ffe_0000;
 /// Present, and for user mode.
 const PAGE: u64 = 5;
+const TABLE: u64 = 0x67;
 
 /// How bad code in csrss.exe is: from 8.1 on it is protected.
 fn in_csrss(build: Build) -> Severity {
@@ -229,6 +230,59 @@ fn modules_that_are_elsewhere() {
             edited
         };
         assert_found("its place", &edit("DllBase", RANGE), "SMSS-016", MASTER, Medium);
+        assert_found("its entry", &edit("EntryPoint", RANGE + 0x100), "SMSS-016", MASTER, Medium);
+        // ntdll.dll has none.
+        let none = edit("EntryPoint", 0);
+        assert_eq!(judged(&none).verdict, Verdict::Clean, "{build:?}");
+    }
+}
+
+/// Where the kernel's half is kept from user mode, that runs on a table of its own (KVA shadow).
+#[test]
+fn the_table_of_user_mode() {
+    let field = "Pcb.UserDirectoryTableBase";
+    for build in BUILDS {
+        if !clean(build).has("_EPROCESS", field) {
+            continue;
+        }
+        for (pid, id) in [(MASTER, "SMSS-018"), (CSRSS, "SYS-11")] {
+            let shadow = |change: &dyn Fn(&mut Edited, [u64; 5])| {
+                let mut edited = planned(build, |scenario| {
+                    let piece = Private { start: RANGE, bytes: vec![0x90; 0x5000], protection: 4 };
+                    scenario.process(pid).user.as_mut().unwrap().private.push(piece);
+                });
+                let root = edited.process(pid).dtb;
+                let frames = [0, 1, 2, 3, 4].map(|n| edited.physical(root, RANGE + n * 0x1000));
+                let (from, to) = (usize::try_from(root).unwrap(), usize::try_from(frames[0]).unwrap());
+                edited.bytes.copy_within(from..from + 0x1000, to);
+                edited.put_in(pid, field, frames[0] | 1);
+                change(&mut edited, frames);
+                edited
+            };
+            let more = shadow(&|edited, [top, a, b, c, code]| {
+                for (entry, value) in [(top + 0xc0 * 8, a | TABLE), (a, b | TABLE), (b, c | TABLE), (c, code | PAGE)] {
+                    if entry & 0xfff == 0 {
+                        edited.bytes[usize::try_from(entry).unwrap()..][..0x1000].fill(0);
+                    }
+                    edited.put_u64_at(entry, value);
+                }
+            });
+            let worst = if pid == MASTER { High } else { in_csrss(build) };
+            assert_found("a page that user mode alone has", &more, id, pid, worst);
+            let same = shadow(&|_, _| ());
+            assert_eq!(judged(&same).verdict, Verdict::Clean, "{build:?}");
+            // The kernel forbids to execute user memory through its own.
+            let forbidden = shadow(&|edited, [top, ..]| {
+                for slot in 0..256 {
+                    let entry = edited.u64_at(top + slot * 8);
+                    edited.put_u64_at(top + slot * 8, entry & !NO_EXECUTE);
+                }
+            });
+            assert_eq!(judged(&forbidden).verdict, Verdict::Clean, "{build:?}");
+            let mut mark = clean(build);
+            mark.put_in(pid, field, 1);
+            assert_eq!(judged(&mark).verdict, Verdict::Clean, "{build:?}");
+        }
     }
 }
 

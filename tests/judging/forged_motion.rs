@@ -3,7 +3,7 @@
 use crate::common::forged::Opened;
 use crate::common::judged::Judged;
 use ntmem_forge::variants::Impostor;
-use ntmem_forge::{Build, Damage, Moments, Paged, Scenario, Stage, Unlinked};
+use ntmem_forge::{Build, Changes, Damage, Moments, Paged, Scenario, Stage, Unlinked};
 use std::collections::BTreeMap;
 
 const BUILDS: [Build; 3] = [Build::W7_7601, Build::W10_19045, Build::W11_26100];
@@ -48,17 +48,20 @@ struct Smeared {
 
 impl Smeared {
     fn of(name: &str, scenario: &Scenario, minutes: i64, dense: bool, scan: bool) -> Self {
-        let moments = scenario.moments(minutes, |_| ());
-        let store = &opened(&moments).store;
+        Self::with(name, &scenario.moments(minutes, |_| ()), minutes, dense, scan)
+    }
+
+    fn with(name: &str, moments: &Moments, minutes: i64, dense: bool, scan: bool) -> Self {
+        let store = &opened(moments).store;
         let mut smeared = Self::default();
-        for (smear, bytes) in smears(&moments, dense) {
+        for (smear, bytes) in smears(moments, dense) {
             smeared.cases += 1;
             let name = format!("{name}, {minutes} min, scan {scan}, {smear}");
             let judged = Judged::new(store, bytes, scan);
             if judged.accuses() {
                 smeared.accused.push(format!("{name}: {}", judged.words()));
             }
-            smeared.compare(&name, &moments, judged.system.as_ref());
+            smeared.compare(&name, moments, judged.system.as_ref());
         }
         smeared
     }
@@ -134,6 +137,30 @@ fn a_clean_machine_in_motion_is_not_accused() {
     }
     assert!(all.accused.is_empty(), "{:#?}", all.accused);
     assert!(all.lost.is_empty() && all.facts > 1000, "{:#?}", all.lost);
+}
+
+/// Machines on which little happens meanwhile: one process is born, or one or two end.
+fn of_few_changes(dense: bool) -> Smeared {
+    let mut all = Smeared::default();
+    for build in BUILDS {
+        for (born, ending) in [(1, 0), (0, 1), (1, 1), (0, 2)] {
+            let moments = Scenario::clean(build).moments_with(3, Changes { born, ending, moving: 0 }, |_| ());
+            let name = format!("{build:?}, {born} born, {ending} ended");
+            for scan in [false, true] {
+                all.add(Smeared::with(&name, &moments, 3, dense, scan));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+#[ignore = "long: `cargo test --test judging -- --ignored --nocapture many_smears`"]
+fn many_smears_of_few_changes() {
+    let Smeared { cases, accused, facts, lost } = of_few_changes(true);
+    accused.iter().chain(lost.iter().take(20)).for_each(|line| println!("{line}"));
+    println!("{} of {cases} clean machines accused, {} of {facts} facts lost", accused.len(), lost.len());
+    assert!(accused.is_empty() && lost.is_empty());
 }
 
 /// Half of the pages are from the later moment, among them the one with the object of a process that has ended, and not those with its

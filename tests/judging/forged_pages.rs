@@ -2,7 +2,7 @@
 //! forge wrote it, what is away is unknown with its reason, and what is wrong there is found.
 
 use crate::common::forged::Opened;
-use ntmem::checks::Judgement;
+use ntmem::checks::{Judgement, Witness};
 use ntmem::registry::Registry;
 use ntmem::symbols::SymbolStore;
 use ntmem::{Findings, PageFile, System, Verdict, check_smss};
@@ -214,6 +214,10 @@ fn masks_that_no_symbols_tell() {
                 let untold = !has_place && mask != 0 && few;
                 let may_be = found == Judgement::Violation || untold && found == Judgement::Unknown;
                 all.says(may_be, &name, format_args!("SMSS-003 is {found:?}"));
+                // No process has the hives mapped: the entries of their files' sections tell the mask.
+                if has_place && what.of_hive_file() {
+                    all.outcome(&name, &whole, "SMR-10", Judgement::Pass);
+                }
                 let without = read_by(&forged, &[], !has_place);
                 all.says(without.wrong.is_empty(), &name, format_args!("wrong without files: {:#?}", without.wrong));
                 let unseen = without.outcome("SMSS-003") == Judgement::Pass;
@@ -298,10 +302,9 @@ fn what_is_wrong_behind_a_page() {
                 let forged = Scenario::clean(build).tampered(wrong).behind(what).forge();
                 let whole = read(&forged, &forged.paging_files);
                 all.whole(&name, &whole);
-                if wrong != Tampered::SmssHeaders {
-                    // No rule judges the bytes of headers.
-                    all.verdict(&name, &whole, Verdict::Violations);
-                }
+                // A page that was replaced may be a torn one.
+                let verdict = if wrong.is_page() { Verdict::Inconclusive } else { Verdict::Violations };
+                all.verdict(&name, &whole, verdict);
                 if what.needs() == Needs::PageFiles {
                     let without = read(&forged, &[]);
                     all.says(without.wrong.is_empty(), &name, format_args!("wrong: {:#?}", without.wrong));
@@ -311,7 +314,10 @@ fn what_is_wrong_behind_a_page() {
                         Tampered::SmssPath => "SMSS-003",
                         Tampered::SmssCommand => "SMSS-005",
                         Tampered::SmssBase => "SMSS-017",
-                        Tampered::CsrssCommand | Tampered::SmssHeaders => continue,
+                        Tampered::SmssHeaders | Tampered::SmssEntry | Tampered::NtdllHeaders | Tampered::NtdllEntry => {
+                            "SMSS-018"
+                        }
+                        Tampered::CsrssCommand => continue,
                     };
                     all.says(without.outcome(id) != Judgement::Pass, &name, format_args!("{id} passes unseen"));
                 }
@@ -502,6 +508,13 @@ fn copies_that_are_not_what_they_seem() {
                 "is not used: it ",
                 Some(0),
             ),
+            // Under another name nothing tells that it would be the swap file.
+            (
+                "renamed foreign",
+                vec![copy("d/pagefile.sys", &forged, None), copy("d/other.bin", &other, None)],
+                "neither its content nor its name tells",
+                Some(0),
+            ),
         ] {
             let name = format!("{build:?} {name}");
             let (warnings, taken) = warned(files);
@@ -547,5 +560,25 @@ fn packed_bytes_of_another_machine() {
         all.says(!blamed, &name, format_args!("the store is blamed: {:#?}", read.away));
         let told = read.away.iter().all(|reason| reason.contains("needs --pagefile FILE (page file 0"));
         all.says(told, &name, format_args!("not told: {:#?}", read.away));
+    }
+}
+
+/// Who was not heard is no witness: of a PEB behind a table that is away the finding says that it was not read.
+#[test]
+fn what_was_not_read_is_no_witness() {
+    let mut all = Complaints::default();
+    for build in [Build::W7_7601, Build::W10_19045, Build::W11_26100] {
+        let forged = Scenario::clean(build).tampered(Tampered::SmssBase).behind(Behind::TablesPageFile).forge();
+        for (given, files) in [(false, &[][..]), (true, &forged.paging_files)] {
+            let (name, read) = (format!("{build:?} {given}"), read(&forged, files));
+            let outcome = read.findings.of("SMSS-017").find(|outcome| outcome.pid == Some(348)).unwrap();
+            let peb = outcome.evidence.iter().find(|evidence| evidence.structure == "_PEB");
+            let unread = peb.is_some_and(|peb| peb.unread);
+            let heard = outcome.witnesses.contains(&Witness::UserMemory);
+            let is_right = if given { heard == peb.is_some() } else { unread && !heard };
+            all.says(outcome.counts() && is_right, &name, format_args!("{outcome:?}"));
+            let others = [Witness::Object, Witness::Ranges].iter().all(|other| outcome.witnesses.contains(other));
+            all.says(others, &name, format_args!("{outcome:?}"));
+        }
     }
 }

@@ -162,3 +162,29 @@ fn a_hive_is_known_by_what_it_holds() {
         assert_both_are_told("without names", &nameless);
     }
 }
+
+/// A copy of a hive's descriptor, in the list as well, that leads to the very cells: both give one answer.
+#[test]
+fn a_second_descriptor_of_the_same_cells() {
+    for build in BUILDS {
+        let mut scenario = Scenario::clean(build);
+        let second = scenario.system_hive().clone();
+        scenario.hives.push(second);
+        let mut edited = Edited::new(&scenario);
+        let findings = check_smss(&edited.system(false));
+        assert_eq!(severity(&findings, "SMR-00"), Some(Severity::High), "{build:?}: two hives");
+        let hives = &edited.forged.truth.hives;
+        let of_system: Vec<u64> =
+            hives.iter().filter(|hive| hive.plan.root_path.ends_with("\\SYSTEM")).map(|hive| hive.cmhive).collect();
+        let [from, to] = of_system[..] else { panic!("{of_system:?}") };
+        let [base, storage, end] =
+            ["Hive.BaseBlock", "Hive.Storage", "FileHandles"].map(|field| edited.offset("_CMHIVE", field));
+        for at in std::iter::once(base).chain((storage..end).step_by(8)) {
+            let value = edited.pointer(from + at);
+            edited.write(to + at, &value.to_le_bytes());
+        }
+        let findings = check_smss(&edited.system(false));
+        assert_eq!(severity(&findings, "SMR-00"), None, "{build:?}");
+        assert_eq!(findings.verdict, Verdict::Clean, "{build:?}");
+    }
+}

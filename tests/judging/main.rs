@@ -23,11 +23,15 @@ mod forged_carved;
 #[cfg(feature = "isf")]
 mod forged_cases;
 #[cfg(feature = "isf")]
+mod forged_contradictions;
+#[cfg(feature = "isf")]
 mod forged_core;
 #[cfg(feature = "isf")]
 mod forged_damage;
 #[cfg(feature = "isf")]
 mod forged_edits;
+#[cfg(feature = "isf")]
+mod forged_hidden_text;
 #[cfg(feature = "isf")]
 mod forged_hive_files;
 #[cfg(feature = "isf")]
@@ -36,6 +40,8 @@ mod forged_inside;
 mod forged_liars;
 #[cfg(feature = "isf")]
 mod forged_lives;
+#[cfg(feature = "isf")]
+mod forged_lost_objects;
 #[cfg(feature = "isf")]
 mod forged_lost_values;
 #[cfg(feature = "isf")]
@@ -50,6 +56,8 @@ mod forged_parts;
 mod forged_psxview;
 #[cfg(feature = "isf")]
 mod forged_registry_lies;
+#[cfg(feature = "isf")]
+mod forged_replaced_pages;
 #[cfg(feature = "isf")]
 mod forged_roots;
 #[cfg(feature = "isf")]

@@ -13,6 +13,7 @@ mod cli;
 mod command_line;
 mod lists;
 mod next_commands;
+mod page_files;
 mod snapshots;
 mod symbols_command;
 mod workbench;

@@ -168,6 +168,12 @@ fn files_of_other_kinds_are_named() {
         (b"QFI\xfb\0\0\0\x03".to_vec(), &["qcow2"]),
         (b"KDUMP   \x06\0\0\0".to_vec(), &["kdump"]),
         (b"vhdxfile".to_vec(), &["VHDX", "hiberfil.sys"]),
+        (at(0, &[&b"<<< Whoever's Disk Image >>>\n"[..], &[0; 35], b"\x7f\x10\xda\xbe"].concat()), &["VDI"]),
+        (b"QED\0\0\0\x01\0".to_vec(), &["QED"]),
+        (b"QFI\xfb\0\0\0\x01".to_vec(), &["qcow"]),
+        (b"WithouFreSpacExt\x02\0\0\0".to_vec(), &["Parallels"]),
+        (b"\x5d\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff\0".to_vec(), &["lzma", "xz --format=lzma -dc"]),
+        (b"PK\x07\x08PK\x03\x04".to_vec(), &["zip", "several parts"]),
         (b"KDMV\x01\0\0\0".to_vec(), &["VMDK"]),
         (b"conectix".to_vec(), &["VHD"]),
         (b"\xeb\x52\x90NTFS    ".to_vec(), &["NTFS"]),
@@ -195,6 +201,9 @@ fn files_of_other_kinds_are_named() {
         };
         says(&text, words);
     }
+    // The last part of a zip archive begins anywhere, and ends with the end of the list of files, which names its disk.
+    let split = [&noise[..], b"PK\x05\x06\x03\0\0\0\x01\0\x01\0\0\0\0\0\0\0\0\0\0\0"].concat();
+    says(&MemoryImage::from_bytes(split).unwrap_err().to_string(), &["last part of a zip archive", "zip -s 0"]);
     for (byte, word) in [(0u8, "zeros"), (0xff, "0xff")] {
         let image = MemoryImage::from_bytes(vec![byte; 2 << 20]).unwrap();
         let text = image.locate_kernel(&ntmem::symbols::SymbolStore::new()).unwrap_err().to_string();

@@ -34,14 +34,14 @@ fn crash_dumps() {
 }
 
 /// A machine with holes between its runs and memory above 4 GiB, in which some of its page tables are.
-fn machine() -> Forged {
+pub fn machine() -> Forged {
     let mut scenario = Scenario::clean(Build::W10_19045);
     scenario.memory = vec![0x1000..0x9_f000, 0x10_0000..0x80_0000, 0x90_0000..0x200_0000, 0x1_0000_0000..0x1_0100_0000];
     scenario.forge_frames()
 }
 
 /// The runs of an image.
-fn runs(image: &MemoryImage) -> Vec<Range<u64>> {
+pub fn runs(image: &MemoryImage) -> Vec<Range<u64>> {
     image.runs().map(|run| run.start.0..run.end().0).collect()
 }
 
@@ -227,6 +227,44 @@ fn kdumps() {
         assert_eq!(opened.image.info().within, if flat { vec!["flattened"] } else { vec![] });
         assert!(document(&opened.system())["kernel"]["found_by"].as_str().unwrap().starts_with("QEMU CPU note"));
     }
+    let snappy = |page: &[u8]| snap::raw::Encoder::new().compress_vec(page).unwrap();
+    agrees(&forged, forged.as_kdump_packed(4, snappy), "kdump");
+}
+
+/// The codecs that take a feature.
+#[cfg(feature = "compressed-images")]
+#[test]
+fn kdumps_of_other_codecs() {
+    let forged = machine();
+    agrees(&forged, forged.as_kdump_packed(2, lzo), "kdump");
+    let level = ruzstd::encoding::CompressionLevel::Fastest;
+    agrees(&forged, forged.as_kdump_packed(0x20, |page| ruzstd::encoding::compress_to_vec(page, level)), "kdump");
+}
+
+/// LZO1X of a page that ends in zeros, by the description of its instructions in the documentation of Linux (`lzo.rst`): literals, one
+/// match of distance 1, the end.
+#[cfg(feature = "compressed-images")]
+fn lzo(page: &[u8]) -> Vec<u8> {
+    let zeros = page.iter().rev().take_while(|&&byte| byte == 0).count();
+    // One zero is a literal, which the match repeats.
+    let literals = page.len() - zeros.saturating_sub(1).min(page.len() - 4);
+    let long = |value: usize| {
+        let more = (value - 1) / 255;
+        [vec![0; more], vec![(value - more * 255) as u8]].concat()
+    };
+    let mut out = if literals > 18 { [vec![0], long(literals - 18)].concat() } else { vec![(literals - 3) as u8] };
+    out.extend_from_slice(&page[..literals]);
+    let rest = page.len() - literals;
+    if rest >= 34 {
+        out.push(0x20);
+        out.extend(long(rest - 33));
+        out.extend([0, 0]);
+    } else {
+        // It would grow.
+        return page.to_vec();
+    }
+    out.extend([0x11, 0, 0]);
+    out
 }
 
 #[test]
@@ -246,6 +284,23 @@ fn ewf_images() {
     let mut all = vec![0; forged.image.len()];
     assert_eq!(opened.image.read(PhysicalAddress(0), &mut all), all.len());
     assert!(all == forged.image);
+    // A list of chunks is damaged, and its copy is not; or both are.
+    let mut one = Scenario::clean(Build::W10_19045).forge().as_ewf(1 << 20).swap_remove(0);
+    let named = |name: &[u8; 16]| memchr::memmem::find_iter(&one, name).collect::<Vec<usize>>();
+    let (tables, copies) = (named(b"table\0\0\0\0\0\0\0\0\0\0\0"), named(b"table2\0\0\0\0\0\0\0\0\0\0"));
+    for table in &tables {
+        one[table + 76 + 24 + 40] ^= 0x10;
+    }
+    let image = MemoryImage::from_bytes(one.clone()).unwrap();
+    let mut all = vec![0; forged.image.len()];
+    assert_eq!((image.read(PhysicalAddress(0), &mut all), image.warnings()), (all.len(), &[][..]));
+    assert!(all == forged.image);
+    one[copies[0] + 76 + 24 + 40] ^= 0x10;
+    let said = MemoryImage::from_bytes(one).unwrap().warnings()[0].message.clone();
+    assert!(said.contains("1 lists of chunks do not fit"), "{said}");
+    // A segment is named that is not the first.
+    let error = MemoryImage::open(folder.path().join("memory.E02")).unwrap_err().to_string();
+    assert!(error.contains("segment 2") && error.contains(&first.display().to_string()), "{error}");
     // A segment is missing.
     std::fs::remove_file(folder.path().join("memory.E03")).unwrap();
     let image = MemoryImage::open(&first).unwrap();
@@ -296,19 +351,19 @@ fn conversions() {
 }
 
 /// Opens a file with the symbols of the machine.
-fn open(forged: &Forged, path: &Path) -> Opened {
+pub fn open(forged: &Forged, path: &Path) -> Opened {
     let mut opened = Opened::with_bytes(forged, forged.as_lime());
     opened.image = MemoryImage::open(path).unwrap();
     opened
 }
 
 /// The reading of an image is chosen once its kernel is found.
-fn opened_with_kernel(opened: Opened) -> Opened {
+pub fn opened_with_kernel(opened: Opened) -> Opened {
     let _ = opened.kernel();
     opened
 }
 
-fn is_the_machine(forged: &Forged, opened: &Opened, what: &str) {
+pub fn is_the_machine(forged: &Forged, opened: &Opened, what: &str) {
     let truth: serde_json::Value = serde_json::from_str(&forged.truth.to_json()).unwrap();
     common::assert_agrees(what, &document(&opened.system()), &truth);
     for (frame, bytes) in forged.memory.frames() {
@@ -334,6 +389,17 @@ fn vmware() {
         assert_eq!(opened.image.info().parts.len(), 2);
         is_the_machine(&forged, &opened, "vmware");
     }
+    // A state of another, smaller machine: the memory is read without it.
+    let mut other = Scenario::clean(Build::W10_19045);
+    other.memory = vec![0x1000..0x9_f000, 0x10_0000..0x300_0000, 0x1_0000_0000..0x1_0100_0000];
+    std::fs::write(&state, other.forge_frames().as_vmware_state(StateFile::Beside, 0x300_0000)).unwrap();
+    let opened = open(&forged, &memory);
+    assert_eq!(opened.image.format(), "raw");
+    is_the_machine(&forged, &opened_with_kernel(opened), "another state");
+    let said: String = open(&forged, &memory).image.warnings().iter().map(ToString::to_string).collect();
+    assert!(said.contains("guest.vmsn") && said.contains("describes 64 MiB"), "{said}");
+    let error = MemoryImage::open(&state).unwrap_err().to_string();
+    assert!(error.contains("does not belong") && error.contains(&memory.display().to_string()), "{error}");
     std::fs::remove_file(&memory).unwrap();
     let error = MemoryImage::open(&state).unwrap_err().to_string();
     assert!(error.contains(".vmem") && error.contains("not beside it"), "{error}");

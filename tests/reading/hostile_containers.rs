@@ -52,6 +52,7 @@ fn survives(what: &str, bytes: Vec<u8>) {
                 image.read(PhysicalAddress(run.end().0.wrapping_sub(32)), &mut buf);
                 let _ = image.borrow(run.start, 64);
             }
+            let _ = image.damage();
             let _ = image.info();
         }
         Err(error) => assert!(error.to_string().len() > 30, "{what}: {error}"),
@@ -67,6 +68,93 @@ fn cut_off_anywhere() {
             survives(&format!("{name} cut at {length:#x}"), bytes[..length].to_vec());
         }
     }
+}
+
+/// For as long as somebody says: bytes changed at random, absurd numbers, pieces doubled and cut out.
+#[test]
+#[ignore = "runs for NTMEM_FUZZ_SECONDS"]
+fn changed_at_random() {
+    let set = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let (seconds, mut state) = (set("NTMEM_FUZZ_SECONDS").unwrap_or(10), set("NTMEM_FUZZ_SEED").unwrap_or(1) | 1);
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 33).unwrap() % below.max(1)
+    };
+    let mut scenario = Scenario::clean(Build::W10_19045);
+    scenario.memory = vec![0x1000..0x9_f000, 0x10_0000..0x80_0000];
+    let forged = scenario.forge();
+    let mut all = containers(&forged);
+    all.extend([
+        ("ewf", forged.as_ewf(1 << 20).swap_remove(0)),
+        ("vmrs", forged.as_vmrs(false)),
+        ("vmrs, unlisted", forged.as_vmrs(true)),
+        ("lzo", forged.as_kdump_packed(2, |page| page[..4095].to_vec())),
+    ]);
+    #[cfg(feature = "compressed-images")]
+    all.extend([
+        ("7z", crate::packed_images::seven_zip(&forged.as_lime(), &[0x21], &[24], crate::packed_images::lzma2)),
+        ("zstd", crate::packed_images::zstd(&forged.as_lime(), 0x5_0000)),
+        ("seekable", crate::packed_images::seekable(&forged.as_lime(), 0x1_0000)),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("packed");
+    let options = ntmem::image::OpenOptions {
+        cache: Some(folder.path().join("cache")),
+        max_unpacked: Some(64 << 20),
+        ..ntmem::image::OpenOptions::default()
+    };
+    let begun = std::time::Instant::now();
+    let mut cases = 0u64;
+    while begun.elapsed().as_secs() < seconds {
+        let (name, whole) = &all[random(all.len())];
+        let mut bytes = whole.clone();
+        let mut what = format!("{name}:");
+        for _ in 0..=random(4) {
+            // Headers and tables stand at both ends.
+            let at = match random(4) {
+                0 => bytes.len() - 1 - random(bytes.len().min(0x400)),
+                1 => random(bytes.len()),
+                _ => random(bytes.len().min(0x400)),
+            };
+            let value =
+                [0u64, u64::MAX, 1 << 63, 1 << 31, 0xffff_ffff, 0x1000, bytes.len() as u64, at as u64][random(8)];
+            let kind = random(6);
+            match kind {
+                0 => bytes[at] = random(256) as u8,
+                1 => bytes[at] ^= 1 << random(8),
+                2 => bytes.iter_mut().skip(at).zip(value.to_le_bytes()).for_each(|(to, from)| *to = from),
+                3 => bytes.iter_mut().skip(at).zip(value.to_be_bytes()).for_each(|(to, from)| *to = from),
+                4 => bytes.truncate(at.max(1)),
+                _ => {
+                    let piece = bytes[at..(at + 0x200).min(bytes.len())].to_vec();
+                    let to = random(bytes.len());
+                    bytes.splice(to..to, piece);
+                }
+            }
+            what.push_str(&format!(" {kind} at {at:#x} ({value:#x})"));
+        }
+        let now = std::time::Instant::now();
+        let packed = bytes.starts_with(b"7z") || bytes.starts_with(b"\x28\xb5\x2f\xfd");
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            if packed {
+                // What may be unpacked goes where the test cleans up.
+                std::fs::write(&file, &bytes).unwrap();
+                if let Ok(image) = MemoryImage::open_with(&file, &options) {
+                    image.read(PhysicalAddress(0x1000), &mut [0; 64]);
+                }
+            } else {
+                survives(&what, bytes);
+            }
+        }));
+        assert!(result.is_ok(), "{what}");
+        if now.elapsed().as_millis() > 2000 {
+            println!("{what}: {} ms", now.elapsed().as_millis());
+        }
+        cases += 1;
+    }
+    println!("{cases} cases");
 }
 
 #[test]

@@ -18,6 +18,8 @@ mod containers;
 #[cfg(feature = "isf")]
 mod cut_images;
 #[cfg(feature = "isf")]
+mod damaged_blocks;
+#[cfg(feature = "isf")]
 mod five_levels;
 #[cfg(feature = "isf")]
 mod forged;
@@ -40,6 +42,10 @@ mod named_handles;
 #[cfg(all(feature = "isf", feature = "compressed-images"))]
 mod packed_images;
 mod page_samples;
+#[cfg(feature = "isf")]
+mod places;
+#[cfg(feature = "isf")]
+mod real_details;
 #[cfg(feature = "isf")]
 mod real_process;
 mod registry;

@@ -27,7 +27,7 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Frames of `step` bytes each, all with their sizes: as `pzstd` writes them.
-fn zstd(bytes: &[u8], step: usize) -> Vec<u8> {
+pub fn zstd(bytes: &[u8], step: usize) -> Vec<u8> {
     let mut out = Vec::new();
     for piece in bytes.chunks(step) {
         // A frame of a single segment with four bytes of size; blocks of 128 KiB at most, plain or of one byte.
@@ -49,7 +49,7 @@ fn zstd(bytes: &[u8], step: usize) -> Vec<u8> {
 }
 
 /// The same with the table of the seekable format, which leads to frames alone: what else is in a file is hidden from who goes over it.
-fn seekable(bytes: &[u8], step: usize) -> Vec<u8> {
+pub fn seekable(bytes: &[u8], step: usize) -> Vec<u8> {
     let mut out = Vec::new();
     let mut table = Vec::new();
     for piece in bytes.chunks(step) {
@@ -92,7 +92,7 @@ fn crc(bytes: &[u8]) -> [u8; 4] {
 }
 
 /// A solid archive (`7zFormat.txt`): notes and the image in one block, packed by the coder with this id and these properties.
-fn seven_zip(image: &[u8], id: &[u8], properties: &[u8], pack: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+pub fn seven_zip(image: &[u8], id: &[u8], properties: &[u8], pack: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     seven_zip_of(&[13, image.len()], &[b"taken on site", image].concat(), id, properties, pack)
 }
 
@@ -140,7 +140,7 @@ fn seven_zip_of(
     [&b"7z\xbc\xaf\x27\x1c\0\x04"[..], &crc(&start), &start, &packed, &list].concat()
 }
 
-fn lzma2(bytes: &[u8]) -> Vec<u8> {
+pub fn lzma2(bytes: &[u8]) -> Vec<u8> {
     let mut out = lzma_rust2::Lzma2Writer::new(Vec::new(), lzma_rust2::Lzma2Options::with_preset(0));
     out.write_all(bytes).unwrap();
     out.finish().unwrap()
@@ -169,6 +169,13 @@ fn every_kind_of_compression() {
     let cache = folder.path().join("cache");
     for (name, bytes, within, unpacked) in [
         ("gzip", gzip(&lime), vec!["gzip"], true),
+        ("gzip, with zeros behind", [gzip(&lime), vec![0; 5000]].concat(), vec!["gzip"], true),
+        (
+            "gzip of two members",
+            [gzip(&lime[..0x2_0000]), vec![0; 7], gzip(&lime[0x2_0000..])].concat(),
+            vec!["gzip"],
+            true,
+        ),
         ("xz", xz, vec!["xz"], true),
         ("bzip2", bzip2, vec!["bzip2"], true),
         ("zlib, as LiME packs", zlib(&lime), vec!["zlib"], true),
@@ -236,6 +243,12 @@ fn bombs_nests_and_damage() {
     std::fs::write(&file, &nest).unwrap();
     let error = open(&file, &cache).unwrap_err().to_string();
     assert!(error.contains("packed more than 3 times"), "{error}");
+    // Nothing in it.
+    for empty in [gzip(b""), b"\x50\x2a\x4d\x18\x04\0\0\0abcd".repeat(2)] {
+        std::fs::write(&file, empty).unwrap();
+        let error = open(&file, &cache).unwrap_err().to_string();
+        assert!(error.contains("holds nothing") && !error.contains("NTMEM_CACHE"), "{error}");
+    }
     std::fs::write(&file, zip(&b"a list\n".repeat(1000), zip::CompressionMethod::Stored)).unwrap();
     let error = open(&file, &cache).unwrap_err().to_string();
     assert!(error.contains("packed in this file (zip)") && error.contains("text file"), "{error}");

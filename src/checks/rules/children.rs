@@ -1,5 +1,6 @@
 //! What the process started: SMSS-019.
 
+use super::core_images;
 use crate::checks::case::{Case, ImagePath};
 use crate::checks::core::LOCAL_SYSTEM;
 use crate::checks::paths::VolumePath;
@@ -111,6 +112,10 @@ fn unusual(case: &Case<'_>, rule: &Rule, at: usize, child: &Process) -> Option<O
     };
     let is_another = read.is_some() && named(known.usual).is_none();
     if let Some(name) = known.usual.iter().find(|name| is_usual(name)).filter(|_| is_another) {
+        // One rule says it.
+        if core_images::judges(case, child) {
+            return None;
+        }
         let why = format!("contradicted: its name and another of its paths are those of {name}");
         return Some(outcome.unknown("the kernel's path of a child that is usual otherwise", why).decides());
     }

@@ -17,15 +17,17 @@ pub static CODE: Rule = Rule {
     core: false,
     attack: &[INJECTION],
     about: About {
-        what: "Every VAD that was made executable is an image. Every page that is executable in the page tables lies in an image, and not \
-               behind its end. No page of an image can be both written to and executed, or differs from the same page elsewhere. \
-               ETHREAD.StartAddress and Win32StartAddress of every thread that has not ended lie in smss.exe or ntdll.dll. Threads are those of \
+        what: "Every VAD that was made executable is an image. Every page that is executable in the page tables, or in those that user mode \
+               runs on (KVA shadow), lies in an image, in a section of it that has code, and not behind its end. No page of an image can be \
+               both written to and executed, or differs from the same page elsewhere; a copy of its own that the process has in a page \
+               file or in the compressed store is compared as well. Every image begins with headers. ETHREAD.StartAddress and \
+               Win32StartAddress of every thread that has not ended lie in smss.exe or ntdll.dll. Threads are those of \
                EPROCESS.ThreadListHead, KPROCESS.ThreadListHead and PspCidTable.",
         why: "Injected code needs executable memory of its own, and mostly a thread that starts in it. smss.exe \
                makes neither: on Windows 10 it even forbids itself dynamic code. VADs and lists can be written over; the processor \
                goes by page tables, the scheduler by threads.",
         benign: "Where page tables are not at hand the protection of VADs alone is judged, with medium confidence. A page that \
-                 differs as a whole may be smeared: info. Before Vista Win32StartAddress shares its place with a message id and \
+                 differs as a whole may be smeared, and one of the process's own that cannot be had may be anything: unknown. Before Vista Win32StartAddress shares its place with a message id and \
                  is not looked at.",
         source: "MITRE ATT&CK T1055; Windows Internals 7th edition part 1, chapter 2, step 2, chapter 5 (page tables, VADs); Intel \
                  SDM volume 3, 4.5; _MMVAD, _MMPTE_HARDWARE and _ETHREAD of public symbols.",
@@ -68,14 +70,15 @@ fn code(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     if let Some(why) = threads.missing {
         return outcome.unknown("the whole list of threads", why);
     }
-    if let Some(missing) = memory.open.or(threads.open) {
+    if let Some(missing) = memory.open.clone().or(threads.open) {
         return outcome.missing(missing);
     }
     let outcome = outcome
         .observed(format!("no private code, {} threads", threads.number))
         .witnessed([Witness::Ranges, Witness::Threads]);
-    match memory.one_witness {
-        None => outcome.witnessed([Witness::PageTables]).pass(),
+    let outcome = if memory.one_witness.is_none() { outcome.witnessed([Witness::PageTables]) } else { outcome };
+    match memory.reservation() {
+        None => outcome.pass(),
         Some(why) => outcome.confidence(Confidence::Medium).reason(why).pass(),
     }
 }

@@ -68,8 +68,13 @@ fn images(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
             let mut found = own_file(case, process, name);
             found.extend(loaded(case, process, name));
             let Some(worst) = found.iter().map(|found| found.severity).max() else {
-                if matches!(case.image_path(process, &format!("\\System32\\{name}")), ImagePath::Wrong(_))
-                    && name != "csrss.exe"
+                if let Some(part) = elsewhere(process).and_then(|ranges| ranges.part) {
+                    let what = format!("the memory map of {}", title(process));
+                    let why =
+                        format!("{part}, and neither its image nor its PEB is in it: it may be another process's");
+                    outcomes.push(Outcome::about(rule, process).unknown(what, why).decides());
+                } else if matches!(case.image_path(process, &format!("\\System32\\{name}")), ImagePath::Wrong(_))
+                    && judges_path(name)
                 {
                     let what = format!("the kernel's path of {}", title(process));
                     let why = "contradicted: its name and the file of its image say otherwise";
@@ -115,6 +120,25 @@ fn title(process: &Process) -> String {
     format!("{} (pid {})", text(&process.name), text(&process.pid))
 }
 
+/// Whether the kernel's path of a core process is judged here; that of csrss.exe is with its protection.
+fn judges_path(name: &str) -> bool {
+    name != "csrss.exe"
+}
+
+/// Whether this rule says what there is to say of the kernel's path of a process.
+pub(super) fn judges(case: &Case<'_>, process: &Process) -> bool {
+    let is_core = CORE.iter().any(|name| judges_path(name) && process.is_named(name));
+    is_core && is_from_image(case) && process.is_live() && process.silo.value().is_none_or(|at| at.is_null())
+}
+
+/// The ranges of a process, if neither its image nor its PEB lies in any of them: they are another's.
+fn elsewhere(process: &Process) -> Option<Ranges<'_>> {
+    let known = |reading: &Reading<VirtualAddress>| reading.value().copied().filter(|at| !at.is_null());
+    let (peb, section) = (known(&process.peb)?, known(&process.section_base)?);
+    let ranges = Ranges::of(process).ok().filter(|ranges| !ranges.vads.is_empty())?;
+    (ranges.at(peb).is_none() && ranges.at(section).is_none()).then_some(ranges)
+}
+
 /// What names the file that it runs.
 fn own_file<'a>(case: &Case<'_>, process: &'a Process, name: &str) -> Vec<Found<'a>> {
     let below = format!("\\System32\\{name}");
@@ -123,8 +147,7 @@ fn own_file<'a>(case: &Case<'_>, process: &'a Process, name: &str) -> Vec<Found<
     // Its name and the file that its image was made of agree: the page with the path may be another's, which is said for itself.
     let of_section = process.section_file.value().and_then(|file| VolumePath::read(&file.name));
     let agreed = process.is_named(name) && of_section.is_some_and(|file| case.root.holds(&file, &below));
-    // The path of csrss.exe is judged with its protection.
-    if name != "csrss.exe"
+    if judges_path(name)
         && !agreed
         && let (ImagePath::Wrong(_), Some(path)) = (case.image_path(process, &below), process.path.value())
     {
@@ -162,6 +185,11 @@ fn own_file<'a>(case: &Case<'_>, process: &'a Process, name: &str) -> Vec<Found<
     {
         let words = format!("the PEB's image is at {peb}, and its section at {section}");
         push(Severity::High, words, Where::Field("image_base", peb.to_string()));
+    }
+    if elsewhere(process).is_some_and(|ranges| ranges.part.is_none()) {
+        let base = process.section_base.value().copied().unwrap_or_default();
+        let words = format!("nothing is mapped where its image is ({base}), and where its PEB is");
+        push(Severity::High, words, Where::Field("section_base", base.to_string()));
     }
     if let Some((file, vad)) = mapped_file(process).filter(|(file, _)| is_wrong(file)) {
         push(Severity::High, format!("{file} is mapped in its place"), Where::Range(vad, file.to_owned()));

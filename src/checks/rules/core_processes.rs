@@ -11,7 +11,6 @@ use crate::checks::subject::{Role, Subject};
 use crate::checks::{Confidence, Missing, Outcome, Severity, Witness};
 use crate::process::Holder;
 use crate::{Process, VirtualAddress};
-use std::collections::BTreeSet;
 use std::collections::HashMap;
 
 /// SYS-11: code of core processes comes from images.
@@ -23,7 +22,8 @@ pub static CODE: Rule = Rule {
     attack: &[INJECTION],
     about: About {
         what: "In System's user half, csrss.exe, wininit.exe and winlogon.exe no VAD that is no image was made executable, no page is \
-               executable in the page tables that lies in no image, ntdll.dll is the same in all of them, and ETHREAD.StartAddress \
+               executable in the page tables, or in those that user mode runs on (KVA shadow), that lies in no image or outside of its sections \
+               that have code, ntdll.dll is the same in all of them, and ETHREAD.StartAddress \
                and Win32StartAddress of every thread that has not ended lie in an image.",
         why: "These run from the start on and are trusted by all others. Code that came from no image was put there.",
         benign: "winlogon.exe loads what vendors install, and products hook functions in it: medium, and info where a few bytes of \
@@ -43,14 +43,14 @@ pub static WATCHED: Rule = Rule {
     core: false,
     attack: &[INJECTION],
     about: About {
-        what: "EPROCESS.DebugPort and KPROCESS.InstrumentationCallback of csrss.exe, wininit.exe and winlogon.exe are null, and no \
+        what: "EPROCESS.DebugPort and KPROCESS.InstrumentationCallback of System, csrss.exe, wininit.exe and winlogon.exe are null, and no \
                process but those of Windows and of what is installed has a handle to them, or to their threads, by which they can be \
                changed (the rights are those of SMSS-022).",
         why: "Whoever debugs a process writes to it; an instrumentation callback runs after each of its system calls; a handle with the \
               right to write or to make threads is how code gets in.",
         benign: "Some products watch processes by an instrumentation callback: low. Services of System32 and what is installed have \
-                 reasons, if they run as a service: not reported, or info where the process is protected (csrss.exe and wininit.exe \
-                 from 8.1 on). Where it is not protected, an administrator may open it: low. The right to suspend alone is info.",
+                 reasons, if they run as a service: not reported, or info where the process is protected (System, csrss.exe and \
+                 wininit.exe from 8.1 on). Where it is not protected, an administrator may open it: low. The right to suspend alone is info.",
         source: "_EPROCESS, _KPROCESS and _HANDLE_TABLE_ENTRY of public symbols; public descriptions of \
                  ProcessInstrumentationCallback; process access rights of winnt.h.",
     },
@@ -66,7 +66,7 @@ pub static NAMES: Rule = Rule {
     attack: &[MASQUERADE],
     about: About {
         what: "A process called Registry, MemCompression or Secure System is a minimal one: it has no image and no user half. Each \
-               is there once, and Registry and Secure System start before smss.exe.",
+               is there once, and Registry and Secure System start before smss.exe. No process that has a PEB is marked as minimal.",
         why: "The kernel makes them without a program. A program of that name passes for one of them in most listings.",
         benign: "Before the builds that have them the names mean nothing.",
         source: "Windows Internals 7th edition part 1, chapter 3 (minimal processes); _EPROCESS.Minimal of public symbols; listings of \
@@ -102,6 +102,7 @@ fn code(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         return vec![whole.not_applicable("The list does not say what is in processes.")];
     }
     let (mut outcomes, mut looked_at, mut unread, mut one_witness) = (Vec::new(), 0usize, None, None);
+    let (mut unseen, mut has_threads) = (None, false);
     for process in core(case).filter(|process| !process.has_exited()) {
         let is_system = process.pid.value() == Some(&SYSTEM_PID);
         let guarded = process.pid.value() == Some(&SYSTEM_PID) || process.is_called("csrss.exe");
@@ -129,6 +130,12 @@ fn code(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         let threads = (!is_system).then(|| threads::look(case, &subject, &ranges, grades));
         looked_at = looked_at.saturating_add(1);
         one_witness = one_witness.or_else(|| memory.one_witness.clone());
+        let open = memory.open.as_ref().map(|open| format!("Not judged in {}: {open}.", name(process)));
+        unseen = unseen.or(open).or_else(|| memory.unseen.clone());
+        has_threads |= threads.as_ref().is_some_and(|threads| threads.number > 0);
+        if let Some(part) = &ranges.part {
+            one_witness.get_or_insert_with(|| format!("The memory map of {} is {part}.", name(process)));
+        }
         if let Some(threads) = threads.as_ref().filter(|threads| threads.missing.is_some() || threads.open.is_some()) {
             let list = threads.missing.clone().map(|why| Missing::new("its list of threads", why));
             if let Some(open) = list.or_else(|| threads.open.clone()) {
@@ -137,15 +144,14 @@ fn code(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
             }
         }
         let of_threads = threads.as_ref().and_then(Threads::worst);
-        if let Some(worst) = memory.worst().max(of_threads) {
+        // What is for information only does not outweigh what is one of two things.
+        let worst = memory.worst().max(of_threads).filter(|worst| *worst > Severity::Info || memory.torn.is_none());
+        if let Some(worst) = worst {
             let words = memory.words().into_iter().chain(threads.iter().flat_map(Threads::words));
             let words: Vec<String> = words.collect();
             let outcome = Outcome::about(rule, process).expected("none").confidence(Confidence::Medium);
             let outcome = outcome.observed(format!("in {}: {}", name(process), words.join("; ")));
-            let kinds: BTreeSet<&str> =
-                memory.kinds().into_iter().chain(threads.iter().flat_map(Threads::kinds)).collect();
-            let kinds: Vec<&str> = kinds.into_iter().collect();
-            let outcome = outcome.headed(format!("{} in a core process", kinds.join(", ")));
+            let outcome = outcome.headed_by(memory.kinds().into_iter().chain(threads.iter().flat_map(Threads::kinds)));
             let outcome = memory.show(process, outcome);
             let outcome = match &threads {
                 Some(threads) => threads.show(process, outcome),
@@ -164,13 +170,14 @@ fn code(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         (0, None) => whole.unknown("a core process", "not in the list"),
         (_, unread) => {
             let whole = whole.observed(format!("none in {looked_at} processes"));
-            let whole = whole.witnessed([Witness::Ranges, Witness::Threads]);
-            match (unread, one_witness) {
-                (Some((name, _)), _) => {
-                    whole.confidence(Confidence::Medium).reason(format!("The memory map of {name} was not read."))
-                }
-                (None, Some(why)) => whole.confidence(Confidence::Medium).reason(why),
-                (None, None) => whole.witnessed([Witness::PageTables]),
+            let whole = whole.witnessed([Witness::Ranges]);
+            let whole = if has_threads { whole.witnessed([Witness::Threads]) } else { whole };
+            let whole =
+                if one_witness.is_none() && unread.is_none() { whole.witnessed([Witness::PageTables]) } else { whole };
+            let unread = unread.map(|(name, _)| format!("The memory map of {name} was not read."));
+            match unread.or(one_witness).or(unseen) {
+                Some(why) => whole.confidence(Confidence::Medium).reason(why),
+                None => whole,
             }
             .pass()
         }
@@ -185,8 +192,7 @@ fn watched(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
     let (mut outcomes, mut looked_at, mut no_callback) = (Vec::new(), 0usize, false);
     let mut standings: HashMap<VirtualAddress, Standing> = HashMap::new();
     let (mut looked_for_handles, mut handles_open) = (false, false);
-    let others = |process: &&Process| process.pid.value() != Some(&SYSTEM_PID) && !process.has_exited();
-    for process in core(case).filter(others) {
+    for process in core(case).filter(|process| !process.has_exited()) {
         looked_at = looked_at.saturating_add(1);
         no_callback |= process.instrumentation.absent().is_some();
         let about = || Outcome::about(rule, process).expected("neither, and no handle of a stranger");
@@ -202,7 +208,9 @@ fn watched(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         }
         let held = process.inside.value().and_then(|inside| inside.held_by.value());
         handles_open |= held.is_none();
-        let guarded = (process.is_called("csrss.exe") || process.is_called("wininit.exe")) && is_protected(case);
+        let guarded = is_protected(case)
+            && (process.pid.value() == Some(&SYSTEM_PID)
+                || ["csrss.exe", "wininit.exe"].iter().any(|name| process.is_called(name)));
         for holder in held.into_iter().flatten() {
             looked_for_handles = true;
             let Some(worst) = handles::invasive_by(holder) else { continue };
@@ -296,6 +304,21 @@ fn names(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
                     .violation(Severity::Medium),
             );
         }
+    }
+    let marked = |process: &&Process| process.minimal.value() == Some(&true) && process.peb.value().is_some();
+    for process in case.processes().filter(|process| marked(process) && process.is_live()) {
+        outcomes.push(
+            Outcome::about(rule, process)
+                .expected("minimal processes without a PEB")
+                .observed(format!(
+                    "{} is marked as a minimal process, and has the PEB {}",
+                    name(process),
+                    text(&process.peb)
+                ))
+                .seen(process, "peb", process.peb.value().map(ToString::to_string))
+                .headed("a process with a PEB that is marked as minimal")
+                .violation(Severity::Medium),
+        );
     }
     if outcomes.is_empty() {
         outcomes.push(whole.observed(format!("{looked_at} of them")).witnessed([Witness::Object]).pass());

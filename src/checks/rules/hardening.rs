@@ -5,7 +5,8 @@ use crate::checks::core::level;
 use crate::checks::rule::{About, INJECTION, MASQUERADE, Rule};
 use crate::checks::subject::{Role, Subject};
 use crate::checks::{Confidence, Outcome, Severity, Why};
-use crate::{Absent, AbsentKind, Process, Reading, Ticks, VirtualAddress};
+use crate::{Absent, AbsentKind, Hex, Process, Reading, Ticks, VirtualAddress};
+use std::collections::BTreeMap;
 
 /// SMSS-013: protection is WinTcb-Light (0x61).
 pub static PROTECTION: Rule = Rule {
@@ -15,7 +16,8 @@ pub static PROTECTION: Rule = Rule {
     core: false,
     attack: &["T1562.001"],
     about: About {
-        what: "EPROCESS.Protection.Level is 0x61 (signer WinTcb, type protected light) from build 9600 on.",
+        what: "EPROCESS.Protection.Level is 0x61 (signer WinTcb, type protected light) from build 9600 on, and SignatureLevel and \
+               SectionSignatureLevel are not below those of the others that are protected so.",
         why: "Protection keeps administrators from opening the process with rights to write. A type of none, whoever the signer, \
                means that it was stripped by kernel code, or that the process was never smss.exe; a signer below WinTcb lets \
                more processes in.",
@@ -152,7 +154,15 @@ pub(in crate::checks) fn protection(
     };
     let outcome = outcome.observed(found).seen(process, "protection", Some(found.to_string()));
     if found.0 == right {
-        outcome.pass()
+        match weaker_signature(case, process) {
+            None => outcome.pass(),
+            Some((words, value)) => outcome
+                .observed(format!("{found}, and {words}"))
+                .expected("signature levels as others have that are protected so")
+                .seen(process, "section_signature_level", Some(value))
+                .headed("it may load what is signed worse than others of its protection")
+                .violation(Severity::Medium),
+        }
     } else if case.build.is_none() {
         outcome.unknown("the build", format!("not known: before {first} there was no protection"))
     } else if lenient {
@@ -161,6 +171,34 @@ pub(in crate::checks) fn protection(
         let (severity, reason) = weaker(found.0, right);
         outcome.reason(reason).violation(severity)
     }
+}
+
+/// Whether a process may run or load files that are signed worse than most processes may that are protected in the same way: two of them at
+/// the least. Levels are the low four bits. Returns what it is in words, and the level of what it loads.
+fn weaker_signature(case: &Case<'_>, process: &Process) -> Option<(String, String)> {
+    const LEVEL: u64 = 0xf;
+    let alike = || {
+        case.processes().filter(|other| {
+            !std::ptr::eq(*other, process) && other.is_live() && other.protection.value() == process.protection.value()
+        })
+    };
+    let levels: [(&str, fn(&Process) -> &Reading<Hex>); 2] = [
+        ("SignatureLevel", |process| &process.signature_level),
+        ("SectionSignatureLevel", |process| &process.section_signature_level),
+    ];
+    levels.into_iter().find_map(|(name, level)| {
+        let own = level(process).value()?;
+        let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
+        for other in alike().filter_map(|other| level(other).value()) {
+            let count = counts.entry(other.0 & LEVEL).or_default();
+            *count = count.saturating_add(1);
+        }
+        let (usual, count) = counts.into_iter().max_by_key(|(level, count)| (*count, *level))?;
+        (count >= 2 && own.0 & LEVEL < usual).then(|| {
+            let words = format!("{name} is {own}, where {count} others that are protected so have level {usual:#x}");
+            (words, level(process).value().map(ToString::to_string).unwrap_or_default())
+        })
+    })
 }
 
 /// What another level means. Its low three bits are the type (`PS_PROTECTED_TYPE`: none, light, protected), the upper four the

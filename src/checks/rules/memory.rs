@@ -7,7 +7,7 @@ use crate::checks::case::Case;
 use crate::checks::paths::VolumePath;
 use crate::checks::rule::{About, Rule};
 use crate::checks::subject::Subject;
-use crate::checks::{Outcome, Severity, Why};
+use crate::checks::{Outcome, Severity, Why, Witness};
 use crate::kernel::Vad;
 use crate::{Absent, Origin, Reading, VirtualAddress};
 
@@ -115,6 +115,8 @@ fn bases(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
             }
         }
         None if ranges.part.is_none() => {
+            // All of the tree was read: what it lacks is its word too.
+            let outcome = outcome.witnessed([Witness::Ranges]);
             return outcome.observed(format!("nothing is mapped at {base}")).violation(Severity::Critical);
         }
         None => {}

@@ -136,15 +136,18 @@ fn modules(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome 
     }
 }
 
-/// What the loader's list says of a module that its ranges contradict: where it lies.
+/// What the loader's list says of a module that its ranges contradict: where it lies, or where the loader calls it.
 fn astray(process: &Process, ranges: &Ranges<'_>) -> Option<String> {
     let loaded = process.inside.value()?.loaded.value()?;
     loaded.iter().find_map(|module| {
-        let base = *module.base.value()?;
-        let begins = |vad: &&Vad| is_image(vad) && vad.start.value() == Some(&base);
-        let name = text(&module.name);
-        let words = || format!("{name} is at {base} by the loader's list, where no image begins");
-        ranges.at(base).filter(begins).is_none().then(words)
+        let (base, name) = (*module.base.value()?, text(&module.name));
+        let Some(image) = ranges.at(base).filter(|vad| is_image(vad) && vad.start.value() == Some(&base)) else {
+            return Some(format!("{name} is at {base} by the loader's list, where no image begins"));
+        };
+        let entry = *module.entry_point.value()?;
+        let within =
+            image.end.value().is_some_and(|end| (base..=*end).contains(&entry)) && !ranges.is_behind(image, entry);
+        (!within).then(|| format!("the loader calls {name} at {entry}, outside of its image"))
     })
 }
 

@@ -1,12 +1,13 @@
 //! Code in a process's memory, by its ranges and by its page tables: what SMSS-018 and SYS-11 share.
 
+use super::core_processes::CORE;
 use super::modules::is_image;
 use super::ranges::{Ranges, text};
 use crate::checks::case::Case;
 use crate::checks::{Missing, Outcome, Severity, Why};
 use crate::kernel::{AlteredPage, CodeRun, Vad};
 use crate::process::Inside;
-use crate::{ListEnd, Location, Origin, Process, Reading, VirtualAddress};
+use crate::{Absent, AbsentKind, ListEnd, Location, Origin, Process, Reading, VirtualAddress};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
@@ -63,10 +64,14 @@ pub(super) struct Memory {
     pub torn: Option<Missing>,
     /// Why a pass rests on one witness.
     pub one_witness: Option<String>,
+    /// What of an image was not looked at: a sentence.
+    pub unseen: Option<String>,
 }
 
 /// A page that differs in more bytes than this was not patched: it is another page.
 const MOST_PATCHED: u64 = 1024;
+/// Bytes of `ImageBase` in the headers of an image.
+const BASE_BYTES: u64 = 8;
 /// Executable pages in so many places of what one table maps are the entries of another table in its place: nobody changes the
 /// protection of pages here and there.
 const SCATTERED: usize = 6;
@@ -75,7 +80,7 @@ const MAX_TOLD: usize = 8;
 
 /// Looks at ranges and pages.
 pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade) -> Memory {
-    let mut memory = Memory { found: Vec::new(), open: None, torn: None, one_witness: None };
+    let mut memory = Memory { found: Vec::new(), open: None, torn: None, one_witness: None, unseen: None };
     for vad in ranges.vads.iter().filter(|vad| vad.executable.value() == Some(&true) && !is_image(vad)) {
         let of = |severity, kind: &str| Found {
             severity,
@@ -108,6 +113,13 @@ pub(super) fn look(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grad
     {
         memory.torn.get_or_insert_with(|| another(page));
     }
+    if grade != Grade::Open
+        && let Some(vad) = ranges.vads.iter().find(|vad| is_image(vad) && begins_with_no_headers(vad))
+    {
+        memory.torn.get_or_insert_with(|| no_headers(vad));
+    }
+    not_compared(inside, grade, &mut memory);
+    not_read(case, process, ranges, grade, &mut memory);
     let mut changed: Vec<Found> = altered().map(|page| changed(page, grade)).collect();
     // What is for information only does not crowd out the rest.
     changed.sort_by_key(|found| Reverse(found.severity));
@@ -184,6 +196,9 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
             continue;
         }
         let found = match vad {
+            _ if run.user_mode_only.value() == Some(&true) => {
+                Ok(foreign(run, "which is not so in the kernel's table of the process", grade.foreign()))
+            }
             None => match &ranges.part {
                 None if doubtful => {
                     memory.torn.get_or_insert_with(|| torn(*start));
@@ -204,6 +219,10 @@ fn tables(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade,
                 }
                 Some(kind) if kind == "image" && ranges.is_behind(vad, *start) => {
                     Ok(foreign(run, &format!("behind the end of {}", text(&vad.file)), grade.foreign()))
+                }
+                Some(kind) if kind == "image" && run.outside_sections.value() == Some(&true) => {
+                    let severity = if is_of_windows(case, vad, grade) { grade.foreign() } else { Severity::Info };
+                    Ok(foreign(run, &format!("where {} has no code", text(&vad.file)), severity))
                 }
                 Some(kind) if kind == "image" => Ok(writable(case, run, vad, grade)),
                 // Said of the range already.
@@ -286,29 +305,110 @@ fn foreign(run: &CodeRun, place: &str, severity: Severity) -> Found {
 
 /// Pages of an image that can be written to and run.
 fn writable(case: &Case<'_>, run: &CodeRun, vad: &Vad, grade: Grade) -> Found {
-    let file = text(&vad.file);
-    // Of what vendors make, some images ask for such pages.
-    let of_windows = grade == Grade::Alone
-        || crate::checks::paths::VolumePath::read(&file)
-            .is_some_and(|path| case.root.holds(&path, "\\System32\\ntdll.dll"));
-    let severity = if of_windows { grade.foreign() } else { Severity::Info };
-    of_run(run, severity, format!("pages at {} of {file} are {}", text(&run.start), rights(run)))
+    let severity = if is_of_windows(case, vad, grade) { grade.foreign() } else { Severity::Info };
+    of_run(run, severity, format!("pages at {} of {} are {}", text(&run.start), text(&vad.file), rights(run)))
 }
 
-/// Whether so much of a page is otherwise that it was not patched: it is another page.
+/// Whether an image is one of which it is known how its pages are mapped. Of what vendors make, some ask for other rights.
+fn is_of_windows(case: &Case<'_>, vad: &Vad, grade: Grade) -> bool {
+    grade == Grade::Alone
+        || vad.file.value().and_then(|file| crate::checks::paths::VolumePath::read(file)).is_some_and(|path| {
+            case.root.holds(&path, "\\System32\\ntdll.dll")
+                || CORE.iter().any(|name| case.root.holds(&path, &format!("\\System32\\{name}")))
+        })
+}
+
+/// Whether so much of a page is otherwise that it was not patched: it is another page. Where its page table is of another time it may be
+/// another page too, however few bytes differ.
 fn is_another(page: &AlteredPage) -> bool {
-    page.replaced.value() == Some(&true) || page.bytes.value().is_some_and(|bytes| *bytes > MOST_PATCHED)
+    let table = page.located.get("here").and_then(|here| here.data?.table);
+    page.replaced.value() == Some(&true)
+        || page.bytes.value().is_some_and(|bytes| *bytes > MOST_PATCHED)
+        || table.is_some_and(Origin::is_of_another_time)
 }
 
 /// Another page in the place of one of an image: somebody put it there, or memory was copied while it changed.
 fn another(page: &AlteredPage) -> Missing {
+    let from = origin(page).map_or_else(String::new, |from| format!(" (from {from})"));
     Missing::new(
         format!("the page of {} at {}", text(&page.file), text(&page.at)),
         format!(
-            "in doubt: {} bytes of it are not those that others have. It was replaced, or memory changed while it was copied",
+            "in doubt: {} bytes of it are not those that others have{from}. It was replaced, or memory changed while it was copied",
             text(&page.bytes)
         ),
     )
+}
+
+/// What supplied the bytes of a page that differs, or the table that leads to them, if not memory alone.
+fn origin(page: &AlteredPage) -> Option<Origin> {
+    let data = page.located.get("here")?.data?;
+    data.table.or(data.from).filter(|from| !matches!(from, Origin::Memory | Origin::Transition | Origin::Prototype))
+}
+
+/// Whether what stands at the start of an image can be read, and is none.
+fn begins_with_no_headers(vad: &Vad) -> bool {
+    vad.image_size.absent().is_some_and(|absent| absent.kind == AbsentKind::Unparsable)
+}
+
+fn no_headers(vad: &Vad) -> Missing {
+    Missing::new(
+        format!("the page at {} of {} as it was", text(&vad.start), text(&vad.file)),
+        "not to be told: it holds no headers of an image, and was replaced, or memory changed while it was copied",
+    )
+}
+
+/// Pages of images that a process has of its own, and that could not be compared.
+fn not_compared(inside: &Inside, grade: Grade, memory: &mut Memory) {
+    for page in inside.uncompared.value().into_iter().flatten() {
+        let (at, file) = (text(&page.at), text(&page.file));
+        let own = page.own.value() == Some(&true);
+        let copy = if own { ", of which the process has a copy of its own" } else { "" };
+        let missing = match page.here.absent() {
+            Some(absent) => Missing::new(format!("the page at {at} of {file}{copy}"), absent),
+            None => Missing::new(format!("what {file} has at {at}{copy}"), Why::no_value(&page.there)),
+        };
+        match grade {
+            Grade::Alone | Grade::Guarded if own => {
+                memory.torn.get_or_insert(missing);
+            }
+            // The page may have come back while memory was copied.
+            Grade::Alone | Grade::Guarded => {
+                memory.open.get_or_insert(missing);
+            }
+            Grade::Open => {
+                memory.unseen.get_or_insert_with(|| format!("Not looked at: {missing}."));
+            }
+        }
+    }
+    if inside.compared_end.value() == Some(&ListEnd::Limit) {
+        let why = || "Not all pages of images were compared with their sections: there are too many.".to_owned();
+        memory.unseen.get_or_insert_with(why);
+    }
+}
+
+/// The headers of smss.exe and of ntdll.dll in it, where they cannot be had: other images that Windows maps there are data.
+fn not_read(case: &Case<'_>, process: &Process, ranges: &Ranges<'_>, grade: Grade, memory: &mut Memory) {
+    let matters = |vad: &&Vad| {
+        let is_own = vad.start.value().is_some() && vad.start.value() == process.section_base.value();
+        is_image(vad) && (is_own || is_ntdll(case, vad))
+    };
+    let absent = |vad: &&Vad| vad.image_size.absent().is_some_and(is_away);
+    if grade == Grade::Alone
+        && let Some(vad) = ranges.vads.iter().filter(matters).find(absent)
+    {
+        let headers = format!("the headers of {} at {}", text(&vad.file), text(&vad.start));
+        let missing = Missing::new(headers, Why::no_value(&vad.image_size));
+        memory.unseen.get_or_insert_with(|| format!("Not looked at: {missing}."));
+    }
+}
+
+fn is_ntdll(case: &Case<'_>, vad: &Vad) -> bool {
+    let path = vad.file.value().and_then(|file| crate::checks::paths::VolumePath::read(file));
+    path.is_some_and(|path| case.root.holds(&path, "\\System32\\ntdll.dll"))
+}
+
+fn is_away(absent: &Absent) -> bool {
+    absent.kind == AbsentKind::Unreadable
 }
 
 /// A page of an image that differs elsewhere.
@@ -318,20 +418,20 @@ fn changed(page: &AlteredPage, grade: Grade) -> Found {
         Some(pid) => format!("in pid {pid}"),
         None => "in its section".to_owned(),
     };
-    let severity = match page.executable.value() {
-        Some(true) if !is_another(page) => grade.hooked(),
-        _ => Severity::Info,
-    };
+    // Nobody writes to headers either, but for the base that the image was moved to.
+    let is_moved = page.executable.value() != Some(&true) && bytes <= BASE_BYTES;
+    let severity = if is_another(page) || is_moved { Severity::Info } else { grade.hooked() };
+    let from = origin(page).map_or_else(String::new, |from| format!(", from {from},"));
+    let other = page.other.value().map_or_else(String::new, |other| format!(" (at {other})"));
     let at = page.at.value().copied().unwrap_or_default();
     let first = at.wrapping_add(page.offset.value().copied().unwrap_or_default());
     Found {
         severity,
         words: format!(
-            "{bytes} bytes of {} from {first} on are not those {elsewhere}: {} instead of {} (at {})",
+            "{bytes} bytes of {} from {first} on{from} are not those {elsewhere}: {} instead of {}{other}",
             text(&page.file),
             text(&page.here),
-            text(&page.there),
-            text(&page.other)
+            text(&page.there)
         ),
         structure: "_MMPTE",
         field: "PageFrameNumber",
@@ -346,6 +446,12 @@ impl Memory {
     /// The worst of what was found.
     pub(super) fn worst(&self) -> Option<Severity> {
         self.found.iter().map(|found| found.severity).max()
+    }
+
+    /// Why a pass is not the whole answer: sentences.
+    pub(super) fn reservation(&self) -> Option<String> {
+        let all: Vec<&str> = self.one_witness.iter().chain(&self.unseen).map(String::as_str).collect();
+        (!all.is_empty()).then(|| all.join(" "))
     }
 
     /// What was found, in words.

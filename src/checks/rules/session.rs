@@ -5,7 +5,7 @@ use crate::checks::core::InSession;
 use crate::checks::rule::{About, MASQUERADE, Rule};
 use crate::checks::subject::{Role, Subject};
 use crate::checks::{Outcome, Severity};
-use crate::{Reading, Ticks};
+use crate::{Process, Reading, Ticks};
 
 /// SMSS-011: session of the master is none.
 pub static SESSION: Rule = Rule {
@@ -15,7 +15,7 @@ pub static SESSION: Rule = Rule {
     core: true,
     attack: &[MASQUERADE],
     about: About {
-        what: "EPROCESS.Session of the master is null; of a session child it is the new session, which has a \
+        what: "EPROCESS.Session of the master is null, and its token is of the session of System's; of a session child it is the new session, which has a \
                csrss.exe once the child is 60 seconds old.",
         why: "The master belongs to no session, since it makes them. A program that was started in a session has \
                that session's pointer.",
@@ -75,11 +75,25 @@ fn session(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome 
                 (Ok(_), None) => outcome.violation(Severity::High),
             }
         }
-        (_, None) => outcome.expected("none").pass(),
+        (_, None) => match other_token(case, process) {
+            Some((own, systems)) => outcome
+                .expected(format!("none, and session {systems} in its token, as in that of System"))
+                .observed(format!("{words}, and session {own} in its token"))
+                .seen(process, "token_session", Some(own.to_string()))
+                .headed("its token is of another session than System's")
+                .violation(Severity::Medium),
+            None => outcome.expected("none").pass(),
+        },
         // Live tools print the token's session for System and subject alike. EPROCESS.Session of System is always null.
         (_, Some(_)) if case.system_process().is_some_and(|system| system.session.value().is_some()) => outcome
             .expected("none")
             .unknown("EPROCESS.Session", "not given: System has a session here too, so that it is the token's"),
         (_, Some(_)) => outcome.expected("none").violation(Severity::High),
     }
+}
+
+/// The sessions that the tokens of a process and of System name, if these are two. The master's token is a copy of System's.
+fn other_token(case: &Case<'_>, process: &Process) -> Option<(u32, u32)> {
+    let (own, systems) = (*process.token_session.value()?, *case.system_process()?.token_session.value()?);
+    (own != systems).then_some((own, systems))
 }

@@ -5,7 +5,7 @@ use super::core_processes::is_from_image;
 use super::token::OF_LOCAL_SYSTEM;
 use crate::checks::case::Case;
 use crate::checks::rule::{About, MASQUERADE, Rule};
-use crate::checks::subject::Subject;
+use crate::checks::subject::{Role, Subject};
 use crate::checks::{Confidence, Outcome, Severity, Why};
 use crate::kernel::Links;
 use crate::picture::clock_step_by;
@@ -20,8 +20,8 @@ pub static STAMPS: Rule = Rule {
     core: false,
     attack: &[MASQUERADE, "T1070.006"],
     about: About {
-        what: "The first thread is not older than the process; a process with an exit time has no open handles and no thread that \
-               waits; its place in the active list fits its creation time.",
+        what: "The first thread is not older than the process; a process with an exit time, or with no active threads, has no open \
+               handles and no thread that waits; its place in the active list fits its creation time.",
         why: "Creation and exit time are eight bytes that nothing depends on: written over, they make a program that runs look \
                just made, or over. Its threads, its handle table and its neighbours in the list keep what is true.",
         benign: "A clock that was set back puts lists out of order: where other processes show it, the order is not looked at. The \
@@ -42,11 +42,12 @@ pub static CORE_STAMPS: Rule = Rule {
     attack: &["T1070.006"],
     about: About {
         what: "Of csrss.exe, wininit.exe, winlogon.exe, services.exe and lsass.exe: the first thread is not older than the process, the \
-               process is not older than System, and one that exited a minute ago or more has no open handles and no thread that \
+               process is not older than System, its place in the active list fits its creation time, csrss.exe is marked critical where \
+               others of its name are, and one that exited a minute ago or more has no open handles and no thread that \
                runs or waits.",
         why: "Who built a session, and whether the machine goes down, is told by these processes. Their stamps are eight bytes that \
               nothing depends on.",
-        benign: "A clock that was set back makes honest threads older than their process: medium then. An end within a minute of the \
+        benign: "A clock that was set back makes honest threads older than their process: medium then. A mark alone is low. An end within a minute of the \
                  image may be half there.",
         source: "_EPROCESS, _ETHREAD and _KTHREAD of public symbols.",
     },
@@ -63,9 +64,9 @@ fn core_stamps(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
     }
     let captured = case.system().machine.captured.value();
     let boot = case.system_process().and_then(Process::started);
-    let core = case.processes().filter(|process| OF_LOCAL_SYSTEM.iter().any(|name| process.is_named(name)));
+    let is_core = |process: &Process| OF_LOCAL_SYSTEM.iter().any(|name| process.is_named(name));
     let (mut outcomes, mut judged) = (Vec::new(), 0usize);
-    for process in core {
+    for &(at, process) in case.rows.iter().filter(|(_, process)| is_core(process)) {
         judged = judged.saturating_add(1);
         let (mut found, outcome) = contradictions(process, Outcome::about(rule, process));
         let just_over = process.exited.value().zip(captured).is_some_and(|(at, now)| now.since(*at).abs() <= MOMENT);
@@ -82,10 +83,19 @@ fn core_stamps(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
         if let Some(before) = before.filter(|before| *before > MOMENT && !set_back()) {
             found.push(format!("it is {before} older than System"));
         }
-        if !found.is_empty() {
+        found.extend(out_of_order(case, &Subject { process, at, role: Role::Peer }));
+        let mark = not_critical(case, process);
+        if !found.is_empty() || mark.is_some() {
+            let worst = if found.is_empty() { Severity::Low } else { Severity::High };
+            found.extend(mark);
             let outcome = outcome.expected("threads and handles of its own time").observed(found.join("; "));
             let outcome = outcome.seen(process, "created", process.created.value().map(ToString::to_string));
-            outcomes.push(if set_back() { graded(case, outcome) } else { outcome.violation(Severity::High) });
+            let outcome = outcome.seen(process, "critical", process.critical.value().map(bool::to_string));
+            outcomes.push(match worst {
+                Severity::Low => outcome.headed("a csrss.exe that may end, unlike others").violation(worst),
+                _ if set_back() => graded(case, outcome),
+                _ => outcome.violation(worst),
+            });
         }
     }
     if outcomes.is_empty() {
@@ -98,11 +108,27 @@ fn core_stamps(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
     outcomes
 }
 
+/// A csrss.exe that may end without ending Windows, where others may not.
+fn not_critical(case: &Case<'_>, process: &Process) -> Option<String> {
+    // It marks itself when it has begun to run.
+    let is_old = |process: &Process| case.age(process).is_ok_and(|age| age > MOMENT);
+    let of_name = |process: &Process| process.is_named("csrss.exe") && process.is_live();
+    let others = case.processes().filter(|other| !std::ptr::eq(*other, process) && of_name(other));
+    let marked = others.filter(|other| other.critical.value() == Some(&true)).count();
+    let is_clear = of_name(process) && process.critical.value() == Some(&false) && is_old(process);
+    (is_clear && marked > 0).then(|| format!("it is not marked critical, and {marked} other csrss.exe are"))
+}
+
 /// What its threads and handles say against the stamps of a process.
 fn contradictions(process: &Process, mut outcome: Outcome) -> (Vec<String>, Outcome) {
     let mut found = Vec::new();
     if let Some(distance) = process.thread_before_it() {
         found.push(format!("its first thread is {distance} older than it says that it is itself"));
+    }
+    if process.exited.is_nothing() && process.threads.value() == Some(&0) && process.has_running_threads() {
+        let number = process.own_threads().filter(|thread| thread.has_ended() == Some(false)).count();
+        found.push(format!("ActiveThreads is 0, and {number} of its threads have not ended"));
+        outcome = outcome.seen(process, "threads", Some("0".to_owned()));
     }
     if let Some(exited) = process.exited.value() {
         if process.holds_handles() {

@@ -20,7 +20,8 @@ pub static KERNEL_HALF: Rule = Rule {
                process objects are those of the root that the kernel is read with.",
         why: "All processes share the kernel half of the address space. Page tables copied for one of them, or for a root \
                that tools are led to, can show objects as they were before somebody changed them.",
-        benign: "A single process that differs may be smeared by the acquisition: not judged, and named.",
+        benign: "A single process that differs may be smeared by the acquisition: not judged, and named. So is one of whose table an \
+                 entry leads to where nothing can be read: it shows no other kernel.",
         source: "Windows Internals, 7th edition, part 1, chapter 5 (x64 address space layouts); counted on clean machines \
                  of 7601 to 26100: no process differs.",
     },

@@ -61,9 +61,20 @@ pub(super) fn look<'a>(case: &Case<'_>, subject: &Subject<'a>, ranges: &Ranges<'
             all.open.get_or_insert(Missing::new(format!("the start address of thread {}", text(&thread.tid)), why));
         };
         let (severity, words, kind, field) = match start(case, subject, ranges, thread, grades.any_image) {
-            Start::Right => match unlisted(process, thread) {
-                Some(words) => (Severity::Medium, words, "a thread that its list lacks", "ThreadListEntry"),
-                None => continue,
+            Start::Right => match (unlisted(process, thread), renamed(case, process, thread)) {
+                (Some(words), _) => (Severity::Medium, words, "a thread that its list lacks", "ThreadListEntry"),
+                (None, Some((words, true))) => {
+                    (Severity::Medium, words, "a thread that names another process", "Cid.UniqueProcess")
+                }
+                // What was lost names nobody.
+                (None, Some((words, false))) => {
+                    all.open.get_or_insert(Missing::new(
+                        format!("the process that thread {} names", text(&thread.tid)),
+                        format!("contradicted: it {words}, which is none"),
+                    ));
+                    continue;
+                }
+                (None, None) => continue,
             },
             Start::Elsewhere(words, field) => {
                 (grades.elsewhere, format!("starts {words}"), "a thread from outside the image", field)
@@ -118,12 +129,13 @@ impl Threads<'_> {
     /// Adds the evidence.
     pub(super) fn show(&self, process: &Process, outcome: Outcome) -> Outcome {
         self.odd.iter().fold(outcome, |outcome, odd| {
-            let (place, start) = match odd.field {
-                "StartAddress" => (odd.thread.at("start"), &odd.thread.start),
-                "Win32StartAddress" => (odd.thread.at("win32_start"), &odd.thread.win32_start),
-                _ => (odd.thread.at("in_process_list"), &Reading::Nothing),
+            let (place, start, value) = match odd.field {
+                "StartAddress" => (odd.thread.at("start"), &odd.thread.start, None),
+                "Win32StartAddress" => (odd.thread.at("win32_start"), &odd.thread.win32_start, None),
+                "Cid.UniqueProcess" => (odd.thread.at("pid"), &Reading::Nothing, Some(text(&odd.thread.pid))),
+                _ => (odd.thread.at("in_process_list"), &Reading::Nothing, None),
             };
-            let value = start.value().map(ToString::to_string);
+            let value = value.or_else(|| start.value().map(ToString::to_string));
             outcome.seen_at(process, "_ETHREAD", odd.field, place, value).of_code(start)
         })
     }
@@ -148,6 +160,17 @@ fn unlisted(process: &Process, thread: &Thread) -> Option<String> {
         .then(|| format!("is in {} alone", elsewhere()))
 }
 
+/// A thread that belongs to the process, by the pointer that the scheduler goes by, and says that its process has another id; and whether
+/// a process has that.
+fn renamed(case: &Case<'_>, process: &Process, thread: &Thread) -> Option<(String, bool)> {
+    let belongs = thread.owner.value().is_some() && thread.owner.value() == process.eprocess.value();
+    let (of, own) = (thread.pid.value()?, process.pid.value()?);
+    (belongs && is_at_work(thread) && of != own).then(|| {
+        let is_there = *of != 0 && case.processes().any(|other| other.pid.value() == Some(of));
+        (format!("says that its process is {of}"), is_there)
+    })
+}
+
 /// Why a thread that no list has may be none: the page that it stands in may be another's.
 fn misnumbered(process: &Process, thread: &Thread) -> Option<Why> {
     // By both of its own accounts it is another's: the list leads astray, or the object was overwritten.
@@ -155,6 +178,9 @@ fn misnumbered(process: &Process, thread: &Thread) -> Option<Why> {
         && thread.pid.value().zip(process.pid.value()).is_some_and(|(of, own)| of != own);
     if others {
         return Some(format!("in doubt: the thread names process {} as its own", text(&thread.pid)).into());
+    }
+    if let Some(absent) = thread.owner.absent().filter(|absent| absent.kind == AbsentKind::Unparsable) {
+        return Some(absent.into());
     }
     let absent = thread.in_cid_table.absent().filter(|absent| absent.kind == AbsentKind::Unparsable)?;
     (unlisted(process, thread).is_some() && thread.in_kernel_list.value() != Some(&true)).then(|| absent.into())

@@ -21,7 +21,7 @@ pub static SHAPE: Rule = Rule {
     about: About {
         what: "The token has none of the groups SERVICE (S-1-5-6), INTERACTIVE (S-1-5-4), console logon (S-1-2-1), \
                a logon session (S-1-5-5-x-y) or a service (S-1-5-80-...), has the integrity label System (Vista and \
-               later) and the logon id 0x3e7.",
+               later), which IntegrityLevelIndex names, and the logon id 0x3e7.",
         why: "The master's token is a copy of System's. A Local System token that a service or a logon made \
                carries these groups: so does the one of an impostor that a service started.",
         benign: "Other groups that System's token lacks are info. A container's token has not been observed: info.",
@@ -58,7 +58,7 @@ pub static CORE_TOKENS: Rule = Rule {
     attack: &["T1134.001"],
     about: About {
         what: "EPROCESS.Token of csrss.exe, wininit.exe, winlogon.exe, services.exe and lsass.exe leads to a token that no other live \
-               process has, and whose user is S-1-5-18.",
+               process has, whose user is S-1-5-18, and whose IntegrityLevelIndex names an integrity label.",
         why: "They run as Local System, each with a copy of its parent's token. The address of another process's token is what an \
               exploit writes there.",
         benign: "None is known.",
@@ -118,6 +118,10 @@ fn shape(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
         Err(_) if case.build.is_some_and(|build| build < VISTA) => {}
         Err(absent) => missing.push(Missing::new("the integrity label", absent)),
     }
+    if let Some(misnamed) = misnamed_label(process) {
+        wrong.push(format!("IntegrityLevelIndex {misnamed}"));
+        has.push("no label where it says");
+    }
     match process.authentication_id.value() {
         Some(id) if id.0 == SYSTEM_LOGON => {}
         Some(id) => {
@@ -154,6 +158,11 @@ fn shape(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
             .violation(Severity::Info),
         _ => outcome.observed("the same groups, label and logon").pass(),
     }
+}
+
+/// What the token names as its integrity label and is none.
+fn misnamed_label(process: &Process) -> Option<&str> {
+    process.token.value().and_then(|token| token.misnamed_label.as_deref())
 }
 
 /// Positions of the groups to be shown: of those that are wrong, else of those that System's token lacks, else of all.
@@ -216,6 +225,12 @@ fn core_tokens(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
                 let outcome = outcome.seen(process, "token", Some(token.to_string()));
                 outcomes.push(outcome.seen(other, "token", Some(token.to_string())).violation(Severity::Medium));
             }
+        }
+        if let Some(misnamed) = misnamed_label(process) {
+            let outcome = outcome()
+                .observed(format!("IntegrityLevelIndex {misnamed}"))
+                .headed("a core process without its label");
+            outcomes.push(outcome.seen(process, "integrity", Some(misnamed.to_owned())).violation(Severity::Medium));
         }
         if let Some(user) = process.user.value().filter(|user| is_sid(user) && *user != LOCAL_SYSTEM) {
             judged = judged.saturating_add(1);

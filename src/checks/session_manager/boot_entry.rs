@@ -12,6 +12,8 @@ pub(super) struct BootEntry<'t> {
     /// The whole line.
     pub(super) text: &'t str,
     pub(super) keyword: Option<&'t str>,
+    /// There are several keywords, or the image is in quotes.
+    pub(super) odd: bool,
     /// Path, or a bare name, which means System32. Empty: there is none.
     pub(super) image: &'t str,
     pub(super) arguments: &'t str,
@@ -42,7 +44,7 @@ const LONGEST: usize = 12;
 impl<'t> BootEntry<'t> {
     pub(super) fn read(text: &'t str) -> Self {
         let mut rest = trim(text);
-        let mut keyword = None;
+        let (mut keyword, mut odd) = (None, false);
         while let Some((word, after)) = first_word(rest) {
             let is_keyword = KEYWORDS.iter().any(|known| same(known, word));
             // A second autocheck is a program of that name.
@@ -50,11 +52,13 @@ impl<'t> BootEntry<'t> {
             if !is_keyword || again || after.is_empty() {
                 break;
             }
+            odd = keyword.is_some();
             keyword = Some(word);
             rest = after;
         }
+        let odd = odd || rest.starts_with('"');
         let (image, arguments) = image(rest);
-        Self { text, keyword, image, arguments }
+        Self { text, keyword, odd, image, arguments }
     }
 
     /// The image's name, lower case, without extension.
@@ -77,7 +81,12 @@ impl<'t> BootEntry<'t> {
         let is = |names: &[&str]| names.contains(&stem.as_str());
         if is(&VOLUME_TOOLS) && in_system32() {
             let autocheck = self.keyword.is_some_and(|word| same(word, "autocheck"));
-            return if autocheck && self.has_usual_arguments() { Kind::Stock } else { Kind::OddForm };
+            let as_windows = autocheck && !self.odd && self.has_usual_arguments();
+            return if as_windows { Kind::Stock } else { Kind::OddForm };
+        }
+        // Windows looks for the very file where a name has its extension.
+        if stem.strip_suffix(".exe").is_some_and(|stem| VOLUME_TOOLS.contains(&stem)) {
+            return Kind::LookAlike;
         }
         if is(&[FORMATTER]) && in_system32() {
             return Kind::Formats;
@@ -154,6 +163,7 @@ mod tests {
     #[test]
     fn parts_of_a_line() {
         for (text, keyword, image, arguments) in [
+            ("debug autocheck autochk *", Some("autocheck"), "autochk", "*"),
             ("autocheck autochk *", Some("autocheck"), "autochk", "*"),
             (" AutoCheck  AUTOCHK  /q /v * ", Some("AutoCheck"), "AUTOCHK", "/q /v *"),
             ("aswBoot.exe /M:1", None, "aswBoot.exe", "/M:1"),
@@ -165,7 +175,9 @@ mod tests {
             ("\\??\\C:\\x y", None, "\\??\\C:\\x", "y"),
             ("", None, "", ""),
         ] {
-            assert_eq!(BootEntry::read(text), BootEntry { text, keyword, image, arguments }, "{text}");
+            let odd =
+                text.starts_with('"') || ["debug autocheck", "async debug"].iter().any(|two| text.starts_with(two));
+            assert_eq!(BootEntry::read(text), BootEntry { text, keyword, odd, image, arguments }, "{text}");
         }
     }
 }

@@ -21,8 +21,8 @@ pub static BOOT_EXECUTE: Rule = Rule {
                text, words end at characters up to U+0020, and no line has letters outside ASCII.",
         why: "smss.exe runs these native programs at the next start, before services and security products. LoJax \
                wrote autocheck autoche *; other programs use it to switch products off.",
-        benign: "Boot-time programs of known products: info, or low where no more than the name is known. autofmt \
-               formats a volume: medium. What stands behind the end of the list does not run: info. While Windows \
+        benign: "Boot-time programs of known products: info, or low where no more than the name is known. autochk in another form than Windows writes it (more keywords, \
+               quotes) is info. autofmt formats a volume: medium. What stands behind the end of the list does not run: info. While Windows \
                Setup runs (SystemSetupInProgress), a level less.",
         source: "Microsoft support article 102985; MITRE ATT&CK T1547.001 and S0397 (LoJax); Windows Internals 7th \
                edition part 1, chapter 2, step 25; ReactOS base/system/smss (words and keywords); UltraDefrag (its \

@@ -26,6 +26,7 @@ pub static APP_CERT_DLLS: Rule = Rule {
 fn app_cert_dlls(keys: &Keys<'_>) -> Outcome {
     let key = keys.key("AppCertDlls", &keys.read.app_cert_dlls);
     let mut answer = Answer::new(keys, &APP_CERT_DLLS, "nothing");
+    answer.hidden(key);
     answer.pass(if key.read.is_nothing() { "no such key" } else { "nothing" });
     for (name, value) in answer.all(key).unwrap_or_default() {
         match value.data.known() {

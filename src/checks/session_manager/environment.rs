@@ -21,8 +21,8 @@ pub static ENVIRONMENT: Rule = Rule {
         what: "In Session Manager\\Environment, ComSpec is cmd.exe of System32, windir is the system root, SystemRoot \
                and SystemDrive are not set to others, no directory that users can write to stands before System32 in \
                Path or PSModulePath, no profiler, startup hook or application domain manager of .NET is named that is \
-               in force, no agent of Java or Node.js comes from where users can write, and the events of .NET are \
-               not switched off.",
+               in force, no agent of Java or Node.js comes from where users can write, the events of .NET are \
+               not switched off, and no name or text goes on behind a NUL.",
         why: "Every process is born with these variables. They decide which program runs under a name, and .NET \
                loads a profiler that they name into every process of its own.",
         benign: "A profiler that is not switched on is loaded by nobody: info. Directories that installers put first in Path, of ProgramData or below the root of a drive: info. \
@@ -42,6 +42,7 @@ fn environment(keys: &Keys<'_>) -> Outcome {
     let key = keys.key("Environment", &keys.read.environment);
     let mut answer = Answer::new(keys, &ENVIRONMENT, EXPECTED);
     answer.pass("the usual");
+    answer.hidden(key);
     let values = Values(answer.values(key));
     command_interpreter(&mut answer, key);
     search_path(&mut answer, key, &values);

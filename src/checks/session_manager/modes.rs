@@ -14,7 +14,8 @@ pub static MODES: Rule = Rule {
     attack: &["T1574.001"],
     about: About {
         what: "Session Manager\\ProtectionMode is 1; AllowProtectedRenames, SafeDllSearchMode, \
-               NumberOfInitialSessions and GlobalFlag are missing or have their default.",
+               NumberOfInitialSessions and GlobalFlag are missing or have their default. No name of the key goes on behind a NUL, \
+               and none is there twice.",
         why: "ProtectionMode 0 lets everybody write to objects such as \\KnownDlls; AllowProtectedRenames 1 lets \
                pending renames touch protected files; flags of GlobalFlag make other keys name DLLs and programs.",
         benign: "Tuning guides set some of them: graded low or info one by one.",
@@ -71,6 +72,8 @@ fn modes(keys: &Keys<'_>) -> Outcome {
         answer.violation(key, "NumberOfInitialSessions", Severity::Info, words, "NumberOfInitialSessions 2");
     }
     global_flag(&mut answer, key);
+    answer.hidden(key);
+    answer.hidden(keys.key("Memory Management", &keys.read.memory_management));
     paging_files(&mut answer);
     answer.judge()
 }

@@ -32,6 +32,7 @@ fn names(keys: &Keys<'_>) -> Outcome {
     let devices = keys.key("DOS Devices", &keys.read.dos_devices);
     let mut answer = Answer::new(keys, &NAMES, "the stock devices and directories");
     answer.pass("the stock devices and directories");
+    answer.hidden(devices);
     for (name, target) in answer.values(devices) {
         device(&mut answer, devices, name, trim(&target));
     }

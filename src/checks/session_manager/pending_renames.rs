@@ -1,15 +1,16 @@
 //! SMR-13: files that the next start deletes or replaces.
 
 use super::answer::shortened;
-use super::keys::Keys;
+use super::keys::{HiveKey, Keys};
 use super::security_products::{is_left_behind, is_products_folder, is_run_from, runs_elsewhere};
 use super::{Answer, facts};
-use crate::Absent;
 use crate::checks::paths::{SystemRoot, VolumePath, may_be};
 use crate::checks::places::{Place, is_within, meant, parts, place_of};
 use crate::checks::rule::{About, Rule};
 use crate::checks::words::{lower, trim};
 use crate::checks::{Outcome, Severity};
+use crate::registry::RegistryData;
+use crate::{Absent, AbsentKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// SMR-13: PendingFileRenameOperations.
@@ -20,17 +21,18 @@ pub static PENDING: Rule = Rule {
     core: false,
     attack: &["T1562.001"],
     about: About {
-        what: "The pairs of Session Manager\\PendingFileRenameOperations and PendingFileRenameOperations2 are \
-               played in order. At the end every file and folder that Windows or a security product needs is in its \
+        what: "The pairs of Session Manager\\PendingFileRenameOperations and PendingFileRenameOperations2, and the files that values \
+               of the key FileRenameOperations name, are played in order. At the end every file and folder that Windows or a security product needs is in its \
                place, or a new one is, and no file of a user came into System32, by whatever way. Names are read to their end: \
                \\??\\, GLOBALROOT, SystemRoot, devices, short names.",
         why: "smss.exe deletes and renames these files at the next start, before any product guards them, and then \
                deletes the value: what is there lies ahead.",
         benign: "Installers and updaters leave such pairs every day, uninstalled drivers wait for the restart, an \
                update puts the old file aside and the new one in its place, redistributables wait in Config.Msi, \
-               and a security product deletes the folder of its old version while it runs from another: info.",
+               a security product deletes the folder of its old version while it runs from another, and updates keep new files in the \
+               temporary directory of the system: info, but for the files that Windows needs. Nothing has used the key since Windows 2000: low.",
         source: "Sigma rule on PendingFileRenameOperations; ReactOS base/system/smss/sminit.c; MoveFileEx \
-               documentation.",
+               documentation; Revenera and Symantec support articles on pending renames; Windows 2000 Resource Kit registry reference.",
     },
     judge: |case, _| vec![pending(&Keys::new(case))],
 };
@@ -52,7 +54,12 @@ struct Operation<'t> {
 fn pending(keys: &Keys<'_>) -> Outcome {
     let key = keys.session_manager();
     let mut answer = Answer::new(keys, &PENDING, "nothing, or what installers leave").never_raised();
-    let mut all: Vec<(&'static str, Operation<'_>)> = Vec::new();
+    let mut all: Vec<(&str, Operation<'_>)> = Vec::new();
+    let old = keys.key(OLD_KEY, &keys.read.file_rename_operations);
+    for (name, data) in files_of_key(&mut answer, old) {
+        all.extend(data.into_iter().map(|source| (name, Operation { source: trim(source), target: "" })));
+    }
+    let of_key: BTreeSet<&str> = all.iter().map(|(name, _)| *name).collect();
     for name in VALUES {
         let Some(Some(data)) = answer.data(key, name) else { continue };
         let Some(texts) = data.as_texts() else {
@@ -70,7 +77,9 @@ fn pending(keys: &Keys<'_>) -> Outcome {
     let operations = || all.iter().map(|(_, operation)| operation);
     let emptied = Emptied::play(keys, operations());
     let origins = origins(keys, operations());
-    for name in VALUES {
+    let keys_and_values = of_key.into_iter().map(|name| (old, name)).chain(VALUES.map(|name| (key, name)));
+    for (key, name) in keys_and_values {
+        let is_old = key.name == OLD_KEY;
         let mut harmless = Vec::new();
         for (at, (_, operation)) in all.iter().enumerate().filter(|(_, (of, _))| *of == name) {
             let origin = origins.get(at).and_then(Option::as_deref);
@@ -80,6 +89,7 @@ fn pending(keys: &Keys<'_>) -> Outcome {
             };
             let found = emptied.by(keys, at);
             if let Some((severity, why)) = found.or_else(|| operation.grade(keys, origin.unwrap_or(operation.source))) {
+                let severity = if is_old { severity.max(Severity::Low) } else { severity };
                 answer.violation(key, name, severity, format!("{words} ({why})"), "no such operation");
                 if severity == Severity::Info {
                     answer.guard(why);
@@ -91,6 +101,10 @@ fn pending(keys: &Keys<'_>) -> Outcome {
         if let Some(first) = harmless.first() {
             let more = harmless.len().saturating_sub(1);
             let words = if more == 0 { first.clone() } else { format!("{first}, and {more} more of the kind") };
+            if is_old {
+                answer.violation(key, name, Severity::Low, words, "no values");
+                continue;
+            }
             answer.violation(key, name, Severity::Info, words, "nothing, or what installers leave");
             answer.guard("files of installers and updaters");
         }
@@ -99,6 +113,33 @@ fn pending(keys: &Keys<'_>) -> Outcome {
         answer.pass("nothing");
     }
     answer.judge()
+}
+
+/// A key whose values name files that the next start deletes.
+const OLD_KEY: &str = "FileRenameOperations";
+
+/// The values of that key with the files that they name.
+fn files_of_key<'a>(answer: &mut Answer<'_, 'a>, key: HiveKey<'a>) -> Vec<(&'a str, Vec<&'a str>)> {
+    // Saved by a version that did not look there.
+    if key.read.absent().is_some_and(|absent| absent.kind == AbsentKind::NotCollected) {
+        return Vec::new();
+    }
+    let texts = |data: &'a RegistryData| match data {
+        RegistryData::Text(text) => vec![text.as_str()],
+        RegistryData::Texts(texts) => texts.iter().map(String::as_str).take(MAX_OPERATIONS).collect(),
+        // Whatever it holds, its name is there.
+        _ => Vec::new(),
+    };
+    answer.hidden(key);
+    let values = answer.all(key).unwrap_or_default();
+    values
+        .into_iter()
+        .map(|(name, value)| {
+            let files: Vec<&str> = value.data.value().map(texts).unwrap_or_default();
+            let files = files.into_iter().filter(|file| !trim(file).is_empty());
+            (name, std::iter::once(name).filter(|name| name.contains('\\')).chain(files).collect())
+        })
+        .collect()
 }
 
 /// Whether a pending operation changes a file below System32.
@@ -233,11 +274,15 @@ impl Operation<'_> {
             || shell
             || to == Place::Unclear && is_one_of(name, facts::CORE_FILES);
         if into_system && !gone {
+            let is_needed = is_one_of(name, facts::CORE_FILES) || is_one_of(name, facts::BOOT_FILES);
+            if !is_needed && is_in_temporary(root, origin) {
+                return Some((Severity::Info, "an update that waits in the temporary directory of the system"));
+            }
             if from == Place::Writable {
                 return Some((Severity::High, "into System32 from where users can write"));
             }
             let from_elsewhere = !matches!(from, Place::System32 | Place::SystemRoot);
-            if from_elsewhere && (is_one_of(name, facts::CORE_FILES) || is_one_of(name, facts::BOOT_FILES)) {
+            if from_elsewhere && is_needed {
                 return Some((Severity::High, "a file that Windows needs, from elsewhere"));
             }
             // Redistributables and drivers that wait for the restart come out of these.
@@ -260,6 +305,12 @@ impl Operation<'_> {
 
 /// The directory at the root of a drive in which Windows Installer keeps files until the restart; users cannot write to it.
 const INSTALLERS: &str = "config.msi";
+
+/// Whether a file lies below `Temp` or `SystemTemp` of the system root, where programs that run as Local System keep theirs.
+fn is_in_temporary(root: &SystemRoot, text: &str) -> bool {
+    let parts = names(root, text);
+    ["\\Temp", "\\SystemTemp"].iter().any(|directory| is_in_root(root, &parts, directory))
+}
 
 /// Whether a file lies in this directory of the system root itself.
 fn is_in_root(root: &SystemRoot, parts: &[String], below: &str) -> bool {

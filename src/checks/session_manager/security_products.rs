@@ -46,12 +46,26 @@ pub(super) fn is_left_behind(keys: &Keys<'_>, gone: &[String]) -> bool {
             .any(|known| own.contains(known) && gone.contains(known))
     };
     let mut of_product = running_products(keys).filter(|(_, own)| of_folder(own)).peekable();
-    of_product.peek().is_some()
+    (of_product.peek().is_some() || is_of_one_version(gone))
         && of_product.all(|(process, own)| {
             let loaded = process.modules.value().into_iter().flatten();
             !is_in(&own)
                 && !loaded.filter_map(|module| path(module)).any(|module| is_in(&parts(&keys.case.root, &module)))
         })
+}
+
+/// Whether a file is in a folder of one version of Microsoft Defender: each update makes a new one, and deletes an old one.
+fn is_of_one_version(gone: &[String]) -> bool {
+    const KEPT: [&str; 2] = ["platform", "definition updates"];
+    let is = |part: Option<&String>, name: &str| part.is_some_and(|part| may_be(part, name));
+    gone.iter().zip(1..).any(|(product, at)| {
+        let (folder, version) = (gone.get(at), gone.get(at.saturating_add(1)));
+        let begins = |version: &String| version.starts_with(|c: char| c.is_ascii_digit() || c == '{');
+        may_be(product, "windows defender")
+            && KEPT.iter().any(|name| is(folder, name))
+            && version.is_some_and(begins)
+            && gone.len() > at.saturating_add(2)
+    })
 }
 
 /// Whether the program of this name runs from another folder than this one.

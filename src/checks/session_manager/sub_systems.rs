@@ -5,7 +5,7 @@ use super::keys::Keys;
 use super::{Answer, facts};
 use crate::checks::places::path;
 use crate::checks::rule::{About, Rule};
-use crate::checks::words::{same, words};
+use crate::checks::words::{escaped, same, trim, words};
 use crate::checks::{Outcome, Severity};
 
 /// SMR-01: Required is Debug and Windows.
@@ -37,9 +37,9 @@ pub static KNOWN_VALUES: Rule = Rule {
     attack: &["T1547"],
     about: About {
         what: "Session Manager\\SubSystems has no values but Debug, Kmode, Optional, Posix, Os2, Required, Windows \
-               and PosixSingleInstance.",
+               and PosixSingleInstance, each once, and no name or text goes on behind a NUL, where editors do not show it.",
         why: "Every other value defines a subsystem that Required can name.",
-        benign: "An empty default value is info.",
+        benign: "An empty default value is info. What stands behind the NUL of a text takes no effect: low.",
         source: "ReactOS base/system/smss; registry dumps of Windows 10.",
     },
     judge: |case, _| vec![known_values(&Keys::new(case))],
@@ -100,9 +100,10 @@ fn required(keys: &Keys<'_>) -> Outcome {
     const EXPECTED: &str = "Debug, Windows";
     let key = keys.sub_systems();
     let mut answer = Answer::new(keys, &REQUIRED, EXPECTED);
-    let Some(names) = answer.list(key, "Required") else { return answer.judge() };
+    // smss.exe compares whole texts: with a blank behind it a name is another one.
+    let Some(names) = answer.names(key, "Required") else { return answer.judge() };
     let names = names.unwrap_or_default();
-    let all = if names.is_empty() { "nothing".to_owned() } else { shortened(&names.join(", "), 200) };
+    let all = if names.is_empty() { "nothing".to_owned() } else { escaped(&names.join(", "), 200) };
     answer.pass(all.clone());
     let has = |name: &str| names.iter().any(|found| same(found, name));
     if !has("Windows") {
@@ -111,7 +112,8 @@ fn required(keys: &Keys<'_>) -> Outcome {
         answer.violation(key, "Required", Severity::Low, format!("{all}, without Debug"), EXPECTED);
     }
     for name in &names {
-        if facts::REQUIRED.iter().any(|known| same(known, name)) {
+        // With a blank it names nothing, and nobody.
+        if facts::REQUIRED.iter().any(|known| same(known, trim(name))) {
             continue;
         }
         let defined = key.read.value().map(|record| record.data(name));
@@ -152,6 +154,7 @@ fn known_values(keys: &Keys<'_>) -> Outcome {
     const EXPECTED: &str = "Debug, Kmode, Optional, Posix, Os2, Required, Windows";
     let key = keys.sub_systems();
     let mut answer = Answer::new(keys, &KNOWN_VALUES, EXPECTED);
+    answer.hidden(key);
     let Some(values) = answer.all(key) else { return answer.judge() };
     let names: Vec<&str> = values.iter().map(|(name, _)| *name).collect();
     answer.pass(names.join(", "));

@@ -42,11 +42,13 @@ fn gone(case: &Case<'_>, rule: &Rule) -> Outcome {
         let mut seen = Vec::new();
         let partners = session.partners(case.model, case.is_silo(session));
         for &(at, process) in session.csrss.iter().chain(partners) {
-            // Usually csrss and its partner name the same one: said once.
-            if seen.contains(&process.ppid.value()) {
+            // Usually csrss and its partner name the same one: said once. Both were made while it had the pid: who got that between them
+            // is the parent of the one alone.
+            let parent = (process.ppid.value(), case.tree.parent(at));
+            if seen.contains(&parent) {
                 continue;
             }
-            seen.push(process.ppid.value());
+            seen.push(parent);
             outcome = outcome.seen(process, "ppid", process.ppid.value().map(u64::to_string));
             // The creator itself, where its object is left.
             let found = case.tree.parent(at).position().and_then(|up| case.system.processes.items.get(up));
@@ -74,9 +76,15 @@ fn creator(case: &Case<'_>, session: &Members<'_>, at: usize, process: &Process,
         Parent::Vanished(_) => tally.gone(case, words),
         Parent::Reused { now, .. } => {
             match case.system.processes.items.get(now).and_then(|owner| older(case, owner, process)) {
-                Some(distance) => {
+                Some(distance) if distance > MOMENT => {
                     let words = format!("{words}, {distance} older by its stamps, and behind it in the kernel's list");
                     tally.violation(Severity::Medium, words);
+                }
+                Some(distance) => {
+                    let why = format!(
+                        "contradicted: by the list the child, and the parent by its stamps, {distance} before ({words})"
+                    );
+                    tally.unknown("whether parent or child was made first", why);
                 }
                 None => tally.pass(words),
             }
@@ -90,9 +98,8 @@ fn creator(case: &Case<'_>, session: &Members<'_>, at: usize, process: &Process,
 }
 
 /// By how much the owner of a pid is older than the process that names it as its parent, though the kernel's list has it later. Processes
-/// that are made at the same time may come into the list the other way round; by more than that, one of the two was written over.
+/// that are made at the same time may come into the list the other way round; by more than [`MOMENT`], one of the two was written over.
 fn older(case: &Case<'_>, owner: &Process, child: &Process) -> Option<Ticks> {
-    const MOMENT: Ticks = Ticks::seconds(1);
     let by_clock = || child.started().zip(owner.started()).map(|(child, owner)| child.since(owner));
     let distance = match between(owner, child) {
         Some(distance) => Some(distance),
@@ -100,8 +107,11 @@ fn older(case: &Case<'_>, owner: &Process, child: &Process) -> Option<Ticks> {
         None if case.clock_step.is_none() => by_clock(),
         None => None,
     };
-    distance.filter(|distance| *distance > MOMENT)
+    distance.filter(|distance| distance.0 > 0)
 }
+
+/// Processes that are made within this may come into the list in another order than their stamps have.
+const MOMENT: Ticks = Ticks::seconds(1);
 
 fn live_creator(case: &Case<'_>, smss: &Subject<'_>, words: String, tally: &mut Tally) {
     match (smss.role, case.model) {

@@ -119,9 +119,20 @@ fn missing(case: &Case<'_>, session: &Members<'_>, severity: Severity, words: St
         tally.not_applicable(format!("session {} is ending", session.id));
     } else if perhaps_in_the_making(case, session) {
         tally.unknown("an age and session for the smss.exe child that runs", "not known");
+    } else if let Some(process) = nameless(case, session) {
+        let of = process.pid.value().map_or_else(|| "?".to_owned(), u64::to_string);
+        tally.unknown("the names of all processes of the session", format!("not read of pid {of}"));
     } else {
         tally.absence(case, severity.min(late(case, session)), words);
     }
+}
+
+/// A process that runs, perhaps in this session, and of which neither name nor path could be read: it may be the one that is missing.
+fn nameless<'a>(case: &Case<'a>, session: &Members<'_>) -> Option<&'a Process> {
+    case.processes().find(|process| {
+        let nowhere_else = process.session.value() == Some(&session.id) || process.session.absent().is_some();
+        !process.has_exited() && nowhere_else && process.name.absent().is_some() && process.path.value().is_none()
+    })
 }
 
 /// Whether nothing that runs in a session is older than a minute: it is being made, by whomever, or the whole system is.

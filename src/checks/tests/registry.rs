@@ -110,6 +110,7 @@ pub(super) fn clean() -> System {
         app_cert_dlls: Reading::Nothing,
         environment: key(r"Session Manager\Environment"),
         dos_devices: key(r"Session Manager\DOS Devices"),
+        file_rename_operations: Reading::Nothing,
         memory_management: key(r"Session Manager\Memory Management"),
         mini_nt: Reading::Nothing,
         safe_boot_option: Reading::Nothing,

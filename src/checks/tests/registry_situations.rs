@@ -160,7 +160,10 @@ fn subsystems() {
         graded(&findings, "SMR-01")
     };
     let none = |_: &mut System| ();
-    assert_eq!(required(&["windows", " DEBUG ", ""], 19045, none), None);
+    assert_eq!(required(&["windows", "DEBUG", ""], 19045, none), None);
+    // smss.exe looks for a value of the very name (ReactOS, `SmpConfigureSubSystems`).
+    assert_eq!(required(&["windows", " DEBUG "], 19045, none), Some(Severity::Low));
+    assert_eq!(required(&["Debug", "Windows\t"], 19045, none), Some(Severity::Medium));
     assert_eq!(required(&["Debug", "Windows", "Foo"], 19045, none), Some(Severity::High));
     let foo: fn(&mut System) = |s| set(s, SUB_SYSTEMS, "foo", sz("%SystemRoot%\\foo.exe"));
     assert_eq!(required(&["Debug", "Windows", "Foo"], 19045, foo), Some(Severity::Critical));
@@ -309,13 +312,24 @@ fn pending_operations() {
             r"\??\C:\Windows\system32\vcruntime140.dll",
         ],
         &[r"\??\C:\Program Files\VMware\drivers\vmci.sys", r"!\??\C:\Windows\System32\drivers\vmci.sys"],
+        &[r"\??\C:\Windows\Temp\{1}\vendor.dll", r"!\??\C:\Windows\System32\vendor.dll"],
+        &[r"\??\C:\Windows\SystemTemp\x.tmp", r"!\??\C:\Windows\SysWOW64\vendor.dll"],
+        // Old versions of Microsoft Defender, each in a folder of its own.
+        &[r"\??\C:\ProgramData\Microsoft\Windows Defender\Platform\4.18.2001.10-0\MpOAV.dll", ""],
+        &[r"\??\C:\ProgramData\Microsoft\Windows Defender\Definition Updates\{5CF01E4A}\mpengine.dll", ""],
     ] {
         assert_eq!(pending(usual), Some(Severity::Info), "{usual:?}");
     }
     // From an unknown place; of a core file, wherever from.
     assert_eq!(pending(&[r"\??\D:\x.dll", r"\??\C:\Windows\System32\x.dll"]), Some(Severity::Low));
-    let core = [r"\??\C:\Config.Msi\1.rbf", r"!\??\C:\Windows\System32\ntdll.dll"];
-    assert_eq!(pending(&core), Some(Severity::High));
+    for from in [r"\??\C:\Config.Msi\1.rbf", r"\??\C:\Windows\Temp\x.tmp"] {
+        assert_eq!(pending(&[from, r"!\??\C:\Windows\System32\ntdll.dll"]), Some(Severity::High), "{from}");
+    }
+    let of_user = [r"\??\C:\Users\x\b.dll", r"\??\C:\Windows\Temp\b.dll"];
+    let hop = [of_user[0], of_user[1], of_user[1], r"\??\C:\Windows\System32\version.dll"];
+    assert_eq!(pending(&hop), Some(Severity::High), "by way of the temporary directory");
+    let of_product = r"\??\C:\Program Files\Windows Defender\MpOAV.dll";
+    assert_eq!(pending(&[of_product, ""]), Some(Severity::Low));
     // By way of a place that is trusted, or out of a folder that was moved there.
     let user = r"\??\C:\Users\x\b.dll";
     for (hop, target) in [

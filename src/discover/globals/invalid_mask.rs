@@ -63,10 +63,10 @@ pub(crate) fn find(
         }
         found.extend(of_sections(space, layouts, *process, &mut ranges));
     }
-    if frames(&found).next().is_some() {
-        return by_frames(space.memory(), &found);
+    match by_frames(space.memory(), &found) {
+        Mask::NotShown => by_places(data, &found),
+        mask => mask,
     }
-    by_places(data, &found)
 }
 
 fn frames(found: &[Trace]) -> impl Iterator<Item = u64> {
@@ -97,7 +97,10 @@ fn nearly_all(some: usize, all: usize) -> bool {
 }
 
 /// By the frames: what they have above the memory is the same in all, and what they have within it is there.
-fn by_frames(memory: &dyn PhysicalMemory, found: &[Trace]) -> Mask {
+pub(crate) fn by_frames(memory: &dyn PhysicalMemory, found: &[Trace]) -> Mask {
+    if frames(found).next().is_none() {
+        return Mask::NotShown;
+    }
     let Some(top) = (0..u64::BITS).rev().find(|bit| memory.next_run(PhysicalAddress(1 << bit)).is_some()) else {
         return Mask::Unclear;
     };

@@ -11,7 +11,7 @@ mod invalid_mask;
 
 pub use debugger_block::ProcessOffsets;
 pub(crate) use debugger_block::Proof;
-pub(crate) use invalid_mask::{Mask, find as invalid_pte_mask};
+pub(crate) use invalid_mask::{Mask, by_frames as mask_by_frames, find as invalid_pte_mask};
 
 use super::data::KernelData;
 use crate::image::Hints;

@@ -19,10 +19,24 @@ const MAX_TRIED: usize = 8;
 const SLOTS: std::ops::Range<usize> = 0x100..0x1ff;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
-/// What the file is, if several tables refer to where they would lie if it began elsewhere, and these lead where tables must lead then.
-/// A table refers to itself in the same entry in all address spaces of one system; tables that have neighbours one after the other in
-/// memory look the same, and lead nowhere.
-pub(super) fn of(memory: &dyn PhysicalMemory) -> Option<String> {
+/// How far from where they lie in the file tables refer to themselves.
+#[derive(Debug)]
+pub(super) struct Apart {
+    /// Bytes further on.
+    distance: i64,
+    /// Tables that agree.
+    count: u32,
+    /// Some of them, where they lie in memory then.
+    pub roots: Vec<PhysicalAddress>,
+}
+
+/// A part of an image is cut off at a multiple of this; what a machine leaves out between ranges of its memory seldom is one.
+const CUT: u64 = 1 << 20;
+
+/// How the file lies beside the memory, if several tables refer to where they would lie if it began elsewhere, and these lead where tables
+/// must lead then. A table refers to itself in the same entry in all address spaces of one system; tables that have neighbours one after
+/// the other in memory look the same, and lead nowhere.
+pub(super) fn of(memory: &dyn PhysicalMemory) -> Option<Apart> {
     let mut counts: HashMap<(usize, i64), u32> = HashMap::new();
     entries(memory, &mut |_, place| {
         if counts.len() < MAX_COUNTED {
@@ -33,23 +47,52 @@ pub(super) fn of(memory: &dyn PhysicalMemory) -> Option<String> {
     // Where most refer to themselves as they lie, the file begins where the memory does.
     let mut counted: Vec<_> = counts.into_iter().filter(|(_, count)| *count >= ENOUGH).collect();
     counted.sort_by_key(|(place, count)| (Reverse(*count), *place));
-    let moved = counted.iter().take_while(|((_, distance), _)| *distance != 0).take(MAX_TRIED);
-    let (distance, count) =
-        moved.filter(|(place, _)| leads_on(memory, *place)).map(|((_, by), count)| (*by, *count)).next()?;
-    let bytes = distance.unsigned_abs();
-    Some(if distance > 0 {
+    let mut moved = counted.iter().take_while(|((_, distance), _)| *distance != 0).take(MAX_TRIED);
+    moved.find_map(|(place, count)| Some(Apart { distance: place.1, count: *count, roots: leads_on(memory, *place)? }))
+}
+
+impl Apart {
+    /// Whether it looks as if what lies between ranges of memory, or in front of them, had been left out of the file; and how many bytes.
+    pub(super) fn left_out(&self) -> Option<u64> {
+        let bytes = u64::try_from(self.distance).ok()?;
+        (bytes > 0 && !bytes.is_multiple_of(CUT)).then_some(bytes)
+    }
+
+    /// What is to be said of a file that is read so.
+    pub(super) fn note(&self) -> String {
         format!(
-            "{count} page tables refer to themselves {bytes:#x} bytes further on: the file begins at {} MiB of the machine's memory. It is \
-             one of several parts: join them in their order (cat PART... > OUT), and name the whole",
-            bytes >> 20
+            "the file leaves out what lies between the machine's ranges of memory: {} page tables show that it belongs {:#x} bytes further \
+             on, and it is read so. What lies below 1 MiB, and behind a further range that was left out, may be misplaced",
+            self.count,
+            self.distance.unsigned_abs()
         )
-    } else {
-        format!(
-            "{count} page tables refer to themselves {bytes:#x} bytes before where they lie: the file begins with {bytes:#x} bytes that \
-             are no memory. Cut them off: dd if=FILE of=OUT bs={PAGE_SIZE} skip={}",
-            bytes / PAGE_SIZE
-        )
-    })
+    }
+
+    /// What the file is, and what to do.
+    pub(super) fn text(&self) -> String {
+        let (count, bytes) = (self.count, self.distance.unsigned_abs());
+        if self.left_out().is_some() {
+            return format!(
+                "{count} page tables refer to themselves {bytes:#x} bytes further on: the file leaves out what lies between the machine's \
+                 ranges of memory, or in front of them. Acquire it in a form that keeps their addresses (LiME: format=lime, or \
+                 format=padded); or put this file where most of it belongs: dd if=FILE of=OUT bs={PAGE_SIZE} seek={} conv=sparse",
+                bytes / PAGE_SIZE
+            );
+        }
+        if self.distance > 0 {
+            format!(
+                "{count} page tables refer to themselves {bytes:#x} bytes further on: the file begins at {} MiB of the machine's memory. It is \
+                 one of several parts: join them in their order (cat PART... > OUT), and name the whole",
+                bytes >> 20
+            )
+        } else {
+            format!(
+                "{count} page tables refer to themselves {bytes:#x} bytes before where they lie: the file begins with {bytes:#x} bytes that \
+                 are no memory. Cut them off: dd if=FILE of=OUT bs={PAGE_SIZE} skip={}",
+                bytes / PAGE_SIZE
+            )
+        }
+    }
 }
 
 /// Calls `give` with each table that may refer to itself: where it lies, with the entry's number and how far off it leads.
@@ -68,9 +111,9 @@ fn entries(memory: &dyn PhysicalMemory, give: &mut dyn FnMut(PhysicalAddress, (u
     }
 }
 
-/// Whether tables at this distance are a system's: one maps the page that Windows maps at one address everywhere. Of a part of memory
-/// the way to that may lie in another: there, what the tables lead to within the file must be tables.
-fn leads_on(memory: &dyn PhysicalMemory, (slot, distance): (usize, i64)) -> bool {
+/// Tables at this distance, where they lie in memory then, if they are a system's: one maps the page that Windows maps at one address
+/// everywhere. Of a part of memory the way to that may lie in another: there, what the tables lead to within the file must be tables.
+fn leads_on(memory: &dyn PhysicalMemory, (slot, distance): (usize, i64)) -> Option<Vec<PhysicalAddress>> {
     let moved = Moved { memory, by: distance };
     let mut tables = Vec::new();
     entries(memory, &mut |at, place| {
@@ -79,9 +122,10 @@ fn leads_on(memory: &dyn PhysicalMemory, (slot, distance): (usize, i64)) -> bool
         }
     });
     let lies_at = |table: &PhysicalAddress| table.0.checked_add_signed(distance).map(PhysicalAddress);
-    let mut roots = tables.iter().filter_map(lies_at);
-    roots.clone().any(|root| SharedData::read(roots::space(&moved, root)).is_ok())
-        || distance > 0 && roots.all(|root| leads_to_tables(&moved, root))
+    let roots: Vec<PhysicalAddress> = tables.iter().filter_map(lies_at).collect();
+    let is_one = roots.iter().any(|root| SharedData::read(roots::space(&moved, *root)).is_ok())
+        || distance > 0 && roots.iter().all(|root| leads_to_tables(&moved, *root));
+    is_one.then_some(roots)
 }
 
 /// Whether what the upper table at `root` leads to within the file is tables, but for few, and there is some.

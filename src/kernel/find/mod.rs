@@ -7,6 +7,7 @@ mod distance;
 pub(crate) mod exports;
 mod hints;
 pub(crate) mod kuser;
+pub(crate) mod leaves;
 pub(crate) mod locate;
 pub(crate) mod pe;
 pub(crate) mod proof;

@@ -1,7 +1,7 @@
 //! PE images in virtual memory: headers, and the CodeView record that names their PDB.
 
 use crate::memory::AddressSpace;
-use crate::{PdbInfo, VirtualAddress};
+use crate::{PAGE_SIZE, PdbInfo, VirtualAddress};
 use goblin::pe::header::Header;
 use goblin::pe::section_table::SectionTable;
 use scroll::{LE, Pread};
@@ -104,23 +104,83 @@ fn export_name(space: AddressSpace<'_>, base: VirtualAddress, directory: u32) ->
     is_file.then(|| text.to_owned())
 }
 
-/// `SizeOfImage` of the image at `base`. `None`: its headers cannot be read.
-pub(crate) fn size_of_image(space: AddressSpace<'_>, base: VirtualAddress) -> Option<u64> {
-    starts_like_pe(space, base).then(|| sections(space, base)).flatten().map(|(size, _)| size)
+/// What stands where an image should begin.
+pub(crate) enum Start {
+    /// Headers of an image.
+    Headers(Headers),
+    /// The beginning of headers that make no sense further on.
+    Torn,
+    /// Zeros: the page was lost, or written over.
+    Zeros,
+    /// Something else.
+    Others,
 }
 
-/// `SizeOfImage` and the sections of the image at `base`. `None`: its headers cannot be read.
-pub(crate) fn sections(space: AddressSpace<'_>, base: VirtualAddress) -> Option<(u64, Vec<SectionTable>)> {
-    let mut bytes = [0u8; 0x1000];
-    let (read, _) = space.read_some(base, &mut bytes);
-    let bytes = bytes.get(..read)?;
-    let header = Header::parse(bytes).ok()?;
+/// What headers say.
+pub(crate) struct Headers {
+    /// `SizeOfImage`.
+    pub size: u64,
+    /// `ImageBase`: where the loader put the image, in memory.
+    pub base: u64,
+    /// Where that stands in the page, in bytes, and how many bytes it has.
+    pub base_at: (usize, usize),
+    /// The sections.
+    pub sections: Vec<SectionTable>,
+}
+
+impl Headers {
+    /// The first byte of each section that has code, from the start of the image, and how many it has, to whole pages.
+    pub(crate) fn code(&self) -> Vec<(u64, u64)> {
+        /// `IMAGE_SCN_MEM_EXECUTE`.
+        const EXECUTE: u32 = 1 << 29;
+        let code = self.sections.iter().filter(|section| section.characteristics & EXECUTE != 0);
+        code.map(|section| {
+            let bytes = u64::from(section.virtual_size.max(section.size_of_raw_data)).next_multiple_of(PAGE_SIZE);
+            (u64::from(section.virtual_address), bytes)
+        })
+        .collect()
+    }
+
+    /// Whether every section has pages of its own. Those that share pages are all mapped alike.
+    pub(crate) fn has_whole_pages(&self) -> bool {
+        let is_whole = |section: &SectionTable| u64::from(section.virtual_address).is_multiple_of(PAGE_SIZE);
+        !self.sections.is_empty() && self.sections.iter().all(is_whole)
+    }
+}
+
+impl Start {
+    /// Reads the first page of an image.
+    pub(crate) fn of(page: &[u8]) -> Self {
+        match headers(page) {
+            Some(headers) => Self::Headers(headers),
+            None if page.starts_with(b"MZ") => Self::Torn,
+            None if page.iter().all(|byte| *byte == 0) => Self::Zeros,
+            None => Self::Others,
+        }
+    }
+}
+
+/// `None`: there are none, or they make no sense.
+fn headers(page: &[u8]) -> Option<Headers> {
+    /// `IMAGE_NT_OPTIONAL_HDR64_MAGIC`.
+    const PE64: u16 = 0x20b;
+    let header = Header::parse(page).ok()?;
     let optional = header.optional_header?;
     // Behind the signature (4 bytes), the COFF header (20) and the optional header.
     let optional_size = usize::from(header.coff_header.size_of_optional_header);
-    let start = usize::try_from(header.dos_header.pe_pointer).ok()?.checked_add(24)?.checked_add(optional_size)?;
-    let sections = header.coff_header.sections(bytes, &mut { start }).ok()?;
-    Some((u64::from(optional.windows_fields.size_of_image), sections))
+    let start = usize::try_from(header.dos_header.pe_pointer).ok()?.checked_add(24)?;
+    let sections = header.coff_header.sections(page, &mut { start.checked_add(optional_size)? }).ok()?;
+    let (within, bytes) = if optional.standard_fields.magic == PE64 { (24, 8) } else { (28, 4) };
+    let windows = optional.windows_fields;
+    let base_at = (start.checked_add(within)?, bytes);
+    Some(Headers { size: u64::from(windows.size_of_image), base: windows.image_base, base_at, sections })
+}
+
+/// The sections of the image at `base`. `None`: its headers cannot be read.
+pub(crate) fn sections(space: AddressSpace<'_>, base: VirtualAddress) -> Option<(u64, Vec<SectionTable>)> {
+    let mut bytes = [0u8; 0x1000];
+    let (read, _) = space.read_some(base, &mut bytes);
+    headers(bytes.get(..read)?).map(|headers| (headers.size, headers.sections))
 }
 
 /// Finds the CodeView record through the debug directory.

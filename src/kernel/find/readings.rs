@@ -3,10 +3,12 @@
 //! A raw file may lack the hole below 4 GiB, or begin with somebody's header. Under the right reading the tables that the kernel's
 //! entries lead to are tables; under a wrong one they are other pages, or beyond the end.
 
-use super::distance;
+use super::distance::{self, Apart};
+use super::leaves;
 use super::locate::{LocateFailure, LocateOptions, Located, among, locate};
 use super::roots::{Way, low_stubs, refers_to_itself};
-use crate::image::{PhysicalMemory, runs};
+use crate::image::{PhysicalMemory, PhysicalRun, runs};
+use crate::kernel::memory_block;
 use crate::memory::Page;
 use crate::symbols::SymbolStore;
 use crate::{Error, MemoryImage, PAGE_SIZE, PhysicalAddress};
@@ -23,7 +25,12 @@ pub(crate) fn locate_in<'m>(
             let fit = Fit::of(image, located.space.root());
             // What lies behind the end may be what a cut-out hole moved: few tables show it where little memory lies above 4 GiB.
             if fit.is_good() && fit.beyond == 0 {
-                return as_it_is;
+                // Tables may all lie below the hole, and pages that they lead to above it.
+                let Some(number) = leaves::reading(image, [(located.space.root(), leaves::KERNEL)]) else {
+                    return as_it_is;
+                };
+                image.adopt(number);
+                return locate(image, image.hints(), store, options);
             }
             (fit.right, None)
         }
@@ -54,24 +61,54 @@ pub(crate) fn locate_in<'m>(
             image.adopt(number);
             locate(image, image.hints(), store, options)
         }
-        None => as_it_is.map_err(|error| with_suspicions(error, image)),
+        None => match as_it_is {
+            Err(Error::NoKernel(failure)) => {
+                let apart = distance::of(image);
+                if apart.as_ref().is_some_and(|apart| put_in_place(image, apart, store, options)) {
+                    return locate(image, image.hints(), store, options);
+                }
+                Err(with_suspicions(failure, image, apart))
+            }
+            other => other,
+        },
     }
 }
 
+/// Whether the file leaves out what lies between ranges of memory, and leads to a kernel if it is moved by so much. From then on it is read
+/// so.
+fn put_in_place(image: &MemoryImage, apart: &Apart, store: &SymbolStore, options: &LocateOptions<'_>) -> bool {
+    let Some(by) = apart.left_out().filter(|_| !image.is_far()) else { return false };
+    let end = runs(image).last().map_or(0, |run| run.end().0);
+    let moved = vec![(PhysicalRun { start: PhysicalAddress(by), bytes: end }, 0)];
+    let listed = memory_block::in_a_row(image).map(|ranges| (memory_block::placed(&ranges), IN_A_ROW.to_owned()));
+    for (pieces, note) in listed.into_iter().chain([(moved, apart.note())]) {
+        let Some(memory) = image.placed_at(pieces.clone()) else { return false };
+        let roots = apart.roots.iter().map(|root| (Way::SelfReference, *root));
+        if among(&memory, roots, image.hints(), store, options).is_some() {
+            image.place(pieces, note);
+            return true;
+        }
+    }
+    false
+}
+
+/// What is said of a file whose ranges the kernel's own list tells.
+const IN_A_ROW: &str = "the file leaves out what lies between the machine's ranges of memory: it has as many bytes as those that the kernel \
+                        lists (MmPhysicalMemoryBlock), and it is read as these, one behind the other";
+
 /// Says what the file may be, if no kernel was found in it.
-fn with_suspicions(error: Error, image: &MemoryImage) -> Error {
-    let Error::NoKernel(mut failure) = error else { return error };
+fn with_suspicions(mut failure: Box<LocateFailure>, image: &MemoryImage, apart: Option<Apart>) -> Error {
     let end = runs(image).last().map_or(PhysicalAddress(0), |run| run.end());
     let mut reach = failure.candidates.iter().map(|candidate| Fit::of(image, candidate.dtb));
     if let Some(fit) = reach.find(|fit| fit.ends_early()) {
         failure.suspicions.push(fit.beyond_text(end));
     }
+    failure.suspicions.extend(image.damage().map(|damage| format!("Note that {}", damage.message)));
     // Not only the program's messages say so.
     let cut = image.warnings().iter().filter(|warning| warning.message.contains("truncated"));
     failure.suspicions.extend(cut.map(|warning| format!("Note that {}: copy it again.", warning.message)));
-    let apart = distance::of(image);
     failure.suspicions.extend(image.suspicion(failure.candidates.is_empty() && apart.is_none()));
-    failure.suspicions.extend(apart);
+    failure.suspicions.extend(apart.map(|apart| apart.text()));
     Error::NoKernel(failure)
 }
 

@@ -7,6 +7,7 @@ use crate::memory::{AMD64, AddressSpace, Architecture, LA57, Page, Scanner};
 use crate::{PAGE_SIZE, PhysicalAddress, VirtualAddress};
 use std::fmt;
 use std::ops::ControlFlow;
+use std::thread;
 
 /// The ways to a page-table root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,19 +124,63 @@ pub(crate) fn quick_look(memory: &dyn PhysicalMemory) -> (Vec<Root>, bool) {
         (_, true) => FAR_PAGES,
         _ => QUICK_PAGES,
     };
-    let (mut found, mut buffer) = (Vec::new(), Vec::new());
+    let mut pieces = Vec::new();
     for run in runs(memory) {
+        let first = run.start.0.checked_next_multiple_of(PAGE_SIZE).unwrap_or(u64::MAX);
+        let bytes = left.saturating_mul(PAGE_SIZE).min(run.end().0.saturating_sub(first));
         if left == 0 {
             break;
         }
-        let first = run.start.0.checked_next_multiple_of(PAGE_SIZE).unwrap_or(u64::MAX);
-        let mut at = PhysicalAddress(first);
+        let piece = PhysicalRun { start: PhysicalAddress(first), bytes };
         if is_far {
-            let bytes = left.saturating_mul(PAGE_SIZE).min(run.end().0.saturating_sub(first));
-            memory.prefetch(PhysicalRun { start: at, bytes });
+            memory.prefetch(piece);
         }
-        while at.0 < run.end().0 && left > 0 {
-            left = left.saturating_sub(1);
+        left = left.saturating_sub(bytes.div_ceil(PAGE_SIZE));
+        pieces.extend(parts(piece));
+    }
+    // What is not packed is looked at sooner than threads begin; what is far away has come by now.
+    let is_packed = !is_far && pieces.first().is_some_and(|piece| memory.borrow(piece.start, 8).is_none());
+    let found = if is_packed { look_in_threads(memory, &pieces) } else { look(memory, &pieces) };
+    (found, is_small)
+}
+
+/// Bytes that one thread looks at before the next of them.
+const PART: u64 = 1 << 20;
+
+/// A piece in parts for threads.
+fn parts(piece: PhysicalRun) -> impl Iterator<Item = PhysicalRun> {
+    let mut rest = piece;
+    std::iter::from_fn(move || {
+        let part = PhysicalRun { bytes: rest.bytes.min(PART), ..rest };
+        rest = PhysicalRun { start: part.end(), bytes: rest.bytes.saturating_sub(part.bytes) };
+        (part.bytes > 0).then_some(part)
+    })
+}
+
+/// Tables that refer to themselves in these pieces, in their order; several threads unpack what has them.
+fn look_in_threads(memory: &dyn PhysicalMemory, pieces: &[PhysicalRun]) -> Vec<Root> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let threads = processors.min(MAX_THREADS).min(pieces.len()).max(1);
+    thread::scope(|scope| {
+        let shares = pieces.chunks(pieces.len().div_ceil(threads).max(1));
+        let threads: Vec<_> = shares.map(|share| scope.spawn(move || look(memory, share))).collect();
+        let all = threads.into_iter().map(|thread| match thread.join() {
+            Ok(found) => found,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        all.flatten().collect()
+    })
+}
+
+/// More threads than this wait for each other's blocks.
+const MAX_THREADS: usize = 8;
+
+/// Tables that refer to themselves in these pieces, in their order.
+fn look(memory: &dyn PhysicalMemory, pieces: &[PhysicalRun]) -> Vec<Root> {
+    let (mut found, mut buffer) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        let mut at = piece.start;
+        while at < piece.end() {
             let entry_at = |slot: u64| {
                 let mut entry = [0u8; 8];
                 (memory.read(at.wrapping_add(slot), &mut entry) == entry.len()).then_some(u64::from_le_bytes(entry))
@@ -149,7 +194,7 @@ pub(crate) fn quick_look(memory: &dyn PhysicalMemory) -> (Vec<Root>, bool) {
             at = at.wrapping_add(PAGE_SIZE);
         }
     }
-    (found, is_small)
+    found
 }
 
 /// Scans all of physical memory for tables that refer to themselves; every process has one.

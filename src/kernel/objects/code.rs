@@ -2,7 +2,7 @@
 
 use crate::location::Location;
 use crate::reading::record;
-use crate::{Hex, PhysicalAddress, VirtualAddress};
+use crate::{Hex, Origin, PhysicalAddress, VirtualAddress};
 use std::collections::BTreeMap;
 
 record! {
@@ -14,6 +14,11 @@ record! {
         end: VirtualAddress,
         /// They can be written to as well.
         writable: bool,
+        /// They lie in an image, and no section of it that has code covers them, by its headers. Where these cannot be read, false.
+        outside_sections: bool,
+        /// They are in the table alone that user mode runs on (KVA shadow), and the kernel's table of the process has nothing or something
+        /// else there.
+        user_mode_only: bool,
         /// Where the first of them lies. Nothing: it is not in memory.
         physical: PhysicalAddress,
         /// Pages of their page table that are as the process's ranges say, less those that are not: where most are not, it may be
@@ -41,9 +46,9 @@ record! {
     pub struct AlteredPage {
         /// Its address.
         at: VirtualAddress,
-        /// Where it lies.
+        /// Where it lies. Nothing: it is not in memory; `located` says what supplied it.
         physical: PhysicalAddress,
-        /// Where the page lies that it was compared with.
+        /// Where the page lies that it was compared with. Nothing: it is not in memory.
         other: PhysicalAddress,
         /// The process that maps the other. Nothing: the section itself has it.
         pid: u64,
@@ -63,6 +68,27 @@ record! {
         replaced: bool,
         ;
         /// Where `here` lies, and the entry of the page table that leads there.
+        located: BTreeMap<String, Location>,
+    }
+}
+
+record! {
+    /// A page of an image of which a process has a copy of its own that could not be compared with what the image has there.
+    pub struct UncomparedPage {
+        /// Its address.
+        at: VirtualAddress,
+        /// `FILE_OBJECT.FileName` of the image.
+        file: String,
+        /// Code in it may run. False: the headers.
+        executable: bool,
+        /// The page table alone says that the page is the process's own: a shared one has its place in the section's entry.
+        own: bool,
+        /// What supplied it. Absent: why nothing did.
+        here: Origin,
+        /// What supplied the page that it would be compared with. Absent: why nothing did.
+        there: Origin,
+        ;
+        /// Where the entry of the page table lies.
         located: BTreeMap<String, Location>,
     }
 }

@@ -51,6 +51,8 @@ const MAX_PROCESSES: usize = 1 << 18;
 const MAX_SESSION: u32 = 1 << 24;
 /// From 24H2 on the symbols do not describe the structure of a session, and the list of its processes lies where it always did on x64.
 pub(crate) const SESSION_PROCESSES: u64 = 0x10;
+/// Bytes of the kernel's image at most: those of 24H2 have 17 MiB.
+const LARGEST_KERNEL: u64 = 32 << 20;
 /// Jobs nest a few levels deep.
 const MAX_JOBS: usize = 64;
 
@@ -66,7 +68,9 @@ impl<'k> Eprocess<'k> {
     #[must_use]
     pub fn read_at(kernel: &'k Kernel<'k>, address: VirtualAddress, unmapped: Option<PhysicalAddress>) -> Self {
         let size = kernel.layouts().process.size;
-        let Some(physical) = unmapped else { return Self { kernel, view: View::read(kernel.space(), address, size) } };
+        let Some(physical) = unmapped else {
+            return Self::of_view(kernel, View::read(kernel.space(), address, size));
+        };
         if let Some(behind) = kernel.page_behind(address) {
             return Self::joined(kernel, address, physical, Some(behind));
         }
@@ -88,7 +92,31 @@ impl<'k> Eprocess<'k> {
         behind: Option<PhysicalAddress>,
     ) -> Self {
         let size = kernel.layouts().process.size;
-        Self { kernel, view: View::read_unmapped(kernel.space(), address, physical, behind, size) }
+        Self::of_view(kernel, View::read_unmapped(kernel.space(), address, physical, behind, size))
+    }
+
+    /// The object, with holes where a part of it was lost and zeros or ones stand in its place.
+    fn of_view(kernel: &'k Kernel<'k>, view: View<'k>) -> Self {
+        let whole = Self { kernel, view };
+        let never_zero = whole.never_zero();
+        Self { kernel, view: whole.view.without_blanks(&never_zero) }
+    }
+
+    /// Where fields lie that are zero in no object such as this one seems to be.
+    fn never_zero(&self) -> Vec<u64> {
+        let layout = self.layout();
+        let heads = [layout.wait_list, layout.profile_list, layout.threads_head, layout.kernel_threads_head];
+        // Who is over has left the memory manager's list, and minimal processes need not be in it.
+        let in_list = self.exited().value().is_none() && self.minimal().value() != Some(&true);
+        let links = layout.mm_links.filter(|_| in_list);
+        // The process of the idle threads has none, and is a part of the kernel's image.
+        let has_none = self.pid() == Ok(0) && self.created().is_nothing() && self.token().is_nothing();
+        let in_image = self.address().0.wrapping_sub(self.kernel.base().0) < LARGEST_KERNEL;
+        let ids = Some(layout.pid.offset).filter(|_| has_none && !in_image);
+        // System is made when the clock has hardly begun to run.
+        let stamp = layout.created_interrupt.filter(|_| self.pid() != Ok(4) && !self.created().is_nothing());
+        let stamp = stamp.map(|field| field.offset);
+        heads.into_iter().chain([links]).flatten().map(|field| field.offset).chain(ids).chain(stamp).collect()
     }
 
     /// Whether what lies from `cut` on is a process's too: there are links that no process lacks, and every value is one that a process
@@ -258,6 +286,20 @@ impl<'k> Eprocess<'k> {
         Ok(root)
     }
 
+    /// The root of the table that user mode runs on, `UserDirectoryTableBase`. Nothing: it is the same, as where the kernel's half is not
+    /// kept from user mode, or the build has no such field.
+    pub(crate) fn user_root(&self) -> Reading<PhysicalAddress> {
+        let Some(field) = self.layout().user_dtb else { return Reading::Nothing };
+        match self.view.get(field) {
+            // A value without a place in memory is a mark.
+            Ok(raw) => match self.kernel.space().with_root(PhysicalAddress(raw)).root() {
+                root if root.is_null() => Reading::Nothing,
+                root => Reading::Value(root),
+            },
+            Err(absent) => Reading::Absent(absent),
+        }
+    }
+
     /// The process's own address space.
     ///
     /// # Errors
@@ -353,12 +395,12 @@ impl<'k> Eprocess<'k> {
         let (Ok(next), Ok(before)) = (space.read_pointer(head), space.read_pointer(head.wrapping_add(8))) else {
             return Ok(());
         };
+        let impossible = |link: VirtualAddress| !link.is_kernel() || !own.architecture().is_canonical(link);
         // Where the symbols do not say where the list lies, its links must be such as a list has, no more.
         let astray = |link: VirtualAddress, offset: u64| {
-            !link.is_kernel()
-                || layout.is_ok() && own.read_pointer(link.wrapping_add(offset)).is_ok_and(|to| to != head)
+            layout.is_ok() && own.read_pointer(link.wrapping_add(offset)).is_ok_and(|to| to != head)
         };
-        if astray(next, 8) && astray(before, 0) {
+        if impossible(next) || impossible(before) || astray(next, 8) && astray(before, 0) {
             let why = format!(
                 "no session at {session}: the list of its processes ({next}, {before}) does not come back to it"
             );
@@ -368,26 +410,32 @@ impl<'k> Eprocess<'k> {
     }
 
     /// Whether this is the object that lies at its address: of the heads of lists in it, which are empty and point to themselves or whose
-    /// neighbours point back, one at least agrees. A copy of a process, and what was read from another page, does not. What has none of
-    /// them, or none that can be read, is not told.
+    /// neighbours point back, one at least agrees. A copy of a process, and what was read from another page, does not: of two objects that
+    /// changed places each points to where the other is. What has none of them, or none that can be read, is not told.
     #[must_use]
     pub fn is_at_home(&self) -> bool {
         let layout = self.layout();
-        let heads = [layout.wait_list, layout.profile_list, layout.threads_head, Some(layout.links), layout.mm_links];
+        // What those heads lead to lies in other kinds of objects; the entries of two processes may lie alike in their pages.
+        let heads = [layout.wait_list, layout.profile_list, layout.threads_head].map(|head| (head, false));
+        let entries = [Some(layout.links), layout.mm_links].map(|entry| (entry, true));
         let space = self.kernel.space();
-        let agrees = |head: Field<Embedded>| {
-            let at = self.view.address_of(head);
+        let agrees = |(field, alike): (Option<Field<Embedded>>, bool)| {
+            let field = field?;
+            let at = self.view.address_of(field);
             let link = |offset: u64| {
-                let bytes = self.view.bytes(head.offset.saturating_add(offset), 8).ok()?;
+                let bytes = self.view.bytes(field.offset.saturating_add(offset), 8).ok()?;
                 u64::decode(bytes).map(VirtualAddress)
             };
             let (next, before) = (link(0)?, link(8)?);
             let points_back = |link: VirtualAddress, offset: u64| {
-                link == at || link.is_kernel() && space.read_pointer(link.wrapping_add(offset)) == Ok(at)
+                link != at
+                    && link.is_kernel()
+                    && (alike || link.page_offset() != at.page_offset())
+                    && space.read_pointer(link.wrapping_add(offset)) == Ok(at)
             };
-            Some(points_back(next, 8) || points_back(before, 0))
+            Some(next == at && before == at || points_back(next, 8) || points_back(before, 0))
         };
-        let mut told = heads.into_iter().flatten().filter_map(agrees).peekable();
+        let mut told = heads.into_iter().chain(entries).filter_map(agrees).peekable();
         told.peek().is_none() || told.any(|agrees| agrees)
     }
 
@@ -527,6 +575,19 @@ impl<'k> Eprocess<'k> {
             Some(field) => self.view.get(field).map(|level| Hex(u64::from(level))).into(),
             None => self.missing_since(9600, "_EPROCESS.Protection"),
         }
+    }
+
+    /// `SignatureLevel`, and `SectionSignatureLevel`. Builds before 8 have neither.
+    pub fn signature_levels(&self) -> [Reading<Hex>; 2] {
+        let layout = self.layout();
+        let fields = [
+            (layout.signature_level, "_EPROCESS.SignatureLevel"),
+            (layout.section_signature_level, "_EPROCESS.SectionSignatureLevel"),
+        ];
+        fields.map(|(field, name)| match field {
+            Some(field) => self.view.get(field).map(|level| Hex(u64::from(level))).into(),
+            None => self.missing_since(9200, name),
+        })
     }
 
     /// `Flags.BreakOnTermination`.
@@ -688,6 +749,7 @@ impl<'k> Eprocess<'k> {
         add("section", layout.section.map(|field| self.view.locate(field)));
         add("section_base", layout.section_base.map(|field| self.view.locate(field)));
         add("protection", layout.protection.map(|field| self.view.locate(field)));
+        add("section_signature_level", layout.section_signature_level.map(|field| self.view.locate(field)));
         add("critical", layout.critical.map(|bits| self.view.locate_bit(bits)));
         add("dynamic_code_disabled", layout.dynamic_code_disabled.map(|bits| self.view.locate_bit(bits)));
         add("base_priority", layout.base_priority.map(|field| self.view.locate(field)));

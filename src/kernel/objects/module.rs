@@ -1,7 +1,7 @@
 //! The modules of a process, as its loader lists them.
 
 use crate::kernel::walk::{self, Direction};
-use crate::kernel::{Eprocess, text};
+use crate::kernel::{Eprocess, pointer, text};
 use crate::location::Location;
 use crate::reading::record;
 use crate::{Absent, ListEnd, Reading, VirtualAddress};
@@ -13,6 +13,8 @@ record! {
         base: VirtualAddress,
         /// `SizeOfImage`, in bytes.
         size: u32,
+        /// `EntryPoint`: where the loader calls it. Nothing: null, as of what has no code to begin with.
+        entry_point: VirtualAddress,
         /// `BaseDllName`.
         name: String,
         /// `FullDllName`.
@@ -82,6 +84,10 @@ pub fn modules(process: &Eprocess<'_>) -> Result<Option<(Vec<Module>, ListEnd)>,
             name: string(layout.base_name.offset).into(),
             path: string(layout.full_name.offset).into(),
             base: space.read_pointer(at.wrapping_add(layout.base.offset)).map_err(Absent::from).into(),
+            entry_point: layout.entry_point.map_or_else(
+                || Reading::Absent(Absent::no_symbol("_LDR_DATA_TABLE_ENTRY.EntryPoint")),
+                |field| pointer(space.read_pointer(at.wrapping_add(field.offset)).map_err(Absent::from)),
+            ),
             size: space.read_u32(at.wrapping_add(layout.image_size.offset)).map_err(Absent::from).into(),
             entry: Reading::Value(at),
         }

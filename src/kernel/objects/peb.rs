@@ -32,6 +32,14 @@ pub struct UserHalf {
     pub locations: Vec<(&'static str, Location)>,
 }
 
+/// What `PEB.ImageBaseAddress` says, if an image can lie there: ranges begin at multiples of 64 KiB (Windows Internals 7th edition part 1,
+/// chapter 5, "Address space layouts"), and a page of something else says anything.
+fn image_base(at: VirtualAddress) -> Result<VirtualAddress, Absent> {
+    const GRANULARITY: u64 = 0x1_0000;
+    let why = || Absent::unparsable(format!("PEB.ImageBaseAddress is {at}, where no range of memory can begin"));
+    at.0.is_multiple_of(GRANULARITY).then_some(at).ok_or_else(why)
+}
+
 impl UserHalf {
     /// Reads the PEB of a process. A process without one has none of this; one whose PEB cannot be read has it unknown.
     #[must_use]
@@ -166,7 +174,7 @@ impl UserHalf {
             command_line: string(|layout| layout.command_line),
             environment: environment().into(),
             modules: view.get(layout.ldr).and_then(|ldr| modules(kernel, space, ldr)).into(),
-            image_base: crate::kernel::pointer(view.get(layout.image_base)),
+            image_base: crate::kernel::pointer(view.get(layout.image_base).and_then(image_base)),
             locations,
         }
     }

@@ -148,11 +148,18 @@ pub(crate) fn threads_up_to(
             Ok(view.bits(bits.ok_or_else(|| Absent::no_symbol(name))?)? != 0)
         };
         let terminated = flag(layout.terminated, "_ETHREAD.Terminated");
+        // What was copied from another page says so, and whose it is nobody can tell.
+        let astray = layout.wait_list.and_then(|head| view.elsewhere(head.offset)).map(|home| {
+            Absent::unparsable(format!(
+                "the thread at {address} says that it lies at {home}: another page is in its place"
+            ))
+        });
+        let here = || astray.clone().map_or(Ok(()), Err);
         Thread {
             tid: view.get(layout.tid).into(),
-            pid: view.get(layout.pid).into(),
+            pid: here().and_then(|()| view.get(layout.pid)).into(),
             address: Reading::Value(view.address()),
-            owner: pointer(view.optional(layout.process, "_KTHREAD.Process")),
+            owner: pointer(here().and_then(|()| view.optional(layout.process, "_KTHREAD.Process"))),
             start: pointer(view.get(layout.start)),
             win32_start: pointer(view.optional(layout.win32_start, "_ETHREAD.Win32StartAddress")),
             created: time(view.get(layout.created)),
@@ -174,15 +181,19 @@ pub(crate) fn threads_up_to(
                 Some(numbered) => Reading::Value(numbered.contains(&address)),
                 None => Reading::Absent(Absent::unreadable("PspCidTable could not be read")),
             },
-            located: located(&view, layout),
+            located: located(&view, layout, process),
         }
     });
     Ok((threads.collect(), joined))
 }
 
 /// Where the fields lie that rules cite.
-fn located(view: &View<'_>, layout: &EthreadLayout) -> BTreeMap<String, Location> {
+fn located(view: &View<'_>, layout: &EthreadLayout, process: &Eprocess<'_>) -> BTreeMap<String, Location> {
+    // Few threads of a process name another one.
+    let belongs = layout.process.is_some_and(|field| view.get(field) == Ok(process.address()));
+    let names_another = belongs && view.get(layout.pid) != process.pid();
     let places = [
+        ("pid", names_another.then(|| view.locate(layout.pid))),
         ("start", Some(view.locate(layout.start))),
         ("win32_start", layout.win32_start.map(|field| view.locate(field))),
         ("created", Some(view.locate(layout.created))),

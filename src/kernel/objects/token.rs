@@ -26,6 +26,9 @@ pub struct Token {
     pub sids: Vec<SidAndAttributes>,
     /// Privileges that are present.
     pub privileges: Vec<Privilege>,
+    /// What `IntegrityLevelIndex` names, where that is no integrity label. `None`: it names a label, or says that there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub misnamed_label: Option<String>,
     /// What of the above could not be read, and why.
     pub absent: BTreeMap<String, Absent>,
 }
@@ -126,6 +129,13 @@ impl TokenReadings {
             let sid = sids.get(index).ok_or_else(|| Absent::unparsable(format!("no SID {index} of {}", sids.len())))?;
             sid.as_ref().map(|sid| sid.sid.clone()).map_err(Clone::clone)
         };
+        let index = layout.integrity_index.and_then(|field| view.get(field).ok()).filter(|index| *index != u32::MAX);
+        let misnamed_label = index.and_then(|index| match sid(index) {
+            Ok(label) if is_label(&label) => None,
+            Ok(other) => Some(format!("{index}: {other}")),
+            Err(absent) if absent.kind == AbsentKind::Unparsable => Some(format!("{index}: {}", absent.detail)),
+            Err(_) => None,
+        });
         let mut absent = BTreeMap::new();
         let privileges = || {
             let present = view.optional(layout.present, "_TOKEN.Privileges.Present")?;
@@ -172,6 +182,7 @@ impl TokenReadings {
                 keep("privileges", reason);
                 Vec::new()
             }),
+            misnamed_label,
             absent,
         };
         let locate_sid = |index: u32| self::locate_sid(space, view.get(layout.sids).ok()?, index);

@@ -29,22 +29,26 @@ pub(in crate::process) fn find(
     let mut found = Found::by_walk(Vec::new(), ListEnd::Complete);
     note_ends(&mut found, warnings, "the list of handle tables", &joined);
     let mut users: Option<BTreeMap<VirtualAddress, VirtualAddress>> = None;
-    let mut seen = BTreeSet::new();
-    for entry in joined.entries {
+    let mut owner_of = |entry: VirtualAddress| {
         let table = entry.wrapping_sub(links.offset);
-        let process = match space.read_pointer(table.wrapping_add(owner.offset)) {
+        match space.read_pointer(table.wrapping_add(owner.offset)) {
             Ok(owner) if owner.is_null() => {
-                let users = users.get_or_insert_with(|| users_of_tables(kernel, list));
-                users.get(&table).copied()
+                Ok(users.get_or_insert_with(|| users_of_tables(kernel, list)).get(&table).copied())
             }
-            Ok(owner) => Some(owner).filter(|owner| owner.is_kernel()),
-            Err(_) => {
-                found.end = found.end.max(ListEnd::Broken);
-                None
-            }
-        };
-        found.addresses.extend(process.filter(|process| seen.insert(*process)));
+            Ok(owner) => Ok(Some(owner).filter(|owner| owner.is_kernel())),
+            Err(fault) => Err(fault),
+        }
+    };
+    let owners: Vec<_> = joined.entries.iter().map(|entry| (*entry, owner_of(*entry))).collect();
+    let mut seen = BTreeSet::new();
+    for (_, process) in &owners {
+        match process {
+            Ok(process) => found.addresses.extend(process.filter(|process| seen.insert(*process))),
+            Err(_) => found.end = found.end.max(ListEnd::Broken),
+        }
     }
+    let of: BTreeMap<_, _> = owners.into_iter().filter_map(|(entry, process)| Some((entry, process.ok()??))).collect();
+    found.note_one_way(&joined, |entry| of.get(&entry).copied());
     Ok(found)
 }
 

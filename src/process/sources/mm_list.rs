@@ -2,6 +2,7 @@
 //! process off the active list seldom thinks of this one.
 
 use super::note_ends;
+use crate::kernel::find::pe::sections;
 use crate::kernel::{Kernel, PROCESS_OBJECT, list_both_ways};
 use crate::process::found::Found;
 use crate::process::list::MAX_PROCESSES;
@@ -24,17 +25,25 @@ pub(in crate::process) fn find(kernel: &Kernel<'_>, warnings: &mut Vec<Warning>)
     let joined = list_both_ways(space, system.wrapping_add(links.offset), MAX_PROCESSES, VirtualAddress::is_kernel);
     let mut found = Found::by_walk(vec![system], ListEnd::Complete);
     note_ends(&mut found, warnings, "the memory manager's list of processes", &joined);
-    let mut head = None;
-    for entry in joined.entries {
+    found.note_one_way(&joined, |entry| Some(entry.wrapping_sub(links.offset)));
+    let size = sections(space, kernel.base()).map_or(0, |(size, _)| size);
+    let in_image = |entry: VirtualAddress| entry.0.wrapping_sub(kernel.base().0) < size;
+    let is_process = |entry: VirtualAddress| {
         let process = entry.wrapping_sub(links.offset);
-        let other = space.read_array(process.wrapping_add(kind.offset)) != Ok([PROCESS_OBJECT]);
-        // What else is no process, the merge names.
-        if other && head.is_none() {
-            head = Some(entry);
-        } else {
-            found.addresses.push(process);
-        }
-    }
+        space.read_array(process.wrapping_add(kind.offset)) == Ok([PROCESS_OBJECT])
+    };
+    // It lies among the kernel's data, or in the pool: then a process that was lost is told from it by its links, which lead nowhere.
+    let is_linked = |entry: VirtualAddress| {
+        let back = |own: u64, theirs: u64| {
+            let next = space.read_pointer(entry.wrapping_add(own));
+            next.and_then(|next| space.read_pointer(next.wrapping_add(theirs))) == Ok(entry)
+        };
+        back(0, 8) || back(8, 0)
+    };
+    let others = || joined.entries.iter().filter(|entry| !is_process(**entry));
+    let head = others().find(|entry| in_image(**entry)).or_else(|| others().find(|entry| is_linked(**entry)));
+    let processes = joined.entries.iter().filter(|entry| Some(*entry) != head && entry.0.is_multiple_of(8));
+    found.addresses.extend(processes.map(|entry| entry.wrapping_sub(links.offset)));
     if found.addresses.len() <= 1 {
         return Err(Absent::not_applicable("nobody but System is in it: it is not kept here"));
     }

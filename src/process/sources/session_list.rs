@@ -35,6 +35,7 @@ pub(in crate::process) fn find(
         if room == 0 {
             break;
         }
+        found.note_one_way(&joined, |entry| Some(entry.wrapping_sub(links.offset)));
         let processes = joined.entries.into_iter().map(|entry| entry.wrapping_sub(links.offset));
         found.addresses.extend(processes.filter(|process| seen.insert(*process)));
     }

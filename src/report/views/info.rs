@@ -128,6 +128,16 @@ fn of_kernel(lines: &mut Lines, kernel: &KernelInfo) {
         lines.add("symbols", format!("{symbols} {file}{below}"));
     }
     lines.known("found by", kernel.found_by.as_ref());
+    lines.known("page files", kernel.absent.get("page_files"));
+    for file in &kernel.page_files {
+        let path = file.path.as_deref().unwrap_or("its path is not known");
+        let what = match (file.store, &file.file) {
+            (true, _) => "the compressed store, which is in memory".to_owned(),
+            (false, None) => format!("{path}, which was not given (--pagefile)"),
+            (false, Some(given)) => format!("{path}: {given}"),
+        };
+        lines.add("page file", format!("{}: {what}", file.number));
+    }
     for other in &kernel.others {
         lines.add("also here", other.to_string());
     }

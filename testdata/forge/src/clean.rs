@@ -164,7 +164,7 @@ pub fn user_plan(build: Build, root: &str, pid: u64, path: &str, command_line: &
         peb_table: Paged::Present,
         parameters: Paged::Present,
         image: Paged::Present,
-        image_edits: Vec::new(),
+        edits: Vec::new(),
         libraries: Paged::Present,
         private: Vec::new(),
     }
@@ -236,6 +236,7 @@ impl Scenario {
             pool_forms: BTreeMap::new(),
             relics: Vec::new(),
             dense: false,
+            entries: false,
             on_processors: Vec::new(),
             ring_heads: false,
             idle_process: false,

@@ -9,6 +9,7 @@ use crate::physical::PAGE;
 use crate::scenario::Paged;
 use crate::section::Files;
 use crate::vad::Region;
+use std::collections::BTreeMap;
 
 /// Entries in a table of the cell map.
 const PER_TABLE: usize = 512;
@@ -115,7 +116,7 @@ impl Machine {
         }
         parts.push(left);
         let file = self.forge_data_file(files, &plan.path, &parts);
-        self.forge_view(own, start, file.1, None);
+        self.forge_view(own, start, file.1, &BTreeMap::new());
         // MM_WRITECOPY.
         Region { start, bytes: pages * PAGE, protection: 5, file: Some(file), image: false }
     }

@@ -78,12 +78,13 @@ pub use container::{Core, Driver, DumpType, Hibernation, Saved, StateFile, Strea
 pub use forge::Forged;
 pub use hive_plan::{Data, HiveDamage, HivePlan, Key, ListKind};
 pub use layout::Layout;
-pub use motion::{Moments, Stage};
+pub use motion::{Changes, Moments, Stage};
 pub use page_plan::{Form, Held, HiveViews, PagePlan, PagingFile, PrivateCopy, StoreDamage, StorePlan, Way};
 pub use page_variants::{Behind, Needs};
 pub use scenario::{
-    CodeView, Damage, DebuggerData, Headers, JobPlan, KernelPages, KernelPlan, NamedObject, OpenKey, Paged, PagingPlan,
-    Place, PoolForm, Private, Proc, Product, Relic, Remains, Scenario, SymbolPlan, TokenPlan, Unlinked, UserPlan,
+    CodeView, Damage, DebuggerData, Headers, ImageEdit, JobPlan, KernelPages, KernelPlan, NamedObject, OpenKey, Paged,
+    PagingPlan, Place, PoolForm, Private, Proc, Product, Relic, Remains, Scenario, SymbolPlan, TokenPlan, Unlinked,
+    UserPlan,
 };
 pub use swap::SwapFile;
 pub use tampered::Tampered;

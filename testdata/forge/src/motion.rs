@@ -47,6 +47,22 @@ pub struct Moments {
     pub touched: BTreeSet<u64>,
 }
 
+/// How many processes are born, end, and go on between two moments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changes {
+    /// Born.
+    pub born: usize,
+    /// Ended.
+    pub ending: usize,
+    /// Of which a thread ends, and a handle is closed.
+    pub moving: usize,
+}
+
+impl Changes {
+    /// As many as there can be.
+    pub const ALL: Self = Self { born: BORN.len(), ending: ENDING.len(), moving: MOVING.len() };
+}
+
 /// Ids of those that are born between the moments.
 const BORN: [u64; 4] = [2_600, 2_664, 2_728, 2_792];
 /// Ids of those that end between the moments: some referenced still, some gone.
@@ -59,6 +75,15 @@ impl Scenario {
     /// becomes of it: it is given the plan of the later moment.
     #[must_use]
     pub fn moments(&self, minutes: i64, change: impl Fn(&mut Scenario)) -> Moments {
+        self.moments_with(minutes, Changes::ALL, change)
+    }
+
+    /// The same with so many changes, or as many as there can be.
+    #[must_use]
+    pub fn moments_with(&self, minutes: i64, changes: Changes, change: impl Fn(&mut Scenario)) -> Moments {
+        let born = &BORN[..changes.born.min(BORN.len())];
+        let ending = &ENDING[..changes.ending.min(ENDING.len())];
+        let moving = &MOVING[..changes.moving.min(MOVING.len())];
         let mut before = self.clone();
         let later = self.captured.plus_ms(minutes * 60_000);
         let between = |n: usize, of: usize| {
@@ -72,25 +97,27 @@ impl Scenario {
             let path = format!("{}\\system32\\{name}", self.system_root);
             self.program(pid, parent, &path, created, Some(session))
         };
-        for (n, (pid, _)) in ENDING.into_iter().enumerate() {
-            before.processes.push(program(pid, self.captured.plus_ms(-600_000 - 60_000 * n as i64)));
+        for (n, (pid, _)) in ending.iter().enumerate() {
+            before.processes.push(program(*pid, self.captured.plus_ms(-600_000 - 60_000 * n as i64)));
         }
-        for (n, pid) in BORN.into_iter().enumerate() {
-            before.processes.push(program(pid, between(n, BORN.len())));
+        for (n, pid) in born.iter().enumerate() {
+            before.processes.push(program(*pid, between(n, born.len())));
         }
         let mut after = before.clone();
         after.captured = later;
-        for pid in BORN {
-            before.process(pid).leave(Stage::NotYet);
+        for pid in born {
+            before.process(*pid).leave(Stage::NotYet);
         }
-        for (n, (pid, referenced)) in ENDING.into_iter().enumerate() {
-            after.process(pid).leave(Stage::Over { at: between(n, ENDING.len()), referenced });
+        for (n, (pid, referenced)) in ending.iter().enumerate() {
+            let at = between(n, ending.len());
+            after.process(*pid).leave(Stage::Over { at, referenced: *referenced });
         }
-        for pid in MOVING {
-            after.process(pid).stage = Stage::MovedOn;
+        for pid in moving {
+            after.process(*pid).stage = Stage::MovedOn;
         }
         change(&mut after);
-        let touched = BORN.into_iter().chain(ENDING.map(|(pid, _)| pid)).chain(MOVING).collect();
+        let ended = ending.iter().map(|(pid, _)| *pid);
+        let touched = born.iter().copied().chain(ended).chain(moving.iter().copied()).collect();
         Moments { before: before.forge(), after: after.forge(), touched }
     }
 }

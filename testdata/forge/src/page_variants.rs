@@ -259,11 +259,12 @@ impl Scenario {
                 Behind::File => (Some((Way::Zero, Held::File)), Some((Way::LookUp, Held::File))),
                 _ => (None, None),
             };
-            if let (Some((way, held)), true) = (image, user.image_edits.is_empty()) {
+            if let Some((way, held)) = image {
                 user.image = Paged::Section(way, held);
-            } else if !user.image_edits.is_empty() {
-                // The edited page is the process' own.
-                user.image = match peb {
+            }
+            for edit in &mut user.edits {
+                // An edited page is the process' own.
+                edit.state = match peb {
                     Paged::Section(..) => Paged::Transition,
                     other => other,
                 };

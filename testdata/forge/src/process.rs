@@ -220,8 +220,7 @@ impl Machine {
             if let (true, Some(space)) = (self.plan.pages.sections, &made.space) {
                 for region in &regions {
                     let Some((_, area)) = region.file else { continue };
-                    let shared = user.frames.get(&region.start).copied();
-                    self.forge_view(space, region.start, area, shared);
+                    self.forge_view(space, region.start, area, &user.frames);
                 }
             }
             self.forge_vads(body, regions);

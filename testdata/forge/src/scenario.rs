@@ -58,6 +58,8 @@ pub struct Scenario {
     pub relics: Vec<Relic>,
     /// In large images: no zero pages between what is forged.
     pub dense: bool,
+    /// The pages with the entry points of images are in memory, beside those with their headers.
+    pub entries: bool,
     /// Processes of which a thread runs on a processor (`KPRCB.CurrentThread`), in the order of processors.
     pub on_processors: Vec<u64>,
     /// Whether rings that no known global begins have their head nonetheless: an entry that is no member.
@@ -482,12 +484,27 @@ pub struct UserPlan {
     pub parameters: Paged,
     /// State of the page with the image's PE headers.
     pub image: Paged,
-    /// Bytes written over the image's headers in this process alone, which thereby has a page of its own.
-    pub image_edits: Vec<(usize, Vec<u8>)>,
+    /// Bytes written over pages of images in this process alone, which thereby has pages of its own.
+    pub edits: Vec<ImageEdit>,
     /// State of the pages with the libraries' PE headers, for all processes that map them.
     pub libraries: Paged,
     /// Further private memory, beyond PEB and heap.
     pub private: Vec<Private>,
+}
+
+/// Bytes written over a page of an image in one process.
+#[derive(Clone, Debug)]
+pub struct ImageEdit {
+    /// Which of the process's modules; 0 is the image.
+    pub module: usize,
+    /// Where the page begins in it: 0 is the page with the headers, 0x1000 the one with the entry point.
+    pub page: u64,
+    /// Where in the page.
+    pub at: usize,
+    /// What is written there.
+    pub bytes: Vec<u8>,
+    /// State of the page that the process has then.
+    pub state: Paged,
 }
 
 /// A piece of private memory.

@@ -95,15 +95,14 @@ impl Machine {
         out
     }
 
-    /// Registers a view. Pages that are mapped become valid pages of the section; `private`: the first page is the process' own copy of
-    /// this frame.
-    pub(crate) fn forge_view(&mut self, space: &Space, start: u64, area: u64, private: Option<u64>) {
+    /// Registers a view. Pages that are mapped become valid pages of the section; `frames`: what that has, by address, where the process
+    /// may have a page of its own.
+    pub(crate) fn forge_view(&mut self, space: &Space, start: u64, area: u64, frames: &BTreeMap<u64, u64>) {
         let prototypes = self.prototypes(area);
         for (n, &prototype) in (0..).zip(&prototypes) {
             let va = start + n * PAGE;
             let own = space.frame_of(va);
-            let frame = if n == 0 && private.is_some() { private } else { own };
-            if let Some(frame) = frame {
+            if let Some(frame) = frames.get(&va).copied().or(own) {
                 self.write_u64(prototype, (frame * PAGE) | bit::VALID | bit::ACCESSED);
                 if frame == own.unwrap_or(frame) && own.is_some() {
                     self.sharers.entry(prototype).or_default().push((space.root, va));
@@ -130,6 +129,9 @@ impl Machine {
         let mut settled: BTreeMap<u64, (Held, Went)> = BTreeMap::new();
         for (root, va, frame, way, held) in std::mem::take(&mut self.later) {
             let prototype = self.prototype_of(root, va);
+            // Of an image that is at several bases the section has the pages of one.
+            let shared = self.read_u64(prototype);
+            let frame = if shared & bit::VALID == 0 { frame } else { (shared & 0xf_ffff_ffff_f000) / PAGE };
             let (held, went) = match settled.get(&prototype) {
                 Some(known) => known.clone(),
                 None => {

@@ -1,8 +1,10 @@
 //! What may be wrong where only pages show it that are away.
 
 use crate::hive_plan::Data;
+use crate::page_plan::Paged;
 use crate::page_variants::kebab;
-use crate::scenario::Scenario;
+use crate::scenario::{ImageEdit, Scenario};
+use crate::user::ENTRY_PAGE;
 
 /// What is wrong, visible only in pages that [`Scenario::behind`] puts away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +25,17 @@ pub enum Tampered {
     SmssBase,
     /// No headers where smss' image begins.
     SmssHeaders,
+    /// Other code where smss' image is entered.
+    SmssEntry,
+    /// No headers where ntdll begins in smss.
+    NtdllHeaders,
+    /// Other code where ntdll is entered in smss.
+    NtdllEntry,
 }
 
 impl Tampered {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::SetupExecute,
         Self::BootExecute,
         Self::Required,
@@ -36,6 +44,9 @@ impl Tampered {
         Self::CsrssCommand,
         Self::SmssBase,
         Self::SmssHeaders,
+        Self::SmssEntry,
+        Self::NtdllHeaders,
+        Self::NtdllEntry,
     ];
 
     /// Its name, as `smss-path`.
@@ -48,6 +59,14 @@ impl Tampered {
     #[must_use]
     pub fn in_hive(self) -> bool {
         matches!(self, Self::SetupExecute | Self::BootExecute | Self::Required)
+    }
+}
+
+impl Tampered {
+    /// Whether it is a page of an image that was replaced.
+    #[must_use]
+    pub fn is_page(self) -> bool {
+        matches!(self, Self::SmssHeaders | Self::SmssEntry | Self::NtdllHeaders | Self::NtdllEntry)
     }
 }
 
@@ -89,9 +108,13 @@ impl Scenario {
                 smss.section_base = Some(user.image_base);
                 user.image_base = 0x1_4000_0000;
             }
-            Tampered::SmssHeaders => {
+            Tampered::SmssHeaders | Tampered::SmssEntry | Tampered::NtdllHeaders | Tampered::NtdllEntry => {
+                let module = usize::from(matches!(what, Tampered::NtdllHeaders | Tampered::NtdllEntry));
+                let is_entry = matches!(what, Tampered::SmssEntry | Tampered::NtdllEntry);
+                let (page, bytes) = if is_entry { (ENTRY_PAGE, vec![0x90; 0x1000]) } else { (0, vec![0x90; 0x400]) };
+                self.entries = true;
                 let user = self.process(348).user.as_mut().expect("user memory");
-                user.image_edits = vec![(0, vec![0x90; 0x400])];
+                user.edits = vec![ImageEdit { module, page, at: 0, bytes, state: Paged::Present }];
             }
         }
         self

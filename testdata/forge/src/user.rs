@@ -29,12 +29,14 @@ pub struct UserMemory {
     pub private: Vec<(u64, u64, u8)>,
     /// Which of it is a section without a file instead.
     pub shared: Vec<u64>,
-    /// Frames of the images' headers as the sections have them, by address.
+    /// Frames of the images' pages as the sections have them, by address.
     pub frames: BTreeMap<u64, u64>,
 }
 
 /// `SizeOfImage` of every program.
 pub const IMAGE_BYTES: u64 = 0x2_6000;
+/// Where the page with the entry point begins in every image.
+pub const ENTRY_PAGE: u64 = 0x1000;
 /// `SizeOfImage` of every library.
 pub const LIBRARY_BYTES: u64 = 0x1f_8000;
 
@@ -130,26 +132,42 @@ impl Machine {
         for page in (heap..arena.next).step_by(PAGE as usize) {
             self.page_out(space, page, plan.parameters);
         }
-        for (_, base, _) in modules.iter().skip(1).chain(&unlisted) {
+        let all = || modules.iter().chain(&unlisted);
+        let mut frames: BTreeMap<u64, u64> = BTreeMap::new();
+        for (_, base, _) in all() {
+            let pages = [*base, base + ENTRY_PAGE];
+            frames.extend(pages.into_iter().filter_map(|page| Some((page, space.frame_of(page)?))));
+        }
+        let is_edited = |at: u64| plan.edits.iter().any(|edit| modules[edit.module].1 + edit.page == at);
+        for (_, base, _) in all().skip(1).filter(|(_, base, _)| !is_edited(*base)) {
             self.page_out(space, *base, plan.libraries);
         }
-        let frames = modules.iter().chain(&unlisted);
-        let frames = frames.map(|(_, base, _)| (*base, space.frame_of(*base).expect("headers are mapped"))).collect();
-        let copied = !matches!(plan.image, Paged::Present | Paged::Section(..)) || !plan.image_edits.is_empty();
-        if copied {
-            // Its frame is other processes' too: take a copy.
-            let bytes = space.read(&mut self.memory, plan.image_base, 4096);
-            let frame = self.memory.take();
-            self.memory.frame(frame).copy_from_slice(&bytes);
-            for (at, bytes) in &plan.image_edits {
-                self.memory.frame(frame)[*at..at + bytes.len()].copy_from_slice(bytes);
-            }
-            space.map(&mut self.memory, plan.image_base, frame, USER_CODE);
+        if !matches!(plan.image, Paged::Present | Paged::Section(..)) && !is_edited(plan.image_base) {
+            self.own_page(space, plan.image_base, USER_CODE, &[]);
         }
-        self.page_out(space, plan.image_base, plan.image);
+        if !is_edited(plan.image_base) {
+            self.page_out(space, plan.image_base, plan.image);
+        }
+        for edit in &plan.edits {
+            let at = modules[edit.module].1 + edit.page;
+            let rights = if edit.page == 0 { USER_CODE | bit::NO_EXECUTE } else { USER_CODE };
+            self.own_page(space, at, rights, &[(edit.at, &edit.bytes)]);
+            self.page_out(space, at, edit.state);
+        }
         let shared = [(peb, plan.peb), (heap, plan.parameters)];
         let shared = shared.into_iter().filter(|(_, state)| matches!(state, Paged::Section(..))).map(|(at, _)| at);
         UserMemory { peb, modules, unlisted, private, shared: shared.collect(), frames }
+    }
+
+    /// Gives a process a page of its own in the place of one that others have too, with these bytes written over.
+    fn own_page(&mut self, space: &mut Space, at: u64, rights: u64, edits: &[(usize, &[u8])]) {
+        let bytes = space.read(&mut self.memory, at, 4096);
+        let frame = self.memory.take();
+        self.memory.frame(frame).copy_from_slice(&bytes);
+        for (at, bytes) in edits {
+            self.memory.frame(frame)[*at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        space.map(&mut self.memory, at, frame, rights);
     }
 
     /// Many pages that are in the compressed store; says how many bytes they have.
@@ -223,6 +241,32 @@ impl Machine {
         });
         self.shared_images.insert(key, frame);
         space.map(&mut self.memory, base, frame, USER_CODE | bit::NO_EXECUTE);
+        if self.plan.entries {
+            self.map_entry_page(space, path, base);
+        }
+    }
+
+    /// The page with the entry point of a module: code, and two addresses in it.
+    fn map_entry_page(&mut self, space: &mut Space, path: &str, base: u64) {
+        let name = path.to_ascii_lowercase();
+        let at = base + ENTRY_PAGE;
+        let key = (name.clone(), at);
+        let frame = self.shared_images.get(&key).copied().unwrap_or_else(|| {
+            // The same wherever the image is, but for the addresses.
+            let seed = name
+                .bytes()
+                .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+            let mut noise = Rng::new(seed);
+            let frame = self.memory.take();
+            let page = self.memory.frame(frame);
+            page.chunks_exact_mut(8).for_each(|word| word.copy_from_slice(&noise.next_u64().to_le_bytes()));
+            for place in [0x120, 0xe45] {
+                page[place..place + 8].copy_from_slice(&(base + 0x2345).to_le_bytes());
+            }
+            frame
+        });
+        self.shared_images.insert(key, frame);
+        space.map(&mut self.memory, at, frame, USER_CODE);
     }
 
     /// The 32-bit PEB of a process that runs 32-bit code.

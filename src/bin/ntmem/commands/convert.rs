@@ -102,9 +102,15 @@ impl Run for Args {
         }
         if written.unreadable > 0 {
             output::warning(&format!(
-                "{} bytes could not be read, though the image should hold them: they are zeros in what was written",
-                written.unreadable
+                "{} bytes could not be read, though the image should hold them: {}",
+                written.unreadable,
+                match container {
+                    Container::Raw =>
+                        "they are a hole of the file, which other tools read as zeros; --to lime leaves them out",
+                    Container::Lime | Container::CrashDump => "they are left out of what was written",
+                }
             ));
+            output::warnings(image.damage().as_slice());
         }
         Ok(0)
     }

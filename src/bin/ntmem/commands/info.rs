@@ -4,9 +4,9 @@ use crate::args::Run;
 use crate::options::{Common, Format, Images};
 use crate::output::{Progress, Rows};
 use crate::{images, open};
-use ntmem::Picture;
-use ntmem::kernel::{SelfTest, TriageDump};
-use ntmem::report::{self, CrashDocument, Document, Lists, MachineRow};
+use ntmem::kernel::{Kernel, SelfTest, TriageDump};
+use ntmem::report::{self, CrashDocument, Document, Lists, MachineRow, Report};
+use ntmem::{Picture, ReadOptions};
 use std::path::Path;
 
 /// What the image is: format, kernel, build, symbols, clocks
@@ -39,7 +39,15 @@ impl Run for Args {
                 let pages = || vec![report::crash(&facts.crash)];
                 return sheet.answer_with(&report, &Picture::new(&report.system), &facts, pages, rows);
             }
-            let report = open::read(image, &self.common.source)?;
+            let ask = |kernel: &Kernel<'_>, report: &mut Report| {
+                let Some(known) = &mut report.system.kernel else { return Ok(()) };
+                match kernel.find_page_files() {
+                    Ok(files) => known.page_files = files,
+                    Err(why) => drop(known.absent.insert("page_files".to_owned(), why)),
+                }
+                Ok(())
+            };
+            let report = open::read_with(image, &self.common.source, ReadOptions::default(), ask)?;
             let picture = Picture::new(&report.system);
             let document = Document::new(&report, &picture).with(Lists::Machine);
             let rows = |rows: &mut Rows<'_>| rows.add("machine", &MachineRow::new(&picture));

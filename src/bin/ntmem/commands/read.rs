@@ -104,7 +104,8 @@ impl Run for Args {
                 let opened = open::image(image, &self.common.source)?;
                 let read = self.in_form(MemoryRead::of_memory(&opened, PhysicalAddress(self.address), self.bytes))?;
                 let mut system = System::default();
-                (system.image, system.warnings) = (Some(opened.info()), opened.warnings().to_vec());
+                system.image = Some(opened.info());
+                system.warnings = opened.damage().into_iter().chain(opened.warnings().iter().cloned()).collect();
                 let answer = self.answer(image, sheet, read, system)?;
                 open::came(&opened)?;
                 return Ok(answer);
@@ -112,7 +113,8 @@ impl Run for Args {
             open::with_kernel(image, &self.common.source, |kernel| {
                 let read = self.read(kernel)?;
                 let mut system = System::without_processes(kernel, &Registry::open(kernel));
-                system.warnings = kernel.warnings().iter().cloned().chain(kernel.unchecked_page_files()).collect();
+                let said = kernel.warnings().iter().cloned().chain(kernel.unchecked_page_files());
+                system.warnings = kernel.image().damage().into_iter().chain(said).collect();
                 self.answer(image, sheet, read, system)
             })
         })

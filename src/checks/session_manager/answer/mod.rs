@@ -1,5 +1,6 @@
 //! One rule's answer in the making: what was read, what is wrong with it, what could not be read.
 
+mod hidden;
 mod values;
 
 use super::facts;

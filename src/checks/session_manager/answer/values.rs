@@ -81,6 +81,24 @@ impl<'a> Answer<'_, 'a> {
         }
     }
 
+    /// The texts of a value that are not blank, as they are.
+    pub(in crate::checks::session_manager) fn names(
+        &mut self,
+        key: HiveKey<'a>,
+        name: &str,
+    ) -> Option<Option<Vec<&'a str>>> {
+        let trimmed = self.list(key, name)?;
+        let texts = key.read.value().map(|record| record.value(name));
+        let texts = texts.as_ref().and_then(|value| value.value()?.data.value()?.as_texts());
+        Some(match texts {
+            Some(texts) => {
+                let whole = texts.iter().take(MAX_LOOKED_AT).map(String::as_str);
+                Some(whole.filter(|text| !trim(text).is_empty()).collect())
+            }
+            None => trimmed,
+        })
+    }
+
     /// The lines of a list of programs, as smss.exe reads it: up to the first empty text.
     pub(in crate::checks::session_manager) fn programs(
         &mut self,

@@ -42,8 +42,11 @@ impl Forged {
                 let mut table = vec![0; 24];
                 put(&mut table, 0, &(entries.len() as u32).to_le_bytes());
                 put(&mut table, 8, &base.to_le_bytes());
+                let mut sum = adler(&table[..20]);
+                sum.reverse();
+                put(&mut table, 20, &sum);
                 table.extend(entries.iter().flat_map(|entry| entry.to_le_bytes()));
-                table.extend_from_slice(&[0; 4]);
+                table.extend(adler(&table[24..]).iter().rev());
                 section(&mut out, b"table", &table);
                 section(&mut out, b"table2", &table);
             }

@@ -9,13 +9,21 @@ impl Forged {
     /// A kdump; `flat`: in the form that is written to a pipe, in records of which the header is written once more at the end.
     #[must_use]
     pub fn as_kdump(&self, flat: bool) -> Vec<u8> {
+        let out = self.as_kdump_packed(1, repeated);
+        if flat { flattened(&out) } else { out }
+    }
+
+    /// A kdump whose pages `pack` packs, which `flag` stands for: 1 zlib, 2 LZO, 4 snappy, 0x20 zstd. Every other page is plain, and what
+    /// does not become shorter.
+    #[must_use]
+    pub fn as_kdump_packed(&self, flag: u32, pack: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
         let frames: Vec<u64> = self.truth.runs.iter().flat_map(|run| run.start / PAGE..run.end / PAGE).collect();
         let pages = self.memory.end() / PAGE;
         let half = pages.div_ceil(8).next_multiple_of(PAGE) as usize;
         let mut out = vec![0; 2 * 4096 + 2 * half];
         put(&mut out, 0, b"KDUMP   ");
         put(&mut out, 8, &6u32.to_le_bytes());
-        put(&mut out, 0x1a8, &1u32.to_le_bytes());
+        put(&mut out, 0x1a8, &flag.to_le_bytes());
         put(&mut out, 0x1ac, &4096u32.to_le_bytes());
         put(&mut out, 0x1b0, &1u32.to_le_bytes());
         put(&mut out, 0x1b4, &((2 * half / 4096) as u32).to_le_bytes());
@@ -28,20 +36,21 @@ impl Forged {
         let table = out.len();
         out.resize(table + frames.len() * 24, 0);
         let zero_at = out.len();
-        out.extend(repeated(&[0; 4096]));
+        out.extend(pack(&[0; 4096]));
         let zero_size = out.len() - zero_at;
         for (n, frame) in frames.iter().enumerate() {
             let bytes = self.memory.get(*frame).unwrap_or(&[0; 4096]);
             let (at, size, flags) = if bytes.iter().all(|&byte| byte == 0) {
-                (zero_at, zero_size, 1u32)
+                (zero_at, zero_size, flag)
             } else if n % 2 == 0 {
                 out.extend_from_slice(bytes);
                 (out.len() - 4096, 4096, 0)
             } else {
                 // What grows when it is packed is not: the half of a page that is zero is packed as a match.
-                let packed = repeated(bytes);
-                out.extend_from_slice(&packed);
-                (out.len() - packed.len(), packed.len(), if packed.len() == 4096 { 0 } else { 1 })
+                let packed = Some(pack(bytes)).filter(|packed| packed.len() < 4096);
+                let (stored, flags) = packed.as_deref().map_or((&bytes[..], 0), |packed| (packed, flag));
+                out.extend_from_slice(stored);
+                (out.len() - stored.len(), stored.len(), flags)
             };
             put(&mut out, table + n * 24, &(at as u64).to_le_bytes());
             put(&mut out, table + n * 24 + 8, &(size as u32).to_le_bytes());
@@ -60,7 +69,7 @@ impl Forged {
         put(&mut out, 4096 + 0x30, &notes_at.to_le_bytes());
         put(&mut out, 4096 + 0x38, &(note.len() as u64).to_le_bytes());
         out.extend(note);
-        if flat { flattened(&out) } else { out }
+        out
     }
 }
 

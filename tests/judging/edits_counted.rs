@@ -271,7 +271,7 @@ fn code(all: &mut Lies) {
     all.add(KIND, "sixteen bytes of its own headers, in a copy", move |build| patched(build, true));
     all.silent(
         KIND,
-        "the same, where memory has nothing of the section",
+        "sixteen bytes of its own headers, where memory has nothing of the section",
         "no other process has the image, and what the section has of it is not in memory",
         move |build| patched(build, false),
     );

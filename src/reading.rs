@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde::de::Error as _;
 use std::fmt;
 
-/// What is said of a page that the image should have.
+/// What is said of memory that the image should have.
 pub(crate) const NOT_IN_IMAGE: &str = "is not in the image";
 
 /// Why a value is not there although it may exist: never the same as a value of zero, or as "there is none".

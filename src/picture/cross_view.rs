@@ -285,7 +285,9 @@ impl<'p> Judge<'p> {
         }
         let why = match links {
             Some(Links::Bypassed) => "its neighbours in the active list are linked past it",
-            Some(Links::Alone) => "its links point to itself: Windows leaves nothing so, and what hides a process does",
+            Some(Links::Alone) => {
+                "its links point to itself: Windows leaves no process so, and a tool that hides one does"
+            }
             Some(Links::None) => "its links are null",
             Some(Links::Linked) => "its neighbours point to it, and the active list does not come to them",
             _ => "the active list does not come to it",

@@ -4,8 +4,8 @@ use crate::exit::Usage;
 use crate::options::{Format, ResultOptions};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use ntmem::Warning;
 use ntmem::report::{Event, Page, Palette, Report, Row, TextStyle};
+use ntmem::{Timestamp, Warning};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -270,7 +270,7 @@ impl FailedLines {
 fn not_analysed(image: &str, reason: &str) -> Event {
     let written = std::fs::metadata(image).and_then(|file| file.modified()).ok();
     let reason = reason.lines().next().unwrap_or_default();
-    Event::not_analysed(image, reason, written.unwrap_or_else(SystemTime::now))
+    Event::not_analysed(image, reason, Timestamp::of_system(written.unwrap_or_else(SystemTime::now)))
 }
 
 /// The row of an image that could not be analysed.

@@ -17,7 +17,10 @@ pub static CODE: Rule = Rule {
     core: false,
     attack: &[INJECTION],
     about: About {
-        what: "No VAD that is no image was made executable, no page is executable in the page tables, or in those that user mode runs on (KVA shadow), that lies in no image, behind the end of one or outside of its sections that have code, no page of an image can be written to and executed or differs from the image elsewhere (a copy of its own that the process has in a page file or in the compressed store is compared as well), every image begins with headers, and ETHREAD.StartAddress and \
+        what: "Every VAD that was made executable is an image. Every page that is executable in the page tables, or in those that user mode \
+               runs on (KVA shadow), lies in an image, in a section of it that has code, and not behind its end. No page of an image can be \
+               both written to and executed, or differs from the same page elsewhere; a copy of its own that the process has in a page \
+               file or in the compressed store is compared as well. Every image begins with headers. ETHREAD.StartAddress and \
                Win32StartAddress of every thread that has not ended lie in smss.exe or ntdll.dll. Threads are those of \
                EPROCESS.ThreadListHead, KPROCESS.ThreadListHead and PspCidTable.",
         why: "Injected code needs executable memory of its own, and mostly a thread that starts in it. smss.exe \

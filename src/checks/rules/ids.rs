@@ -22,7 +22,7 @@ pub(super) fn not_their_own(case: &Case<'_>, rule: &Rule) -> Vec<Outcome> {
         let name = process.name.value().map_or("?", String::as_str);
         if let Some(id) = of_threads.filter(|id| pid >= PID_END && (id ^ pid).count_ones() == 1) {
             // A bit of memory that turned does that; as an id of somebody else's it would mislead nobody.
-            let why = format!("{pid:#x}; its threads bear {id:#x}, which differs by one bit");
+            let why = format!("contradicted: it is {pid:#x}, and its threads bear {id:#x}, which differs by one bit");
             return Some(Outcome::about(rule, process).expected(EXPECTED).unknown(format!("the id of {name}"), why));
         }
         let words = match of_threads {

@@ -5,7 +5,7 @@ use super::words::{brief, count, integrity, known, time};
 use crate::process::Source;
 use crate::report::page::{Blocks as _, Cell, Column, Facts, Page, Row, Table, Tone};
 use crate::report::{Report, UserName, Users, Whole, heading};
-use crate::{ListEnd, Process, Reading, VirtualAddress};
+use crate::{ListEnd, Outcome, Process, Reading, VirtualAddress};
 
 /// A part of what there is to tell of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +130,10 @@ fn findings(page: &mut Page, whole: &Whole) {
     let words = count(whole.findings.len(), "finding names it", "findings name it");
     page.heading(2, words);
     let mut facts = Facts::new(2, 18);
-    for outcome in &whole.findings {
+    let mut findings: Vec<&Outcome> = whole.findings.iter().collect();
+    // The worst first.
+    findings.sort_by_key(|outcome| std::cmp::Reverse(outcome.severity));
+    for outcome in findings {
         let severity = outcome.severity.map_or_else(String::new, |severity| severity.to_string());
         let tone = if outcome.counts() { Tone::Bad } else { Tone::Odd };
         let observed = outcome.observed.as_ref().map_or_else(String::new, |observed| format!(": {observed}"));

@@ -7,7 +7,6 @@ use crate::report::page::{Blocks as _, Cell, Column, Page, Row, Table, Tone};
 use crate::report::{Report, heading};
 use crate::{Outcome, Picture, Process, Reading, Timestamp};
 use serde::Serialize;
-use std::time::SystemTime;
 
 /// Something that happened. The names of the first three members are those that Timesketch asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -31,9 +30,9 @@ pub struct Event {
 impl Event {
     /// That an image could not be analysed, at the time when its file was written.
     #[must_use]
-    pub fn not_analysed(image: &str, why: &str, written: SystemTime) -> Self {
+    pub fn not_analysed(image: &str, why: &str, written: Timestamp) -> Self {
         Self {
-            datetime: Timestamp::of_system(written),
+            datetime: written,
             timestamp_desc: "Image not analysed",
             message: format!("{image} could not be analysed: {why}"),
             source: "the file's last write".to_owned(),

@@ -173,6 +173,9 @@ pub(in crate::checks) fn protection(
     }
 }
 
+/// One of the two levels of a process.
+type LevelOf = fn(&Process) -> &Reading<Hex>;
+
 /// Whether a process may run or load files that are signed worse than most processes may that are protected in the same way: two of them at
 /// the least. Levels are the low four bits. Returns what it is in words, and the level of what it loads.
 fn weaker_signature(case: &Case<'_>, process: &Process) -> Option<(String, String)> {
@@ -182,7 +185,7 @@ fn weaker_signature(case: &Case<'_>, process: &Process) -> Option<(String, Strin
             !std::ptr::eq(*other, process) && other.is_live() && other.protection.value() == process.protection.value()
         })
     };
-    let levels: [(&str, fn(&Process) -> &Reading<Hex>); 2] = [
+    let levels: [(&str, LevelOf); 2] = [
         ("SignatureLevel", |process| &process.signature_level),
         ("SectionSignatureLevel", |process| &process.section_signature_level),
     ];

@@ -320,6 +320,7 @@ fn bytes_to_a_stream() {
         assert!(stream.stdout == std::fs::read(&file).unwrap(), "{to}");
     }
     assert!(std::fs::read(at("raw")).unwrap() == std::fs::read(SUSPICIOUS).unwrap());
+    assert_eq!(run(&["convert", SUSPICIOUS, "-", "--to", "crash_dump"]).status.code(), Some(64));
     let file = at("SYSTEM");
     assert_eq!(run(&["hives", SUSPICIOUS, "--extract", "SYSTEM", "--output", &file]).status.code(), Some(0));
     let stream = run(&["hives", SUSPICIOUS, "--extract", "SYSTEM", "--output", "-"]);

@@ -58,6 +58,10 @@ impl Run for Args {
 
     fn run(&self) -> anyhow::Result<u8> {
         let to_stream = self.out.as_os_str() == "-";
+        if to_stream && self.to == To::CrashDump {
+            let why = "the head of a crash dump is written last: name a file, or write raw or LiME to standard output";
+            return Err(Usage(why.into()).into());
+        }
         if !to_stream && self.out.exists() {
             return Err(
                 Usage(format!("{} is there already: name a file that does not exist", self.out.display())).into()
@@ -142,7 +146,11 @@ impl<W: Write> Seek for Forward<W> {
             SeekFrom::End(_) => None,
         };
         let skipped = target.and_then(|target| target.checked_sub(self.at));
-        let skipped = skipped.ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
+        let back = || {
+            let why = "what could not be read changes what was written before: name a file, or write raw";
+            io::Error::new(io::ErrorKind::Unsupported, why)
+        };
+        let skipped = skipped.ok_or_else(back)?;
         io::copy(&mut io::repeat(0).take(skipped), self)?;
         Ok(self.at)
     }

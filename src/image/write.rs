@@ -151,40 +151,27 @@ impl<M: PhysicalMemory + ?Sized> Reader<'_, M> {
 
     /// Bytes at their places; zeros, and what could not be read, are left out.
     fn raw(&mut self, pieces: &[PhysicalRun], out: &mut (impl Write + Seek)) -> io::Result<()> {
-        // Bytes at the end so far that were left out: they are skipped before the next that is written.
-        let mut left_out = 0u64;
+        let skip = |out: &mut dyn Seek, bytes: u64| {
+            out.seek(SeekFrom::Current(i64::try_from(bytes).map_err(io::Error::other)?)).map(drop)
+        };
         for run in pieces {
             out.seek(SeekFrom::Start(run.start.0))?;
-            let mut at = run.start.0;
-            left_out = 0;
             self.read(*run, &mut |part| match part {
-                Part::Lost(bytes) => {
-                    at = at.saturating_add(bytes);
-                    left_out = left_out.saturating_add(bytes);
-                    Ok(())
-                }
+                Part::Lost(bytes) => skip(out, bytes),
                 Part::Bytes(bytes) => bytes.chunks(0x1_0000).try_for_each(|piece| {
-                    let length = u64::try_from(piece.len()).unwrap_or(0);
                     if piece.iter().all(|byte| *byte == 0) {
-                        at = at.saturating_add(length);
-                        left_out = left_out.saturating_add(length);
-                        return Ok(());
+                        return skip(out, u64::try_from(piece.len()).unwrap_or(0));
                     }
-                    if left_out > 0 {
-                        out.seek(SeekFrom::Start(at))?;
-                    }
-                    (at, left_out) = (at.saturating_add(length), 0);
                     out.write_all(piece)
                 }),
             })?;
         }
-        // The file is as long as the memory, also where that ends in zeros, which were left out: the last of them is written. Where the last
-        // byte was written already, a stream could not go back to it.
-        if let Some(last) = pieces.last().and_then(|run| run.end().0.checked_sub(1))
-            && left_out > 0
-        {
+        // The file is as long as the memory, also where that ends in zeros: the last byte is written.
+        if let Some(last) = pieces.last().and_then(|run| run.end().0.checked_sub(1)) {
             out.seek(SeekFrom::Start(last))?;
-            out.write_all(&[0])?;
+            let mut byte = [0];
+            self.memory.read(PhysicalAddress(last), &mut byte);
+            out.write_all(&byte)?;
         }
         Ok(())
     }

@@ -195,6 +195,9 @@ impl<'a> Case<'a> {
         if self.system.processes.is_carved() {
             return Some("a part: no kernel was found, and the processes were carved out of memory");
         }
+        if self.system.processes.filtered {
+            return Some("a part: it was saved with the processes that were asked for");
+        }
         match self.system.processes.end {
             Some(ListEnd::Complete) => None,
             Some(ListEnd::Cycle) => Some("a part: the walk of the list ran into a ring"),

@@ -156,7 +156,9 @@ impl Image {
                 b"sectors" => data_end = at.saturating_add(size),
                 b"table" => {
                     self.last = (self.chunks.len(), is_sound(source, body));
-                    self.table(number, source, body, data_end.min(source.len()));
+                    // SMART and the first EnCase have no section of their own for the bytes: they lie behind the table's entries.
+                    let end = if data_end == 0 { at.saturating_add(size) } else { data_end };
+                    self.table(number, source, body, end.min(source.len()));
                 }
                 // The same once more: where the first was damaged.
                 b"table2" if !self.last.1 => {

@@ -6,6 +6,7 @@ use super::known::is_zlib;
 use super::source::Source;
 use super::unpack::{Stream, to_cache};
 use crate::{Error, Warning};
+use std::cmp::Reverse;
 use std::io::{self, BufRead as _, BufReader, Read};
 
 /// gzip, of one member or many (pigz, bgzip): RFC 1952.
@@ -94,6 +95,12 @@ pub(super) static BZIP2: Format = Format {
 pub(super) static ZIP: Format =
     Format { title: "a zip archive", mark: |opening| opening.source.has(0, b"PK\x03\x04"), job: Job::Read(zip) };
 
+/// Whether a file in an archive has the name of a page file: collectors pack them beside the image, and they may be the larger.
+pub(super) fn is_page_file(path: &str) -> bool {
+    let name = path.rsplit(['/', '\\']).next().unwrap_or(path).to_ascii_lowercase();
+    ["pagefile.sys", "swapfile.sys", "hiberfil.sys"].iter().any(|known| name == *known)
+}
+
 fn zip(opening: &Opening<'_>) -> Result<Found, Refusal> {
     let source = &opening.source;
     let reader = BufReader::new(Stream::new(source.clone()));
@@ -103,13 +110,12 @@ fn zip(opening: &Opening<'_>) -> Result<Found, Refusal> {
     if aff4::is_one(&archive) {
         return aff4::open(source, &mut archive);
     }
-    let mut sizes = (0..archive.len()).filter_map(|index| Some((archive.by_index_raw(index).ok()?.size(), index)));
-    let largest = sizes.by_ref().fold(
-        None,
-        |best: Option<(u64, usize)>, one| {
-            if best.is_none_or(|best| one.0 > best.0) { Some(one) } else { best }
-        },
-    );
+    let sizes = (0..archive.len()).filter_map(|index| {
+        let file = archive.by_index_raw(index).ok()?;
+        let is_other = !file.name().is_ok_and(|name| is_page_file(&name));
+        Some((is_other, file.size(), Reverse(index)))
+    });
+    let largest = sizes.max().map(|(_, size, Reverse(index))| (size, index));
     let Some((size, index)) = largest.filter(|(size, _)| *size > 0) else {
         return Err(Refusal::Unusable(Error::NotAnImage {
             what: "this zip archive holds no file".into(),

@@ -1,5 +1,8 @@
 //! The list of files of a 7-Zip archive: `7zFormat.txt` of the LZMA SDK. It is read here, with bounds for its numbers.
 
+use super::packed::is_page_file;
+use std::cmp::Reverse;
+
 /// Bytes before what is packed.
 pub(super) const HEADER: u64 = 32;
 /// Files and blocks of one archive at most.
@@ -27,12 +30,13 @@ pub(super) struct List {
 }
 
 impl List {
+    /// The largest file; one that has the name of a page file only where there is no other.
     pub(super) fn largest(&self) -> Option<(usize, Entry)> {
         let all = self.files.iter().copied().enumerate().filter(|(_, entry)| entry.size > 0);
-        all.fold(None, |best: Option<(usize, Entry)>, one| match best {
-            Some(best) if best.1.size >= one.1.size => Some(best),
-            _ => Some(one),
-        })
+        let rank = |(number, entry): &(usize, Entry)| {
+            (!self.names.get(*number).is_some_and(|name| is_page_file(name)), entry.size, Reverse(*number))
+        };
+        all.max_by_key(rank)
     }
 }
 

@@ -154,24 +154,34 @@ impl<M: PhysicalMemory + ?Sized> Reader<'_, M> {
         let skip = |out: &mut dyn Seek, bytes: u64| {
             out.seek(SeekFrom::Current(i64::try_from(bytes).map_err(io::Error::other)?)).map(drop)
         };
+        // Where the file stands, and where the next byte belongs. It only goes forward: a pipe cannot go back.
+        let (mut at, mut next) = (0u64, 0u64);
         for run in pieces {
-            out.seek(SeekFrom::Start(run.start.0))?;
-            self.read(*run, &mut |part| match part {
-                Part::Lost(bytes) => skip(out, bytes),
-                Part::Bytes(bytes) => bytes.chunks(0x1_0000).try_for_each(|piece| {
-                    if piece.iter().all(|byte| *byte == 0) {
-                        return skip(out, u64::try_from(piece.len()).unwrap_or(0));
+            next = run.start.0;
+            self.read(*run, &mut |part| {
+                let bytes = match part {
+                    Part::Bytes(bytes) => bytes,
+                    Part::Lost(bytes) => {
+                        next = next.saturating_add(bytes);
+                        return Ok(());
                     }
+                };
+                bytes.chunks(0x1_0000).try_for_each(|piece| {
+                    let start = next;
+                    next = next.saturating_add(u64::try_from(piece.len()).unwrap_or(0));
+                    if piece.iter().all(|byte| *byte == 0) {
+                        return Ok(());
+                    }
+                    skip(out, start.saturating_sub(at))?;
+                    at = next;
                     out.write_all(piece)
-                }),
+                })
             })?;
         }
         // The file is as long as the memory, also where that ends in zeros: the last byte is written.
-        if let Some(last) = pieces.last().and_then(|run| run.end().0.checked_sub(1)) {
-            out.seek(SeekFrom::Start(last))?;
-            let mut byte = [0];
-            self.memory.read(PhysicalAddress(last), &mut byte);
-            out.write_all(&byte)?;
+        if let Some(left) = next.checked_sub(at).and_then(|left| left.checked_sub(1)) {
+            skip(out, left)?;
+            out.write_all(&[0])?;
         }
         Ok(())
     }

@@ -27,6 +27,9 @@ pub struct ProcessList {
     /// Another tool printed the rows, in an order of its own: a tree, a sorted table. It says nothing of who was made first.
     #[serde(skip)]
     pub in_foreign_order: bool,
+    /// Only those processes are left that were asked for.
+    #[serde(skip_serializing_if = "is_false")]
+    pub filtered: bool,
     /// The views beside the active list that were looked at.
     #[serde(deserialize_with = "null_is_default")]
     pub views: Vec<ProcessView>,
@@ -39,6 +42,12 @@ pub struct ProcessList {
     /// Page-table roots of this system that belong to no process of the list. `None`: memory was not searched for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unowned_roots: Option<Vec<UnownedRoot>>,
+}
+
+/// For serde.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl ProcessList {

@@ -6,6 +6,8 @@ use crate::{Absent, Reading};
 use std::collections::BTreeMap;
 
 const SYSTEM: &str = r"\REGISTRY\MACHINE\SYSTEM";
+/// The mount point of the hive with the classes and the programs that start others.
+const SOFTWARE: &str = r"\REGISTRY\MACHINE\SOFTWARE";
 /// Hives that may be SYSTEM: more than one is too many already.
 const MAX_RIVALS: usize = 4;
 const IMAGE_FILE_EXECUTION_OPTIONS: &str =
@@ -26,13 +28,16 @@ impl SessionManagerKeys {
     pub fn read_all(registry: &mut Registry<'_>) -> Self {
         let mut keys = Self::read(registry);
         keys.next_start = keys.next_start(registry);
-        for hive in registry.rivals(SYSTEM, MAX_RIVALS) {
-            let (cmhive, file) = (hive.record().cmhive.value().copied(), hive.record().file.value().cloned());
-            keys.rivals.push(RivalHive {
-                cmhive: cmhive.unwrap_or_default(),
-                file: file.unwrap_or_default(),
-                keys: registry.with_answer(hive, SYSTEM, Self::read),
-            });
+        for mount in [SYSTEM, SOFTWARE] {
+            for hive in registry.rivals(mount, MAX_RIVALS) {
+                let (cmhive, file) = (hive.record().cmhive.value().copied(), hive.record().file.value().cloned());
+                keys.rivals.push(RivalHive {
+                    cmhive: cmhive.unwrap_or_default(),
+                    file: file.unwrap_or_default(),
+                    mount: mount.to_owned(),
+                    keys: registry.with_answer(hive, mount, Self::read),
+                });
+            }
         }
         keys
     }

@@ -60,7 +60,7 @@ record! {
     }
 }
 
-/// A second hive that answers for `\REGISTRY\MACHINE\SYSTEM`.
+/// A second hive that answers for `\REGISTRY\MACHINE\SYSTEM` or `\REGISTRY\MACHINE\SOFTWARE`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RivalHive {
@@ -68,6 +68,8 @@ pub struct RivalHive {
     pub cmhive: VirtualAddress,
     /// Its file.
     pub file: String,
+    /// What it answers for.
+    pub mount: String,
     /// The same keys, read from it.
     pub keys: SessionManagerKeys,
 }

@@ -104,6 +104,7 @@ impl Filter {
             return true;
         }
         let users = Users::new(&report.system.machine);
+        report.system.processes.filtered = true;
         report.system.processes.items.retain(|process| filter.takes(process, &users));
         let items = &report.system.processes.items;
         let there = |pid: &u64| items.iter().any(|process| process.pid.value() == Some(pid));

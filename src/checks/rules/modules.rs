@@ -73,7 +73,7 @@ fn modules(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome 
     let foreign = of(&|file| !known(file));
     let shown = if foreign.is_empty() { of(&|_| true) } else { foreign };
     let mut outcome = outcome.expected(expected).seen_items(process, "modules", all, &shown);
-    let mut others: Vec<String> = listed.into_iter().flatten().filter(|file| !known(file)).cloned().collect();
+    let mut others: Vec<String> = listed.into_iter().flatten().filter(|file| !file.is_empty() && !known(file)).cloned().collect();
     let ranges = Ranges::of(process);
     let images: Vec<&Vad> = ranges.iter().flat_map(|ranges| ranges.vads).filter(|vad| is_image(vad)).collect();
     for vad in &images {
@@ -109,6 +109,9 @@ fn modules(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome 
     let astray = ranges.as_ref().ok().filter(|ranges| ranges.part.is_none()).and_then(|ranges| astray(process, ranges));
     if let Some(astray) = astray {
         return outcome.observed(astray).violation(Severity::Medium);
+    }
+    if all.iter().any(String::is_empty) {
+        return outcome.unknown("the name of a module in the loader's list", "empty: its page may be torn");
     }
     // An image that was taken out of the lists is still in the memory map, so that the lists alone prove nothing.
     let ranges = match ranges {

@@ -117,6 +117,10 @@ fn stale(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
         let outcome = outcome.reason(format!("{}: that makes it no container's.", absent.detail));
         return outcome.seen(process, "job", process.job.value().map(ToString::to_string)).violation(Severity::High);
     }
+    // Who would make its session another one may have been there.
+    if let Some(unread) = case.unread() {
+        return outcome.unknown("every process of its session", format!("not read: {unread}")).decides();
+    }
     // The clock runs on while the machine sleeps, the process does not.
     let asleep = case.system.machine.asleep.value().map(|seconds| Ticks::seconds(i64::try_from(*seconds).unwrap_or(0)));
     if let (Some(mode), Some(asleep)) = (case.mode(ModeKind::Resumed), asleep)

@@ -55,8 +55,10 @@ fn resolved(keys: &Keys<'_>) -> Outcome {
     if keys.read.linked.is_nothing() && keys.case.system().kernel.is_some() {
         answer.unknown("the kernel's link CurrentControlSet", "not there");
     }
-    if !keys.read.rivals.is_empty() {
-        let rivals: Vec<String> = keys.read.rivals.iter().map(|rival| rival.cmhive.to_string()).collect();
+    // What another SOFTWARE says is judged where it is read.
+    let of_system = keys.read.rivals.iter().filter(|rival| !rival.mount.ends_with("\\SOFTWARE"));
+    let rivals: Vec<String> = of_system.map(|rival| rival.cmhive.to_string()).collect();
+    if !rivals.is_empty() {
         let words = format!("beside the hive that is read, SYSTEM may be the one at {}", rivals.join(", "));
         answer.violation(select, "Current", Severity::High, words, "one hive for SYSTEM");
     }

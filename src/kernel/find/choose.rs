@@ -135,7 +135,7 @@ fn one_each<'m>(found: Vec<Proven<'m>>, warnings: &mut Vec<Warning>, views: &mut
         let (mut kept, other) = if rank(&proven) < rank(&known) { (proven, known) } else { (known, proven) };
         if let Some(clock) = time(&other) {
             let lacks = "which leads to the same kernel through other tables";
-            views.push(Part { root: dtb(&other), clock, lacks, is_large: true });
+            views.push(Part { root: dtb(&other), clock: Some(clock), lacks, is_large: true });
         }
         kept.named.extend(other.named);
         systems.push(kept);
@@ -149,8 +149,8 @@ fn one_each<'m>(found: Vec<Proven<'m>>, warnings: &mut Vec<Warning>, views: &mut
 pub(crate) struct Part {
     /// A root that leads to its clock.
     pub root: PhysicalAddress,
-    /// `KUSER_SHARED_DATA.SystemTime`.
-    pub clock: Timestamp,
+    /// `KUSER_SHARED_DATA.SystemTime`. `None`: that page is not there.
+    pub clock: Option<Timestamp>,
     /// What of it is missing.
     pub lacks: &'static str,
     /// A stub or a header leads to it, as many roots as a machine has belong to it, or it is another view of the same kernel: whatever its
@@ -161,8 +161,13 @@ pub(crate) struct Part {
 impl Part {
     /// Why it cannot be told that a system that gave its last sign of life at `last` ran last. `None`: it is later than this one.
     pub(crate) fn doubt(&self, last: Option<Timestamp>) -> Option<String> {
-        let is_later = last.is_some_and(|last| self.clock.0 > last.0.saturating_add(AT_ONCE));
         let Self { root, clock, lacks, is_large } = self;
+        let Some(clock) = clock else {
+            return is_large.then(|| {
+                format!("through the root {root}, {lacks}, no clock is to be read: what that shows may be what ran")
+            });
+        };
+        let is_later = last.is_some_and(|last| clock.0 > last.0.saturating_add(AT_ONCE));
         if is_later {
             return Some(format!("through the root {root}, {lacks}, KUSER_SHARED_DATA has a later clock, {clock}"));
         }
@@ -178,7 +183,7 @@ fn parts<'a, 'm>(rest: &'a [Proven<'m>]) -> impl Iterator<Item = Part> + use<'a,
     unclear.filter_map(|system| {
         Some(Part {
             root: dtb(system),
-            clock: time(system)?,
+            clock: Some(time(system)?),
             lacks: "of whose kernel no System process can be read",
             is_large: false,
         })

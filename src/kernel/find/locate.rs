@@ -548,8 +548,8 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
                 ..OtherSystem::default()
             };
             let is_large = root.way != Way::SelfReference || group.roots.len() >= SEVERAL;
-            let part = |clock| Part { root: root.dtb, clock, lacks: "with which no kernel was found", is_large };
-            told.push((other, clock.map(part)));
+            let part = Part { root: root.dtb, clock, lacks: "with which no kernel was found", is_large };
+            told.push((other, Some(part).filter(|part| part.clock.is_some() || part.is_large)));
         }
         told.sort_by_key(|(other, _)| other.dtb);
         let parts = told.iter().filter_map(|(_, part)| part.clone()).collect();

@@ -154,7 +154,11 @@ impl TypeTable {
             return Err(Absent::unreadable(format!("no object type in ObTypeIndexTable at {table}")));
         }
         let cookie = match kernel.global("ObHeaderCookie") {
-            Ok(at) => Some(u8::from_le_bytes(space.read_array(at)?)),
+            Ok(at) => {
+                // One byte decides for all objects; that the headers of processes name the type of processes, many say.
+                let stored = space.read_array(at).map(u8::from_le_bytes);
+                Some(shown_cookie(kernel, &names).map_or(stored, Ok)?)
+            }
             Err(_) if kernel.build().is_ok_and(|build| build < HIDDEN_SINCE) => None,
             Err(error) => shown_cookie(kernel, &names).ok_or_else(|| Absent::from(error)).map(Some)?,
         };

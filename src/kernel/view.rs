@@ -86,10 +86,8 @@ impl<'m> View<'m> {
 
     /// Makes holes of what is lost though its page is there: the stretches of [`blank`](super::blank::stretches), with what they hold.
     #[must_use]
-    pub(crate) fn without_blanks(mut self, never_zero: &[u64]) -> Self {
-        let blanks = super::blank::stretches(&self.bytes, |offset| {
-            never_zero.contains(&offset) && self.bytes(offset, 8).is_ok()
-        });
+    pub(crate) fn without_blanks(mut self, never_zero: impl Fn(u64) -> bool) -> Self {
+        let blanks = super::blank::stretches(&self.bytes, |offset| self.bytes(offset, 8).is_ok() && never_zero(offset));
         // Where all of it is blank, there is no object.
         for (range, byte) in blanks.into_iter().filter(|(range, _)| range.len() < self.bytes.len()) {
             let at = self.address.wrapping_add(u64::try_from(range.start).unwrap_or(0));

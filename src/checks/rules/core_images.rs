@@ -2,6 +2,7 @@
 
 use super::core_processes::{CORE, FIRST_PROTECTED, is_from_image};
 use super::file::mapped_file;
+use super::memory::owner_of;
 use super::pages::Grade;
 use super::ranges::{Ranges, text};
 use crate::checks::case::{Case, ImagePath};
@@ -70,6 +71,17 @@ fn images(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
             let Some(worst) = found.iter().map(|found| found.severity).max() else {
                 if let Some(why) = process.section_file.absent().filter(|why| why.kind == AbsentKind::Unparsable) {
                     let what = format!("the file behind the image of {}", title(process));
+                    outcomes.push(Outcome::about(rule, process).unknown(what, why).decides());
+                } else if let Some(base) = process
+                    .image_base
+                    .value()
+                    .filter(|base| process.section_base.value().is_some_and(|section| section != *base))
+                    && let Some(owner) = owner_of(case, process, *base)
+                {
+                    let what = format!("the page of the PEB of {}", title(process));
+                    let why = format!(
+                        "in doubt: it names {base}, where the image of pid {owner} lies, and may be that process's"
+                    );
                     outcomes.push(Outcome::about(rule, process).unknown(what, why).decides());
                 } else if let Some(part) = elsewhere(process).and_then(|ranges| ranges.part) {
                     let what = format!("the memory map of {}", title(process));
@@ -185,6 +197,7 @@ fn own_file<'a>(case: &Case<'_>, process: &'a Process, name: &str) -> Vec<Found<
     let known = |at: &Reading<VirtualAddress>| at.value().copied().filter(|at| !at.is_null());
     if let (Some(peb), Some(section)) = (known(&process.image_base), known(&process.section_base))
         && peb != section
+        && owner_of(case, process, peb).is_none()
     {
         let words = format!("the PEB's image is at {peb}, and its section at {section}");
         push(Severity::High, words, Where::Field("image_base", peb.to_string()));

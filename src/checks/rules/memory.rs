@@ -9,7 +9,7 @@ use crate::checks::rule::{About, Rule};
 use crate::checks::subject::Subject;
 use crate::checks::{Outcome, Severity, Why, Witness};
 use crate::kernel::Vad;
-use crate::{Absent, Origin, Reading, VirtualAddress};
+use crate::{Absent, Origin, Process, Reading, VirtualAddress};
 
 /// SMSS-017: not hollowed.
 pub static IMAGE_BASE: Rule = Rule {
@@ -60,6 +60,14 @@ fn backing(case: &Case<'_>, subject: &Subject<'_>, vad: &Vad, base: VirtualAddre
     }
 }
 
+/// The process whose image lies at this base, if it is not the one whose PEB says so: one page may have come from there.
+pub(super) fn owner_of(case: &Case<'_>, process: &Process, base: VirtualAddress) -> Option<u64> {
+    let is_owner = |other: &&Process| {
+        !std::ptr::eq(*other, process) && !other.has_exited() && other.section_base.value() == Some(&base)
+    };
+    case.processes().find(is_owner)?.pid.value().copied()
+}
+
 /// Whether a path ends in this name.
 fn of_file_name(file: &str, name: &str) -> bool {
     file.to_ascii_lowercase().ends_with(name)
@@ -90,6 +98,14 @@ fn bases(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     if let (Some(peb), Some(section)) = (peb, section)
         && peb != section
     {
+        let own = Ranges::of(process).ok().and_then(|ranges| ranges.at(section));
+        if let (Some(owner), Some(vad)) = (owner_of(case, process, peb), own)
+            && matches!(backing(case, subject, vad, section), Backing::Right)
+        {
+            let why =
+                format!("in doubt: it names {peb}, where the image of pid {owner} lies, and may be that process's");
+            return outcome.unknown("the page of the PEB", why).decides();
+        }
         return outcome.observed(format!("the PEB names {peb}")).violation(Severity::Critical);
     }
     let Some(base) = section.or(peb) else {

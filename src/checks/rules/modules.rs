@@ -73,7 +73,8 @@ fn modules(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome 
     let foreign = of(&|file| !known(file));
     let shown = if foreign.is_empty() { of(&|_| true) } else { foreign };
     let mut outcome = outcome.expected(expected).seen_items(process, "modules", all, &shown);
-    let mut others: Vec<String> = listed.into_iter().flatten().filter(|file| !file.is_empty() && !known(file)).cloned().collect();
+    let mut others: Vec<String> =
+        listed.into_iter().flatten().filter(|file| !file.is_empty() && !known(file)).cloned().collect();
     let ranges = Ranges::of(process);
     let images: Vec<&Vad> = ranges.iter().flat_map(|ranges| ranges.vads).filter(|vad| is_image(vad)).collect();
     for vad in &images {

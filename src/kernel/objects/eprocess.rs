@@ -98,8 +98,15 @@ impl<'k> Eprocess<'k> {
     /// The object, with holes where a part of it was lost and zeros or ones stand in its place.
     fn of_view(kernel: &'k Kernel<'k>, view: View<'k>) -> Self {
         let whole = Self { kernel, view };
-        let never_zero = whole.never_zero();
-        Self { kernel, view: whole.view.without_blanks(&never_zero) }
+        let (never_zero, address) = (whole.never_zero(), whole.address());
+        // Writers of images of their own leave some fields out, in all processes.
+        let is_kept = |offset: u64| {
+            let of = |process: VirtualAddress| {
+                kernel.space().read_u64(process.wrapping_add(offset)).is_ok_and(|word| word != 0)
+            };
+            kernel.examples().into_iter().flatten().any(|process| process != address && of(process))
+        };
+        Self { kernel, view: whole.view.without_blanks(|offset| never_zero.contains(&offset) && is_kept(offset)) }
     }
 
     /// Where fields lie that are zero in no object such as this one seems to be.
@@ -778,6 +785,15 @@ impl<'k> Eprocess<'k> {
 }
 
 impl Kernel<'_> {
+    /// Two processes whose objects show what this kernel keeps in them: System and the youngest of the active list.
+    fn examples(&self) -> [Option<VirtualAddress>; 2] {
+        let youngest = || {
+            let last = self.space().read_pointer(self.global("PsActiveProcessHead").ok()?.wrapping_add(8)).ok()?;
+            Some(last.wrapping_sub(self.layouts().process.links.offset))
+        };
+        [self.system(), youngest()]
+    }
+
     /// The first process on the active list with this id. `None`: the list, walked both ways, has none.
     ///
     /// # Errors

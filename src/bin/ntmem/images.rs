@@ -51,7 +51,8 @@ impl Expanded {
                 }
                 Some((Ok(list), from)) => {
                     let before = all.images.len();
-                    let lines = list.lines().map(str::trim).filter(|line| !line.is_empty());
+                    let lines =
+                        list.trim_start_matches('\u{feff}').lines().map(str::trim).filter(|line| !line.is_empty());
                     lines.for_each(|line| all.add(Path::new(line)));
                     if all.images.len() == before {
                         all.fail(argument, format!("no image is named in {from}: it is to have a path on each line"));

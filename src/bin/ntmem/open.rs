@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use ntmem::image::{OpenOptions, without_secrets};
 use ntmem::kernel::Kernel;
 use ntmem::registry::Registry;
-use ntmem::{Error, MemoryImage, ReadOptions, Report, System};
+use ntmem::{Error, MemoryImage, ReadOptions, Report, System, Warning};
 use std::io::Read as _;
 use std::path::Path;
 
@@ -154,7 +154,13 @@ fn read_kernel(kernel: &Kernel<'_>, image: &Path, source: &Source, options: Read
     let progress = Progress::new("searching for processes");
     let show = |done, total| progress.at(done, total);
     let options = ReadOptions { scan: source.reading.scan, progress: Some(&show), ..options };
-    about(image, source, System::read_with(kernel, &options)?)
+    let mut report = about(image, source, System::read_with(kernel, &options)?)?;
+    let files = kernel.image().files().len();
+    if source.reading.sha256 && files > 1 {
+        let message = format!("the image is read from {files} files: sha256 is that of {} alone", image.display());
+        report.system.warnings.push(Warning::new("image", message));
+    }
+    Ok(report)
 }
 
 /// A report about an image, with how it was made.

@@ -79,6 +79,11 @@ pub struct Filter {
     session: Vec<OfSession>,
 }
 
+/// A file or folder that is there.
+fn existing(path: &str) -> Result<PathBuf, String> {
+    std::fs::metadata(path).map(|_| PathBuf::from(path)).map_err(|error| error.to_string())
+}
+
 /// A session, or none.
 #[derive(Clone, Copy, Debug)]
 struct OfSession(Option<u32>);
@@ -338,7 +343,7 @@ fn size(text: &str) -> Result<u64, String> {
 pub struct Symbols {
     /// Where symbols are: a folder (symbol-server layout or flat), a PDB (also .pd_), a Volatility 3 file or zip pack, or a
     /// pack made by `ntmem symbols pack`; may be repeated
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR", value_hint = clap::ValueHint::AnyPath, value_parser = existing)]
     pub symbols: Vec<PathBuf>,
     /// Fetch missing symbols from this symbol server (Microsoft's unless told) and keep them in the user's cache folder
     #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true, value_parser = server,

@@ -203,6 +203,7 @@ impl Args {
         let what = match (&self.module, self.vad) {
             (Some(module), _) => format!("its loader lists no module whose name has {module} in it"),
             (None, Some(at)) => format!("no address range of it has {at:#x}"),
+            (None, None) if process.has_exited() => "it has exited, and its memory was given back".to_owned(),
             (None, None) if self.all => "it has no address ranges".to_owned(),
             (None, None) => match process.section_base.value().filter(|base| base.0 != 0) {
                 Some(base) => format!("no address range begins where its executable is mapped, {base}"),

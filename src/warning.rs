@@ -6,6 +6,9 @@ use std::fmt;
 /// What is said of a file of which a part is damaged.
 pub(crate) const COPY_AGAIN: &str = "the file is damaged, copy it again";
 
+/// What is said of a file that ends before the memory of the machine does.
+pub(crate) const PARTS_MISSING: &str = "further parts of it are not here";
+
 /// Something that did not stop the work, and that a reader of its result should know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {

@@ -37,13 +37,10 @@ pub(super) fn of(memory: &(impl PhysicalMemory + ?Sized)) -> Option<String> {
     if all < 16 {
         None
     } else if few(ones.saturating_add(noise).saturating_add(other)) {
-        Some(
-            format!(
-                "Of {all} pages of it that were looked at, {zero} hold nothing but zeros: the acquisition failed (a driver was blocked, or \
+        Some(format!(
+            "Of {all} pages of it that were looked at, {zero} hold nothing but zeros: the acquisition failed (a driver was blocked, or \
                  the memory is encrypted by the processor), or it is no memory. Acquire it again"
-            )
-            .into(),
-        )
+        ))
     } else if few(zero.saturating_add(noise).saturating_add(other)) {
         Some(
             "It holds nothing but 0xff: the acquisition failed, or read a device instead of memory. Acquire it again"

@@ -2,8 +2,7 @@
 
 use std::io::Read;
 
-/// Exactly `size` bytes of a zlib stream; whatever it holds beyond that is not looked at. `None`: they are not there, or the sum behind them
-/// is another.
+/// A zlib stream of exactly `size` bytes. `None`: it has fewer or more, or the sum behind them is another.
 pub(super) fn zlib(data: &[u8], size: usize) -> Option<Vec<u8>> {
     let mut out = vec![0; size];
     let mut decoder = flate2::read::ZlibDecoder::new(data);
@@ -22,7 +21,7 @@ pub(super) fn zlib_up_to(data: &[u8], size: usize) -> Option<Vec<u8>> {
 
 /// The sum is looked at only when somebody reads up to it.
 fn ends_well(mut decoder: impl Read) -> bool {
-    decoder.read(&mut [0]).is_ok()
+    matches!(decoder.read(&mut [0]), Ok(0))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::find::readings::fits;
 use super::{Direction, Eprocess, Kernel, Walk};
 use crate::image::{PhysicalMemory, PhysicalRun, bytes_at, runs};
 use crate::memory::AddressSpace;
+use crate::warning::PARTS_MISSING;
 use crate::{Absent, PAGE_SIZE, PhysicalAddress, VirtualAddress};
 
 /// A range of physical memory, `[start, end)`.
@@ -182,7 +183,7 @@ impl Kernel<'_> {
                     );
                     if top > end {
                         format!(
-                            "{what} The image ends at {end}, the memory at {top}: it was cut short, or further parts of it are not here. Copy \
+                            "{what} The image ends at {end}, the memory at {top}: it was cut short, or {PARTS_MISSING}. Copy \
                              it again, or name the first part with the others beside it"
                         )
                     } else {
@@ -196,7 +197,7 @@ impl Kernel<'_> {
                 let lacking = counted.checked_sub(held).filter(|lacking| *lacking > 0)?;
                 Some(format!(
                     "The system counts {} KiB of memory (KUSER_SHARED_DATA.NumberOfPhysicalPages), and the image holds {} KiB: {} KiB or \
-                     more are not in it. It was cut short, or further parts of it are not here",
+                     more are not in it. It was cut short, or {PARTS_MISSING}",
                     counted >> 10,
                     held >> 10,
                     lacking >> 10

@@ -161,6 +161,8 @@ impl Kernel<'_> {
             let exchanged = |number: u32| {
                 taken.get(&number).is_some_and(|(file, _)| left.iter().any(|number| named(file, *number)))
             };
+            let has_others_name =
+                left.len() == 1 && pairs.iter().any(|pair| pair.at == at && pair.named && exchanged(pair.number));
             let is_other = |pair: &&Pair| pair.rank == Rank::Proven || pair.named && !exchanged(pair.number);
             let other = of_taken.find(is_other).filter(|_| refuted.is_none());
             if let Some(Pair { number, rank, judged: Judged { checked, fit, .. }, .. }) = other {
@@ -195,6 +197,13 @@ impl Kernel<'_> {
                         "{name} is not used: it is not page file {number} of this machine and this time. Of {} pages that memory knows \
                          to be in that, {} fit",
                         judged.checked, judged.fit
+                    )
+                }
+                (None, Some(Pair { number, judged, .. })) if has_others_name => {
+                    taken.insert(*number, (file, *judged));
+                    format!(
+                        "{name} is taken for page file {number}, the only one left: it and another file have each other's names, and \
+                         nothing in it could be checked"
                     )
                 }
                 (None, Some(Pair { number, judged, .. })) if is_alone => {

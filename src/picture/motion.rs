@@ -5,7 +5,7 @@ use super::Picture;
 use crate::kernel::Links;
 use crate::process::{Liveness, NO_PROCESS, Source, Unread};
 use crate::reading::NOT_IN_IMAGE;
-use crate::warning::COPY_AGAIN;
+use crate::warning::{COPY_AGAIN, PARTS_MISSING};
 use crate::{Absent, ListEnd, Process, ProcessList, Ticks, Timestamp, VirtualAddress};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -92,8 +92,10 @@ impl Motion {
         let list = &system.processes;
         let whole = list.end == Some(ListEnd::Complete);
         let stepped = picture.clock_step().is_some();
-        // What lies in a damaged block of the file is missed elsewhere, and no sign: what was read is one, what is not there is none.
-        let damaged = system.warnings.iter().any(|warning| warning.message.contains(COPY_AGAIN));
+        // What lies in a damaged block of the file, or behind its end, is missed elsewhere, and no sign: what was read is one, what is
+        // not there is none.
+        let is_part = |text: &str| [COPY_AGAIN, PARTS_MISSING].iter().any(|said| text.contains(said));
+        let damaged = system.warnings.iter().any(|warning| is_part(&warning.message));
         let complete = |source: Source| {
             list.views.iter().any(|view| view.source == source && view.end.value() == Some(&ListEnd::Complete))
         };

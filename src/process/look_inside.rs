@@ -471,7 +471,13 @@ fn holders(
                         worst = worst.max(ListEnd::Broken);
                         continue;
                     }
-                    None => continue,
+                    None => {
+                        // Whoever runs has one.
+                        if tables.is_empty() && process.is_live() && process.minimal.value() != Some(&true) {
+                            worst = worst.max(ListEnd::Broken);
+                        }
+                        continue;
+                    }
                 }
             }
             Reading::Absent(_) => {

@@ -10,7 +10,7 @@ use crate::checks::rule::{About, INJECTION, MASQUERADE, Rule};
 use crate::checks::subject::{Role, Subject};
 use crate::checks::{Confidence, Missing, Outcome, Severity, Witness};
 use crate::process::Holder;
-use crate::{Process, VirtualAddress};
+use crate::{ListEnd, Process, VirtualAddress};
 use std::collections::HashMap;
 
 /// SYS-11: code of core processes comes from images.
@@ -214,7 +214,8 @@ fn watched(case: &Case<'_>, rule: &'static Rule) -> Vec<Outcome> {
             outcomes.push(outcome.seen(process, "instrumentation", Some(at.to_string())).violation(Severity::Low));
         }
         let held = process.inside.value().and_then(|inside| inside.held_by.value());
-        handles_open |= held.is_none();
+        let held_end = process.inside.value().and_then(|inside| inside.held_by_end.value());
+        handles_open |= held.is_none() || held_end != Some(&ListEnd::Complete);
         let guarded = is_protected(case)
             && (process.pid.value() == Some(&SYSTEM_PID)
                 || ["csrss.exe", "wininit.exe"].iter().any(|name| process.is_called(name)));

@@ -113,13 +113,18 @@ fn stale(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
     } else {
         Severity::Medium
     };
+    // Who would make its session another one, or its job a container's, may have been there.
+    let unread = || {
+        case.unread().map(|unread| {
+            outcome.clone().unknown("every process of its session", format!("not read: {unread}")).decides()
+        })
+    };
+    if let Some(unread) = forged_job.and_then(|_| unread()) {
+        return unread;
+    }
     if let Some(absent) = forged_job {
         let outcome = outcome.reason(format!("{}: that makes it no container's.", absent.detail));
         return outcome.seen(process, "job", process.job.value().map(ToString::to_string)).violation(Severity::High);
-    }
-    // Who would make its session another one may have been there.
-    if let Some(unread) = case.unread() {
-        return outcome.unknown("every process of its session", format!("not read: {unread}")).decides();
     }
     // The clock runs on while the machine sleeps, the process does not.
     let asleep = case.system.machine.asleep.value().map(|seconds| Ticks::seconds(i64::try_from(*seconds).unwrap_or(0)));
@@ -136,6 +141,6 @@ fn stale(case: &Case<'_>, subject: &Subject<'_>, outcome: Outcome) -> Outcome {
         let guard = "CExecSvc.exe runs here: this may be the smss.exe of a container";
         outcome.guard(guard).confidence(Confidence::Medium).violation(Severity::Low)
     } else {
-        outcome.violation(severity)
+        unread().unwrap_or_else(|| outcome.violation(severity))
     }
 }

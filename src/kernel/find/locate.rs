@@ -549,7 +549,9 @@ impl<'m, 's, 'o> Survey<'m, 's, 'o> {
             };
             let is_large = root.way != Way::SelfReference || group.roots.len() >= SEVERAL;
             let part = Part { root: root.dtb, clock, lacks: "with which no kernel was found", is_large };
-            told.push((other, Some(part).filter(|part| part.clock.is_some() || part.is_large)));
+            // Without a clock, tables alone may be of any time: somebody else must lead to them.
+            let is_led_to = root.way != Way::SelfReference;
+            told.push((other, Some(part).filter(|part| part.clock.is_some() || is_led_to)));
         }
         told.sort_by_key(|(other, _)| other.dtb);
         let parts = told.iter().filter_map(|(_, part)| part.clone()).collect();

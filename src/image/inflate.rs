@@ -10,6 +10,13 @@ pub(super) fn zlib(data: &[u8], size: usize) -> Option<Vec<u8>> {
     ends_well(decoder).then_some(out)
 }
 
+/// The first `size` bytes of a zlib stream, of which what follows is not looked at.
+pub(super) fn zlib_start(data: &[u8], size: usize) -> Option<Vec<u8>> {
+    let mut out = vec![0; size];
+    flate2::read::ZlibDecoder::new(data).read_exact(&mut out).ok()?;
+    Some(out)
+}
+
 /// What a zlib stream holds, `size` bytes at most.
 pub(super) fn zlib_up_to(data: &[u8], size: usize) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(size);

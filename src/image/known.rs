@@ -205,7 +205,7 @@ pub(super) fn is_zlib(source: &Source) -> bool {
     let Some([first, second]) = source.array(0) else { return false };
     let header = u16::from_be_bytes([first, second]);
     matches!(first, 0x38 | 0x78) && header.is_multiple_of(31) && {
-        super::inflate::zlib(&source.head(0, 0x1000), 8)
+        super::inflate::zlib_start(&source.head(0, 0x1000), 8)
             .is_some_and(|bytes| bytes.starts_with(b"EMiL") || first == 0x38)
     }
 }

@@ -23,17 +23,18 @@ impl Kernel<'_> {
         if let Some(mask) = place.and_then(|at| self.space.read_u64(at).ok()) {
             // A page of zeros in its place would have other pages read for those that entries name.
             let shown = if mask == 0 { self.shown_mask() } else { Mask::NotShown };
-            return match shown {
+            match shown {
                 Mask::Shown(shown) if shown != 0 => {
                     let message = format!(
                         "InvalidPteMask is 0, and page-table entries that are not present have {shown:#x}: its page was lost, and what \
                          the entries show is used"
                     );
                     self.warn("kernel", message);
-                    Some(shown)
+                    return Some(shown);
                 }
-                _ => Some(mask),
-            };
+                Mask::Unclear => {}
+                _ => return Some(mask),
+            }
         }
         let of_file = shown.is_none();
         let mask = shown.unwrap_or_else(|| self.shown_mask());

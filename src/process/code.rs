@@ -148,8 +148,15 @@ pub(super) fn read(
                 });
             }
         }
-        // Other entries tell the rights of that.
+        // Other entries tell the rights of that, but for private memory that was combined with others' of the same bytes.
         if page.spot == Spot::Shared {
+            let is_private = range_at(page.at).is_some_and(|vad| {
+                vad.kind.value() == Some(&VadKind::Private) && vad.executable.value() == Some(&false)
+            });
+            if page.executable && is_private {
+                code.pages = code.pages.saturating_add(page.bytes / PAGE_SIZE);
+                if odd.len() < MAX_ODD { odd.push((page, [false, false])) } else { cut = true }
+            }
             return;
         }
         let physical = page.spot.physical();

@@ -34,6 +34,10 @@ fn code_beside_a_memory_map_that_was_spoilt() {
                 let findings = judged(&edited);
                 assert_ne!(findings.verdict, Verdict::Clean, "{build:?} {pid} {value:#x}");
             }
+            let mut edited = with_code(build, pid);
+            let around = edited.process(pid).eprocess + edited.offset("_EPROCESS", root(build)) - 0x80;
+            edited.write(around, &[0; 0x110]);
+            assert_ne!(judged(&edited).verdict, Verdict::Clean, "{build:?} {pid}: and what lies around");
         }
     }
 }

@@ -66,6 +66,7 @@ mod forged_session_manager;
 mod forged_states;
 #[cfg(feature = "isf")]
 mod forged_systems;
+#[cfg(feature = "isf")]
 mod forged_unreadable;
 mod hostile_records;
 mod listings;

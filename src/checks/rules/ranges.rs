@@ -47,7 +47,7 @@ impl<'a> Ranges<'a> {
     /// Whether the ranges of a process that runs are not known because what leads to them leads nowhere.
     pub(super) fn are_lost(process: &Process) -> bool {
         let lost = |absent: &Absent| matches!(absent.kind, AbsentKind::Unreadable | AbsentKind::Unparsable);
-        process.is_live() && process.inside.value().is_some_and(|inside| inside.vads.absent().is_some_and(lost))
+        !process.has_exited() && process.inside.value().is_some_and(|inside| inside.vads.absent().is_some_and(lost))
     }
 
     /// Whether an address in the range of an image lies behind the end of that image.

@@ -271,6 +271,9 @@ fn open_one(opening: &Opening<'_>) -> Result<Found, Error> {
             continue;
         }
         match &format.job {
+            Job::Name(advice) if raw::has_start_block(&opening.source) => {
+                suspects.push(format!("The file may be {}. {advice}", format.title));
+            }
             Job::Name(advice) => {
                 return Err(Error::NotAnImage { what: format!("this is {}", format.title), advice: (*advice).into() });
             }

@@ -346,8 +346,8 @@ impl Sets {
     fn into_memory(self, source: &Source, odd: Option<String>) -> Result<Opened, Refusal> {
         if self.pieces.is_empty() {
             return Err(Refusal::Unusable(Error::NotAnImage {
-                what: "this is a hibernation file without memory: Windows has resumed from it and wiped what it held".into(),
-                advice: "Nothing of it can be used; acquire the memory of the running machine, or an older copy of the file (volume \
+                what: "this is a hibernation file without memory: Windows has resumed from it and wiped what it held, or the copy is cut short".into(),
+                advice: "If it is shorter than the original, copy it again. Otherwise nothing of it can be used: acquire the memory of the running machine, or an older copy of the file (volume \
                          shadow copies)"
                     .into(),
             }));

@@ -94,8 +94,8 @@ fn open(opening: &Opening<'_>) -> Result<Found, Refusal> {
     let mut keys = Keys::of_newest(source, &tables);
     if keys.ranges.is_empty() && keys.blocks.is_empty() {
         return Err(Refusal::Unusable(Error::NotAnImage {
-            what: "this file of Hyper-V holds no memory: it is a machine's configuration, its state while it runs, or a production checkpoint".into(),
-            advice: "Save the machine (Save-VM), or take a standard checkpoint of it, and name the .vmrs file of that".into(),
+            what: "this file of Hyper-V holds no memory: it is a machine's configuration, its state while it runs, or a production checkpoint, or the copy is cut short".into(),
+            advice: "If it is shorter than the original, copy it again. Otherwise save the machine (Save-VM), or take a standard checkpoint of it, and name the .vmrs file of that".into(),
         }));
     }
     let mut ranges = keys.ranges(source);

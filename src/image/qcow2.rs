@@ -41,6 +41,15 @@ fn open(opening: &Opening<'_>) -> Result<Found, Refusal> {
             advice: "Save the running machine instead: `virsh dump --memory-only DOMAIN FILE`".into(),
         }));
     }
+    if count > 0 && table >= source.len() {
+        return Err(Refusal::Unusable(Error::NotAnImage {
+            what: format!(
+                "this virtual machine's disk (qcow2) is cut short: the list of its {count} snapshots lies behind the end of the file, at \
+                 offset {table:#x}"
+            ),
+            advice: "Copy it again".into(),
+        }));
+    }
     let shift = if features & EXTENDED != 0 { 4 } else { 3 };
     let mut at = table;
     let (mut found, mut states) = (None, 0u32);

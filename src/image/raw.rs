@@ -19,7 +19,7 @@ const HEADERS: [u64; 7] = [0x20, 0x40, 0x200, 0x400, 0x1000, 0x2000, 0x1_0000];
 pub(super) fn open(opening: &Opening<'_>, doubts: &[(&'static str, String)]) -> Result<Opened, Error> {
     let source = &opening.source;
     let length = source.len();
-    if is_text(&source.head(0, LOOK)) {
+    if is_text(&source.head(0, LOOK)) && !has_start_block(source) {
         return Err(Error::NotAnImage {
             what: "this is a text file, not a memory image".into(),
             advice: "Name the file that the acquisition tool wrote; a process list or report of another tool goes to `check --report`".into(),
@@ -59,6 +59,20 @@ const HEADER_PAGES: u64 = 4;
 /// Lengths of a header that would put a processor start block (`PROCESSOR_START_BLOCK`: a jump over its data, `CompletionFlag` 1,
 /// a page-table root at 0xA0), which is somewhere within a page of the file, to the start of a page of memory.
 fn headers_by_stub(source: &Source) -> Vec<u64> {
+    let rest = start_block(source).map_or(0, |at| at % PAGE_SIZE);
+    let pages = if rest == 0 { 0 } else { HEADER_PAGES };
+    let lengths = (0..pages).map(|page| page.saturating_mul(PAGE_SIZE).saturating_add(rest));
+    lengths.filter(|length| !HEADERS.contains(length)).collect()
+}
+
+/// Whether a page of the first MiB begins with a processor start block, as in the memory of every machine that was not hidden from:
+/// whatever the first page is like then, the file is memory as it is.
+pub(super) fn has_start_block(source: &Source) -> bool {
+    source.len() >= SMALLEST && start_block(source).is_some_and(|at| at.is_multiple_of(PAGE_SIZE))
+}
+
+/// Where the first processor start block of a file lies.
+fn start_block(source: &Source) -> Option<u64> {
     const BLOCK: usize = 0xa8;
     source.prefetch(0, u64::try_from(STUBS).unwrap_or(0));
     let bytes = source.head(0, STUBS);
@@ -67,12 +81,8 @@ fn headers_by_stub(source: &Source) -> Vec<u64> {
         let root = u64::from_le_bytes(*block.get(0xa0..)?.first_chunk()?);
         (block.first() == Some(&0xe9) && root != 0 && root & 0xffff_0000_0000_0fff == 0).then_some(at)
     };
-    let stub =
-        memchr::memmem::find_iter(&bytes, b"\x06\x00\x01\x00\x00\x00").find_map(|mark| is_stub(mark.checked_sub(2)?));
-    let rest = stub.and_then(|at| u64::try_from(at).ok()).map_or(0, |at| at % PAGE_SIZE);
-    let pages = if rest == 0 { 0 } else { HEADER_PAGES };
-    let lengths = (0..pages).map(|page| page.saturating_mul(PAGE_SIZE).saturating_add(rest));
-    lengths.filter(|length| !HEADERS.contains(length)).collect()
+    let mut marks = memchr::memmem::find_iter(&bytes, b"\x06\x00\x01\x00\x00\x00");
+    marks.find_map(|mark| is_stub(mark.checked_sub(2)?)).and_then(|at| u64::try_from(at).ok())
 }
 
 /// The reading in which the file begins with `header` bytes that are no memory.

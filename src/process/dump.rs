@@ -19,8 +19,8 @@ pub struct Hole {
     pub start: VirtualAddress,
     /// Behind the last byte.
     pub end: VirtualAddress,
-    /// The kind of place that they are in, in the words of `ntmem read`: `page_file`, `demand_zero`, `not_in_image`. The last of
-    /// [`MAX_HOLES`] has all that is behind it: `several`.
+    /// The kind of place that they are in, in the words of `ntmem read`: `page_file`, `demand_zero`, `not_in_image`. Where there are
+    /// too many, the last has all that is behind it: `several`.
     pub kind: &'static str,
     /// Why the first page of it could not be read.
     pub reason: String,

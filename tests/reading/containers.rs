@@ -177,6 +177,10 @@ fn qemu_streams() {
     let mut disk = forged.as_qcow2();
     let opened = agrees(&forged, disk.clone(), "qemu");
     assert_eq!(opened.image.info().within, ["qcow2"]);
+    // The list of its snapshots lies behind the end of what was copied.
+    let list = u64::from_be_bytes(disk[64..72].try_into().unwrap());
+    let error = MemoryImage::from_bytes(disk[..usize::try_from(list).unwrap()].to_vec()).unwrap_err().to_string();
+    assert!(error.contains("cut short") && error.contains("Copy it again"), "{error}");
     // Its data lie in another file.
     disk[79] |= 4;
     let error = MemoryImage::from_bytes(disk).unwrap_err().to_string();

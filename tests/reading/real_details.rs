@@ -227,4 +227,21 @@ fn marks_by_chance() {
             Err(error) => assert!(mark[0] == b'(', "{name}: {error}"),
         }
     }
+    // What is named and not read, and text: page 0 is whatever it is, memory goes on behind it.
+    let text = b"lorem ipsum dolor\n".repeat(300);
+    for mark in [
+        &b"Rar!\x1a\x07\x01\0"[..],
+        b"MSCF\0\0\0\0",
+        b"regf",
+        b"SQLite format 3\0",
+        b"%PDF-1.7\n",
+        b"vhdxfile",
+        &text[..4096],
+    ] {
+        let mut bytes = forged.image.clone();
+        bytes[..mark.len()].copy_from_slice(mark);
+        let opened = Opened::with_bytes(&forged, bytes);
+        let kernel = opened.image.locate_kernel(&opened.store).unwrap();
+        assert_eq!(kernel.base().0, forged.truth.kernel_base, "{}", String::from_utf8_lossy(&mark[..4]));
+    }
 }

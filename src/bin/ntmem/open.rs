@@ -99,7 +99,10 @@ pub fn read_with(
     let opened = self::image(image, source)?;
     let mut f = Some(f);
     let read = in_opened(&opened, image, source, |kernel| {
-        let mut report = read_kernel(kernel, image, source, options)?;
+        let read = read_kernel(kernel, image, source, options);
+        // That the file was cut may be why.
+        let odd = || opened.warnings().iter().chain(kernel.warnings()).cloned().collect::<Vec<_>>();
+        let mut report = read.inspect_err(|_| output::warnings(&odd()))?;
         // Not before the kernel has led to processes.
         f.take().map_or(Ok(()), |f| f(kernel, &mut report))?;
         Ok(report)

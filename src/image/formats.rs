@@ -273,6 +273,7 @@ fn open_one(opening: &Opening<'_>) -> Result<Found, Error> {
         match &format.job {
             Job::Name(advice) if raw::has_start_block(&opening.source) => {
                 suspects.push(format!("The file may be {}. {advice}", format.title));
+                doubts.push((format.title, "a processor start block lies in its first MiB, as in memory".to_owned()));
             }
             Job::Name(advice) => {
                 return Err(Error::NotAnImage { what: format!("this is {}", format.title), advice: (*advice).into() });

@@ -20,9 +20,11 @@ impl Kernel<'_> {
         let field = self.layouts.mi_system.as_ref().ok().and_then(|layout| layout.invalid_pte_mask);
         let in_state = self.global("MiState").ok().zip(field).map(|(state, field)| state.wrapping_add(field.offset));
         let place = in_state.or_else(|| self.global("MiInvalidPteMask").ok());
-        if let Some(mask) = place.and_then(|at| self.space.read_u64(at).ok()) {
+        if let Some((at, mask)) = place.and_then(|at| Some((at, self.space.read_u64(at).ok()?))) {
             // A page of zeros in its place would have other pages read for those that entries name.
-            let shown = if mask == 0 { self.shown_mask() } else { Mask::NotShown };
+            let mut page = [0xff; 4096];
+            let is_lost = mask == 0 && self.space.read(at.page(), &mut page).is_ok() && page == [0; 4096];
+            let shown = if is_lost { self.shown_mask() } else { Mask::NotShown };
             match shown {
                 Mask::Shown(shown) if shown != 0 => {
                     let message = format!(
